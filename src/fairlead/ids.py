@@ -1,0 +1,53 @@
+"""Identifiers: prefixed, lower-case ULIDs, and the grammar of names.
+
+A ULID is 48 bits of Unix milliseconds and 80 random bits in Crockford's base 32 (26 characters), so ids sort by time.
+Source: https://github.com/ulid/spec.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""Models, apps, types, devices, schedules, users."""
+ALIAS = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+VERSION = re.compile(r"[0-9][A-Za-z0-9._+-]{0,62}")
+WORD = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""Roles, params, properties."""
+_LOCATION_DEPTH = 6
+
+
+def ulid(now_ms: int | None = None) -> str:
+    """Return a new lower-case ULID of 26 characters."""
+    value = (now_ms if now_ms is not None else time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+def new(prefix: str) -> str:
+    """Return a new id such as ``job-01k9…``; prefixes: job run sch cmd req rep bun ver tok."""
+    return f"{prefix}-{ulid()}"
+
+
+def is_name(text: str) -> bool:
+    return NAME.fullmatch(text) is not None
+
+
+def is_alias(text: str) -> bool:
+    return ALIAS.fullmatch(text) is not None
+
+
+def is_version(text: str) -> bool:
+    return VERSION.fullmatch(text) is not None
+
+
+def is_word(text: str) -> bool:
+    return WORD.fullmatch(text) is not None
+
+
+def is_location(text: str) -> bool:
+    """Whether ``text`` is one to six names joined by ``/``."""
+    parts = text.split("/")
+    return len(parts) <= _LOCATION_DEPTH and all(map(is_name, parts))
