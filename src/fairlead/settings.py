@@ -1,0 +1,160 @@
+"""What an installation is told, and where its things lie.
+
+:class:`Settings` is built once in ``main`` from flags, ``FAIRLEAD_*`` and ``settings.toml`` in the home (in this
+order of strength), is frozen, and is passed on; nothing else reads the environment. ``fairlead doctor`` prints it.
+:class:`Home` knows every path; nobody else joins one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fairlead.errors import Invalid, Problem
+
+SOCKET_PATH_BYTES = 107
+"""Longest path of a Unix socket that Envoy takes (sun_path less its final zero)."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting of an installation; each field's docstring is its documentation."""
+
+    home: Path
+    """Folder of the installation, mode 0700."""
+    listen: str = "127.0.0.1:8080"
+    """Address of the front door."""
+    devices: str = "127.0.0.1:1883"
+    """Address for MQTT devices."""
+    cert: Path | None = None
+    """Certificate chain (PEM) for both doors."""
+    key: Path | None = None
+    """Private key (PEM) of ``cert``."""
+    insecure: bool = False
+    """Allow listening beyond loopback without TLS."""
+    public_url: str | None = None
+    """URL by which people reach the front door; default: made from ``listen``."""
+    apps_domain: str = "apps.localhost"
+    """Domain below which pages of apps are served."""
+    node: str = "local"
+    """Name of this machine in the installation."""
+    store: str | None = None
+    """SQLAlchemy URL of the records; default: SQLite in the home."""
+    bucket: str | None = None
+    """URL of the bucket; default: a folder in the home."""
+    trusted_only: str | None = None
+    """Refuse bundles below this isolation level: ``process``, ``landlock`` or ``full``."""
+    source_builds: bool = False
+    """Allow environments to build from source."""
+    bundle_max_bytes: int = 4 * 1024**3
+    """Largest bundle, unpacked."""
+    body_max_bytes: int = 100 * 1024**2
+    """Largest body of a request at the front door."""
+    zygote_memory_mb: int = 2048
+    """Memory that warm zygotes of sleeping models may keep."""
+    token_days: int = 30
+    """Days that a token lives unless said."""
+    mail: str | None = None
+    """``smtp://user:password@host:port``; without it mails go to the outbox only."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+    @property
+    def url(self) -> str:
+        """The front door's URL as people write it."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host, _, port = self.listen.rpartition(":")
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+        return f"{'https' if self.cert else 'http'}://{host}:{port}"
+
+
+class Home:
+    """Paths of one installation. Below ``root`` all that lasts; below ``run`` sockets, on a short path."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.run = run_folder(root)
+        self.lock = root / "lock"
+        self.settings = root / "settings.toml"
+        self.keys = root / "keys"
+        self.database = root / "fairlead.sqlite3"
+        self.bucket = root / "bucket"
+        self.bundles = root / "bundles"  # <digest>/ unpacked, read-only
+        self.environments = root / "environments"  # <key>/ virtual environments
+        self.scratch = root / "scratch"  # <replica or run>/ private, writable
+        self.envoy = root / "envoy"
+        self.bus = root / "bus"
+        self.children = root / "children"  # <name>.json, one record a child
+        self.logs = root / "logs"  # <name>.log
+        self.keeper = root / "keeper"  # what the keeper was told last and what it knows
+        self.first = root / "first.json"  # the administrator's first password, until it was shown
+
+    @property
+    def control_socket(self) -> Path:
+        return self.run / "control.sock"
+
+    @property
+    def waker_socket(self) -> Path:
+        return self.run / "waker.sock"
+
+    @property
+    def admin_socket(self) -> Path:
+        return self.run / "envoy.sock"
+
+    def serve_socket(self, replica: str) -> Path:
+        """Where a replica listens for the front door."""
+        return self.run / replica / "serve.sock"
+
+    def keep_socket(self, replica: str) -> Path:
+        """Where a replica listens for its keeper."""
+        return self.run / replica / "keep.sock"
+
+
+def run_folder(root: Path, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the short folder for sockets of the installation at ``root``: the same one each time."""
+    digest = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
+    base = environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    if len(base) > 40:  # leaves room for /fairlead-<8>/<replica: 30>/serve.sock within SOCKET_PATH_BYTES
+        base = "/tmp"  # noqa: S108 - a folder of mode 0700 that is checked to be ours
+    return Path(base) / f"fairlead-{digest}"
+
+
+def default_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return ``FAIRLEAD_HOME``, else the user's data folder."""
+    if environ.get("FAIRLEAD_HOME"):
+        return Path(environ["FAIRLEAD_HOME"]).expanduser()
+    from platformdirs import user_data_path  # noqa: PLC0415 - absent in bundles' environments
+
+    return user_data_path("fairlead")
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Join flags (None = not given), ``FAIRLEAD_*`` and ``settings.toml``; raises :class:`Invalid` with all problems."""
+    home = Path(flags.get("home") or default_home(environ)).expanduser().absolute()
+    values: dict[str, Any] = {}
+    file = home / "settings.toml"
+    if file.exists():
+        try:
+            values.update(tomllib.loads(file.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise Invalid(f"{file}: {error}", code="settings_invalid", hint="correct or remove the file") from error
+    names = {field.name for field in msgspec.structs.fields(Settings)} - {"home"}
+    values.update({name: environ[key] for name in names if (key := f"FAIRLEAD_{name.upper()}") in environ})
+    values.update({name: value for name, value in flags.items() if value is not None})
+    values["home"] = str(home)
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(
+            f"settings: {error}",
+            code="settings_invalid",
+            hint=f"see {file} and the FAIRLEAD_ variables",
+            problems=(Problem(path=str(file), rule="settings", message=str(error)),),
+        ) from error
