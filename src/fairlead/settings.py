@@ -150,7 +150,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     values.update({name: value for name, value in flags.items() if value is not None})
     values["home"] = str(home)
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
         raise Invalid(
             f"settings: {error}",
