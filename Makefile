@@ -1,0 +1,53 @@
+# Every target does its own set-up; nothing but Python 3.11 or newer is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_DEMO ?= $(or $(FAIRLEAD_HOME),$(HOME)/.local/share/fairlead)
+
+.PHONY: setup demo test test-all check fix bench web docs clean
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Fairlead needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+demo: setup
+	@$(BIN)/fairlead up --demo
+
+test: setup
+	$(BIN)/python -m pytest -q tests/unit tests/contract -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q tests/process tests/thread
+
+test-all: test
+	$(BIN)/python -m pytest -q -m long tests
+	FAIRLEAD_REPEAT=10 scripts/repeat
+
+check: setup
+	$(BIN)/ruff check src tests examples scripts benchmarks
+	$(BIN)/ruff format --check src tests examples scripts benchmarks
+	$(BIN)/mypy
+	$(BIN)/python scripts/census.py
+	$(BIN)/python scripts/reference.py --check
+	$(BIN)/python -m pytest -q tests/unit/test_house.py
+
+fix: setup
+	$(BIN)/ruff check --fix src tests examples scripts benchmarks
+	$(BIN)/ruff format src tests examples scripts benchmarks
+
+bench: setup
+	$(BIN)/python benchmarks/model_server.py
+	$(BIN)/python benchmarks/front_door.py
+
+web:
+	@echo "the web page is not part of this version yet" >&2; exit 1
+
+docs: setup
+	$(BIN)/python scripts/reference.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
