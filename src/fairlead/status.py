@@ -1,7 +1,7 @@
 """Every life in Fairlead: its statuses and the moves that are legal.
 
 The database's check constraints and the page's unions come from these enums. Records change status only through
-``store.records.move_to``, which asks :func:`can_move` and keeps the reason.
+``store.move.move_to``, which asks :func:`can_move` and keeps the reason.
 """
 
 from __future__ import annotations
@@ -84,9 +84,20 @@ class DeviceStatus(StrEnum):
     RETIRED = "retired"
 
 
-Status = VersionStatus | ReplicaStatus | RunStatus | JobStatus | CommandStatus | DeviceStatus
+class MailStatus(StrEnum):
+    """What became of a letter in the outbox."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    KEPT = "kept"
+    """There is no mail server: the outbox shows it."""
+    FAILED = "failed"
+
+
+Status = VersionStatus | ReplicaStatus | RunStatus | JobStatus | CommandStatus | DeviceStatus | MailStatus
 
 _V, _P, _R, _J, _C, _D = VersionStatus, ReplicaStatus, RunStatus, JobStatus, CommandStatus, DeviceStatus
+_M = MailStatus
 MOVES: Mapping[Status, frozenset[Status]] = {
     _V.BUILDING: frozenset({_V.STARTING, _V.READY, _V.FAILED, _V.RETIRED}),
     _V.STARTING: frozenset({_V.READY, _V.FAILED, _V.RETIRED}),
@@ -125,6 +136,10 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     _D.STALE: frozenset({_D.ONLINE, _D.OFFLINE, _D.RETIRED}),
     _D.OFFLINE: frozenset({_D.ONLINE, _D.RETIRED}),
     _D.RETIRED: frozenset({_D.PROVISIONED}),
+    _M.WAITING: frozenset({_M.SENT, _M.KEPT, _M.FAILED}),
+    _M.SENT: frozenset(),
+    _M.KEPT: frozenset({_M.WAITING}),
+    _M.FAILED: frozenset({_M.WAITING}),
 }
 
 

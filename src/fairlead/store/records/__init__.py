@@ -1,0 +1,46 @@
+"""Every table as a mapped dataclass, one module per group of nouns."""
+
+from fairlead.store.records.accounts import Secret, Token, User
+from fairlead.store.records.base import Base, JsonOf, Moment, status_of
+from fairlead.store.records.devices import Command, Device, DeviceType, Hold, LastValue, Location, Reading
+from fairlead.store.records.jobs import Job, Progress
+from fairlead.store.records.journal import Event, Lease, Node
+from fairlead.store.records.mails import Mail
+from fairlead.store.records.models import Alias, App, AppAlias, AppVersion, Bundle, Model, ModelVersion
+from fairlead.store.records.schedules import Dst, Obligation, Run, RunState, Schedule, Window
+
+__all__ = [
+    "Alias",
+    "App",
+    "AppAlias",
+    "AppVersion",
+    "Base",
+    "Bundle",
+    "Command",
+    "Device",
+    "DeviceType",
+    "Dst",
+    "Event",
+    "Hold",
+    "Job",
+    "JsonOf",
+    "LastValue",
+    "Lease",
+    "Location",
+    "Mail",
+    "Model",
+    "ModelVersion",
+    "Moment",
+    "Node",
+    "Obligation",
+    "Progress",
+    "Reading",
+    "Run",
+    "RunState",
+    "Schedule",
+    "Secret",
+    "Token",
+    "User",
+    "Window",
+    "status_of",
+]

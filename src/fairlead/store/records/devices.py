@@ -1,0 +1,157 @@
+"""Device types, locations, devices, what they said and what they were told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Integer, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fairlead.status import CommandStatus, DeviceStatus
+from fairlead.store.records.base import WORDS, Base, JsonOf, Moment, status_of
+
+VALUES: JsonOf[dict[str, Any]] = JsonOf(dict[str, Any])
+BIG_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys up by itself
+
+
+class DeviceType(Base, kw_only=True):
+    """A version of a device type; immutable."""
+
+    __tablename__ = "device_types"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[str] = mapped_column(Text, primary_key=True)
+    major: Mapped[int]
+    """First number of the version: what roles and devices name."""
+    title: Mapped[str] = mapped_column(Text, default="")
+    source: Mapped[str] = mapped_column(Text)
+    """The TOML as it was registered."""
+    definition: Mapped[str] = mapped_column(Text)
+    """The same, checked, as JSON."""
+    created_by: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Location(Base, kw_only=True):
+    """A place: up to six names joined by ``/``."""
+
+    __tablename__ = "locations"
+
+    path: Mapped[str] = mapped_column(Text, primary_key=True)
+    zone: Mapped[str] = mapped_column(Text)
+    """IANA time zone."""
+    title: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Device(Base, kw_only=True):
+    """A registered device."""
+
+    __tablename__ = "devices"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    type: Mapped[str] = mapped_column(Text)
+    type_version: Mapped[str] = mapped_column(Text)
+    at: Mapped[str] = mapped_column(ForeignKey("locations.path"), index=True)
+    """Path of its location."""
+    title: Mapped[str] = mapped_column(Text, default="")
+    password_hash: Mapped[str] = mapped_column(Text)
+    """Hex SHA-256 of ``device:password``, see ``messages.DeviceAccess``."""
+    status: Mapped[DeviceStatus] = mapped_column(status_of(DeviceStatus), default=DeviceStatus.PROVISIONED)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    last_seen_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    simulated: Mapped[bool] = mapped_column(default=False)
+    description: Mapped[dict[str, Any] | None] = mapped_column(VALUES, default=None)
+    """What it says of itself in ``dev/<id>/desc``."""
+    created_by: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+    __table_args__ = (ForeignKeyConstraint(["type", "type_version"], ["device_types.name", "device_types.version"]),)
+
+
+class LastValue(Base, kw_only=True):
+    """The newest reading of a property."""
+
+    __tablename__ = "last_values"
+
+    device: Mapped[str] = mapped_column(ForeignKey("devices.id"), primary_key=True)
+    property: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+    """JSON; ``null`` for media."""
+    media_key: Mapped[str] = mapped_column(Text, default="")
+    content_type: Mapped[str] = mapped_column(Text, default="")
+    at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Reading(Base, kw_only=True):
+    """History of a property's values."""
+
+    __tablename__ = "readings"
+
+    id: Mapped[int] = mapped_column(BIG_ID, primary_key=True, autoincrement=True, default=None)
+    device: Mapped[str] = mapped_column(Text)
+    property: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(Moment)
+    value: Mapped[str] = mapped_column(Text)
+    """JSON; for media its key in the bucket, as a JSON string."""
+
+    __table_args__ = (Index("readings_device_property_at", "device", "property", "at"),)
+
+
+class Command(Base, kw_only=True):
+    """A command to a device; its history is in the journal, kind ``command``."""
+
+    __tablename__ = "commands"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    device: Mapped[str] = mapped_column(ForeignKey("devices.id"))
+    set: Mapped[dict[str, Any]] = mapped_column(VALUES, default_factory=dict)
+    """Property to value."""
+    get: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
+    """Properties of which fresh values are asked for."""
+    tier: Mapped[str] = mapped_column(Text)
+    """safety, human, app or default."""
+    run: Mapped[str | None] = mapped_column(Text, default=None)
+    user: Mapped[str] = mapped_column(Text, default="")
+    because: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
+    status: Mapped[CommandStatus] = mapped_column(status_of(CommandStatus), default=CommandStatus.ACCEPTED)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    hold_until: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    due_at: Mapped[datetime] = mapped_column(Moment)
+    """When it fails unless the device answered."""
+    epoch: Mapped[int] = mapped_column(default=0)
+    """How often it was sent."""
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    sent_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    finished_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+
+    __table_args__ = (
+        Index("commands_device_created_at", "device", "created_at"),
+        Index("commands_run", "run"),
+        Index(
+            "commands_open",
+            "due_at",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+    )
+
+
+class Hold(Base, kw_only=True):
+    """A claim on a property: the highest tier holds, within one the latest; others come back on release."""
+
+    __tablename__ = "holds"
+
+    command: Mapped[str] = mapped_column(ForeignKey("commands.id"), primary_key=True)
+    property: Mapped[str] = mapped_column(Text, primary_key=True)
+    device: Mapped[str] = mapped_column(ForeignKey("devices.id"))
+    value: Mapped[str] = mapped_column(Text)
+    """JSON."""
+    tier: Mapped[str] = mapped_column(Text)
+    run: Mapped[str | None] = mapped_column(Text, default=None, index=True)
+    user: Mapped[str] = mapped_column(Text, default="")
+    since: Mapped[datetime] = mapped_column(Moment)
+    until: Mapped[datetime | None] = mapped_column(Moment, default=None, index=True)
+
+    __table_args__ = (Index("holds_device_property", "device", "property"),)
