@@ -518,6 +518,20 @@ class Drain(Message):
 # --- a zygote's channel ---------------------------------------------------------------------------------------------
 
 
+class ZygoteSpec(Part):
+    """What a zygote is told, as JSON in its environment's ``FAIRLEAD_ZYGOTE``."""
+
+    name: str
+    socket: str
+    """Path of the socket on which it listens for its keeper."""
+    folder: str
+    """The bundle, read-only; put on ``sys.path``."""
+    preload: tuple[str, ...] = ()
+    """Modules to import before the first fork."""
+    uid: int = 0
+    """User id of the platform: only it and root may dial."""
+
+
 class Fork(Message):
     """Have the zygote fork a replica that serves ``spec``."""
 
@@ -532,6 +546,8 @@ class Fork(Message):
     keep: str
     """Path of its socket for the keeper."""
     device: str = "cpu"
+    log: str = ""
+    """File that its stdout and stderr are appended to; empty: those of the zygote."""
 
 
 class ForkStop(Message):
@@ -546,6 +562,8 @@ class ZygoteUp(Message):
 
     pid: int
     replicas: dict[str, int] = {}
+    warnings: tuple[str, ...] = ()
+    """Modules of ``preload`` that could not be imported, threads that imports started."""
 
 
 class Forked(Message):

@@ -109,12 +109,26 @@ class Home:
         return self.run / "envoy.sock"
 
     def serve_socket(self, replica: str) -> Path:
-        """Where a replica listens for the front door."""
-        return self.run / replica / "serve.sock"
+        """Where a replica listens for the front door; a replica's id is ``<zygote>-<number>``."""
+        return self.run.joinpath(*_zygote_and_number(replica), "serve.sock")
 
     def keep_socket(self, replica: str) -> Path:
         """Where a replica listens for its keeper."""
-        return self.run / replica / "keep.sock"
+        return self.run.joinpath(*_zygote_and_number(replica), "keep.sock")
+
+    def replica_scratch(self, replica: str) -> Path:
+        """Private folder of a replica; in that of its zygote, which is fenced in before replicas are known."""
+        return self.scratch.joinpath(*_zygote_and_number(replica))
+
+    def replica_log(self, replica: str) -> Path:
+        """File with what a replica writes to stdout and stderr."""
+        zygote, number = _zygote_and_number(replica)
+        return self.logs / zygote / f"{number}.log"
+
+
+def _zygote_and_number(replica: str) -> tuple[str, str]:
+    zygote, _, number = replica.rpartition("-")
+    return zygote, number
 
 
 def run_folder(root: Path, environ: Mapping[str, str] = os.environ) -> Path:
