@@ -1,0 +1,1 @@
+"""The command line: ``fairlead NOUN VERB``. Results on stdout, everything else on stderr."""

@@ -1,0 +1,67 @@
+"""Who the command line is signed in as: one file of sessions by URL, mode 0600, in the user's configuration folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from fairlead.errors import Forbidden
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One installation that the person signed in to."""
+
+    url: str
+    token: str
+    user: str
+
+
+def file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the file of sessions; ``FAIRLEAD_CONFIG`` names another folder."""
+    if environ.get("FAIRLEAD_CONFIG"):
+        return Path(environ["FAIRLEAD_CONFIG"]) / "sessions.json"
+    from platformdirs import user_config_path  # noqa: PLC0415 - keeps --help fast
+
+    return user_config_path("fairlead") / "sessions.json"
+
+
+def current(environ: Mapping[str, str] = os.environ) -> Session:
+    """Return the session in use; ``FAIRLEAD_URL`` and ``FAIRLEAD_TOKEN`` stand in. Raises :class:`Forbidden`."""
+    known = _read(environ)
+    url = environ.get("FAIRLEAD_URL", "").rstrip("/") or known.get("current", "")
+    token = environ.get("FAIRLEAD_TOKEN", "")
+    if token:
+        return Session(url or "http://127.0.0.1:8080", token, "")
+    entry = known.get("sessions", {}).get(url)
+    if not entry:
+        raise Forbidden(
+            f"not signed in to {url}" if url else "not signed in",
+            code="not_signed_in",
+            hint=f"fairlead login {url or 'http://127.0.0.1:8080'}",
+        )
+    return Session(url, entry["token"], entry["user"])
+
+
+def keep(session: Session, environ: Mapping[str, str] = os.environ) -> None:
+    """Store ``session`` and make it the one in use."""
+    known = _read(environ)
+    known.setdefault("sessions", {})[session.url] = {"token": session.token, "user": session.user}
+    known["current"] = session.url
+    path = file(environ)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as target:
+        json.dump(known, target, indent=1)
+    temporary.replace(path)
+
+
+def _read(environ: Mapping[str, str]) -> dict:  # type: ignore[type-arg] - a small JSON file of our own
+    try:
+        return json.loads(file(environ).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}

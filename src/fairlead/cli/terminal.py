@@ -1,0 +1,98 @@
+"""The only file that prints. Results go to stdout (text, table or JSON), all else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairlead.errors import Problem
+
+_state = {"json": False}
+
+
+def use_json(on: bool) -> None:
+    """Print views verbatim as JSON from now on (``--json``)."""
+    _state["json"] = on
+
+
+def wants_json() -> bool:
+    return _state["json"]
+
+
+def result(text: str, view: Any = None) -> None:
+    """Print one result: ``text``, or ``view`` as JSON when asked for."""
+    if _state["json"] and view is not None:
+        print(json.dumps(view, ensure_ascii=False))
+    else:
+        print(text)
+
+
+def raw(data: bytes) -> None:
+    """Write bytes to stdout as they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], view: Any = None) -> None:
+    """Print ``rows`` in aligned columns without borders, or ``view`` (default: the rows) as JSON."""
+    if _state["json"]:
+        print(json.dumps(view if view is not None else {"items": list(rows), "next": None}, ensure_ascii=False))
+        return
+    texts = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(column), *(len(text[i]) for text in texts)) if texts else 0 for i, column in enumerate(columns)]
+    if not texts:
+        note("nothing there yet")
+        return
+    for line in ([column.upper() for column in columns], *texts):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def note(text: str) -> None:
+    """Print one line for the person, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def step(text: str) -> None:
+    """Print one step of long work, on stderr."""
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def error(message: str, *, hint: str = "", code: str = "", id: str = "", problems: Sequence[Problem] = ()) -> None:  # noqa: A002 - the contract's word
+    """Print ``error: MESSAGE`` and ``  hint: HINT (CODE, ID)`` on stderr."""
+    print(f"error: {message}", file=sys.stderr)
+    for problem in problems:
+        if problem.message not in message:
+            print(f"  {problem.path}: {problem.message}", file=sys.stderr)
+    marks = ", ".join(filter(None, (code, id)))
+    tail = " ".join(filter(None, (hint, f"({marks})" if marks else "")))
+    if tail:
+        print(f"  hint: {tail}" if hint else f"  {tail}", file=sys.stderr)
+    sys.stderr.flush()
+
+
+def problem(item: Problem, source: str) -> None:
+    """Print one problem of a check on stdout: ``fairlead.toml:4 run.artefact: unknown key; hint (rule)``."""
+    place = f"{source}:{item.line}" if item.line else source
+    text = "; ".join(filter(None, (item.message, item.hint)))
+    print(f"{place} {item.path}: {text} ({item.rule})" if item.path else f"{place} {text} ({item.rule})")
+
+
+def confirm(question: str, *, yes: bool) -> bool:
+    """Ask before something that cannot be undone; without a terminal only ``--yes`` agrees."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "-"
+    return str(value)

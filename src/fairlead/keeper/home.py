@@ -1,0 +1,115 @@
+"""The home of an installation: made once, checked at each start, never made anew over what is there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from fairlead.errors import Conflict, Invalid, Unavailable
+from fairlead.settings import Home
+
+LAYOUT = 1
+"""Version of the home's layout; a program refuses a newer one."""
+ROOM_BYTES = 200 * 1024**2
+"""Less free space than this and nothing is started: the ledger needs room to keep its promises."""
+_OPEN = 0o755  # bundles run under uids of their own and must pass through
+_CLOSED = 0o700
+
+
+def prepare(home: Home) -> bool:
+    """Make or check the folders of ``home``; return whether it is new.
+
+    Raises :class:`Invalid` (``home_read_only``, ``home_not_ours``), :class:`Unavailable` (``home_full``) and
+    :class:`Conflict` (``home_newer``, ``home_not_empty``).
+    """
+    marker = home.root / "layout"
+    is_new = not marker.exists()
+    try:
+        if is_new:
+            _refuse_strange(home.root)
+        home.root.mkdir(parents=True, exist_ok=True)
+        _check_layout(marker)
+        _check_room(home.root)
+        _check_writable(home.root)
+        _make_folders(home)
+        if is_new:
+            marker.write_text(f"{LAYOUT}\n", encoding="ascii")
+    except OSError as error:
+        raise _translated(error, home.root) from error
+    make_run_folder(home)
+    return is_new
+
+
+def make_run_folder(home: Home) -> None:
+    """Make the folder of sockets; refuses one that somebody else made in a shared temporary folder."""
+    try:
+        home.run.mkdir(mode=0o711, exist_ok=True)
+    except OSError as error:
+        raise _translated(error, home.run) from error
+    state = home.run.lstat()
+    if state.st_uid != os.geteuid() or not home.run.is_dir() or home.run.is_symlink():
+        raise Invalid(f"{home.run} is not ours", code="home_not_ours", hint="remove it, or set XDG_RUNTIME_DIR")
+    home.run.chmod(0o711)
+
+
+def _refuse_strange(root: Path) -> None:
+    """Refuse a folder that holds other things: a home must be new or ours."""
+    if root.exists() and any(entry.name != "settings.toml" for entry in root.iterdir()):
+        raise Conflict(
+            f"{root} holds other files and is no home of Fairlead",
+            code="home_not_empty",
+            hint="name an empty or new folder with --home",
+        )
+
+
+def _check_layout(marker: Path) -> None:
+    if not marker.exists():
+        return
+    text = marker.read_text(encoding="ascii", errors="replace").strip()
+    if not text.isdigit():
+        raise Invalid(f"{marker} says {text!r}, which is no layout", code="home_broken", hint="restore it from a backup")
+    if int(text) > LAYOUT:
+        raise Conflict(
+            f"{marker.parent} was written by a newer Fairlead (layout {text}, this program knows {LAYOUT})",
+            code="home_newer",
+            hint="install the newer version, or name another --home",
+        )
+
+
+def _check_room(root: Path) -> None:
+    free = shutil.disk_usage(root).free
+    if free < ROOM_BYTES:
+        raise Unavailable(
+            f"{root} has {free // 1024**2} MB left; {ROOM_BYTES // 1024**2} MB are needed to start",
+            code="home_full",
+            hint="free some space, or name another --home",
+        )
+
+
+def _check_writable(root: Path) -> None:
+    with tempfile.TemporaryFile(dir=root) as file:
+        file.write(b"fairlead")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _make_folders(home: Home) -> None:
+    for folder in (home.keys, home.bucket, home.envoy, home.bus, home.children, home.keeper, home.logs):
+        folder.mkdir(mode=_CLOSED, exist_ok=True)
+        folder.chmod(_CLOSED)
+    for folder in (home.bundles, home.environments, home.scratch):
+        folder.mkdir(mode=_OPEN, exist_ok=True)
+        folder.chmod(0o711 if folder == home.scratch else _OPEN)
+    # As root every bundle has a uid of its own, which must reach its folders; the names inside stay unreadable.
+    home.root.chmod(0o711 if os.geteuid() == 0 else _CLOSED)
+
+
+def _translated(error: OSError, root: Path) -> Invalid | Unavailable:
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return Invalid(f"{root} cannot be written: {error.strerror}", code="home_read_only", hint="name another --home")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable(f"{root} is full", code="home_full", hint="free some space, or name another --home")
+    return Invalid(f"{root}: {error.strerror or error}", code="home_unusable", hint="name another --home")

@@ -1,0 +1,159 @@
+"""Decides what a version's replicas shall do next. Pure: states in, steps out; seconds are the monotonic clock's.
+
+A replica *leaves* first (its endpoint is taken out of the front door, requests under way go on), then *drains*
+(refuses new calls, ends by itself), then is killed. ``notes`` on figures: docs/architecture/05-keeper.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fairlead.messages import ErrorInfo, VersionWanted
+from fairlead.status import ReplicaStatus
+
+SILENT_S = 2.2
+"""Without a beat for so long a replica is taken out of rotation (promise: 3 s)."""
+FROZEN_S = 7.0
+"""Without a beat for so long it is killed and replaced (promise: 10 s)."""
+LEAVE_S = 0.25
+"""Time for the front door to forget an endpoint before the replica refuses calls (measured: 200 ms lose nothing)."""
+DRAIN_S = 30.0
+STUCK_GRACE_S = 5.0
+"""Added to a model's ``timeout_s`` before a call without progress counts as stuck."""
+
+
+@dataclass(slots=True)
+class Replica:
+    """What the keeper knows of one replica."""
+
+    id: str
+    started: float
+    status: ReplicaStatus = ReplicaStatus.STARTING
+    reason: str = ""
+    pid: int = 0
+    beat: float | None = None
+    """When the last beat came; None before the first."""
+    stuck_s: float = 0
+    left: float | None = None
+    """When its endpoint was taken out on purpose."""
+    drained: float | None = None
+    """When it was told to drain."""
+    in_flight: int = 0
+    queued: int = 0
+    served: int = 0
+    failed: int = 0
+    error: ErrorInfo | None = None
+    since: str = ""
+    jobs: set[str] = field(default_factory=set)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is, or soon will be, of use."""
+        return self.left is None and self.status in (ReplicaStatus.STARTING, ReplicaStatus.READY, ReplicaStatus.BUSY)
+
+    def in_rotation(self, now: float) -> bool:
+        """Whether the front door may send it requests."""
+        answering = self.left is None and self.status in (ReplicaStatus.READY, ReplicaStatus.BUSY)
+        return answering and self.beat is not None and now - self.beat < SILENT_S
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Fork one more replica."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Take the replica's endpoint out of the front door."""
+
+    replica: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainNow:
+    """Tell the replica to refuse new calls, finish and exit."""
+
+    replica: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL: it is frozen, stuck, or did not end in time."""
+
+    replica: str
+    reason: str
+
+
+Step = Start | Leave | DrainNow | Kill
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Why a version that may sleep should be awake."""
+
+    waiting: int = 0
+    """Requests held by the waker and jobs that wait."""
+    last_called: float | None = None
+    """When it last served a call or became ready."""
+
+
+def awake(wanted: VersionWanted, demand: Demand, now: float) -> int:
+    """Return how many replicas the version should have."""
+    if not wanted.may_sleep:
+        return wanted.replicas
+    used = demand.waiting > 0 or (demand.last_called is not None and now - demand.last_called < wanted.idle_s)
+    return max(wanted.replicas, 1 if used else 0)
+
+
+def decide(
+    wanted: VersionWanted | None,
+    replicas: Sequence[Replica],
+    demand: Demand,
+    now: float,
+    *,
+    may_start: bool,
+) -> list[Step]:
+    """Return the next steps; ``wanted`` None: the version is not wanted here at all; ``may_start``: no back-off holds."""
+    steps: list[Step] = []
+    live: list[Replica] = []
+    for replica in replicas:
+        doom = _doom(wanted, replica, now)
+        if doom:
+            steps.append(Kill(replica.id, doom))
+        elif replica.is_live:
+            live.append(replica)
+        elif replica.left is not None and replica.drained is None and now - replica.left >= LEAVE_S:
+            steps.append(DrainNow(replica.id))
+    count = awake(wanted, demand, now) if wanted is not None else 0
+    if len(live) > count:
+        why = "not wanted any more" if wanted is None else ("idle" if count == 0 else "fewer are wanted")
+        steps += [Leave(replica.id, why) for replica in _least_useful(live)[: len(live) - count]]
+    elif len(live) < count and may_start:
+        reason = "asked for" if demand.waiting else "wanted"
+        steps += [Start(reason)] * (count - len(live))
+    return steps
+
+
+def _doom(wanted: VersionWanted | None, replica: Replica, now: float) -> str:
+    """Return why the replica must be killed, or nothing."""
+    if replica.status in (ReplicaStatus.GONE, ReplicaStatus.CRASHED, ReplicaStatus.CRASH_LOOP):
+        return ""
+    if replica.drained is not None:
+        return "did not end in time" if now - replica.drained > DRAIN_S else ""
+    limit = wanted.spec.start_timeout_s if wanted else DRAIN_S
+    if replica.status is ReplicaStatus.STARTING:
+        return f"not ready after {limit:g} s" if now - replica.started > limit else ""
+    if replica.beat is not None and now - replica.beat > FROZEN_S:
+        return f"frozen: no sign of life for {FROZEN_S:g} s"
+    if wanted and replica.stuck_s > wanted.spec.timeout_s + STUCK_GRACE_S:
+        return f"stuck: a call made no progress for {replica.stuck_s:.0f} s"
+    return ""
+
+
+def _least_useful(live: Sequence[Replica]) -> list[Replica]:
+    """Return the replicas, those first whose loss costs least: starting, then idle, then the youngest."""
+    return sorted(live, key=lambda r: (r.status is not ReplicaStatus.STARTING, r.in_flight + r.queued, -r.started))
