@@ -154,6 +154,8 @@ class RunWanted(Part):
     stop: str = ""
     """Why it must stop now; empty: it goes on."""
     attempt: int = 0
+    zone: str = "UTC"
+    """Time zone of the place (IANA name)."""
 
 
 class Target(Part):
@@ -392,6 +394,8 @@ class CommandAsk(Message):
     hold_s: float | None = None
     timeout_s: float = 5
     because: tuple[str, ...] = ()
+    command: str = ""
+    """Id that the keeper chose: the same ask, repeated because no answer came, makes one command."""
 
 
 class CommandShow(Message):
@@ -428,6 +432,22 @@ class StatePut(Message):
     key: str
     value: bytes
     if_version: int | None = None
+    """Write only over this version; 0: only where there is none."""
+
+
+class ReadingsAsk(Message):
+    """Ask for the last values of devices of a run: the answer is a JSON list of ``sdk.wire.Measure``."""
+
+    run: str
+    devices: tuple[str, ...]
+
+
+class Attachment(Part):
+    """A file of a mail, put into the bucket beforehand."""
+
+    name: str
+    key: str
+    content_type: str = "application/octet-stream"
 
 
 class MailAsk(Message):
@@ -435,6 +455,7 @@ class MailAsk(Message):
     subject: str
     text: str
     to: tuple[str, ...] = ()
+    attach: tuple[Attachment, ...] = ()
 
 
 class RunJobSubmit(Message):
@@ -442,6 +463,16 @@ class RunJobSubmit(Message):
     role: str
     body: bytes
     content_type: str
+
+
+class RunJobShow(Message):
+    """Wait up to ``wait_s`` for the end of a job of this run: the answer is the view of the job with its
+    ``result`` (JSON value, or base64 in ``result_base64``) once it succeeded. ``cancel``: cancel it."""
+
+    run: str
+    job: str
+    wait_s: float = 0
+    cancel: bool = False
 
 
 # --- devices: what the bus carries beside raw MQTT payloads -----------------------------------------------------------

@@ -1,0 +1,146 @@
+"""What goes over a run's channel (HTTP on the Unix socket ``FAIRLEAD_SOCKET``), as JSON; keeper and SDK share it.
+
+Routes: docs/guide/apps.md. Lists are ``{"items": [], "next": null}``; errors are ``{"error": {…}}`` as everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+MEDIA_MAX_BYTES = 16 * 1024**2
+"""Largest attachment, file or picture in one request on the channel."""
+
+
+class Binding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The devices that stand for one role."""
+
+    devices: tuple[str, ...]
+    type: str
+    single: bool
+    properties: dict[str, dict[str, Any]] = {}
+    """The type's properties: JSON Schema."""
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """``GET /``: what this run is, and what it may use."""
+
+    run: str
+    app: str
+    version: str
+    schedule: str
+    place: str
+    zone: str
+    starts: str
+    ends: str | None
+    user: str
+    params: dict[str, Any]
+    bindings: dict[str, Binding]
+    models: dict[str, str]
+    """Role to ``model@ref``."""
+
+
+class Measure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A reading: one ``data:`` line of ``GET /events``, one item of ``GET /devices/{role}``."""
+
+    device: str
+    property: str
+    at: str
+    value: Any = None
+    media: bytes = b""
+    """Base64 in JSON; the value of a picture or sound."""
+    content_type: str = ""
+    stale: bool = False
+    """Older than the type's ``fresh_s``."""
+    again: bool = False
+    """A last value, sent because the connection is new."""
+
+
+class Measures(msgspec.Struct, frozen=True):
+    items: tuple[Measure, ...]
+    next: None = None
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """``event: dropped``: so many readings were left out because the reader was too slow."""
+
+    count: int
+
+
+class SendBody(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Body of ``POST /devices/{role}``: to all devices of the role, or to ``device``."""
+
+    set: dict[str, Any]
+    device: str | None = None
+    hold_s: float | None = None
+    """None: until the window ends."""
+    timeout_s: float = 5
+    because: tuple[str, ...] = ()
+
+
+class CommandState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a command; control may add to it."""
+
+    id: str
+    status: str
+    reason: str | None = None
+    device: str = ""
+
+
+class CommandStates(msgspec.Struct, frozen=True):
+    items: tuple[CommandState, ...]
+    next: None = None
+
+
+class Attached(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A file that goes with a mail."""
+
+    name: str
+    content: bytes
+    """Base64 in JSON."""
+    content_type: str = "application/octet-stream"
+
+
+class MailBody(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Body of ``POST /mail``; without ``to`` it goes to the schedule's ``--notify``."""
+
+    subject: str
+    text: str
+    to: tuple[str, ...] = ()
+    attach: tuple[Attached, ...] = ()
+
+
+class Names(msgspec.Struct, frozen=True):
+    items: tuple[str, ...]
+    next: None = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """The inside of ``{"error": …}``."""
+
+    code: str
+    message: str
+    hint: str = ""
+    id: str = ""
+    problems: tuple[Any, ...] = ()
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    error: ErrorBody
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A key of a run's state as control keeps it."""
+
+    value: Any
+    version: int = 0
+
+
+class ReadyBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Body of ``POST /ready``, the heartbeat of the SDK; may be empty."""
+
+    handled: int = 0
+    replaced: int = 0
+    dropped: int = 0
+    failed: int = 0
