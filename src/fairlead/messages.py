@@ -165,6 +165,14 @@ class Target(Part):
     weight: int = 100
 
 
+class ExtraRoute(Part):
+    """A path of the front door that a bundle took for one of its endpoints; alias ``production`` answers."""
+
+    path: str
+    methods: tuple[str, ...] = ("POST",)
+    entry: str = "predict"
+
+
 class ModelRoute(Part):
     """How the front door treats one model. Endpoints are filled in by the keeper."""
 
@@ -179,6 +187,9 @@ class ModelRoute(Part):
     gone: tuple[str, ...] = ()
     """Versions that answer 410."""
     timeout_s: float = 60
+    entries: tuple[str, ...] = ()
+    """Endpoints beside ``predict``."""
+    extra: tuple[ExtraRoute, ...] = ()
 
 
 class PageRoute(Part):
