@@ -1,0 +1,122 @@
+"""From a wanted version to all that starting a replica of it takes. Pure, but for the random part of an id."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from fairlead.messages import Fork, VersionWanted, ZygoteSpec
+from fairlead.sandbox import rules
+from fairlead.sandbox.level import Isolation
+from fairlead.settings import Home
+
+_NAME_LENGTH = 12
+"""Of a model's name in a zygote's: sockets lie below, and their paths must stay within 107 bytes."""
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """All that an engine needs to start one replica."""
+
+    replica: str
+    zygote: str
+    digest: str
+    attempt: int
+    rules: rules.Rules
+    """Of the zygote; replicas inherit them."""
+    spec: ZygoteSpec
+    fork: Fork
+    fingerprint: str
+    """Tells a zygote that was started from the same from an outdated one."""
+
+
+def zygote_name(model: str, digest: str) -> str:
+    """Return the name of the zygote of a version: the same each time."""
+    return f"{model[:_NAME_LENGTH].rstrip('-')}-{digest.rpartition(':')[2][:8]}"
+
+
+def replica_name(model: str, digest: str) -> str:
+    """Return a new replica's id, never used before."""
+    return f"{zygote_name(model, digest)}-{secrets.token_hex(3)}"
+
+
+def launch(
+    wanted: VersionWanted,
+    home: Home,
+    *,
+    replica: str,
+    bundle: Path,
+    environment: Path,
+    base: tuple[str, ...],
+    isolation: Isolation,
+    uid: int | None,
+    platform_uid: int,
+    marker: Mapping[str, str],
+    device: str = "cpu",
+) -> Launch:
+    """Return how to start ``replica`` (see :func:`replica_name`) of ``wanted``.
+
+    ``base``: what the environment stands on (``local.base_of``). ``marker``: variables of the platform's own
+    (``supervisor.strays.MARKER``). ``uid``: the bundle's own user, or ``None``.
+    """
+    spec, zygote = wanted.spec, zygote_name(wanted.spec.name, wanted.digest)
+    zygote_spec = ZygoteSpec(
+        name=zygote,
+        socket=str(zygote_socket(home, zygote)),
+        folder=str(bundle),
+        preload=wanted.preload,
+        uid=platform_uid,
+    )
+    ground = rules.Ground(
+        environment=str(environment),
+        base=base,
+        bundle=str(bundle),
+        scratch=str(home.scratch / zygote),
+        env=spec.env,
+        marker={**marker, "FAIRLEAD_ZYGOTE": msgspec.json.encode(zygote_spec).decode()},
+        memory_mb=wanted.memory_mb,
+        outbound=wanted.outbound,
+        gpu=spec.gpu,
+    )
+    made = rules.for_replica(
+        ground,
+        (str(environment / "bin" / "python"), "-P", "-m", "fairlead.modelserver.zygote"),
+        isolation,
+        uid=uid,
+        sockets=str(home.run / zygote),
+        logs=str(home.logs / zygote),
+    )
+    fork = Fork(
+        replica=replica,
+        spec=spec,
+        gate=wanted.gate,
+        folder=str(bundle),
+        scratch=str(home.replica_scratch(replica)),
+        serve=str(home.serve_socket(replica)),
+        keep=str(home.keep_socket(replica)),
+        device=device,
+        log=str(home.replica_log(replica)),
+    )
+    return Launch(
+        replica=replica,
+        zygote=zygote,
+        digest=wanted.digest,
+        attempt=wanted.attempt,
+        rules=made,
+        spec=zygote_spec,
+        fork=fork,
+        fingerprint=fingerprint(made, wanted.attempt),
+    )
+
+
+def zygote_socket(home: Home, zygote: str) -> Path:
+    """Where a zygote listens for its keeper."""
+    return home.run / zygote / "z.sock"
+
+
+def fingerprint(made: rules.Rules, attempt: int) -> str:
+    """Return a digest of what a zygote is started from."""
+    return hashlib.sha256(msgspec.json.encode((made, attempt), order="deterministic")).hexdigest()[:16]

@@ -1,0 +1,93 @@
+"""The keeper's end of a replica's channel: the replica listens and the keeper dials, so a new keeper finds it again."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from fairlead import messages
+from fairlead.errors import Unavailable
+
+RETRY_S = 0.01
+_decoder: msgspec.msgpack.Decoder[messages.FromReplica] = msgspec.msgpack.Decoder(messages.FromReplica)
+
+
+async def dial(path: str | Path, timeout_s: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a Unix socket that may not be there yet; raises :class:`Unavailable` after ``timeout_s`` seconds.
+
+    asyncio takes the EAGAIN of a full backlog for a connection under way, and the first write fails; hence our own
+    ``connect``.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    why: OSError | None = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                try:
+                    sock.connect(str(path))
+                    break
+                except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as error:
+                    why = error
+                await asyncio.sleep(RETRY_S)
+        return await asyncio.open_unix_connection(sock=sock)
+    except TimeoutError as error:
+        sock.close()
+        said = why.strerror if why else "no answer"
+        raise Unavailable(
+            f"{path}: {said}", code="channel_unavailable", hint="see the log of the process", retry_after_s=1
+        ) from error
+    except BaseException:
+        sock.close()
+        raise
+
+
+class ReplicaLink:
+    """A dialled replica: ``send`` to it, iterate over what it sends; the iteration ends when the replica goes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def dial(cls, path: str | Path, timeout_s: float = 30) -> ReplicaLink:
+        """Connect to a replica's ``keep.sock``, waiting for it to appear; raises :class:`Unavailable`."""
+        return cls(*await dial(path, timeout_s))
+
+    async def send(self, message: messages.ToReplica) -> None:
+        """Send one message; raises :class:`Unavailable` when the replica is gone."""
+        try:
+            self._writer.write(messages.frame(message))
+            await self._writer.drain()
+        except (ConnectionError, RuntimeError) as error:
+            raise Unavailable("the replica is gone", code="replica_gone", retry_after_s=1) from error
+
+    def __aiter__(self) -> ReplicaLink:
+        return self
+
+    async def __anext__(self) -> messages.FromReplica:
+        """Return the next message; a frame that cannot be read ends the iteration as if the replica had gone."""
+        try:
+            return _decoder.decode(await messages.read_frame(self._reader))
+        except (EOFError, ConnectionError, ValueError) as error:  # msgspec's errors are ValueErrors
+            raise StopAsyncIteration from error
+
+    async def close(self) -> None:
+        """Hang up; the replica lives on."""
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except (ConnectionError, TimeoutError):
+            return
+
+    async def __aenter__(self) -> ReplicaLink:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,64 @@
+"""Log files of children: appended to by the child itself, so that no reader's death can block or kill it.
+
+A bundle may own the folder its log lies in: nothing here follows a link or opens a FIFO it may have put there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+LIMIT_BYTES = 16 * 1024**2
+_BLOCK_BYTES = 64 * 1024
+
+
+def open_append(path: Path) -> int:
+    """Return a descriptor that appends to ``path``, which is made with mode 0600 when it is not there."""
+    return _open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+def rotate(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
+    """Copy to ``<name>.1`` and truncate when longer than ``limit_bytes``; returns whether it did.
+
+    The writer keeps its descriptor (it appends, so it goes on at the start); lines written between copy and
+    truncation are lost.
+    """
+    try:
+        descriptor = _open(path, os.O_RDWR)
+    except OSError:
+        return False
+    with os.fdopen(descriptor, "r+b") as source:
+        if os.fstat(source.fileno()).st_size <= limit_bytes:
+            return False
+        older = path.with_name(path.name + ".1")
+        older.unlink(missing_ok=True)
+        with os.fdopen(_open(older, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as target:
+            shutil.copyfileobj(source, target)
+        source.truncate(0)
+    return True
+
+
+def tail(path: Path, lines: int = 20) -> tuple[str, ...]:
+    """Return the last ``lines`` lines; empty when there is no such regular file."""
+    try:
+        descriptor = _open(path, os.O_RDONLY)
+    except OSError:
+        return ()
+    with os.fdopen(descriptor, "rb") as file:
+        position = file.seek(0, os.SEEK_END)
+        data = b""
+        while position > 0 and data.count(b"\n") <= lines and len(data) < 16 * _BLOCK_BYTES:
+            step = min(_BLOCK_BYTES, position)
+            position = file.seek(position - step)
+            data = file.read(step) + data
+    return tuple(data.decode("utf-8", errors="replace").splitlines()[-lines:]) if lines > 0 else ()
+
+
+def _open(path: Path, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path}: not a regular file")
+    return descriptor

@@ -1,0 +1,79 @@
+"""What ``/proc`` tells of processes. Format: proc(5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+
+
+class Stat(NamedTuple):
+    """The fields of ``/proc/<pid>/stat`` that we use."""
+
+    state: str
+    """One letter; Z is a zombie."""
+    session: int
+    start_time: int
+    """Clock ticks from boot to the start of the process: with the boot id it tells a reused pid."""
+
+
+def stat(pid: int) -> Stat | None:
+    """Return what is known of ``pid``; ``None`` when there is no such process."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name is in parentheses and may hold spaces and parentheses itself; field 3 follows the last one.
+    fields = text.rpartition(")")[2].split()
+    return Stat(state=fields[0], session=int(fields[3]), start_time=int(fields[19]))
+
+
+def start_time(pid: int) -> int | None:
+    """Return when ``pid`` started; ``None`` when it is gone or a zombie, which nobody may ever reap in a container."""
+    found = stat(pid)
+    return None if found is None or found.state in "ZX" else found.start_time
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """Return the id of this boot of the machine."""
+    return (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def pids() -> Iterator[int]:
+    """Yield every process that this one can see."""
+    for entry in os.scandir(PROC):
+        if entry.name.isdigit():
+            yield int(entry.name)
+
+
+def session_members(session: int) -> tuple[int, ...]:
+    """Return the living processes of a session, its leader among them."""
+    members = []
+    for pid in pids():
+        found = stat(pid)
+        if found is not None and found.session == session and found.state not in "ZX":
+            members.append(pid)
+    return tuple(members)
+
+
+def uid(pid: int) -> int | None:
+    """Return the user id of a process; ``None`` when it is gone."""
+    try:
+        return (PROC / str(pid)).stat().st_uid
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def environ(pid: int) -> dict[str, str]:
+    """Return the environment that a process was started with; empty when it is gone or not ours to read."""
+    try:
+        data = (PROC / str(pid) / "environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return {}
+    pairs = (os.fsdecode(item).partition("=") for item in data.split(b"\0") if item)
+    return {key: value for key, _, value in pairs}
