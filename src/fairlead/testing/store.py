@@ -1,0 +1,29 @@
+"""Records in memory, for tests of what the rooms do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.orm import Session
+
+from fairlead.store.records import Base
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+@contextmanager
+def memory() -> Iterator[Session]:
+    """Yield a session on an empty SQLite in memory that has every table."""
+    engine = create_engine("sqlite://")
+    event.listen(engine, "connect", _prepare)
+    Base.metadata.create_all(engine)
+    try:
+        with Session(engine, expire_on_commit=False) as session:
+            yield session
+    finally:
+        engine.dispose()

@@ -1,0 +1,311 @@
+"""What the database promises, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import MetaData, create_engine, inspect, select, text, update
+from sqlalchemy.exc import StatementError
+from sqlalchemy.orm import Session
+
+from fairlead.errors import Conflict, Error, Invalid, Unavailable
+from fairlead.status import JobStatus
+from fairlead.store import leases, migrate
+from fairlead.store.database import Database, open_database
+from fairlead.store.move import move_to
+from fairlead.store.records import Base, Event, Job, Token, User
+from fairlead.testing import postgres
+
+NOW = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
+_names = (f"t{number}" for number in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def postgres_folder() -> Iterator[Path]:
+    if reason := postgres.missing():
+        pytest.skip(reason)
+    with postgres.server() as folder:
+        yield folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'fairlead.sqlite3'}"
+    folder: Path = request.getfixturevalue("postgres_folder")
+    name = next(_names)
+    with psycopg.connect(host=str(folder), user="fairlead", dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"postgresql://fairlead@/{name}?host={folder}"
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    async with open_database(url) as opened:
+        yield opened
+
+
+def user(name: str) -> User:
+    return User(name=name, roles=("user",), created_at=NOW)
+
+
+def job(id: str) -> Job:
+    return Job(id=id, model="m", version="1", due_at=NOW, created_by="ada", created_at=NOW, expires_at=NOW)
+
+
+def add(record: Base):  # type: ignore[no-untyped-def]
+    return lambda session: session.add(record)
+
+
+async def names(database: Database) -> list[str]:
+    return await database.read(lambda session: list(session.scalars(select(User.name).order_by(User.name))))
+
+
+async def test_what_was_written_is_read_and_survives_closing(url: str) -> None:
+    async with open_database(url) as database:
+        await database.write(add(user("ada")))
+    async with open_database(url) as database:
+        found = await database.read(lambda session: session.get(User, "ada"))
+    assert found is not None
+    assert found.roles == ("user",)
+    assert found.created_at == NOW
+    assert found.created_at.utcoffset() == timedelta(0)
+
+
+async def test_moments_come_back_in_utc_and_naive_ones_are_refused(database: Database) -> None:
+    berlin = datetime.fromisoformat("2026-07-01T12:00:00.000001+02:00")
+    await database.write(add(User(name="ada", roles=(), created_at=berlin)))
+    found = await database.read(lambda session: session.get(User, "ada"))
+    assert found is not None
+    assert found.created_at == berlin
+    assert found.created_at.tzinfo is UTC
+    with pytest.raises(StatementError, match="offset from UTC"):
+        await database.write(add(User(name="bob", roles=(), created_at=datetime(2026, 1, 1))))
+
+
+async def test_of_many_writes_at_once_only_those_that_fail_fail(database: Database) -> None:
+    def write(number: int):  # type: ignore[no-untyped-def]
+        def run(session: Session) -> int:
+            session.add(user(f"u{number:02}"))
+            session.flush()
+            if number % 3 == 0:
+                raise Invalid(f"no {number}")
+            return number
+
+        return run
+
+    results = await asyncio.gather(*(database.write(write(n)) for n in range(30)), return_exceptions=True)
+    for number, result in enumerate(results):
+        if number % 3 == 0:
+            assert isinstance(result, Invalid)
+        else:
+            assert result == number
+    assert await names(database) == [f"u{n:02}" for n in range(30) if n % 3]
+
+
+async def test_a_clash_is_a_conflict_and_leaves_its_neighbors_alone(database: Database) -> None:
+    results = await asyncio.gather(
+        *(database.write(add(user(name))) for name in ("ada", "ada", "bob")), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [type(None), Conflict, type(None)]
+    assert await names(database) == ["ada", "bob"]
+
+
+async def test_foreign_keys_hold(database: Database) -> None:
+    token = Token(jti="tok-1", user="nobody", label="x", roles=(), created_at=NOW, expires_at=NOW)
+    with pytest.raises(Conflict):
+        await database.write(add(token))
+
+
+async def test_a_status_that_is_none_is_refused_by_the_database(database: Database) -> None:
+    await database.write(add(job("job-1")))
+    with pytest.raises(Conflict):
+        await database.write(lambda session: session.execute(text("UPDATE jobs SET status = 'lost'")))
+
+
+async def test_a_written_record_can_be_read_after_its_session_even_if_a_neighbor_failed(database: Database) -> None:
+    def make(session: Session) -> Event:
+        record = job("job-1")
+        session.add(record)
+        return move_to(session, record, JobStatus.RUNNING, "began", NOW)
+
+    def fail(session: Session) -> None:
+        found = session.get(Job, "job-1")
+        if found is not None:
+            found.reason = "never"
+        raise Invalid("no")
+
+    event, failure = await asyncio.gather(database.write(make), database.write(fail), return_exceptions=True)
+    assert isinstance(failure, Invalid)
+    assert isinstance(event, Event)
+    assert (event.id, event.kind, event.ref, event.status_to) == (1, "job", "job-1", "running")
+    found = await database.read(lambda session: session.get(Job, "job-1"))
+    assert found is not None
+    assert found.reason == "began"
+
+
+async def test_readers_cannot_write(database: Database) -> None:
+    def sneak(session: Session) -> None:
+        session.execute(text("DELETE FROM users"))
+
+    with pytest.raises(Error):
+        await database.read(sneak)
+
+
+async def test_an_illegal_move_changes_nothing(database: Database) -> None:
+    await database.write(add(job("job-1")))
+
+    def back(session: Session) -> None:
+        found = session.get_one(Job, "job-1")
+        move_to(session, found, JobStatus.SUCCEEDED, "no", NOW)
+
+    with pytest.raises(Conflict) as refused:
+        await database.write(back)
+    assert refused.value.code == "illegal_move"
+    assert await database.read(lambda session: list(session.scalars(select(Event)))) == []
+
+
+async def test_rows_tell_how_many_an_update_met(database: Database) -> None:
+    await database.write(add(job("job-1")))
+
+    def fenced(session: Session) -> int:
+        return session.execute(update(Job).where(Job.epoch == 7).values(reason="x")).rowcount
+
+    assert await database.write(fenced) == 0
+
+
+async def test_a_lease_has_one_holder_and_fences_off_the_one_before(database: Database) -> None:
+    def take(holder: str, after_s: float):  # type: ignore[no-untyped-def]
+        return lambda session: leases.take(session, "clock", holder, 30, NOW + timedelta(seconds=after_s))
+
+    first = await database.write(take("a", 0))
+    assert first is not None
+    assert await database.write(take("b", 10)) is None
+    again = await database.write(take("a", 20))
+    assert again is not None
+    assert again.epoch == first.epoch
+    second = await database.write(take("b", 60))
+    assert second is not None
+    assert second.epoch == first.epoch + 1
+    late = NOW + timedelta(seconds=61)
+    assert not await database.read(lambda session: leases.holds(session, "clock", first.epoch, late))
+    assert await database.read(lambda session: leases.holds(session, "clock", second.epoch, late))
+    await database.write(lambda session: leases.release(session, "clock", "b", late))
+    third = await database.write(take("a", 62))
+    assert third is not None
+    assert third.epoch == second.epoch + 1
+
+
+async def test_the_migrations_make_exactly_the_records_tables(database: Database, url: str, tmp_path: Path) -> None:
+    def tables(connection) -> dict[str, object]:  # type: ignore[no-untyped-def]
+        found = inspect(connection)
+        return {
+            name: (
+                [(c["name"], str(c["type"]), c["nullable"]) for c in found.get_columns(name)],
+                found.get_pk_constraint(name),
+                sorted(found.get_foreign_keys(name), key=str),
+                sorted(found.get_unique_constraints(name), key=str),
+                sorted(found.get_check_constraints(name), key=str),
+                sorted(
+                    [
+                        {key: str(value) for key, value in index["dialect_options"].items()}
+                        | {"is": index["name"]}
+                        | {"columns": index["column_names"], "unique": index["unique"]}
+                        for index in found.get_indexes(name)
+                    ],
+                    key=str,
+                ),
+            )
+            for name in found.get_table_names()
+            if name != "alembic_version"
+        }
+
+    migrated = create_engine(database.url)
+    with migrated.connect() as connection:
+        by_migrations = tables(connection)
+        everything = MetaData()
+        everything.reflect(connection)
+    with migrated.begin() as connection:
+        everything.drop_all(connection)
+        Base.metadata.create_all(connection)
+    with migrated.connect() as connection:
+        by_records = tables(connection)
+    migrated.dispose()
+    assert by_migrations == by_records
+
+
+async def test_a_newer_schema_is_refused(url: str, database: Database) -> None:
+    await database.write(lambda session: session.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(Conflict) as refused:
+        async with open_database(url):
+            pass
+    assert refused.value.code == "schema_newer"
+    assert migrate.head() in refused.value.message
+
+
+async def test_a_lost_database_is_never_created_anew(url: str, tmp_path: Path) -> None:
+    marker = tmp_path / "installed"
+    async with open_database(url, marker):
+        pass
+    assert marker.exists()
+    async with open_database(url, marker):
+        pass
+    lost = url.replace("fairlead.sqlite3", "gone.sqlite3")
+    if lost == url:
+        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+        engine.dispose()
+    with pytest.raises(Unavailable) as refused:
+        async with open_database(lost, marker):
+            pass
+    assert refused.value.code == "database_missing"
+    assert not (tmp_path / "gone.sqlite3").exists()
+
+
+async def test_a_closed_database_takes_nothing_more_but_finishes_what_waits(url: str) -> None:
+    async with open_database(url) as database:
+        waiting = [asyncio.ensure_future(database.write(add(user(f"u{n}")))) for n in range(20)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    with pytest.raises(Unavailable):
+        await database.write(add(user("late")))
+    async with open_database(url) as database:
+        assert len(await names(database)) == 20
+
+
+async def test_a_damaged_file_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "fairlead.sqlite3"
+    path.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(Unavailable) as refused:
+        async with open_database(f"sqlite:///{path}"):
+            pass
+    assert refused.value.code == "database_damaged"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://host/name"])
+async def test_a_url_of_no_known_database_is_refused(url: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        async with open_database(url):
+            pass
+    assert refused.value.code == "store_url"
+
+
+async def test_a_full_disk_is_said_and_heals_without_a_restart(tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'fairlead.sqlite3'}") as database:
+        limit = "PRAGMA max_page_count = {}"
+        await database.write(lambda session: session.execute(text(limit.format(1))).all())
+        big = User(name="big", password_hash="x" * 1_000_000, roles=(), created_at=NOW)
+        with pytest.raises(Unavailable) as refused:
+            await database.write(add(big))
+        assert refused.value.code == "disk_full"
+        await database.write(lambda session: session.execute(text(limit.format(1_000_000))).all())
+        await database.write(add(user("ada")))
+        assert await names(database) == ["ada"]
