@@ -1,0 +1,182 @@
+"""``fairlead.toml``: read, with every problem at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from fairlead.bundles import reading, rules
+from fairlead.bundles.shapes import (
+    Access,
+    AppManifest,
+    AppRun,
+    Batch,
+    Card,
+    Example,
+    Manifest,
+    ModelManifest,
+    ModelRun,
+    Network,
+    Resources,
+    Role,
+    Route,
+    Scale,
+    Slo,
+    Table,
+)
+from fairlead.errors import Invalid, Problem
+
+__all__ = [
+    "FILE",
+    "Access",
+    "AppManifest",
+    "AppRun",
+    "Batch",
+    "Card",
+    "Example",
+    "Manifest",
+    "ModelManifest",
+    "ModelRun",
+    "Network",
+    "Resources",
+    "Role",
+    "Route",
+    "Scale",
+    "Slo",
+    "Table",
+    "parse",
+]
+
+FILE = "fairlead.toml"
+MAX_BYTES = 256 * 1024
+RUNTIMES = {
+    ".onnx": "onnx",
+    ".joblib": "sklearn",
+    ".pkl": "sklearn",
+    ".pickle": "sklearn",
+    ".skops": "sklearn",
+    ".pt": "torch",
+    ".pth": "torch",
+    ".pt2": "torch",
+    ".ts": "torch",
+    ".safetensors": "torch",
+}
+"""Ending of an artifact to the runtime that loads it."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]")
+_MEANT = re.compile(r"did you mean (.+)\?")
+_TOML_LINE = re.compile(r"at line (\d+)")
+
+
+def parse(text: str, *, source: str = FILE) -> ModelManifest | AppManifest:
+    """Return the manifest in ``text``; raises :class:`Invalid` (``manifest_invalid``) with all problems.
+
+    ``source`` is what messages call the file. Each problem has the dotted path, the rule and the line.
+    """
+    values = _toml(text, source)
+    problems: list[Problem] = []
+    kind = _kind(values, problems)
+    if kind is None:
+        raise _refused(problems, text, source)
+    problems += _controls(values, "")
+    _runtime(values, kind)
+    manifest = reading.read(values, kind, problems)
+    told = {problem.path for problem in problems} | _meant(problems)
+    more = [*rules.common(manifest)]
+    more += rules.model(manifest) if isinstance(manifest, ModelManifest) else rules.app(manifest)
+    problems = [one for one in problems if one.rule != "missing" or one.path not in _meant(problems)]
+    problems += [problem for problem in more if not _covered(problem.path, told)]
+    if problems:
+        raise _refused(problems, text, source)
+    return manifest
+
+
+def _toml(text: str, source: str) -> dict[str, Any]:
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        problem = Problem(source, "too_large", f"is larger than {MAX_BYTES // 1024} kB")
+        raise Invalid(f"{source} is larger than {MAX_BYTES // 1024} kB", code="manifest_invalid", problems=(problem,))
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        said = str(error) or "it is nested too deeply"
+        line = _TOML_LINE.search(said)
+        hint = 'text stands in quotes: name = "flowers"'
+        problem = Problem(source, "toml", said, hint, int(line[1]) if line else None)
+        raise Invalid(
+            f"{source} is not TOML: {said}", code="manifest_invalid", hint=hint, problems=(problem,)
+        ) from error
+
+
+def _kind(values: dict[str, Any], problems: list[Problem]) -> type[ModelManifest] | type[AppManifest] | None:
+    kind = values.get("kind")
+    if kind == "model":
+        return ModelManifest
+    if kind == "app":
+        return AppManifest
+    if kind is None:
+        problems.append(Problem("kind", "missing", "is missing", 'kind = "model" or kind = "app"'))
+    else:
+        hint = reading.closest(str(kind), ("model", "app")) or "model or app"
+        problems.append(Problem("kind", "choice", f"{str(kind)[:60]!r} is neither model nor app", hint))
+    return None
+
+
+def _runtime(values: dict[str, Any], kind: type[Manifest]) -> None:
+    """Fill in the runtime that the artifact's ending tells."""
+    run = values.get("run")
+    if (
+        kind is ModelManifest
+        and isinstance(run, dict)
+        and "runtime" not in run
+        and isinstance(run.get("artifact"), str)
+    ):
+        suffix = PurePosixPath(run["artifact"]).suffix.lower()
+        if suffix in RUNTIMES:
+            run["runtime"] = RUNTIMES[suffix]
+
+
+def _meant(problems: Iterable[Problem]) -> set[str]:
+    """Return the paths that misspelled keys were meant to be: to call those missing as well would say it twice."""
+    meant = set()
+    for problem in problems:
+        if problem.rule == "unknown_key" and (word := _MEANT.fullmatch(problem.hint)):
+            table = problem.path.rpartition(".")[0]
+            meant.add(f"{table}.{word[1]}" if table else word[1])
+    return meant
+
+
+def _covered(path: str, told: Iterable[str]) -> bool:
+    """Whether a fault at ``path`` only follows from one that was told already."""
+    return any(path == other or path.startswith(f"{other}.") for other in told)
+
+
+def _controls(value: Any, path: str) -> Iterator[Problem]:
+    """Yield where texts hold control or direction characters, which would forge logs and terminals."""
+    if isinstance(value, str):
+        if _CONTROL.search(value):
+            yield Problem(path, "control_character", "holds a control character", "remove it")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            here = f"{path}.{key}" if path else key
+            if _CONTROL.search(key) or "\n" in key:
+                yield Problem(path or repr(key), "control_character", "a key holds a control character", "remove it")
+            else:
+                yield from _controls(item, here)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _controls(item, f"{path}.{index}")
+
+
+def _refused(problems: list[Problem], text: str, source: str) -> Invalid:
+    found = reading.lines(text)
+    placed = [msgspec.structs.replace(problem, line=reading.line_of(found, problem.path)) for problem in problems]
+    placed.sort(key=lambda problem: (problem.line or 0, problem.path))
+    first = placed[0]
+    rest = f" (and {len(placed) - 1} more)" if len(placed) > 1 else ""
+    where = f"{source}:{first.line}" if first.line else source
+    message = f"{where} {first.path}: {first.message}{rest}"
+    return Invalid(message, code="manifest_invalid", hint=first.hint, problems=tuple(placed))
