@@ -258,6 +258,9 @@ class VersionReport(Part):
     last_called: str | None = None
     woken: int = 0
     attempt: int = 0
+    error: ErrorInfo | None = None
+    """Why it failed."""
+    last_lines: tuple[str, ...] = ()
 
 
 class RunReport(Part):
@@ -328,6 +331,10 @@ class NodeReport(Message):
     """The platform's own: name to pid."""
     front_door: str = ""
     """Empty when Envoy took the last files; else what it said."""
+    jobs: dict[str, int] = {}
+    """Jobs in hand here, and their epochs: control extends their leases."""
+    denied: int = 0
+    """How many revoked tokens the front door refuses now: with ``generation`` it tells when a revocation holds."""
 
 
 class JobOrder(Message):

@@ -14,7 +14,21 @@ from fairlead.cli import session
 from fairlead.errors import Problem
 
 CONNECT_S = 5.0
-EXIT_BY_STATUS = {400: 5, 401: 4, 403: 4, 404: 3, 405: 1, 409: 4, 410: 4, 413: 5, 415: 5, 422: 5, 429: 6, 503: 6, 504: 7}
+EXIT_BY_STATUS = {
+    400: 5,
+    401: 4,
+    403: 4,
+    404: 3,
+    405: 1,
+    409: 4,
+    410: 4,
+    413: 5,
+    415: 5,
+    422: 5,
+    429: 6,
+    503: 6,
+    504: 7,
+}
 """The contract's exit codes: 3 not found, 4 refused, 5 invalid input, 6 not ready, 7 timed out."""
 
 
@@ -56,7 +70,9 @@ class Api:
     def __enter__(self) -> Api:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._http.close()
 
     def get(self, path: str, **params: Any) -> Any:
@@ -84,7 +100,9 @@ class Api:
         try:
             answer = self._http.request(verb, path, **options)
         except httpx.TimeoutException as error:
-            raise Refused(f"{self.url} did not answer in time", exit_code=7, code="timed_out", hint="fairlead status") from error
+            raise Refused(
+                f"{self.url} did not answer in time", exit_code=7, code="timed_out", hint="fairlead status"
+            ) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise _unreachable(self.url, error) from error
         if answer.is_success:
@@ -94,7 +112,9 @@ class Api:
     def events(self, path: str, **params: Any) -> Iterator[tuple[str, Any]]:
         """Yield (event, data) of a stream of server-sent events until it ends."""
         try:
-            with self._http.stream("GET", f"/api/v1{path}", params=params, timeout=httpx.Timeout(None, connect=CONNECT_S)) as answer:
+            with self._http.stream(
+                "GET", f"/api/v1{path}", params=params, timeout=httpx.Timeout(None, connect=CONNECT_S)
+            ) as answer:
                 if not answer.is_success:
                     answer.read()
                     raise refusal(answer)
@@ -116,7 +136,12 @@ def _parse(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _unreachable(url: str, error: Exception) -> Refused:
-    return Refused(f"{url} cannot be reached: {error}", exit_code=6, code="unreachable", hint="is it up? start it with: fairlead up")
+    return Refused(
+        f"{url} cannot be reached: {error}",
+        exit_code=6,
+        code="unreachable",
+        hint="is it up? start it with: fairlead up",
+    )
 
 
 def refusal(answer: httpx.Response) -> Refused:

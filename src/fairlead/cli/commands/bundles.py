@@ -1,0 +1,162 @@
+"""``fairlead check``, ``push``, ``init`` and ``predict``: what one does with a folder."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from fairlead.cli import terminal
+from fairlead.cli.api import Api, Refused
+from fairlead.cli.commands import templates
+
+PUSH_WAIT_S = 900
+
+
+def register(app: typer.Typer) -> None:
+    app.command("init")(init)
+    app.command("check")(check)
+    app.command("push")(push)
+    app.command("predict")(predict)
+
+
+def init(
+    kind: str = typer.Argument(help="model or app"),
+    name: str = typer.Argument("", help="Its name and folder; default: my-model or my-app."),
+) -> None:
+    """Make a folder that can be pushed as it is."""
+    folder = templates.write(kind, name or f"my-{kind}", Path.cwd())
+    terminal.result(str(folder))
+    terminal.note(f"next: fairlead check {folder.name}; fairlead push {folder.name}")
+
+
+def check(folder: Path = typer.Argument(Path(), help="The bundle's folder.")) -> None:
+    """Look for every problem that a push would refuse."""
+    from fairlead.bundles.check import check as examine  # noqa: PLC0415 - keeps --help fast
+    from fairlead.errors import Invalid  # noqa: PLC0415
+
+    try:
+        checked = examine(folder)
+    except Invalid as error:
+        if not error.problems:
+            raise
+        for item in error.problems:
+            terminal.problem(item, "fairlead.toml")
+        raise typer.Exit(5) from error
+    for item in checked.warnings:
+        terminal.note(f"warning: {item.path}: {item.message}")
+    terminal.result(f"{checked.manifest.name}: {len(checked.files)} files, no problems")
+
+
+def push(
+    folder: Path = typer.Argument(Path(), help="The bundle's folder."),
+    alias: str = typer.Option("production", "--alias", help="Alias to move once ready; none: move nothing."),
+    wait: bool = typer.Option(True, "--wait/--no-wait", help="Follow until it is ready or has failed."),
+) -> None:
+    """Pack, check and send a bundle; follow it until it answers."""
+    from fairlead.bundles.check import check as examine  # noqa: PLC0415
+    from fairlead.bundles.pack import pack  # noqa: PLC0415
+
+    checked = examine(folder)
+    terminal.step(f"checked {len(checked.files)} files")
+    with tempfile.TemporaryDirectory() as scratch, Api(timeout_s=600) as api:
+        archive = Path(scratch) / "bundle.zip"
+        pack(folder, archive)
+        size = archive.stat().st_size
+        with archive.open("rb") as body:
+            answer = api.send(
+                "POST",
+                "/api/v1/bundles",
+                params={"alias": alias},
+                content=body,
+                headers={"Content-Type": "application/zip", "Content-Length": str(size)},
+            ).json()
+        terminal.step(f"sent {size:,} bytes")
+        for warning in answer.get("warnings") or ():
+            terminal.note(f"warning: {warning}")
+        name, version = answer["name"], answer["version"]
+        if wait:
+            _follow(api, answer["kind"], name, version)
+        terminal.result(f"{name}@{version} {answer['url']}", answer)
+
+
+def _follow(api: Api, kind: str, name: str, version: str) -> None:
+    """Print the version's steps until it is ready; raises :class:`Refused` with its last lines when it failed."""
+    said = ""
+    for event, view in api.events(f"/{kind}s/{name}/versions/{version}/events"):
+        if view.get("said") and view["said"] != said:
+            said = view["said"]
+            terminal.step(said)
+        if event == "done":
+            return
+        if event == "error":
+            for line in view.get("last_lines") or ():
+                terminal.note(f"  | {line}")
+            error = view.get("error") or {}
+            raise Refused(
+                f"{name}@{version} failed: {error.get('message') or view.get('reason') or 'no reason was given'}",
+                code=error.get("code", "version_failed"),
+                hint=error.get("hint") or f"fairlead logs {name}@{version}",
+            )
+    raise Refused(
+        f"{name}@{version} is not ready yet: the stream of its steps ended",
+        exit_code=6,
+        code="not_ready",
+        hint=f"fairlead models show {name}",
+    )
+
+
+def predict(
+    model: str = typer.Argument(help="name, name@alias or name@version"),
+    body: str = typer.Option("", "--json", help="The body, or - for standard input."),
+    file: Path = typer.Option(None, "--file", help="Send this file as the body."),
+    settings: list[str] = typer.Option([], "--set", help="name=value, each JSON or text."),
+    output: Path = typer.Option(None, "--output", "-o", help="Write the answer there."),
+) -> None:
+    """Call a model."""
+    options: dict[str, Any] = {}
+    if file is not None:
+        if not file.is_file():
+            raise typer.BadParameter(f"{file}: no such file")
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        options = {
+            "content": file.read_bytes(),
+            "headers": {"Content-Type": kind, "Content-Disposition": f'attachment; filename="{file.name}"'},
+            "params": dict(_pair(item) for item in settings),
+        }
+    elif body:
+        options = {
+            "content": sys.stdin.buffer.read() if body == "-" else body.encode(),
+            "headers": {"Content-Type": "application/json"},
+        }
+    else:
+        options = {"json": {name: as_value(value) for name, value in map(_pair, settings)}}
+    with Api(timeout_s=600) as api:
+        answer = api.send("POST", f"/v1/models/{model}/predict", **options)
+    if output is not None:
+        output.write_bytes(answer.content)
+        terminal.result(str(output))
+    elif answer.headers.get("content-type", "").startswith(("application/json", "text/")):
+        terminal.result(answer.text.rstrip("\n"))
+    else:
+        terminal.raw(answer.content)
+
+
+def _pair(item: str) -> tuple[str, str]:
+    name, equals, value = item.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{item}: write name=value")
+    return name, value
+
+
+def as_value(text: str) -> Any:
+    """Return ``text`` as JSON if it is, else as text: ``4`` is a number, ``Newark`` a string."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,126 @@
+"""``fairlead jobs``."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from fairlead.cli import terminal
+from fairlead.cli.api import Api, Refused
+from fairlead.cli.commands.noun import group
+
+FINAL = ("succeeded", "failed", "canceled")
+
+
+def register(app: typer.Typer) -> None:
+    """Jobs have no verbs of their own at the top."""
+
+
+def _list() -> None:
+    with Api() as api:
+        view = api.get("/jobs")
+    terminal.table(view["items"], ("id", "model", "version", "status", "attempts", "created_at", "reason"), view)
+
+
+app = group("Durable calls of models.", _list)
+
+
+@app.command()
+def submit(
+    model: str,
+    files: list[Path] = typer.Argument(None, help="One job per file."),
+    body: str = typer.Option("", "--body", help="A JSON body."),
+    settings: list[str] = typer.Option([], "--set", help="name=value"),
+    key: str = typer.Option("", "--idempotency-key", help="The same key and body give the same job."),
+) -> None:
+    """Keep calls until they are done; prints one id a line."""
+    from fairlead.cli.commands.bundles import _pair, as_value  # noqa: PLC0415 - only this verb needs them
+
+    headers = {"Idempotency-Key": key} if key else {}
+    bodies: list[tuple[bytes, str]] = []
+    for file in files or ():
+        if not file.is_file():
+            raise typer.BadParameter(f"{file}: no such file")
+        bodies.append((file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream"))
+    if not files:
+        text = body or json.dumps({name: as_value(value) for name, value in map(_pair, settings)})
+        bodies.append((text.encode(), "application/json"))
+    with Api(timeout_s=600) as api:
+        for content, kind in bodies:
+            answer = api.send(
+                "POST", f"/v1/models/{model}/jobs", content=content, headers=headers | {"Content-Type": kind}
+            )
+            view = answer.json()
+            terminal.result(view["id"], view)
+
+
+@app.command()
+def show(job: str) -> None:
+    """Show one job; its result is printed with `jobs result`."""
+    with Api() as api:
+        view = api.get(f"/jobs/{job}")
+    _print(view)
+
+
+def _print(view: dict[str, Any]) -> None:
+    text = f"{view['id']} {view['model']}@{view['version']} {view['status']}"
+    if view.get("reason"):
+        text += f": {view['reason']}"
+    if view.get("error"):
+        text += f"\n  {view['error']['message']} ({view['error']['code']})"
+    terminal.result(text, view)
+
+
+@app.command()
+def result(job: str) -> None:
+    """Print what a job answered."""
+    with Api() as api:
+        answer = api.send("GET", f"/api/v1/jobs/{job}/result")
+    terminal.raw(
+        answer.content + (b"\n" if answer.headers.get("content-type", "").startswith("application/json") else b"")
+    )
+
+
+@app.command()
+def wait(job: str, timeout: float = typer.Option(600, "--timeout", help="Seconds.")) -> None:
+    """Wait until a job has ended; exit 1 if it failed."""
+    deadline = time.monotonic() + timeout
+    with Api() as api:
+        view = api.get(f"/jobs/{job}")
+        while view["status"] not in FINAL:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Refused(f"{view['id']} is {view['status']} after {timeout:g} s", exit_code=7, code="timed_out")
+            view = api.get(f"/jobs/{view['id']}", wait=min(left, 20))
+    _print(view)
+    if view["status"] != "succeeded":
+        raise typer.Exit(1)
+
+
+@app.command()
+def cancel(job: str) -> None:
+    """Cancel a job that has not ended."""
+    with Api() as api:
+        view = api.delete(f"/jobs/{job}")
+    _print(view)
+
+
+@app.command()
+def replay(
+    job: str = typer.Argument("", help="Job."),
+    failed: str = typer.Option("", "--failed", help="All failed jobs of this model."),
+) -> None:
+    """Do a job again with the same bytes."""
+    if bool(job) == bool(failed):
+        raise typer.BadParameter("name a job, or --failed MODEL")
+    with Api() as api:
+        names = [job] if job else [item["id"] for item in api.get("/jobs", model=failed, status="failed")["items"]]
+        for name in names:
+            _print(api.post(f"/jobs/{name}/replay"))
+    if not names:
+        terminal.note(f"{failed} has no failed jobs")

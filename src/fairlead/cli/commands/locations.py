@@ -1,0 +1,28 @@
+"""``fairlead locations``."""
+
+from __future__ import annotations
+
+import typer
+
+from fairlead.cli import terminal
+from fairlead.cli.api import Api
+from fairlead.cli.commands.noun import group
+
+
+def _list() -> None:
+    with Api() as api:
+        view = api.get("/locations")
+    terminal.table(view["items"], ("path", "zone", "title"), view)
+
+
+app = group("Places where devices stand.", _list)
+
+
+@app.command()
+def add(
+    path: str, zone: str = typer.Option("UTC", "--zone", help="IANA zone."), title: str = typer.Option("", "--title")
+) -> None:
+    """Register a location such as campus/lab."""
+    with Api() as api:
+        view = api.post("/locations", {"path": path, "zone": zone, "title": title or None})
+    terminal.result(f"{view['path']} {view['zone']}", view)

@@ -1,0 +1,97 @@
+"""``fairlead models``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from fairlead.cli import terminal
+from fairlead.cli.api import Api
+from fairlead.cli.commands.noun import group
+
+
+def _list() -> None:
+    with Api() as api:
+        view = api.get("/models")
+    terminal.table(
+        [_row(model) for model in view["items"]],
+        ("name", "production", "status", "visibility", "owner", "summary"),
+        view,
+    )
+
+
+app = group("Models and their versions.", _list)
+
+
+def _row(model: dict[str, Any]) -> dict[str, Any]:
+    production = targets(model["aliases"].get("production") or [])
+    named = {target["version"] for target in model["aliases"].get("production") or []}
+    status = ",".join(sorted({version["status"] for version in model["versions"] if version["version"] in named}))
+    return model | {
+        "production": production,
+        "status": status or (model["versions"][0]["status"] if model["versions"] else "-"),
+    }
+
+
+def targets(items: list[dict[str, Any]]) -> str:
+    """Return ``1.3.0:10,1.2.0:90``, or just the version where it has all."""
+    if len(items) == 1:
+        return str(items[0]["version"])
+    return ",".join(f"{item['version']}:{item['weight']}" for item in items) or "-"
+
+
+@app.command()
+def show(name: str) -> None:
+    """Show one model: aliases, versions, replicas, how to call it."""
+    with Api() as api:
+        model = api.get(f"/models/{name}")
+    if terminal.wants_json():
+        terminal.result("", model)
+        return
+    terminal.result(f"{model['name']}  {model['summary']}\n{model['url']}")
+    for alias, items in sorted(model["aliases"].items()):
+        terminal.result(f"  {alias}: {targets(items)}")
+    for field, words in (model.get("inputs") or {}).items():
+        terminal.result(f"  input {field}: {words}")
+    rows = [version | {"reason": version.get("reason") or ""} for version in model["versions"]]
+    terminal.table(rows, ("version", "status", "created_at", "created_by", "reason"))
+    if model.get("replicas"):
+        terminal.table(model["replicas"], ("replica", "version", "status", "pid", "served", "reason"))
+
+
+@app.command()
+def alias(name: str, assignment: str = typer.Argument(help="alias=version, or alias=1.3.0:10,1.2.0:90")) -> None:
+    """Point an alias at a version, or share traffic between some."""
+    label, equals, spec = assignment.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{assignment}: write alias=version")
+    wanted = []
+    for part in spec.split(","):
+        version, _, weight = part.partition(":")
+        if weight and not weight.isdigit():
+            raise typer.BadParameter(f"{part}: the weight is a whole number")
+        wanted.append({"version": version, "weight": int(weight or 100)})
+    with Api() as api:
+        view = api.put(f"/models/{name}/aliases/{label}", {"targets": wanted})
+    terminal.result(f"{label}: {targets(wanted)}", view)
+
+
+@app.command()
+def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> None:
+    """Put back what the alias held before."""
+    with Api() as api:
+        view = api.post(f"/models/{name}/rollback", {"alias": alias})
+    terminal.result(f"{view['alias']}: {view['from']} → {view['to']}", view)
+
+
+@app.command()
+def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
+    """Remove a model, or one version (name@version)."""
+    if not terminal.confirm(f"remove {name}? calls to it will answer 404", yes=yes):
+        terminal.note("nothing was removed; say --yes")
+        raise typer.Exit(1)
+    model, _, version = name.partition("@")
+    with Api() as api:
+        api.delete(f"/models/{model}/versions/{version}" if version else f"/models/{model}")
+    terminal.result(f"removed {name}")

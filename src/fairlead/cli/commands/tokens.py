@@ -1,0 +1,39 @@
+"""``fairlead tokens``."""
+
+from __future__ import annotations
+
+import typer
+
+from fairlead.cli import terminal
+from fairlead.cli.api import Api
+from fairlead.cli.commands.noun import group
+
+
+def _list() -> None:
+    with Api() as api:
+        view = api.get("/tokens")
+    terminal.table(view["items"], ("id", "label", "user", "roles", "expires_at", "revoked_at"), view)
+
+
+app = group("Access tokens.", _list)
+
+
+@app.command()
+def new(
+    label: str,
+    role: list[str] = typer.Option([], "--role", help="Default: all of yours."),
+    days: int = typer.Option(30, "--days", min=1),
+) -> None:
+    """Make a token; it is shown once."""
+    with Api() as api:
+        view = api.post("/tokens", {"label": label, "roles": role or None, "days": days})
+    terminal.result(view["token"], view)
+    terminal.note(f"{view['id']} expires {view['expires_at']}; it is not shown again")
+
+
+@app.command()
+def revoke(token: str = typer.Argument(help="The token's id.")) -> None:
+    """Revoke a token: refused everywhere within a second."""
+    with Api() as api:
+        api.delete(f"/tokens/{token}")
+    terminal.result(f"revoked {token}")
