@@ -1,0 +1,18 @@
+"""The front door: which request goes where, as files for Envoy."""
+
+from fairlead.gateway.door import DoorSettings, DoorState, door_settings, version_key
+from fairlead.gateway.envoy import DoorStats, Gateway, VersionTraffic
+from fairlead.gateway.snapshot import DoorFiles, Snapshot, snapshot
+
+__all__ = [
+    "DoorFiles",
+    "DoorSettings",
+    "DoorState",
+    "DoorStats",
+    "Gateway",
+    "Snapshot",
+    "VersionTraffic",
+    "door_settings",
+    "snapshot",
+    "version_key",
+]

@@ -1,0 +1,208 @@
+"""Who gets in: token verification, the deny-list and the right to a route, as Envoy resources.
+
+Claims become request headers and rules compare those: the ``strip`` filter has removed every header of these names that
+the client sent, and comparing a header costs less than building the payload as metadata for each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fairlead.gateway.resources import (
+    CLAIM_AUDIENCE,
+    CLAIM_ROLE,
+    CLAIM_TOKEN,
+    CLAIM_USER,
+    Resource,
+    extension,
+    typed,
+)
+from fairlead.gateway.routes import Access, Route
+from fairlead.identity import DAYS_MAX, EVERYWHERE, ISSUER, PREFIX, page_audience
+
+JWT = "jwt"
+ROLES = "roles"
+SHAPE = "shape"
+REVOKED = "revoked"
+LIMIT = "limit"
+COOKIE = "cookie"
+SESSION_COOKIE = "fl_session"
+CONFIGURER = "configurer"
+_RBAC = "envoy.extensions.filters.http.rbac.v3"
+_ACTION = "envoy.config.rbac.v3.Action"
+_TOKENS_CACHED = 1000
+"""Verified tokens that each worker remembers: Ed25519 costs 50 µs a request without."""
+
+
+def jwt_filter(jwks: str) -> Resource:
+    """Return the filter that verifies tokens. It demands nothing by itself: routes name a requirement."""
+    providers = {
+        "bundle": _provider(jwks, forward=False, audiences=[EVERYWHERE]),
+        "control": _provider(jwks, forward=True, audiences=[EVERYWHERE]),
+        "page": _provider(jwks, forward=False, audiences=[]),
+    }
+    requirements: Resource = {name: {"provider_name": name} for name in providers}
+    for name in ("bundle", "page"):
+        requirements[f"{name}_public"] = {
+            "requires_any": {"requirements": [{"provider_name": name}, _allow("missing")]}
+        }
+    requirements["open"] = {
+        "requires_any": {"requirements": [{"provider_name": "control"}, _allow("missing_or_failed")]}
+    }
+    kind = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
+    return extension(JWT, kind, providers=providers, requirement_map=requirements)
+
+
+def _allow(what: str) -> Resource:
+    return {f"allow_{what}": {}}
+
+
+def _provider(jwks: str, *, forward: bool, audiences: list[str]) -> Resource:
+    claims = {"sub": CLAIM_USER, "role": CLAIM_ROLE, "jti": CLAIM_TOKEN, "aud": CLAIM_AUDIENCE}
+    return {
+        "issuer": ISSUER,
+        "audiences": audiences,
+        "local_jwks": {"inline_string": jwks},
+        "forward": forward,
+        "from_headers": [
+            {"name": "authorization", "value_prefix": f"Bearer {PREFIX}"},
+            {"name": "x-api-key", "value_prefix": PREFIX},
+        ],
+        "from_cookies": [SESSION_COOKIE],
+        "require_expiration": True,
+        "max_lifetime": f"{(DAYS_MAX + 1) * 86_400}s",
+        "clock_skew_seconds": 1,
+        "claim_to_headers": [{"claim_name": claim, "header_name": name} for claim, name in claims.items()],
+        "jwt_cache_config": {"jwt_cache_size": _TOKENS_CACHED},
+    }
+
+
+def shape_filter(body_max_bytes: int, bundle_max_bytes: int) -> Resource:
+    """Return the filter that refuses ``;`` in paths and bodies that say they are too long.
+
+    Envoy passes ``/a;x=y`` on as it is, and some servers cut it there. Plain substrings, no expression: those of Envoy
+    do not match where bytes are no UTF-8. The path here has no query.
+    """
+    semicolons = [{"url_path": {"path": {"contains": text, "ignore_case": True}}} for text in (";", "%3b")]
+    not_api = {"not_rule": {"url_path": {"path": {"prefix": "/api/"}}}}
+    too_long = [
+        {"and_rules": {"rules": [_longer(body_max_bytes), not_api]}},
+        _longer(bundle_max_bytes),
+    ]
+    anyone = [{"any": True}]
+    policies = {
+        "bad_path": {"permissions": semicolons, "principals": anyone},
+        "body_too_large": {"permissions": too_long, "principals": anyone},
+    }
+    return extension(SHAPE, f"{_RBAC}.RBAC", rules={"action": "DENY", "policies": policies})
+
+
+def _longer(limit_bytes: int) -> Resource:
+    return {"header": {"name": "content-length", "range_match": {"start": limit_bytes + 1, "end": 2**62}}}
+
+
+def revoked_filter(denied: Mapping[str, float], now: float) -> Resource:
+    """Return the deny-list; tokens that have expired by ``now`` are left out.
+
+    Matched on the header that ``claim_to_headers`` sets: a matcher on metadata is accepted by Envoy and never matches.
+    """
+    deny = {"action": extension(REVOKED, _ACTION, name=REVOKED, action="DENY")}
+    tokens = {token: deny for token, expires in sorted(denied.items()) if expires > now}
+    # Envoy demands at least one entry; no token has this id
+    exact: Resource = {"map": tokens or {"none": deny}}
+    request_header = extension("token", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=CLAIM_TOKEN)
+    matcher = {
+        "matcher_tree": {"input": request_header, "exact_match_map": exact},
+        "on_no_match": {"action": extension("allow", _ACTION, name="allow", action="ALLOW")},
+    }
+    return extension(REVOKED, f"{_RBAC}.RBAC", matcher=matcher)
+
+
+def roles_filter() -> Resource:
+    """Return the filter that allows nothing unless the route says so."""
+    return extension(ROLES, f"{_RBAC}.RBAC", rules={"action": "ALLOW", "policies": {}})
+
+
+def route_access(route: Route, public_per_s: int, public_burst: int) -> Resource:
+    """Return a route's ``typed_per_filter_config``."""
+    config = {
+        JWT: typed("envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig", requirement_name=_requirement(route)),
+        ROLES: typed(f"{_RBAC}.RBACPerRoute", rbac={"rules": {"action": "ALLOW", "policies": {"may": _policy(route)}}}),
+    }
+    if route.access is Access.PUBLIC:
+        config[LIMIT] = _limit(public_per_s, public_burst)
+    if route.kind == "page":
+        config[COOKIE] = typed("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name=COOKIE)
+    return config
+
+
+def _requirement(route: Route) -> str:
+    if route.access is Access.OPEN:
+        return "open"
+    if route.access is Access.TOKEN:
+        return "control"
+    name = "page" if route.kind == "page" else "bundle"
+    return f"{name}_public" if route.access is Access.PUBLIC else name
+
+
+def _policy(route: Route) -> Resource:
+    wanted: list[Resource] = []
+    if route.access is Access.PRIVATE:
+        wanted.append(
+            {"or_ids": {"ids": [_claim(CLAIM_USER, exact=route.owner), _claim(CLAIM_ROLE, contains=CONFIGURER)]}}
+        )
+    if route.kind == "page" and route.access is not Access.PUBLIC:
+        audiences = (EVERYWHERE, page_audience(route.page))
+        wanted.append({"or_ids": {"ids": [_claim(CLAIM_AUDIENCE, exact=audience) for audience in audiences]}})
+    principal = {"and_ids": {"ids": wanted}} if wanted else {"any": True}
+    return {"permissions": [{"any": True}], "principals": [principal]}
+
+
+def _claim(name: str, **match: str) -> Resource:
+    return {"header": {"name": name, "string_match": match}}
+
+
+def _limit(per_s: int, burst: int) -> Resource:
+    """Per client address: an entry without a value stands for every address (at most 10,000 are remembered)."""
+    bucket = {"max_tokens": burst, "tokens_per_fill": per_s, "fill_interval": "1s"}
+    everything = {"numerator": 100, "denominator": "HUNDRED"}
+    return typed(
+        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix="public",
+        # the filter insists on a bucket for all together; the addresses' own ones are those that count
+        token_bucket={"max_tokens": 2**31, "tokens_per_fill": 2**31, "fill_interval": "1s"},
+        filter_enabled={"default_value": everything},
+        filter_enforced={"default_value": everything},
+        rate_limits=[{"actions": [{"remote_address": {}}]}],
+        descriptors=[{"entries": [{"key": "remote_address"}], "token_bucket": bucket}],
+        max_dynamic_descriptors=10_000,
+    )
+
+
+def limit_filter() -> Resource:
+    """Return the rate limit, switched on by the routes that want it."""
+    kind = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+    return {**extension(LIMIT, kind, stat_prefix="public"), "disabled": True}
+
+
+def cookie_filter() -> Resource:
+    """Return the filter that takes the platform's cookie out of requests for pages, switched on by their routes.
+
+    ``forward: false`` removes a token from headers but not from the cookie. Models get no cookies at all, so this
+    costs them nothing.
+    """
+    script = f"""
+function envoy_on_request(handle)
+  local cookies = handle:headers():get("cookie")
+  if cookies == nil then return end
+  local kept = {{}}
+  for pair in cookies:gmatch("[^;]+") do
+    local trimmed = pair:match("^%s*(.-)%s*$")
+    if trimmed ~= "" and trimmed:match("^([^=%s]*)") ~= "{SESSION_COOKIE}" then table.insert(kept, trimmed) end
+  end
+  handle:headers():remove("cookie")
+  if #kept > 0 then handle:headers():add("cookie", table.concat(kept, "; ")) end
+end
+"""
+    kind = "envoy.extensions.filters.http.lua.v3.Lua"
+    return {**extension(COOKIE, kind, source_codes={COOKIE: {"inline_string": script}}), "disabled": True}

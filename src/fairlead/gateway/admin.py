@@ -1,0 +1,79 @@
+"""Envoy's admin interface, on a Unix socket that nobody else reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import msgspec
+
+from fairlead.errors import Unavailable
+
+
+class Admin:
+    """Questions to a running Envoy; every method raises :class:`Unavailable` when it does not answer."""
+
+    def __init__(self, socket: str, timeout_s: float = 5) -> None:
+        self._client = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=socket), base_url="http://envoy", timeout=timeout_s
+        )
+
+    async def counters(self, pattern: str) -> Mapping[str, int]:
+        """Return counters and gauges whose names match the expression ``pattern``."""
+        answer = await self._get("/stats", {"format": "json", "filter": pattern})
+        found = msgspec.json.decode(answer, type=_Stats)
+        return {stat["name"]: int(stat["value"]) for stat in found.stats if isinstance(stat.get("value"), int)}
+
+    async def prometheus(self) -> str:
+        """Return all statistics in the Prometheus text format."""
+        return (await self._get("/stats/prometheus", {})).decode()
+
+    async def errors(self) -> str:
+        """Return why resources were refused, one line each; empty when none was."""
+        dump = msgspec.json.decode(await self._get("/config_dump", {"mask": ""}), type=_Dump)
+        return "\n".join(_details(dump.configs))
+
+    async def is_live(self) -> bool:
+        """Whether Envoy serves: initialized and not draining."""
+        try:
+            return (await self._get("/ready", {})).strip() == b"LIVE"
+        except Unavailable:
+            return False
+
+    async def drain(self) -> None:
+        """Have Envoy close its listeners gracefully; open requests go on."""
+        await self._ask("POST", "/drain_listeners", {"graceful": ""})
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _get(self, path: str, query: Mapping[str, str]) -> bytes:
+        return await self._ask("GET", path, query)
+
+    async def _ask(self, method: str, path: str, query: Mapping[str, str]) -> bytes:
+        try:
+            answer = await self._client.request(method, path, params=dict(query))
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise Unavailable(f"the front door's admin interface: {error}", code="front_door_unavailable") from error
+        return answer.content
+
+
+class _Stats(msgspec.Struct):
+    stats: list[dict[str, Any]]
+
+
+class _Dump(msgspec.Struct):
+    configs: list[dict[str, Any]] = []
+
+
+def _details(value: Any) -> list[str]:
+    """Every ``error_state.details`` somewhere in ``value``."""
+    if isinstance(value, list):
+        return [found for item in value for found in _details(item)]
+    if not isinstance(value, dict):
+        return []
+    state = value.get("error_state")
+    own = [str(state["details"])] if isinstance(state, dict) and state.get("details") else []
+    return own + [found for item in value.values() for found in _details(item)]

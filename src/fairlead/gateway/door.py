@@ -1,0 +1,76 @@
+"""What the front door is told: its settings, and the state of the house at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from fairlead.messages import ModelRoute, PageRoute
+from fairlead.settings import Home, Settings
+
+
+class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What stays as long as the front door runs. Sockets and files are absolute paths."""
+
+    listen: str
+    """``host:port``."""
+    url: str
+    """URL of the installation as people write it."""
+    apps_domain: str
+    control_socket: str
+    waker_socket: str
+    admin_socket: str
+    metrics_socket: str = ""
+    """Who answers ``/metrics``; empty: control."""
+    cert: str = ""
+    key: str = ""
+    body_max_bytes: int = 100 * 1024**2
+    bundle_max_bytes: int = 4 * 1024**3
+    """Largest body to control: bundles are pushed there."""
+    connections_max: int = 20_000
+    public_per_s: int = 20
+    """Requests a second of one client address to one public model or page."""
+    public_burst: int = 100
+    workers: int = 0
+    """Threads of the front door; 0: one per core."""
+
+
+class DoorState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the front door's files are made from. Versions are named ``name@version``."""
+
+    jwks: str
+    """Public keys of tokens, JSON."""
+    routes: tuple[ModelRoute, ...] = ()
+    pages: tuple[PageRoute, ...] = ()
+    endpoints: Mapping[str, tuple[str, ...]] = {}
+    """Version to the sockets of its replicas that are ready; missing or empty: the waker is asked."""
+    gates: Mapping[str, str] = {}
+    """Version to the secret that its replicas expect."""
+    page_endpoints: Mapping[str, str] = {}
+    """Run to the socket path or ``host:port`` of its page."""
+    denied: Mapping[str, float] = {}
+    """Revoked token ids and when they would have expired (Unix seconds)."""
+
+
+def door_settings(settings: Settings, home: Home, *, metrics_socket: str = "", workers: int = 0) -> DoorSettings:
+    """Return the front door's part of ``settings``."""
+    return DoorSettings(
+        listen=settings.listen,
+        url=settings.url,
+        apps_domain=settings.apps_domain,
+        control_socket=str(home.control_socket),
+        waker_socket=str(home.waker_socket),
+        admin_socket=str(home.admin_socket),
+        metrics_socket=metrics_socket,
+        cert=str(settings.cert or ""),
+        key=str(settings.key or ""),
+        body_max_bytes=settings.body_max_bytes,
+        bundle_max_bytes=settings.bundle_max_bytes,
+        workers=workers,
+    )
+
+
+def version_key(model: str, version: str) -> str:
+    """Return ``name@version``, as endpoints, gates, clusters and ``x-fairlead-model`` name a version."""
+    return f"{model}@{version}"

@@ -1,0 +1,165 @@
+"""What the front door says when it refuses: one table from Envoy's own words to ours (CONTRACT §8).
+
+Envoy names the cause of an answer of its own in ``response.code_details``; routes have names that begin with their kind
+(``model``, ``page``, ``control``, ``door``). The first line of the table that fits is taken. Rules are CEL, evaluated
+for refusals only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fairlead.gateway.resources import Resource, extension
+
+_SIGN_IN = "sign in: fairlead login URL, or send Authorization: Bearer fl_..."
+
+
+@dataclass(frozen=True)
+class Line:
+    """One refusal: when it is meant, and what is said."""
+
+    rule: str
+    status: int
+    code: str
+    message: str
+    hint: str = ""
+    retry_after_s: int = 0
+
+
+def _route(kind: str) -> str:
+    return f"xds.route_name.startsWith('{kind} ')"
+
+
+def _details(text: str) -> str:
+    return f"response.code_details.contains('{text}')"
+
+
+def _door(code: str) -> str:
+    return f"xds.route_name.startsWith('door {code} ')"
+
+
+def _status(status: int) -> str:
+    return f"response.code == {status}"
+
+
+_SENT = "('authorization' in request.headers || 'x-api-key' in request.headers)"
+_BAD_PATH = "no ; and no encoded slash, backslash or zero in paths"
+
+LINES = (
+    Line(_details("[bad_path]"), 400, "bad_path", "the path holds a character that is not taken", _BAD_PATH),
+    Line(_details("path_normalization_failed"), 400, "bad_path", "the path cannot be understood", _BAD_PATH),
+    Line(_details("[body_too_large]"), 413, "body_too_large", "the body is larger than this installation takes"),
+    Line(f"{_status(401)} && {_details('Jwt_is_expired')}", 401, "token_expired", "the token has expired", _SIGN_IN),
+    Line(
+        f"{_status(401)} && {_details('Jwt_is_missing')} && !{_SENT}",
+        401,
+        "token_required",
+        "this needs a token",
+        _SIGN_IN,
+    ),
+    Line(_status(401), 401, "token_invalid", "the token is not one of this installation", _SIGN_IN),
+    Line(_details("[revoked]"), 401, "token_revoked", "the token was revoked", _SIGN_IN),
+    Line(
+        f"({_status(403)} && {_route('model')}) || {_door('no_such_model')}",
+        404,
+        "no_such_model",
+        "there is no such model, or none that you may call",
+        "fairlead models lists those that you may call",
+    ),
+    Line(
+        f"({_status(403)} && {_route('page')}) || {_door('no_such_page')}",
+        404,
+        "no_such_page",
+        "no run has this page, or none that you may see",
+        "fairlead runs --live lists the pages that you may see",
+    ),
+    Line(
+        f"{_status(410)} && {_route('model')}",
+        410,
+        "version_gone",
+        "no alias names this version any more",
+        "call the model without a version, or have an alias name it: fairlead models alias",
+    ),
+    Line(
+        f"{_status(503)} && {_route('model')} && {_details('direct_response')}",
+        503,
+        "model_not_ready",
+        "no version of this model is ready yet",
+        "fairlead models show tells how far it is",
+        retry_after_s=5,
+    ),
+    Line(
+        f"{_status(503)} && {_route('model')}",
+        503,
+        "replica_lost",
+        "the model's process went away in the middle of the call",
+        "send the request again",
+        retry_after_s=1,
+    ),
+    Line(
+        f"{_status(503)} && {_route('page')}",
+        503,
+        "page_unavailable",
+        "the app of this page does not answer",
+        "fairlead why tells what happened to its run",
+        retry_after_s=2,
+    ),
+    Line(
+        _status(503),
+        503,
+        "control_unavailable",
+        "the control plane does not answer; running models and apps go on",
+        "try again in a moment",
+        retry_after_s=2,
+    ),
+    Line(
+        _status(504),
+        504,
+        "timed_out",
+        "no answer within the time limit",
+        "raise timeout_s in the manifest, or submit a job",
+    ),
+    Line(_status(429), 429, "rate_limited", "too many requests without a token", _SIGN_IN, retry_after_s=1),
+    Line(_status(403), 403, "not_allowed", "this is not allowed"),
+    Line(_status(404), 404, "no_such_path", "there is nothing at this path"),
+    Line(_status(405), 405, "method_not_allowed", "this path does not take the method"),
+    Line(_status(408), 408, "request_too_slow", "the request did not arrive in time"),
+    Line(_status(413), 413, "body_too_large", "the body is larger than this installation takes"),
+    Line(_status(431), 431, "headers_too_large", "the headers are too many or too long", "60 KiB and 100 headers"),
+    Line(_status(400), 400, "bad_request", "the request is not correct HTTP"),
+    Line(_status(426), 426, "upgrade_required", "this HTTP version is not taken", "use HTTP/1.1 or HTTP/2"),
+)
+
+
+def local_replies() -> Resource:
+    """Return the ``local_reply_config`` of the listener."""
+    alive = {
+        "filter": _cel(_door("alive")),
+        "status_code": 200,
+        "body_format_override": {"json_format": {"status": "alive"}},
+    }
+    return {
+        "mappers": [alive, *map(_mapper, LINES)],
+        "body_format": _body("refused", "the front door refused the request (%RESPONSE_CODE%)", ""),
+    }
+
+
+def _cel(expression: str) -> Resource:
+    kind = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+    return {"extension_filter": extension("envoy.access_loggers.extension_filters.cel", kind, expression=expression)}
+
+
+def _mapper(line: Line) -> Resource:
+    mapper: Resource = {
+        "filter": _cel(line.rule),
+        "status_code": line.status,
+        "body_format_override": _body(line.code, line.message, line.hint),
+    }
+    if line.retry_after_s:
+        mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": str(line.retry_after_s)}}]
+    return mapper
+
+
+def _body(code: str, message: str, hint: str) -> Resource:
+    error = {"code": code, "message": message, "hint": hint, "id": "%REQ(X-REQUEST-ID)%"}
+    return {"json_format": {"error": error}}

@@ -1,0 +1,214 @@
+"""Decides which path goes where and who may take it: routes of models in, a route list out.
+
+Precedence: a model's own paths (longest first) before the paths of the house, and in each :class:`Branch` the first
+route that fits. A ``ref`` after the name is an alias (begins with a letter) or a version (begins with a digit), so the
+two never clash; a version that is both served and gone is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fairlead.gateway.door import version_key
+from fairlead.messages import ModelRoute, PageRoute
+
+PRODUCTION = "production"
+CONTROL = "control"
+METRICS = "metrics"
+OPEN_API = ("/api/v1/session", "/api/v1/sessions", "/api/v1/sign-in")
+"""Where one signs in: reached without a token."""
+PAGE_DOOR = "/.fairlead"
+"""Below this path of every page control answers: there a visitor's cookie for the page is set."""
+
+
+class Access(StrEnum):
+    """Who may take a route."""
+
+    OPEN = "open"
+    """Anyone; control looks at the token itself."""
+    TOKEN = "token"  # noqa: S105 - no secret
+    """Anyone signed in; control gets the token and decides the rest."""
+    PUBLIC = "public"
+    """Anyone, rate-limited; a token that is sent must be good."""
+    TEAM = "team"
+    """Anyone signed in."""
+    PRIVATE = "private"
+    """The owner and configurers."""
+
+
+class Fit(StrEnum):
+    """How a route's path is compared."""
+
+    EXACT = "exact"
+    BELOW = "below"
+    """The path itself and what lies below it."""
+    START = "start"
+    """Everything that begins so; only for ``/``."""
+    CHILD = "child"
+    """Exactly one segment below the path."""
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Replicas of one or several versions; weights as given, none zero."""
+
+    shares: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A program of the house, by the name of its cluster."""
+
+    cluster: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The door itself answers; ``code`` is one of ``gateway.refusals``."""
+
+    status: int
+    code: str
+
+
+Goal = Versions | Upstream | Refusal
+
+
+@dataclass(frozen=True)
+class Route:
+    """One path and what becomes of a request for it."""
+
+    fit: Fit
+    path: str
+    goal: Goal
+    access: Access
+    kind: str
+    """model, page, control or door: tells refusals apart."""
+    owner: str = ""
+    timeout_s: float = 0
+    """0: none."""
+    methods: tuple[str, ...] = ()
+    rewrite: str = ""
+    asynchronous: bool = False
+    """Only with ``Prefer: respond-async``."""
+    page: str = ""
+    """Name of the page, on a page's host."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Routes of all paths that begin with ``start``; the longest start that fits is taken."""
+
+    start: str
+    routes: tuple[Route, ...]
+    falls_through: bool = False
+    """What none of the routes fits is the house's, as it would be without this branch."""
+
+
+def model_branches(routes: Iterable[ModelRoute]) -> list[Branch]:
+    """Return the branches of all models, in the order of ``routes``."""
+    return [branch for route in routes for branch in _branches(route)]
+
+
+def house_routes(*, metrics: bool) -> tuple[Route, ...]:
+    """Return the routes of all that is no model: the API, health, the pages of the house."""
+    return (
+        Route(Fit.EXACT, "/healthz", Refusal(200, "alive"), Access.OPEN, "door"),
+        *(_control(Fit.BELOW, path, Access.OPEN) for path in ("/readyz", "/v2/health", *OPEN_API)),
+        _control(Fit.BELOW, "/api", Access.TOKEN),
+        Route(Fit.EXACT, "/metrics", Upstream(METRICS if metrics else CONTROL), Access.TOKEN, "control"),
+        _control(Fit.EXACT, "/v1/models", Access.TOKEN),
+        _control(Fit.CHILD, "/v1/models", Access.TOKEN),
+        _control(Fit.EXACT, "/v2", Access.TOKEN),
+        Route(Fit.BELOW, "/v1", Refusal(404, "no_such_model"), Access.TOKEN, "door"),
+        Route(Fit.BELOW, "/v2", Refusal(404, "no_such_model"), Access.TOKEN, "door"),
+        _control(Fit.START, "/", Access.OPEN),
+    )
+
+
+def page_routes(page: PageRoute) -> tuple[Route, ...]:
+    """Return the routes on the host of ``page``."""
+    goal = Upstream(page_cluster(page.run))
+    access = Access(page.visibility)
+    return (
+        Route(Fit.BELOW, PAGE_DOOR, Upstream(CONTROL), Access.OPEN, "control", page=page.name),
+        Route(Fit.START, "/", goal, access, "page", owner=page.owner, page=page.name),
+    )
+
+
+def no_page_routes() -> tuple[Route, ...]:
+    """Return the routes on a host of pages where no page is."""
+    return (Route(Fit.START, "/", Refusal(404, "no_such_page"), Access.TOKEN, "door"),)
+
+
+def page_cluster(run: str) -> str:
+    """Return the name of the cluster of a run's page."""
+    return f"page/{run}"
+
+
+def served_versions(routes: Iterable[ModelRoute]) -> tuple[str, ...]:
+    """Return every version that some route leads to, sorted, as ``name@version``."""
+    names = {
+        version_key(route.model, version)
+        for route in routes
+        for version in (*route.versions, *(target.version for targets in route.targets.values() for target in targets))
+    }
+    return tuple(sorted(names))
+
+
+def _control(fit: Fit, path: str, access: Access) -> Route:
+    return Route(fit, path, Upstream(CONTROL), access, "control")
+
+
+def _goals(route: ModelRoute) -> dict[str, Goal]:
+    """Every ref of the model, ``""`` for none, and where it leads."""
+    goals: dict[str, Goal] = {version: Refusal(410, "version_gone") for version in route.gone}
+    goals.update({version: Versions(((version_key(route.model, version), 1),)) for version in route.versions})
+    for alias, targets in route.targets.items():
+        shares = tuple((version_key(route.model, target.version), target.weight) for target in targets if target.weight)
+        goals[alias] = Versions(shares) if shares else Refusal(503, "model_not_ready")
+    goals[""] = goals.get(PRODUCTION, Refusal(503, "model_not_ready"))
+    return goals
+
+
+def _branches(route: ModelRoute) -> Iterator[Branch]:
+    goals = _goals(route)
+    for ref, goal in goals.items():
+        base = f"/v1/models/{route.model}{'@' if ref else ''}{ref}"
+        yield Branch(f"{base}/", tuple(_v1_routes(route, base, goal)))
+        yield Branch(f"{base}:", (_model(route, Fit.EXACT, f"{base}:predict", goal),), falls_through=True)
+    base = f"/v2/models/{route.model}"
+    inference = [_model(route, Fit.EXACT, f"{base}/infer", goals[""])]
+    inference += [_model(route, Fit.EXACT, f"{base}/versions/{ref}/infer", goal) for ref, goal in goals.items() if ref]
+    yield Branch(f"{base}/", (*inference, _control(Fit.BELOW, base, Access.TOKEN)))
+    for extra in route.extra:
+        entry = f"/v1/models/{route.model}/{extra.entry}"
+        taken = _model(route, Fit.EXACT, extra.path, goals[""], methods=extra.methods, rewrite=entry)
+        yield Branch(extra.path, (taken,), falls_through=True)
+
+
+def _v1_routes(route: ModelRoute, base: str, goal: Goal) -> Iterator[Route]:
+    """What lies below ``/v1/models/name[@ref]/``: jobs are control's, the rest the replica's."""
+    if isinstance(goal, Versions):
+        for entry in ("predict", *route.entries):
+            yield Route(Fit.EXACT, f"{base}/{entry}", Upstream(CONTROL), Access.TOKEN, "control", asynchronous=True)
+            yield _control(Fit.EXACT, f"{base}/{entry}/jobs", Access.TOKEN)
+        yield _control(Fit.EXACT, f"{base}/jobs", Access.TOKEN)
+    yield _model(route, Fit.BELOW, base, goal)
+
+
+def _model(
+    route: ModelRoute, fit: Fit, path: str, goal: Goal, *, methods: tuple[str, ...] = (), rewrite: str = ""
+) -> Route:
+    return Route(
+        fit,
+        path,
+        goal,
+        Access(route.visibility),
+        "model",
+        owner=route.owner,
+        timeout_s=route.timeout_s,
+        methods=methods,
+        rewrite=rewrite,
+    )

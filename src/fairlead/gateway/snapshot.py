@@ -1,0 +1,121 @@
+"""The front door's files, from the state of the house. Pure: the same state gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairlead.gateway.access import revoked_filter
+from fairlead.gateway.clusters import clusters
+from fairlead.gateway.door import DoorSettings, DoorState
+from fairlead.gateway.listener import listener, watched
+from fairlead.gateway.resources import Resource, address, extension, typed
+from fairlead.gateway.table import route_table
+
+
+@dataclass(frozen=True)
+class DoorFiles:
+    """Where the front door's files lie. Each has a folder of its own: the watch is on the folder."""
+
+    root: Path
+
+    @property
+    def bootstrap(self) -> Path:
+        return self.root / "bootstrap.json"
+
+    @property
+    def listeners(self) -> Path:
+        return self.root / "listeners" / "listeners.json"
+
+    @property
+    def routes(self) -> Path:
+        return self.root / "routes" / "routes.json"
+
+    @property
+    def clusters(self) -> Path:
+        return self.root / "clusters" / "clusters.json"
+
+    @property
+    def denied(self) -> Path:
+        return self.root / "denied" / "denied.json"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The resources of the four watched files."""
+
+    listeners: tuple[Resource, ...]
+    routes: tuple[Resource, ...]
+    clusters: tuple[Resource, ...]
+    denied: tuple[Resource, ...]
+
+
+def snapshot(door: DoorSettings, state: DoorState, files: DoorFiles, now: float) -> Snapshot:
+    """Return what the front door shall be at ``now`` (Unix seconds: expired tokens leave the deny-list)."""
+    denied = typed("envoy.config.core.v3.TypedExtensionConfig", **revoked_filter(state.denied, now))
+    return Snapshot(
+        listeners=(listener(door, state.jwks, routes_file=str(files.routes), revoked_file=str(files.denied)),),
+        routes=(route_table(door, state),),
+        clusters=tuple(clusters(door, state)),
+        denied=(denied,),
+    )
+
+
+def document(resources: tuple[Resource, ...]) -> bytes:
+    """Return the file that holds ``resources``, as Envoy reads it."""
+    return json.dumps({"resources": resources}, separators=(",", ":")).encode()
+
+
+def bootstrap(door: DoorSettings, files: DoorFiles) -> dict[str, Any]:
+    """Return what Envoy starts with; all that changes later stands in the watched files."""
+    connections = extension(
+        "envoy.resource_monitors.global_downstream_max_connections",
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=door.connections_max,
+    )
+    return {
+        "node": {"id": "fairlead", "cluster": "fairlead"},
+        "admin": {"address": {"pipe": {"path": door.admin_socket, "mode": 0o600}}},
+        "dynamic_resources": {
+            "lds_config": watched(str(files.listeners)),
+            "cds_config": watched(str(files.clusters)),
+        },
+        "overload_manager": {"refresh_interval": "0.25s", "resource_monitors": [connections]},
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _statistics()}}},
+    }
+
+
+def _statistics() -> list[Resource]:
+    """What is counted: each counter left out is memory and time saved for every version."""
+    kept = (
+        "cluster_manager.",
+        "listener_manager.",
+        "server.",
+        "http.door.",
+        "extension_config_discovery.",
+        "listener.",
+    )
+    per_version = (
+        ".upstream_rq_total",
+        ".upstream_rq_active",
+        ".upstream_rq_pending_active",
+        ".upstream_rq_completed",
+        ".upstream_rq_2xx",
+        ".upstream_rq_4xx",
+        ".upstream_rq_5xx",
+        ".upstream_rq_timeout",
+        ".upstream_rq_retry",
+        ".upstream_rq_time",
+        ".upstream_cx_connect_fail",
+    )
+    return [{"prefix": text} for text in kept] + [{"suffix": text} for text in per_version]
+
+
+def version_of(cluster: str) -> str | None:
+    """Return ``name@version`` when ``cluster`` is a version's."""
+    return cluster if "@" in cluster else None
+
+
+__all__ = ["DoorFiles", "Snapshot", "address", "bootstrap", "document", "snapshot", "version_of"]

@@ -1,0 +1,170 @@
+"""The route table: our routes as Envoy's.
+
+Models hang in a tree of path prefixes, so a request costs the length of its path and not the number of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fairlead.gateway.access import route_access
+from fairlead.gateway.door import DoorSettings, DoorState
+from fairlead.gateway.resources import (
+    CLAIM_AUDIENCE,
+    GATE,
+    MODEL,
+    ROUTES,
+    Resource,
+    extension,
+    header,
+    seconds,
+    typed,
+)
+from fairlead.gateway.routes import (
+    Fit,
+    Refusal,
+    Route,
+    Upstream,
+    Versions,
+    house_routes,
+    model_branches,
+    no_page_routes,
+    page_routes,
+)
+
+_MARGIN_S = 5
+"""More than the model's own limit, so that its own answer about it arrives."""
+_IDLE_S = 330
+"""Longest silence on a stream of control or a page; both send something every few seconds."""
+_RETRY_HOSTS = {
+    "retry_host_predicate": [
+        extension(
+            "envoy.retry_host_predicates.previous_hosts",
+            "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+        )
+    ],
+    "host_selection_retry_max_attempts": 20,
+}
+_PREDICT_RETRY: Resource = {
+    # reset: a call of a model may be repeated without harm
+    "retry_on": "connect-failure,refused-stream,reset-before-request,reset",
+    "num_retries": 3,
+    "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
+    **_RETRY_HOSTS,
+}
+_HOUSE_RETRY: Resource = {
+    # control and apps come back within seconds; a request that was not sent waits for them
+    "retry_on": "connect-failure,refused-stream,reset-before-request",
+    "num_retries": 12,
+    "retry_back_off": {"base_interval": "0.05s", "max_interval": "1s"},
+}
+
+
+def route_table(door: DoorSettings, state: DoorState) -> Resource:
+    """Return the ``RouteConfiguration``."""
+    hosts = [_house(door, state)]
+    taken: set[str] = set()
+    for page in state.pages:
+        # Envoy refuses a table that names a host twice; a name that two runs claim goes to the first
+        names = [name for name in dict.fromkeys((page.name, page.run)) if name not in taken]
+        taken.update(names)
+        if names:
+            hosts.append(_host(door, state, names, page_routes(page)))
+    hosts.append(_host(door, state, ["*"], no_page_routes()))
+    return typed(
+        "envoy.config.route.v3.RouteConfiguration",
+        name=ROUTES,
+        ignore_port_in_host_matching=True,
+        virtual_hosts=hosts,
+    )
+
+
+def _host(door: DoorSettings, state: DoorState, names: list[str], routes: Iterable[Route]) -> Resource:
+    domains = [f"{name}.{door.apps_domain}" for name in names]
+    return {"name": domains[0], "domains": domains, "routes": [_route(route, door, state) for route in routes]}
+
+
+def _house(door: DoorSettings, state: DoorState) -> Resource:
+    house = [_route(route, door, state) for route in house_routes(metrics=bool(door.metrics_socket))]
+    branches: dict[str, list[Resource]] = {}
+    for branch in model_branches(state.routes):
+        routes = branches.setdefault(branch.start, [])
+        routes.extend(_route(route, door, state) for route in branch.routes)
+        if branch.falls_through:
+            routes.extend(house)
+    if not branches:
+        return {"name": "house", "domains": ["*"], "routes": house}
+    path = extension("path", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=":path")
+    tree = {start: _action(routes) for start, routes in branches.items()}
+    matcher = {"matcher_tree": {"input": path, "prefix_match_map": {"map": tree}}, "on_no_match": _action(house)}
+    return {"name": "house", "domains": ["*"], "matcher": matcher}
+
+
+def _action(routes: list[Resource]) -> Resource:
+    return {"action": extension("routes", "envoy.config.route.v3.RouteList", routes=routes)}
+
+
+def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
+    code = route.goal.code if isinstance(route.goal, Refusal) else ""
+    made: Resource = {
+        "name": f"{route.kind} {code} {route.path}" if code else f"{route.kind} {route.path}",
+        "match": _match(route),
+        "typed_per_filter_config": route_access(route, door.public_per_s, door.public_burst),
+    }
+    match route.goal:
+        case Refusal(status=status):
+            made["direct_response"] = {"status": status}
+        case Upstream(cluster=cluster):
+            made["route"] = {"cluster": cluster, "timeout": "0s", "idle_timeout": seconds(_IDLE_S)}
+            made["route"]["retry_policy"] = _HOUSE_RETRY
+        case Versions():
+            made["route"] = _predict(route, route.goal, state)
+    if route.page:
+        made["metadata"] = {"filter_metadata": {"fairlead": {"page": route.page}}}
+        made["request_headers_to_add"] = [header("x-forwarded-host", "%REQ(:AUTHORITY)%")]
+    if route.kind in ("model", "page"):
+        # a bundle never sees the caller's token; models have no business with cookies either
+        hidden = ["authorization", "x-api-key", CLAIM_AUDIENCE]
+        made["request_headers_to_remove"] = [*hidden, "cookie"] if route.kind == "model" else hidden
+    if route.kind == "page":
+        made["route"]["upgrade_configs"] = [{"upgrade_type": "websocket", "enabled": True}]
+    if route.rewrite:
+        made["route"]["prefix_rewrite"] = route.rewrite
+    return made
+
+
+def _match(route: Route) -> Resource:
+    match route.fit:
+        case Fit.EXACT:
+            made: Resource = {"path": route.path}
+        case Fit.BELOW:
+            made = {"path_separated_prefix": route.path}
+        case Fit.START:
+            made = {"prefix": route.path}
+        case Fit.CHILD:
+            made = {"safe_regex": {"regex": f"{route.path}/[^/]+"}}
+    headers: list[Resource] = []
+    if route.methods:
+        headers.append({"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(sorted(route.methods))}}})
+    if route.asynchronous:
+        headers.append({"name": "prefer", "string_match": {"contains": "respond-async", "ignore_case": True}})
+    if headers:
+        made["headers"] = headers
+    return made
+
+
+def _predict(route: Route, goal: Versions, state: DoorState) -> Resource:
+    action: Resource = {
+        "timeout": seconds(route.timeout_s + _MARGIN_S),
+        "idle_timeout": seconds(route.timeout_s + _MARGIN_S),
+        "retry_policy": _PREDICT_RETRY,
+        "weighted_clusters": {"clusters": [_share(version, weight, state) for version, weight in goal.shares]},
+    }
+    return action
+
+
+def _share(version: str, weight: int, state: DoorState) -> Resource:
+    added = [header(MODEL, version)]
+    if version in state.gates:
+        added.append(header(GATE, state.gates[version]))
+    return {"name": version, "weight": weight, "request_headers_to_add": added}

@@ -1,0 +1,105 @@
+"""Access tokens: made, and verified once more behind the front door.
+
+A token is shown as ``fl_<jwt>``; in the page's cookie it stands without the prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import jwt
+import msgspec
+
+from fairlead.errors import Forbidden, Invalid
+from fairlead.identity.claims import DAYS_MAX, EVERYWHERE, ISSUER, Claims
+from fairlead.identity.keys import Keys
+from fairlead.ids import new
+
+PREFIX = "fl_"
+_ALGORITHM = "EdDSA"
+_REQUIRED = ["iss", "sub", "aud", "jti", "iat", "exp"]
+_SIGN_IN = "fairlead login URL, or ask a configurer for a token"
+
+
+@dataclass(frozen=True)
+class Minted:
+    """A new token; it is shown once and stored nowhere."""
+
+    token: str
+    jti: str
+    expires: datetime
+
+    @property
+    def cookie(self) -> str:
+        """The token as the page's cookie carries it: without its prefix."""
+        return self.token.removeprefix(PREFIX)
+
+
+def mint(
+    user: str, roles: Sequence[str], *, keys: Keys, days: float, now: datetime, audience: str = EVERYWHERE
+) -> Minted:
+    """Return a new token of ``user``; raises :class:`Invalid` unless 0 < ``days`` <= :data:`DAYS_MAX`."""
+    if not 0 < days <= DAYS_MAX:
+        raise Invalid(f"days: {days:g} is not above 0 and at most {DAYS_MAX}", code="days_out_of_range")
+    expires = (now + timedelta(days=days)).replace(microsecond=0)
+    jti = new("tok")
+    payload = {
+        "iss": ISSUER,
+        "sub": user,
+        "aud": audience,
+        "roles": list(roles),
+        "role": " ".join(roles),
+        "jti": jti,
+        "iat": int(now.timestamp()),
+        "exp": int(expires.timestamp()),
+    }
+    text = jwt.encode(payload, keys.current.private, algorithm=_ALGORITHM, headers={"kid": keys.current.kid})
+    return Minted(PREFIX + text, jti, expires)
+
+
+def verify(
+    token: str, *, keys: Keys, now: datetime, denied: Container[str] = (), audience: str | None = EVERYWHERE
+) -> Claims:
+    """Return the claims of ``token`` (with or without its prefix); ``audience`` None takes any.
+
+    Raises :class:`Forbidden` with code ``token_required``, ``token_invalid``, ``token_expired`` or ``token_revoked``.
+    """
+    if not token:
+        raise Forbidden("this needs a token", code="token_required", hint=_SIGN_IN)
+    claims = _decode(token.removeprefix(PREFIX), keys, audience)
+    if claims.exp <= now.timestamp():
+        raise Forbidden("the token has expired", code="token_expired", hint=_SIGN_IN)
+    if claims.jti in denied:
+        raise Forbidden("the token was revoked", code="token_revoked", hint=_SIGN_IN)
+    return claims
+
+
+def _decode(text: str, keys: Keys, audience: str | None) -> Claims:
+    try:
+        key = keys.find(str(jwt.get_unverified_header(text).get("kid", "")))
+        if key is None:
+            raise _invalid()
+        payload = jwt.decode(
+            text,
+            key.public,
+            algorithms=[_ALGORITHM],
+            issuer=ISSUER,
+            audience=audience,
+            # the moments are judged against the caller's clock, not the machine's
+            options={
+                "require": _REQUIRED,
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+                "verify_aud": audience is not None,
+            },
+        )
+        return msgspec.convert(payload, Claims)
+    except (jwt.InvalidTokenError, msgspec.ValidationError) as error:
+        raise _invalid() from error
+
+
+def _invalid() -> Forbidden:
+    return Forbidden("the token is not one of this installation", code="token_invalid", hint=_SIGN_IN)
