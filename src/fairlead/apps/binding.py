@@ -1,0 +1,190 @@
+"""Which devices stand for the roles of an app at a place: pure.
+
+Free devices in the order of their ids, those of the place itself first, then those below it. Sensors are always
+shared. A controller is one run's alone in its window, unless every app that wants it says ``shared``. A role of tier
+``safety`` takes no device from anyone and is kept from none: the arbiter lets it win. Roles get their least number in
+the order of the manifest before any gets more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from fairlead.errors import Problem
+
+
+class Role(msgspec.Struct, frozen=True):
+    """What an app asks for under one name."""
+
+    name: str
+    type: str
+    major: int | None = None
+    least: int = 1
+    most: int | None = 1
+    """None: as many as there are."""
+    shared: bool = False
+    tier: str = "app"
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A device that is registered and not retired."""
+
+    id: str
+    type: str
+    major: int
+    at: str
+    controls: bool
+    """It has a property that can be set."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Who has a device in the window in question."""
+
+    by: str
+    shared: bool
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """The outcome: devices by role, or every reason why not."""
+
+    roles: dict[str, tuple[str, ...]]
+    problems: tuple[Problem, ...] = ()
+
+
+def below(at: str, place: str) -> bool:
+    """Whether ``at`` is ``place`` or lies in it."""
+    return at == place or at.startswith(f"{place}/")
+
+
+def bind(
+    roles: Sequence[Role],
+    place: str,
+    candidates: Iterable[Candidate],
+    taken: Mapping[str, Sequence[Taken]],
+    wishes: Mapping[str, Sequence[str]],
+) -> Binding:
+    """Return the devices for each role; ``wishes`` names those that a schedule fixed (``--bind``)."""
+    known = {device.id: device for device in candidates}
+    here = sorted((device for device in known.values() if below(device.at, place)), key=lambda d: (d.at != place, d.id))
+    found: dict[str, tuple[str, ...]] = {}
+    problems = [
+        Problem(
+            f"bind.{name}", "unknown_role", "the app has no such role", f"its roles: {_join(r.name for r in roles)}"
+        )
+        for name in wishes
+        if name not in {role.name for role in roles}
+    ]
+    used: dict[str, list[Role]] = {}
+    for role in roles:
+        if role.name in wishes:
+            problems += _wished(role, wishes[role.name], known, taken)
+            found[role.name] = tuple(wishes[role.name])
+            _use(used, role, found[role.name])
+    open_roles = [role for role in roles if role.name not in wishes]
+    pools = {role.name: _pool(role, here, taken) for role in open_roles}
+    for role in open_roles:
+        got = _pick(role, pools[role.name], used, role.least)
+        if len(got) < role.least:
+            problems.append(_missing(role, place, here, taken, len(got)))
+        found[role.name] = got
+        _use(used, role, got)
+    for role in open_roles:
+        room = None if role.most is None else role.most - len(found[role.name])
+        more = _pick(role, pools[role.name], used, room, besides=found[role.name])
+        found[role.name] = tuple(device.id for device in pools[role.name] if device.id in {*found[role.name], *more})
+        _use(used, role, more)
+    return Binding({role.name: found[role.name] for role in roles}, tuple(problems))
+
+
+def _join(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _use(used: dict[str, list[Role]], role: Role, devices: Iterable[str]) -> None:
+    for device in devices:
+        used.setdefault(device, []).append(role)
+
+
+def _fits(role: Role, device: Candidate) -> bool:
+    return device.type == role.type and role.major in (None, device.major)
+
+
+def _free(role: Role, device: Candidate, taken: Mapping[str, Sequence[Taken]]) -> bool:
+    if not device.controls or role.tier == "safety":
+        return True
+    return all(role.shared and other.shared for other in taken.get(device.id, ()))
+
+
+def _pool(role: Role, here: Sequence[Candidate], taken: Mapping[str, Sequence[Taken]]) -> tuple[Candidate, ...]:
+    """Return the free devices of the newest major that has enough; a role's devices are all of one major."""
+    free = [device for device in here if _fits(role, device) and _free(role, device, taken)]
+    majors = sorted({device.major for device in free}, reverse=True)
+    enough = [major for major in majors if sum(device.major == major for device in free) >= role.least]
+    chosen = next(iter(enough or majors), None)
+    return tuple(device for device in free if device.major == chosen)
+
+
+def _pick(
+    role: Role,
+    pool: Sequence[Candidate],
+    used: Mapping[str, Sequence[Role]],
+    room: int | None,
+    besides: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Return up to ``room`` devices that no other role of the app keeps for itself."""
+    free = [
+        device.id
+        for device in pool
+        if device.id not in besides
+        and (not device.controls or all(role.shared and other.shared for other in used.get(device.id, ())))
+    ]
+    # Devices that no role has yet come first: two shared roles get two devices where there are two.
+    free.sort(key=lambda device: bool(used.get(device)))
+    return tuple(free if room is None else free[: max(0, room)])
+
+
+def _wished(
+    role: Role, wished: Sequence[str], known: Mapping[str, Candidate], taken: Mapping[str, Sequence[Taken]]
+) -> Iterable[Problem]:
+    path = f"bind.{role.name}"
+    if len(wished) < role.least or (role.most is not None and len(wished) > role.most):
+        yield Problem(path, "count", f"{len(wished)} devices, the app wants {_count(role)}")
+    for name in wished:
+        device = known.get(name)
+        if device is None:
+            yield Problem(path, "device_not_found", f"there is no device {name}", "see fairlead devices")
+        elif not _fits(role, device):
+            yield Problem(path, "type", f"{name} is a {device.type}@{device.major}, not a {_type(role)}")
+        elif not _free(role, device, taken):
+            yield Problem(path, "device_taken", f"{name} is taken by {taken[name][0].by}", "another device or time")
+
+
+def _count(role: Role) -> str:
+    if role.most == role.least:
+        return str(role.least)
+    return f"{role.least} or more" if role.most is None else f"{role.least} to {role.most}"
+
+
+def _type(role: Role) -> str:
+    return role.type if role.major is None else f"{role.type}@{role.major}"
+
+
+def _missing(
+    role: Role, place: str, here: Sequence[Candidate], taken: Mapping[str, Sequence[Taken]], got: int
+) -> Problem:
+    of_type = [device for device in here if _fits(role, device)]
+    busy = [device for device in of_type if not _free(role, device, taken)]
+    wants = f"{_count(role)} {_type(role)}"
+    if not of_type:
+        message = f"{role.name} wants {wants}; there is none at {place}"
+        hint = f"fairlead devices add ID --type {_type(role)} --at {place}"
+    elif busy:
+        names = ", ".join(f"{device.id} ({taken[device.id][0].by})" for device in busy)
+        message = f"{role.name} wants {wants}; taken at {place}: {names}"
+        hint = "another time, or apps that share it (shared = true)"
+    else:
+        message = f"{role.name} wants {wants}; free at {place}: {got}"
+        hint = f"fairlead devices add ID --type {_type(role)} --at {place}"
+    return Problem(f"devices.{role.name}", "not_bindable", message, hint)

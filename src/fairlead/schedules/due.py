@@ -1,0 +1,284 @@
+"""When a schedule's windows open and close: pure. Local times become moments here and nowhere else.
+
+Daylight saving is a policy, since the standards contradict each other (RFC 5545 §3.3.10 against §3.3.5):
+
+*gap*, a local time that does not exist: ``shift`` opens at the first moment after the gap (as Debian's cron), ``skip``
+leaves the day out; an end is always shifted. *overlap*, a local time that comes twice: ``first`` or ``both``.
+*length*: ``wall`` ends at the local time named, ``elapsed`` after as many real seconds as the two times lie apart.
+A window that daylight saving empties is returned with its reason, never silently dropped.
+
+Cron expressions with a wildcard in minute or hour tick in real time, as Debian's cron has it; the others follow the
+policy. ``every`` counts real seconds from midnight of the first day.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice, takewhile
+from zoneinfo import ZoneInfo
+
+import msgspec
+from cronsim import CronSim, CronSimError
+
+from fairlead.store.records import Dst, Window
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+HORIZON_DAYS = 366 * 5
+"""No further ahead is a firing looked for."""
+_DAY = timedelta(days=1)
+
+
+class Timetable(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a schedule that says when. Exactly one of windows, cron, every_s and once_from is given."""
+
+    zone: str
+    windows: tuple[Window, ...] = ()
+    cron: str | None = None
+    every_s: float | None = None
+    for_s: float | None = None
+    """How long a firing of cron, every or once lasts; None with once: until it is stopped."""
+    once_from: datetime | None = None
+    once_to: datetime | None = None
+    start: date | None = None
+    """First day, local."""
+    end: date | None = None
+    """Last day on which a window opens, local."""
+    excepted: frozenset[date] = frozenset()
+    dst: Dst = Dst()
+
+
+class Firing(msgspec.Struct, frozen=True, order=True):
+    """One window as two moments, in UTC."""
+
+    opens: datetime
+    closes: datetime | None
+    skipped: str = ""
+    """Why it does not take place."""
+    note: str = ""
+    """What daylight saving did to it."""
+
+    def holds(self, moment: datetime) -> bool:
+        """Whether it takes place and ``moment`` lies in it."""
+        return not self.skipped and self.opens <= moment and (self.closes is None or moment < self.closes)
+
+
+def firings(table: Timetable, after: datetime) -> Iterator[Firing]:
+    """Yield every firing that opens later than ``after``, in order, skipped ones included."""
+    if table.once_from is not None:
+        source: Iterator[Firing] = iter((_once(table, table.once_from),))
+    elif table.cron is not None:
+        source = _cron(table, after)
+    elif table.every_s is not None:
+        source = _every(table, after)
+    else:
+        source = _windows(table, after)
+    return (firing for firing in source if firing.opens > after)
+
+
+def upcoming(table: Timetable, after: datetime, limit: int = 10) -> tuple[Firing, ...]:
+    """Return the next ``limit`` firings that open later than ``after``."""
+    return tuple(islice(firings(table, after), limit))
+
+
+def between(table: Timetable, after: datetime, until: datetime) -> Iterator[Firing]:
+    """Yield the firings that open later than ``after`` and at or before ``until``."""
+    return takewhile(lambda firing: firing.opens <= until, firings(table, after))
+
+
+def current(table: Timetable, now: datetime) -> Firing | None:
+    """Return the firing that is open at ``now``: the latest where several are."""
+    back = longest(table)
+    since = (table.once_from or now) - _DAY if back is None else now - back - 2 * _DAY
+    return max((firing for firing in between(table, since, now) if firing.holds(now)), default=None, key=_opens)
+
+
+def longest(table: Timetable) -> timedelta | None:
+    """Return how long a firing may last at most; None: no bound."""
+    if table.once_from is not None:
+        return table.once_to - table.once_from if table.once_to else None
+    if table.for_s is not None:
+        return timedelta(seconds=table.for_s)
+    return timedelta(hours=26)  # a day, and what a clock may be set back
+
+
+def parse_time(text: str) -> time:
+    """Return the time in ``HH:MM`` or ``HH:MM:SS``; 24:00 is midnight; raises :class:`ValueError`."""
+    moment = time.fromisoformat("00:00" if text == "24:00" else text)
+    if moment.tzinfo is not None or moment.microsecond or ":" not in text:
+        raise ValueError(f"{text}: write HH:MM")
+    return moment
+
+
+def cron_problem(expression: str) -> str:
+    """Return what is wrong with a cron expression of five fields, or nothing."""
+    if len(expression.split()) != 5:
+        return "needs five fields: minute, hour, day of the month, month, day of the week"
+    try:
+        next(CronSim(expression, datetime(2024, 1, 1)))
+    except CronSimError as error:
+        return str(error)
+    except StopIteration:
+        return "never fires"
+    return ""
+
+
+def resolve(local: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
+    """Return the moments at which clocks in ``zone`` show ``local`` (naive): none in a gap, two in an overlap."""
+    found = {local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    return tuple(sorted(moment for moment in found if moment.astimezone(zone).replace(tzinfo=None, fold=0) == local))
+
+
+def after_gap(local: datetime, zone: ZoneInfo) -> datetime:
+    """Return the first moment after the gap that ``local`` (naive, not existing in ``zone``) lies in."""
+    # With the offset before the gap the local time lies behind it, with the one after it before: the jump is between.
+    late = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    early = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    low, high = min(early, late), max(early, late)
+    offset = low.astimezone(zone).utcoffset()
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) // 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            low = middle
+        else:
+            high = middle
+    return high.replace(microsecond=0)
+
+
+def _opens(firing: Firing) -> datetime:
+    return firing.opens
+
+
+def _once(table: Timetable, opens: datetime) -> Firing:
+    closes = table.once_to
+    if closes is None and table.for_s is not None:
+        closes = opens + timedelta(seconds=table.for_s)
+    return Firing(opens, closes)
+
+
+def _starts(local: datetime, zone: ZoneInfo, dst: Dst) -> Iterator[tuple[datetime, str, str]]:
+    """Yield moment, reason to skip and note of each opening at ``local``."""
+    moments = resolve(local, zone)
+    shown = f"{local:%H:%M}"
+    if not moments:
+        moment = after_gap(local, zone)
+        if dst.gap == "skip":
+            yield moment, f"{shown} does not exist on {local:%Y-%m-%d}: clocks go forward", ""
+        else:
+            yield moment, "", f"clocks go forward: {moment.astimezone(zone):%H:%M} instead of {shown}"
+    elif len(moments) == 1:
+        yield moments[0], "", ""
+    else:
+        yield (
+            moments[0],
+            "",
+            f"clocks go back: {shown} comes twice" + ("" if dst.overlap == "both" else ", the first counts"),
+        )
+        if dst.overlap == "both":
+            yield moments[1], "", f"clocks go back: {shown} comes twice, this is the second"
+
+
+def _end(opens: datetime, local: datetime, zone: ZoneInfo) -> datetime:
+    """Return the first moment after ``opens`` at which clocks show ``local``; in a gap, the first after it."""
+    moments = resolve(local, zone) or (after_gap(local, zone),)
+    return next((moment for moment in moments if moment > opens), moments[-1])
+
+
+def _windows(table: Timetable, after: datetime) -> Iterator[Firing]:
+    zone = ZoneInfo(table.zone)
+    for day in _days(table, after.astimezone(zone).date() - _DAY):
+        found: list[Firing] = []
+        for window in table.windows:
+            if DAYS[day.weekday()] in window.days:
+                found += _on(day, window, zone, table.dst)
+        yield from sorted(found, key=_opens)
+
+
+def _on(day: date, window: Window, zone: ZoneInfo, dst: Dst) -> Iterator[Firing]:
+    begin, finish = parse_time(window.start), parse_time(window.end)
+    local = datetime.combine(day, begin)
+    local_end = datetime.combine(day if finish > begin else day + _DAY, finish)
+    for opens, skipped, said in _starts(local, zone, dst):
+        closes = opens + (local_end - local) if dst.length == "elapsed" else _end(opens, local_end, zone)
+        if not skipped and closes <= opens:
+            skipped = f"nothing is left of {local:%H:%M} to {local_end:%H:%M}: clocks go forward"
+        yield Firing(opens, closes, skipped, said)
+
+
+def _days(table: Timetable, first: date) -> Iterator[date]:
+    """Yield the days on which a window may open, from ``first`` on."""
+    day = max(first, table.start or first)
+    last = min(table.end or date.max, first + timedelta(days=HORIZON_DAYS), date.max - 2 * _DAY)
+    while day <= last:
+        if day not in table.excepted:
+            yield day
+        day += _DAY
+
+
+def _allowed(table: Timetable, day: date) -> bool:
+    return (table.start is None or day >= table.start) and day not in table.excepted
+
+
+def _every(table: Timetable, after: datetime) -> Iterator[Firing]:
+    assert table.every_s is not None
+    assert table.start is not None
+    zone = ZoneInfo(table.zone)
+    midnight = datetime.combine(table.start, time())
+    anchor = (resolve(midnight, zone) or (after_gap(midnight, zone),))[0]
+    step = timedelta(seconds=table.every_s)
+    count = max(0, (after - anchor) // step)
+    limit = after + timedelta(days=HORIZON_DAYS)
+    while (opens := anchor + count * step) <= limit:
+        count += 1
+        day = opens.astimezone(zone).date()
+        if table.end is not None and day > table.end:
+            return
+        if _allowed(table, day):
+            yield Firing(opens, opens + timedelta(seconds=table.for_s or 0))
+
+
+def _cron(table: Timetable, after: datetime) -> Iterator[Firing]:
+    assert table.cron is not None
+    zone = ZoneInfo(table.zone)
+    minute, hour = table.cron.split()[:2]
+    ticks = _ticks_real(table, zone, after) if "*" in (minute[0], hour[0]) else _ticks_local(table, zone, after)
+    length = timedelta(seconds=table.for_s or 0)
+    limit = after + timedelta(days=HORIZON_DAYS)
+    for opens, skipped, said in ticks:
+        day = opens.astimezone(zone).date()
+        if opens > limit or (table.end is not None and day > table.end):
+            return
+        if _allowed(table, day):
+            yield Firing(opens, opens + length, skipped, said)
+
+
+def _ticks_real(table: Timetable, zone: ZoneInfo, after: datetime) -> Iterator[tuple[datetime, str, str]]:
+    assert table.cron is not None
+    for moment in CronSim(table.cron, _cron_from(table, zone, after)):
+        yield moment.astimezone(UTC), "", ""
+
+
+def _ticks_local(table: Timetable, zone: ZoneInfo, after: datetime) -> Iterator[tuple[datetime, str, str]]:
+    """Yield ticks by local time under the policy; two that a gap shifts to one moment are one."""
+    assert table.cron is not None
+    waiting: list[tuple[datetime, str, str]] = []
+    last: datetime | None = None
+    for local in CronSim(table.cron, _cron_from(table, zone, after).replace(tzinfo=None) - 2 * _DAY):
+        # The second of a repeated hour comes after local times that follow the first: hold back what may be overtaken.
+        bound = (resolve(local, zone) or (after_gap(local, zone),))[0]
+        while waiting and waiting[0][0] <= bound:
+            tick = heapq.heappop(waiting)
+            if tick[0] != last:
+                yield tick
+            last = tick[0]
+        for tick in _starts(local, zone, table.dst):
+            heapq.heappush(waiting, tick)
+
+
+def _cron_from(table: Timetable, zone: ZoneInfo, after: datetime) -> datetime:
+    """Return a local moment just before the first that may fire."""
+    begin = after.astimezone(zone)
+    if table.start is not None and table.start > begin.date():
+        begin = datetime.combine(table.start, time(), tzinfo=zone) - timedelta(seconds=1)
+    return begin
