@@ -1,0 +1,278 @@
+"""The app: what a file of handlers is written against."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from fairlead.clock import from_text
+from fairlead.errors import Invalid, NotFound
+from fairlead.sdk import cause, cron
+from fairlead.sdk.calls import decode_answer, encode_call
+from fairlead.sdk.channel import Channel
+from fairlead.sdk.devices import Device, Devices, Properties, Property, Reading
+from fairlead.sdk.files import File
+from fairlead.sdk.runjob import RunJob, parse_job
+from fairlead.sdk.state import Files, State
+from fairlead.sdk.wire import Attached, MailBody, Welcome
+
+__all__ = ["App", "Files", "Params", "Run", "RunModel", "State"]
+
+Handler = Callable[..., Any]
+H = TypeVar("H", bound=Handler)
+Source = Device | Devices | Property | Properties
+Attachable = File | Path | Reading | bytes
+_MODEL_TIMEOUT_S = 300.0
+
+
+class Run(msgspec.Struct, frozen=True):
+    """This run of the app."""
+
+    id: str
+    place: str
+    starts: datetime
+    ends: datetime | None
+    """None: until it is stopped."""
+    user: str
+
+
+class Params(Mapping[str, Any]):
+    """The parameters of the schedule: ``app.params.comfort_c`` or ``app.params["comfort_c"]``."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def __getitem__(self, name: str) -> Any:
+        return self._channel.welcome.params[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._channel.welcome.params)
+
+    def __len__(self) -> int:
+        return len(self._channel.welcome.params)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in self:
+            raise AttributeError(f"no param {name}; there are {', '.join(sorted(self)) or 'none'}")
+        return self[name]
+
+
+class RunModel:
+    """The model of a role."""
+
+    def __init__(self, channel: Channel, role: str) -> None:
+        self._channel = channel
+        self._role = role
+
+    async def predict(self, *args: Any, **fields: Any) -> Any:
+        """Return the model's answer; raises :class:`Error`. One row or file, or the fields of a row by name."""
+        body, content_type = encode_call(args, fields)
+        return await self._predict(body, content_type, "*/*")
+
+    async def stream(self, *args: Any, **fields: Any) -> AsyncIterator[Any]:
+        """Yield the parts of a streamed answer. They come once the answer is complete."""
+        body, content_type = encode_call(args, fields)
+        answer = await self._predict(body, content_type, "text/event-stream")
+        if not isinstance(answer, str):
+            yield answer
+            return
+        for line in answer.splitlines():
+            if line.startswith("data: "):
+                yield msgspec.json.decode(line[6:])
+
+    async def submit(self, *args: Any, **fields: Any) -> RunJob:
+        """Return the job that this call became; it is kept and will be done. Raises :class:`Error`."""
+        body, content_type = encode_call(args, fields)
+        response = await self._channel.call(
+            "POST", f"/models/{self._role}/jobs", content=body, headers={"content-type": content_type}
+        )
+        return RunJob(self._channel, parse_job(response.content))
+
+    async def _predict(self, body: bytes, content_type: str, accept: str) -> Any:
+        response = await self._channel.call(
+            "POST",
+            f"/models/{self._role}/predict",
+            content=body,
+            headers={"content-type": content_type, "accept": accept},
+            timeout_s=_MODEL_TIMEOUT_S,
+        )
+        answer = decode_answer(response.content, response.headers.get("content-type", ""))
+        version = response.headers.get("x-fairlead-version", "")
+        request = response.headers.get("x-request-id", "")
+        by = " ".join(filter(None, (f"{self._role}@{version}" if version else self._role, request)))
+        cause.add(f"prediction {by}: {cause.short(answer)}")
+        return answer
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """A handler and the readings it is for."""
+
+    function: Handler
+    role: str
+    property: str | None
+    device: str | None
+    every: bool
+
+
+@dataclass
+class Registered:
+    """What the decorators of an app collected, for the program that runs it."""
+
+    reactions: list[Reaction] = field(default_factory=list)
+    periodic: list[tuple[float, Handler]] = field(default_factory=list)
+    timed: list[tuple[cron.Cron, Handler]] = field(default_factory=list)
+    starters: list[Handler] = field(default_factory=list)
+    stoppers: list[Handler] = field(default_factory=list)
+
+
+class App:
+    """An app: handlers of readings and times, devices and models by role, and maybe a page (``web``, ASGI)."""
+
+    def __init__(self, web: Callable[..., Awaitable[None]] | None = None) -> None:
+        self.web = web
+        self.channel = Channel()
+        self.log: logging.Logger = logging.getLogger("fairlead.app")
+        self.params = Params(self.channel)
+        self.state = State(self.channel)
+        self.files = Files(self.channel)
+        self.registered = Registered()
+
+    @property
+    def run(self) -> Run:
+        """This run; raises :class:`Error` in a program that is no run."""
+        welcome = self.channel.welcome
+        ends = from_text(welcome.ends) if welcome.ends else None
+        return Run(welcome.run, welcome.place, from_text(welcome.starts), ends, welcome.user)
+
+    def device(self, role: str) -> Device:
+        """Return the device of a role of count 1."""
+        return Device(self.channel, role)
+
+    def devices(self, role: str) -> Devices:
+        """Return the devices of a role of any count; maybe none."""
+        return Devices(self.channel, role)
+
+    def model(self, role: str) -> RunModel:
+        """Return the model of a role."""
+        return RunModel(self.channel, role)
+
+    def on(self, source: Source, every: bool = False) -> Callable[[H], H]:
+        """Have the function called with each :class:`Reading` of ``source``, one at a time for each device.
+
+        A newer reading replaces one that waits; with ``every`` all are kept, up to a bound.
+        """
+        role, name, device = _parts(source)
+
+        def register(function: H) -> H:
+            self.registered.reactions.append(Reaction(function, role, name, device, every))
+            return function
+
+        return register
+
+    def every(self, seconds: float) -> Callable[[H], H]:
+        """Have the function called every ``seconds``; a call that takes longer skips the ones it missed."""
+        if not seconds > 0:
+            raise Invalid(f"every {seconds} s is never", code="invalid_input", hint="give seconds above 0")
+
+        def register(function: H) -> H:
+            self.registered.periodic.append((float(seconds), function))
+            return function
+
+        return register
+
+    def at(self, expression: str) -> Callable[[H], H]:
+        """Have the function called at the times of a cron expression, in the zone of the place."""
+        parsed = cron.parse(expression)
+
+        def register(function: H) -> H:
+            self.registered.timed.append((parsed, function))
+            return function
+
+        return register
+
+    def start(self, function: H) -> H:
+        """Have the function called before the first reading; if it raises, the run fails to start."""
+        self.registered.starters.append(function)
+        return function
+
+    def stop(self, function: H) -> H:
+        """Have the function called at the end of the run, within ten seconds."""
+        self.registered.stoppers.append(function)
+        return function
+
+    async def mail(
+        self, subject: str, text: str, *, to: str | Iterable[str] = (), attach: Iterable[Attachable] = ()
+    ) -> None:
+        """Send a mail, by default to whom the schedule notifies. Raises :class:`Error`."""
+        attached = tuple(_attached(item, number) for number, item in enumerate(attach, 1))
+        body = MailBody(subject, text, (to,) if isinstance(to, str) else tuple(to), attached)
+        await self.channel.call("POST", "/mail", content=msgspec.json.encode(body))
+
+
+def zone_of(welcome: Welcome) -> ZoneInfo:
+    """Return the zone of the run's place; UTC where this machine does not know it."""
+    try:
+        return ZoneInfo(welcome.zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        logging.getLogger("fairlead.app").warning("zone %s is not known here; using UTC", welcome.zone)
+        return ZoneInfo("UTC")
+
+
+def check(registered: Registered, welcome: Welcome) -> None:
+    """Raise :class:`Error` when a handler waits for a role or property that this run does not have."""
+    for reaction in registered.reactions:
+        binding = welcome.bindings.get(reaction.role)
+        if binding is None:
+            raise NotFound(
+                f"{name_of(reaction.function)} waits for role {reaction.role}, which [devices] does not name",
+                code="role_unknown",
+                hint=f"roles: {', '.join(sorted(welcome.bindings)) or 'none'}",
+            )
+        if reaction.property and binding.properties and reaction.property not in binding.properties:
+            raise NotFound(
+                f"{name_of(reaction.function)} waits for {reaction.role}.{reaction.property}; {binding.type} has none",
+                code="property_unknown",
+                hint=f"properties: {', '.join(sorted(binding.properties))}",
+            )
+
+
+def name_of(function: Handler) -> str:
+    """Return the function's name as logs write it."""
+    return getattr(function, "__qualname__", repr(function))
+
+
+def _parts(source: Source) -> tuple[str, str | None, str | None]:
+    """Return role, property and device that ``source`` stands for; None: all."""
+    if isinstance(source, Property):
+        return source.role, source.name, source._device
+    if isinstance(source, Properties):
+        return source.role, source.name, None
+    if isinstance(source, Device):
+        return source._role, None, source._device
+    if isinstance(source, Devices):
+        return source._role, None, None
+    raise Invalid(
+        f"@on needs a device or a property, not {type(source).__name__}",
+        code="invalid_input",
+        hint='for example @app.on(app.device("sensor").temperature)',
+    )
+
+
+def _attached(item: Attachable, number: int) -> Attached:
+    if isinstance(item, Reading):
+        item = item.value if isinstance(item.value, File) else File(str(item.value).encode(), media_type="text/plain")
+    if isinstance(item, Path | bytes):
+        item = File(item)
+    if not isinstance(item, File):
+        raise Invalid(f"{type(item).__name__} cannot be attached", code="invalid_input", hint="attach files or bytes")
+    return Attached(item.name or f"file-{number}", item.read(), item.media_type)
