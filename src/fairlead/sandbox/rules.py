@@ -66,7 +66,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Its whole environment."""
     cwd: str = "/"
     level: Level = Level.NONE
-    """It is not started where less than this can be had."""
+    """It is not started where less than this can be had; files and system calls are fenced from ``landlock`` on."""
+    view: bool = False
+    """Give it a file tree, a network and a ``/proc`` of its own (namespaces)."""
     read: tuple[str, ...] = ()
     """Files and folders it may read. Paths that are not there are passed over."""
     execute: tuple[str, ...] = ()
@@ -171,6 +173,7 @@ def _rules(
         env=environment(ground),
         cwd=cwd,
         level=_level(isolation, uid),
+        view=isolation.view,
         read=(ground.bundle, *_FACTS, *(_NAMES if ground.outbound else ()), *(_GPU_READ if ground.gpu else ())),
         execute=(ground.environment, *ground.base, *_CODE),
         write=write,
