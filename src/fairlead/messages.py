@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from fairlead.errors import Problem
+from fairlead.errors import Error, Kind, Problem
 from fairlead.status import ReplicaStatus, RunStatus, VersionStatus
 
 FRAME_MAX_BYTES = 64 * 1024**2
@@ -45,6 +45,23 @@ class ErrorInfo(Part):
     kind: str = "internal"
     problems: tuple[Problem, ...] = ()
     retry: bool = False
+
+    @classmethod
+    def of(cls, error: Error) -> ErrorInfo:
+        """Return ``error`` as it travels; busy and unavailable may succeed later."""
+        return cls(
+            code=error.code,
+            message=error.message,
+            hint=error.hint,
+            kind=error.kind,
+            problems=error.problems,
+            retry=error.kind in (Kind.BUSY, Kind.UNAVAILABLE),
+        )
+
+    def to_error(self) -> Error:
+        """Return the error of our tree that this describes, to be raised."""
+        classes: dict[str, type[Error]] = {kind.kind: kind for kind in Error.__subclasses__()}
+        return classes.get(self.kind, Error)(self.message, code=self.code, hint=self.hint, problems=self.problems)
 
 
 class EnvironmentSpec(Part):
@@ -112,6 +129,8 @@ class VersionWanted(Part):
     """Modules the zygote imports before it forks, as the inspection found them."""
     attempt: int = 0
     """Counts deliberate new starts: a push after a failure begins with a clean slate."""
+    proven: bool = False
+    """It was ready once: a replica that does not start is tried again, and the version is not failed."""
 
 
 class DeviceBinding(Part):

@@ -1,0 +1,142 @@
+"""Which subject carries which message, and who may use it. The only place with subject strings.
+
+A device's MQTT topic ``dev/t1/state/temperature`` is the subject ``dev.t1.state.temperature``
+(https://docs.nats.io/running-a-nats-service/configuration/mqtt: a slash is a dot, a dot two slashes; our topics have
+no dot).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from fairlead import ids
+from fairlead.errors import Invalid
+from fairlead.messages import JobMoved, JobOrder, JobStop, Measured, Message, NodeReport, NodeWanted
+
+CALLOUT = "$SYS.REQ.USER.AUTH"
+"""Where nats-server asks who may sign in."""
+CONNECTIONS = "$SYS.REQ.SERVER.PING.CONNZ"
+"""Where nats-server tells its connections, to the system account."""
+
+_PATTERNS: Mapping[type[Message], str] = {
+    NodeWanted: "fl.node.{node}.wanted",
+    JobOrder: "fl.node.{node}.job",
+    JobStop: "fl.node.{node}.stop",
+    NodeReport: "fl.report.{node}",
+    JobMoved: "fl.moved",
+    Measured: "fl.measured.{device}",
+}
+"""All other classes are asked of control: ``fl.ask.<class>``."""
+_TAIL = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
+_DEVICE_SENDS = ("state", "state.>", "status", "cmd.ack", "desc")
+_DEVICE_HEARS = ("cmd", "error")
+
+
+class Permissions(msgspec.Struct, frozen=True):
+    """Subjects that a user may publish to and subscribe to; all others are refused."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+def of(message: Message, node: str | None = None) -> str:
+    """Return the subject that ``message`` is sent on; raises :class:`Invalid` where it needs a node."""
+    return _fill(
+        _pattern(type(message)),
+        node=_token(node or getattr(message, "node", None), "node"),
+        device=_token(getattr(message, "device", None), "device"),
+    )
+
+
+def every(kind: type[Message], *, node: str | None = None, device: str | None = None) -> str:
+    """Return the subject to subscribe to for messages of ``kind``, of one node or device or of all."""
+    return _fill(_pattern(kind), node=_token(node or "*", "node"), device=_token(device or "*", "device"))
+
+
+def device(name: str, tail: str) -> str:
+    """Return the subject of ``dev/<name>/<tail>``; raises :class:`Invalid` for what is no name or tail."""
+    if _TAIL.fullmatch(tail) is None:
+        raise Invalid(f"{tail!r} is no topic of a device", hint="for example state/temperature")
+    return f"dev.{_token(name, 'device')}.{tail.replace('/', '.')}"
+
+
+def devices(name: str | None = None) -> tuple[str, ...]:
+    """Return the subjects of all that devices (or one) send; what the platform sends them is not among them."""
+    return tuple(f"dev.{_token(name or '*', 'device')}.{tail}" for tail in _DEVICE_SENDS)
+
+
+def device_and_tail(subject: str) -> tuple[str, str]:
+    """Return device and tail of a device's subject."""
+    _, name, tail = subject.split(".", 2)
+    return name, tail.replace(".", "/")
+
+
+def kick(server: str) -> str:
+    """Return where the server of id ``server`` is told to close a connection."""
+    return f"$SYS.REQ.SERVER.{server}.KICK"
+
+
+def inbox(user: str) -> str:
+    """Return the prefix of a user's own inbox: nobody else may listen there."""
+    return f"_INBOX_{user}"
+
+
+def control_permissions() -> Permissions:
+    """What control may do: all but what keepers say."""
+    return Permissions(
+        publish=("fl.node.>", "fl.measured.>", "dev.*.cmd", "dev.*.error", "_INBOX_*.>", "$JS.API.>", "$JS.ACK.>", "fl.queue.>"),
+        subscribe=("fl.report.*", "fl.moved", "fl.ask.*", "dev.>", f"{inbox('control')}.>"),
+    )
+
+
+def keeper_permissions(node: str) -> Permissions:
+    """What the keeper of ``node`` may do: report and ask as itself, hear what is meant for it and readings."""
+    name = _token(node, "node")
+    return Permissions(
+        publish=(f"fl.report.{name}", "fl.moved", "fl.ask.*"),
+        subscribe=(f"fl.node.{name}.*", "fl.measured.*", f"{inbox(f'keeper-{name}')}.>"),
+    )
+
+
+def device_permissions(name: str) -> Permissions:
+    """What a device may do: send its own state, hear its own commands."""
+    return Permissions(
+        publish=tuple(f"dev.{_token(name, 'device')}.{tail}" for tail in _DEVICE_SENDS),
+        subscribe=tuple(f"dev.{name}.{tail}" for tail in _DEVICE_HEARS),
+    )
+
+
+def warden_permissions() -> Permissions:
+    """What the one who closes connections of devices may do, in the system account."""
+    return Permissions(publish=(CONNECTIONS, kick("*")), subscribe=(f"{inbox('warden')}.>",))
+
+
+def callout_permissions() -> Permissions:
+    """What those who answer nats-server's question may do, in an account of their own."""
+    return Permissions(publish=("_INBOX.>", "$SYS._INBOX.>"), subscribe=(CALLOUT, f"{inbox('callout')}.>"))
+
+
+def queue(name: str) -> str:
+    """Return the subject of the queue called ``name``."""
+    return f"fl.queue.{_token(name, 'queue')}"
+
+
+def _pattern(kind: type[Message]) -> str:
+    return _PATTERNS.get(kind, f"fl.ask.{kind.__name__}")
+
+
+def _fill(pattern: str, *, node: str, device: str) -> str:
+    subject = pattern.format(node=node, device=device)
+    if ".." in subject or subject.endswith("."):
+        raise Invalid(f"{pattern} needs a node or device", hint="pass node=")
+    return subject
+
+
+def _token(text: str | None, what: str) -> str:
+    """Return ``text`` if it can be one token of a subject, ``""`` for None; raises :class:`Invalid`."""
+    if text is None or text == "*" or ids.is_name(text):
+        return text or ""
+    raise Invalid(f"{text!r} is no name of a {what}", hint="lower-case letters, digits and -")
