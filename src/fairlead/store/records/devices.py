@@ -61,6 +61,8 @@ class Device(Base, kw_only=True):
     status: Mapped[DeviceStatus] = mapped_column(status_of(DeviceStatus), default=DeviceStatus.PROVISIONED)
     reason: Mapped[str] = mapped_column(Text, default="")
     last_seen_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    online_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """Since when it is connected or speaks."""
     simulated: Mapped[bool] = mapped_column(default=False)
     description: Mapped[dict[str, Any] | None] = mapped_column(VALUES, default=None)
     """What it says of itself in ``dev/<id>/desc``."""
@@ -120,8 +122,12 @@ class Command(Base, kw_only=True):
     hold_until: Mapped[datetime | None] = mapped_column(Moment, default=None)
     due_at: Mapped[datetime] = mapped_column(Moment)
     """When it fails unless the device answered."""
+    timeout_s: Mapped[float] = mapped_column(default=5)
+    """How long the device has to answer once it was sent."""
     epoch: Mapped[int] = mapped_column(default=0)
     """How often it was sent."""
+    resend_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """When it is sent again unless the device answered."""
     created_at: Mapped[datetime] = mapped_column(Moment)
     sent_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
     finished_at: Mapped[datetime | None] = mapped_column(Moment, default=None)

@@ -8,9 +8,12 @@ from sqlalchemy import Index, Text
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
+from fairlead.messages import Attachment
 from fairlead.status import MailStatus
-from fairlead.store.records.base import WORDS, Base, Moment, status_of
+from fairlead.store.records.base import WORDS, Base, JsonOf, Moment, status_of
 from fairlead.store.records.devices import BIG_ID
+
+ATTACHMENTS: JsonOf[tuple[Attachment, ...]] = JsonOf(tuple[Attachment, ...])
 
 
 class Mail(Base, kw_only=True):
@@ -22,6 +25,8 @@ class Mail(Base, kw_only=True):
     to: Mapped[tuple[str, ...]] = mapped_column(WORDS)
     subject: Mapped[str] = mapped_column(Text)
     text: Mapped[str] = mapped_column(Text)
+    attach: Mapped[tuple[Attachment, ...]] = mapped_column(ATTACHMENTS, default=())
+    """Files in the bucket that go with it."""
     run: Mapped[str | None] = mapped_column(Text, default=None, index=True)
     status: Mapped[MailStatus] = mapped_column(status_of(MailStatus), default=MailStatus.WAITING)
     reason: Mapped[str] = mapped_column(Text, default="")
