@@ -1,0 +1,142 @@
+"""Access tokens: given out, listed, revoked. A token is returned once and stored nowhere, only its id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session
+
+from fairlead.accounts.policy import Caller, Verb, check, parse_roles
+from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
+from fairlead.identity.keys import Keys
+from fairlead.identity.tokens import Minted, mint
+from fairlead.store.move import note
+from fairlead.store.records import Token, User
+
+LABEL_MAX = 100
+
+
+def new(
+    session: Session,
+    caller: Caller,
+    label: str,
+    now: datetime,
+    *,
+    keys: Keys,
+    days: float,
+    user: str = "",
+    roles: Iterable[str] = (),
+) -> Minted:
+    """Make a token for ``user`` (default: the caller) with ``roles`` (default: all that both have).
+
+    Raises :class:`Forbidden` for roles that the user or the caller does not have, :class:`Invalid` for a bad label
+    or length of life.
+    """
+    name = user or caller.name
+    if name != caller.name:
+        check(caller, Verb.MANAGE_USERS)
+    owner = session.get(User, name)
+    if owner is None or owner.disabled:
+        raise NotFound(f"there is no user {name}, or it is disabled", hint="fairlead users lists them")
+    if not 0 < len(label) <= LABEL_MAX:
+        raise Invalid(f"a label has 1 to {LABEL_MAX} characters", code="label_invalid", hint="say what it is for")
+    allowed = set(owner.roles) if name != caller.name else set(owner.roles) & set(caller.roles)
+    wanted = parse_roles(roles or allowed)
+    if beyond := sorted(set(wanted) - allowed):
+        raise Forbidden(
+            f"{name} may not have a token with {', '.join(beyond)}",
+            code="role_beyond",
+            hint=f"possible: {', '.join(sorted(allowed))}",
+        )
+    return give(session, owner, wanted, label, now, keys=keys, days=days, by=caller.name)
+
+
+def give(
+    session: Session,
+    owner: User,
+    roles: tuple[str, ...],
+    label: str,
+    now: datetime,
+    *,
+    keys: Keys,
+    days: float,
+    by: str,
+    is_session: bool = False,
+) -> Minted:
+    """Make a token and keep its id; the caller has checked everything."""
+    minted = mint(owner.name, roles, keys=keys, days=days, now=now)
+    session.add(
+        Token(
+            jti=minted.jti,
+            user=owner.name,
+            label=label,
+            roles=roles,
+            session=is_session,
+            created_at=now,
+            expires_at=minted.expires,
+        )
+    )
+    note(session, "token", minted.jti, f"given to {owner.name}: {label}", now, by=by)
+    return minted
+
+
+def list_of(session: Session, caller: Caller, now: datetime, user: str = "") -> list[Token]:
+    """Return the live tokens of ``user`` (default: the caller), newest first."""
+    name = user or caller.name
+    if name != caller.name:
+        check(caller, Verb.MANAGE_USERS)
+    query = select(Token).where(Token.user == name, *_live(now)).order_by(Token.jti.desc())
+    return list(session.scalars(query))
+
+
+def revoke(session: Session, caller: Caller, prefix: str, now: datetime) -> Token:
+    """Revoke the token whose id begins with ``prefix``, or whose label it is; one's own, or as who manages users."""
+    query = select(Token).where(*_live(now))
+    if not caller.may(Verb.MANAGE_USERS):
+        query = query.where(Token.user == caller.name)
+    starts = Token.jti.startswith(prefix, autoescape=True)
+    found = list(session.scalars(query.where(starts | (Token.label == prefix)).limit(2))) if prefix else []
+    if not found:
+        raise NotFound(f"there is no live token {prefix}", hint="fairlead tokens lists them")
+    if len(found) > 1:
+        raise Conflict(f"{prefix} names several tokens", code="ambiguous", hint="give more of the id")
+    _revoke(session, found, now, caller.name)
+    return found[0]
+
+
+def revoke_all(session: Session, user: User, now: datetime, *, by: str) -> None:
+    """Revoke every token of ``user``."""
+    _revoke(session, session.scalars(_of(user, now)), now, by)
+
+
+def revoke_sessions(session: Session, user: User, now: datetime, *, by: str) -> None:
+    """Revoke the tokens that signing in made."""
+    _revoke(session, session.scalars(_of(user, now, Token.session.is_(True))), now, by)
+
+
+def revoke_beyond(session: Session, user: User, now: datetime, *, by: str) -> None:
+    """Revoke the tokens that carry roles which ``user`` does not have any more."""
+    held = set(user.roles)
+    _revoke(session, [token for token in session.scalars(_of(user, now)) if set(token.roles) - held], now, by)
+
+
+def denied(session: Session, now: datetime) -> dict[str, float]:
+    """Return the ids that the gates refuse, and when each would have expired (Unix seconds)."""
+    query = select(Token.jti, Token.expires_at).where(Token.revoked_at.is_not(None), Token.expires_at > now)
+    return {jti: expires.timestamp() for jti, expires in session.execute(query)}
+
+
+def _live(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (Token.revoked_at.is_(None), Token.expires_at > now)
+
+
+def _of(user: User, now: datetime, *more: ColumnElement[bool]) -> Select[Token]:
+    return select(Token).where(Token.user == user.name, *_live(now), *more)
+
+
+def _revoke(session: Session, found: Iterable[Token], now: datetime, by: str) -> None:
+    for token in list(found):
+        token.revoked_at = now
+        note(session, "token", token.jti, f"revoked: {token.label}", now, by=by)
