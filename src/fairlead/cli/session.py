@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -60,7 +61,7 @@ def keep(session: Session, environ: Mapping[str, str] = os.environ) -> None:
     temporary.replace(path)
 
 
-def _read(environ: Mapping[str, str]) -> dict:  # type: ignore[type-arg] - a small JSON file of our own
+def _read(environ: Mapping[str, str]) -> dict[str, Any]:
     try:
         return json.loads(file(environ).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     except (FileNotFoundError, json.JSONDecodeError):

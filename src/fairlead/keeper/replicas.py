@@ -92,6 +92,7 @@ class Replicas:
                 version.failed, version.loop, version.again_at = None, "", 0
                 version.starts.clear()
             version.wanted = item
+            version.was_ready = version.was_ready or item.proven
         self.nudge()
 
     def nudge(self) -> None:
@@ -158,6 +159,10 @@ class Replicas:
     def link(self, key: Key, replica: str) -> ReplicaLink | None:
         version = self._versions.get(key)
         return version.links.get(replica) if version else None
+
+    def replica(self, key: Key, replica: str) -> pool.Replica | None:
+        version = self._versions.get(key)
+        return version.replicas.get(replica) if version else None
 
     def note_jobs(self, key: Key, waiting: int) -> None:
         """Note how many jobs wait for the version: they keep it awake."""

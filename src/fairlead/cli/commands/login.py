@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
@@ -26,10 +27,10 @@ def login(
     terminal.result(f"signed in as {answer['user']} ({', '.join(answer['roles'])})", answer | {"token": "kept"})
 
 
-def sign_in(url: str, user: str, password: str) -> dict:  # type: ignore[type-arg] - the API's view
+def sign_in(url: str, user: str, password: str) -> dict[str, Any]:
     """Sign in at ``url`` and keep the session; return the API's view."""
     url = url.rstrip("/")
     with Api(session.Session(url, "", user)) as api:
-        answer: dict = api.post("/login", {"user": user, "password": password})  # type: ignore[type-arg]
+        answer: dict[str, Any] = api.post("/login", {"user": user, "password": password})
     session.keep(session.Session(url, answer["token"], answer["user"]))
     return answer

@@ -1,0 +1,69 @@
+"""Drives the front door's files: whenever routes, replicas or the deny-list change, they are written anew."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from fairlead.gateway import DoorSettings, DoorState, Gateway, Snapshot, snapshot, version_key
+from fairlead.messages import NodeWanted
+
+_log = logging.getLogger(__name__)
+RETRY_S = 1.0
+
+
+class FrontDoor:
+    """Keeps Envoy's files in step with what is wanted and what is ready."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        door: DoorSettings,
+        jwks: Callable[[], str],
+        endpoints: Callable[[], Mapping[str, tuple[str, ...]]],
+        pages: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self._gateway, self._door, self._jwks, self._endpoints, self._pages = gateway, door, jwks, endpoints, pages
+        self.said = ""
+        """What Envoy had against the last files; empty: it took them."""
+        self.denied: tuple[int, int] = (0, 0)
+        """Generation and length of the deny-list that the front door holds now."""
+
+    def prepare(self, wanted: NodeWanted) -> None:
+        """Write what Envoy starts with."""
+        self._gateway.prepare(self._snapshot(wanted))
+
+    async def publish(self, wanted: NodeWanted) -> None:
+        """Have Envoy take the present state."""
+        said = await self._gateway.publish(self._snapshot(wanted))
+        if said and said != self.said:
+            _log.error("the front door refused its files", extra={"said": said})
+        self.said = said
+        if not said:
+            self.denied = (wanted.generation, len(wanted.denied))
+
+    async def run(self, wanted: Callable[[], NodeWanted], changed: asyncio.Event) -> None:
+        """Publish at each change until canceled; again after ``RETRY_S`` seconds while Envoy refuses."""
+        while True:
+            try:
+                async with asyncio.timeout(RETRY_S if self.said else None):
+                    await changed.wait()
+            except TimeoutError:
+                pass
+            changed.clear()
+            await self.publish(wanted())
+
+    def _snapshot(self, wanted: NodeWanted) -> Snapshot:
+        gates = {version_key(item.spec.name, item.spec.version): item.gate for item in wanted.versions}
+        state = DoorState(
+            jwks=self._jwks(),
+            routes=wanted.routes,
+            pages=wanted.pages,
+            endpoints={name: paths for name, paths in self._endpoints().items() if paths},
+            gates=gates,
+            page_endpoints=dict(self._pages()),
+            denied=wanted.denied,
+        )
+        return snapshot(self._door, state, self._gateway.files, time.time())

@@ -1,0 +1,232 @@
+"""Drives the preparation of bundles on this machine: fetched from the bucket, environment built, looked into.
+
+What was found is kept beside the bundle, so a restart prepares nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from fairlead import environments
+from fairlead.buckets.port import Bucket
+from fairlead.bundles import archive
+from fairlead.errors import Error, Internal
+from fairlead.keeper.inspection import Inspection, Inspector
+from fairlead.keeper.memory import replace_file
+from fairlead.messages import AppWanted, EnvironmentSpec, ErrorInfo, ModelSpec, NodeWanted, Prepared, VersionWanted
+from fairlead.settings import Home
+
+_log = logging.getLogger(__name__)
+AT_ONCE = 2
+"""Preparations that go on at the same time: building environments is heavy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One bundle to prepare."""
+
+    kind: str
+    name: str
+    version: str
+    digest: str
+    bundle_key: str
+    environment: EnvironmentSpec
+    attempt: int
+    spec: ModelSpec | None = None
+    entry: str | None = None
+    memory_mb: int = 512
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a prepared bundle."""
+
+    prepared: Prepared
+    environment: str
+    """Folder of its environment."""
+
+
+def tasks(wanted: NodeWanted) -> dict[str, Task]:
+    """Return by digest all that must be prepared here. Pure."""
+    found: dict[str, Task] = {}
+    for version in wanted.versions:
+        found[version.digest] = _of_version(version)
+    for app in wanted.apps:
+        found[app.digest] = _of_app(app)
+    for run in wanted.runs:
+        found.setdefault(
+            run.digest,
+            Task("app", run.app, run.version, run.digest, run.bundle_key, run.environment, 0, entry=run.entry),
+        )
+    return found
+
+
+def _of_version(version: VersionWanted) -> Task:
+    spec = version.spec
+    return Task(
+        "model",
+        spec.name,
+        spec.version,
+        version.digest,
+        version.bundle_key,
+        version.environment,
+        version.attempt,
+        spec=spec,
+        memory_mb=version.memory_mb,
+    )
+
+
+def _of_app(app: AppWanted) -> Task:
+    return Task("app", app.app, app.version, app.digest, app.bundle_key, app.environment, app.attempt, entry=app.entry)
+
+
+class Prepare:
+    """All preparations of this machine."""
+
+    def __init__(
+        self, home: Home, bucket: Bucket, inspector: Inspector, *, source_builds: bool, changed: Callable[[], None]
+    ) -> None:
+        self._home, self._bucket, self._inspector = home, bucket, inspector
+        self._source_builds, self._changed = source_builds, changed
+        self._states: dict[str, Prepared] = {}
+        self._ready: dict[str, tuple[Path, Path]] = {}
+        self._going: dict[str, tuple[int, asyncio.Task[None]]] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._folder = home.keeper / "prepared"
+
+    def want(self, wanted: NodeWanted, group: asyncio.TaskGroup) -> None:
+        """Begin what is new or tried again, and drop what is wanted no more."""
+        named = tasks(wanted)
+        for digest in self._states.keys() - named.keys():
+            going = self._going.pop(digest, None)
+            if going is not None:
+                going[1].cancel()
+            self._states.pop(digest)
+            self._ready.pop(digest, None)
+        for digest, task in named.items():
+            if digest not in self._states:
+                self._recall(task)
+            state = self._states.get(digest)
+            retried = state is not None and state.step == "failed" and state.attempt < task.attempt
+            if digest not in self._going and (state is None or retried):
+                self._states[digest] = _state(task, "fetch", "waiting for its turn")
+                work = group.create_task(self._prepare(task), name=f"prepare {task.name}@{task.version}")
+                self._going[digest] = (task.attempt, work)
+
+    def reports(self) -> tuple[Prepared, ...]:
+        return tuple(self._states.values())
+
+    def bundle(self, digest: str) -> tuple[Path, Path] | None:
+        """Return the folder of the bundle and that of its environment, once both are there."""
+        return self._ready.get(digest)
+
+    def _recall(self, task: Task) -> None:
+        """Take what an earlier keeper had prepared, if it is all still there."""
+        try:
+            kept = msgspec.json.decode((self._folder / _file(task.digest)).read_bytes(), type=Kept)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return
+        folder, environment = self._home.bundles / _plain(task.digest), Path(kept.environment)
+        expected = self._home.environments / environments.key(task.environment)
+        if folder.is_dir() and environment == expected and (environment / "bin" / "python").exists():
+            self._ready[task.digest] = (folder, environment)
+            self._states[task.digest] = msgspec.structs.replace(kept.prepared, attempt=task.attempt)
+
+    async def _prepare(self, task: Task) -> None:
+        try:
+            async with self._slots:
+                await self._go_through(task)
+        except Error as error:
+            _log.warning("preparation failed", extra={"bundle": f"{task.name}@{task.version}", "reason": error.message})
+            self._say(task, "failed", error.message, error=_info(error))
+        except OSError as error:
+            failure = Internal(f"{task.name}: {error}", code="prepare_failed", hint="fairlead logs keeper")
+            self._say(task, "failed", failure.message, error=_info(failure))
+        finally:
+            self._going.pop(task.digest, None)
+
+    async def _go_through(self, task: Task) -> None:
+        folder = self._home.bundles / _plain(task.digest)
+        if not folder.is_dir():
+            self._say(task, "fetch", "fetching the bundle")
+            await self._fetch(task, folder)
+        self._say(task, "environment", "building its environment")
+        python = await environments.build(
+            task.environment,
+            self._home.environments,
+            source_builds=self._source_builds,
+            on_step=lambda said: self._say(task, "environment", said),
+        )
+        environment = Path(python).parent.parent
+        self._say(task, "inspect", "looking into it")
+        found = await self._inspector.look(task, folder, environment)
+        if found.error is not None:
+            self._say(task, "failed", found.error.message, error=found.error, last_lines=found.last_lines)
+            return
+        self._done(task, folder, environment, found)
+
+    async def _fetch(self, task: Task, folder: Path) -> None:
+        """Download and unpack; the archive's checker runs here once more, since a bucket may be shared."""
+        file = self._home.bundles / f".{_plain(task.digest)}.zip"
+        try:
+            with file.open("wb") as target:
+                async for block in self._bucket.stream(task.bundle_key):
+                    target.write(block)
+            digest = await asyncio.to_thread(archive.unpack, file, folder)
+            if digest != task.digest:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                raise Internal(f"{task.name}: the bucket holds other bytes than were pushed", code="bundle_damaged", hint="push it again")
+        finally:
+            file.unlink(missing_ok=True)
+
+    def _done(self, task: Task, folder: Path, environment: Path, found: Inspection) -> None:
+        prepared = msgspec.structs.replace(
+            _state(task, "done", "ready to start"),
+            signature=found.signature,
+            preload=found.preload,
+            warnings=found.warnings,
+        )
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        replace_file(self._folder / _file(task.digest), msgspec.json.encode(Kept(prepared=prepared, environment=str(environment))))
+        self._ready[task.digest] = (folder, environment)
+        self._states[task.digest] = prepared
+        self._changed()
+
+    def _say(
+        self, task: Task, step: str, said: str, *, error: ErrorInfo | None = None, last_lines: tuple[str, ...] = ()
+    ) -> None:
+        state = _state(task, step, said)
+        self._states[task.digest] = msgspec.structs.replace(state, error=error, last_lines=last_lines)
+        self._changed()
+
+
+def _state(task: Task, step: str, said: str) -> Prepared:
+    return Prepared(
+        kind=task.kind,
+        name=task.name,
+        version=task.version,
+        digest=task.digest,
+        step=step,
+        said=said,
+        attempt=task.attempt,
+    )
+
+
+def _info(error: Error) -> ErrorInfo:
+    return ErrorInfo(code=error.code, message=error.message, hint=error.hint, kind=error.kind, problems=error.problems)
+
+
+def _plain(digest: str) -> str:
+    return digest.rpartition(":")[2]
+
+
+def _file(digest: str) -> str:
+    return f"{_plain(digest)}.json"
+
+

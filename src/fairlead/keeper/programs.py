@@ -1,0 +1,216 @@
+"""Drives the platform's own programs on this machine: Envoy, nats-server, control. Each is adopted if it lives, else
+started, probed until it answers, watched, and started again with a back-off when it ends or freezes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from fairlead.clock import Clock, to_text
+from fairlead.errors import Unavailable
+from fairlead.supervisor import logfile, restarts
+from fairlead.supervisor.adopt import adopt
+from fairlead.supervisor.child import Child
+from fairlead.supervisor.process import Program, forget, read_records, start
+
+_log = logging.getLogger(__name__)
+PROBE_S = 0.02
+"""Between two looks whether a program that starts answers already."""
+WATCH_S = 2.0
+"""Between two looks whether a running program still answers."""
+ANSWER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One program of the platform."""
+
+    name: str
+    argv: Callable[[], tuple[str, ...]]
+    """Asked at each start: what it needs may change."""
+    env: Mapping[str, str]
+    probe: Callable[[], Awaitable[bool]]
+    """Whether it answers a request; raises nothing."""
+    start_s: float = 20
+    """Longest time to its first answer."""
+    grace_s: float = 5
+    frozen_s: float = 15
+    """Without an answer for so long it is killed and started anew."""
+    after_start: Callable[[], Awaitable[None]] | None = None
+    """Done each time it answers first."""
+
+
+class ProgramState(msgspec.Struct, frozen=True, kw_only=True):
+    """How one program is."""
+
+    name: str
+    status: str
+    """starting, running, waiting (to be started again) or stopped."""
+    pid: int = 0
+    since: str = ""
+    restarts: int = 0
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class _Running:
+    spec: Spec
+    child: Child | None = None
+    status: str = "starting"
+    since: str = ""
+    restarts: int = 0
+    reason: str = ""
+    starts: list[float] = field(default_factory=list)
+    up: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    stopping: bool = False
+
+
+class Programs:
+    """The platform's programs on this machine."""
+
+    def __init__(self, records: Path, logs: Path, clock: Clock, group: asyncio.TaskGroup) -> None:
+        self._records, self._logs, self._clock, self._group = records, logs, clock, group
+        self._running: dict[str, _Running] = {}
+
+    async def start(self, spec: Spec) -> None:
+        """Start or adopt a program and wait until it answers; raises :class:`Unavailable` with its last lines."""
+        running = _Running(spec)
+        self._running[spec.name] = running
+        running.task = self._group.create_task(self._drive(running), name=f"program {spec.name}")
+        up = asyncio.ensure_future(running.up.wait())
+        try:
+            async with asyncio.timeout(spec.start_s):
+                await up
+        except TimeoutError as error:
+            lines = logfile.tail(self._log(spec.name), 5)
+            raise Unavailable(
+                f"{spec.name} did not answer within {spec.start_s:g} s: {'; '.join(lines[-2:]) or running.reason or 'it said nothing'}",
+                code=f"{spec.name}_not_up",
+                hint=f"see {self._log(spec.name)}",
+            ) from error
+        finally:
+            up.cancel()
+
+    async def stop(self, name: str) -> None:
+        """Stop a program within its grace; fine when it is not there."""
+        running = self._running.get(name)
+        if running is None or running.task is None:
+            return
+        running.stopping = True
+        running.task.cancel()
+        await asyncio.wait([running.task])
+        if running.child is not None:
+            await running.child.stop(running.spec.grace_s)
+            running.child.close()
+            running.child = None
+        forget(self._records, name)
+        running.status = "stopped"
+
+    def states(self) -> tuple[ProgramState, ...]:
+        return tuple(
+            ProgramState(
+                name=name,
+                status=running.status,
+                pid=running.child.pid if running.child else 0,
+                since=running.since,
+                restarts=running.restarts,
+                reason=running.reason,
+            )
+            for name, running in self._running.items()
+        )
+
+    async def _drive(self, running: _Running) -> None:
+        """Keep one program running until canceled; the process is let go, not ended."""
+        running.child = self._adopted(running)
+        while True:
+            if running.child is None and not self._spawn(running):
+                await self._pause(running)
+                continue
+            assert running.child is not None
+            if not running.since:
+                running.since = to_text(self._clock.now())
+            watch = asyncio.ensure_future(self._probe(running))
+            try:
+                ended = await running.child.wait()
+            finally:
+                watch.cancel()
+            running.reason = ended.reason
+            running.up.clear()
+            running.child.close()
+            running.child = None
+            running.since = ""
+            running.restarts += 1
+            _log.warning("program ended", extra={"program": running.spec.name, "reason": ended.reason})
+            await self._pause(running)
+
+    def _adopted(self, running: _Running) -> Child | None:
+        for record in read_records(self._records):
+            if record.name == running.spec.name:
+                child = adopt(record)
+                if child is not None:
+                    _log.info("adopted program", extra={"program": record.name, "pid": record.pid})
+                return child
+        return None
+
+    def _spawn(self, running: _Running) -> bool:
+        spec = running.spec
+        running.starts.append(self._clock.monotonic())
+        logfile.rotate(self._log(spec.name))
+        try:
+            program = Program(name=spec.name, argv=spec.argv(), env=spec.env, log=self._log(spec.name))
+            running.child, _ = start(program, self._records)
+        except Unavailable as error:
+            running.reason = error.message
+            return False
+        running.status = "starting"
+        return True
+
+    async def _pause(self, running: _Running) -> None:
+        """Wait as long as the back-off says."""
+        now = self._clock.monotonic()
+        running.starts = list(restarts.forgotten(running.starts, now))
+        running.status = "waiting"
+        match restarts.decide(running.starts, now, random.random()):
+            case restarts.Restart(at):
+                pass
+            case restarts.CrashLoop(reason, at):
+                running.reason = f"{reason}; last: {running.reason}"
+                _log.error("program crashes in a loop", extra={"program": running.spec.name, "reason": running.reason})
+        await self._clock.sleep(at - now)
+
+    async def _probe(self, running: _Running) -> None:
+        """Note the first answer; kill a program that stops answering."""
+        answered = self._clock.monotonic()
+        limit = running.spec.start_s * 2
+        while True:
+            if await self._answers(running.spec):
+                answered = self._clock.monotonic()
+                if not running.up.is_set():
+                    limit = running.spec.frozen_s
+                    if running.spec.after_start is not None:
+                        await running.spec.after_start()
+                    running.status = "running"
+                    running.up.set()
+            elif self._clock.monotonic() - answered > limit and running.child is not None:
+                _log.error("program is frozen", extra={"program": running.spec.name})
+                running.child.signal(signal.SIGKILL)
+                return
+            await self._clock.sleep(WATCH_S if running.up.is_set() else PROBE_S)
+
+    async def _answers(self, spec: Spec) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await spec.probe()
+        except TimeoutError:
+            return False
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
