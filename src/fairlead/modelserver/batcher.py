@@ -1,0 +1,418 @@
+"""Gathers waiting calls into batches and has worker threads answer them.
+
+Nobody waits for a batch to fill (unless ``max_wait_ms`` says so): what arrives in one turn of the event loop, or while
+all workers are busy, goes together. A worker that is done takes the next batch itself, without asking the loop. Code
+that fails for a batch is tried again call by call, so that one bad row fails alone.
+
+Handing over between the loop and the workers rests on two facts of CPython: ``deque.append`` and ``popleft`` are
+atomic, and each side publishes before it looks (the loop appends, then reads ``_idle``; a worker raises ``_idle``,
+then reads the deque), so a call is never left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+from fairlead.errors import Busy, Error, Internal, Invalid, Problem, Unavailable
+from fairlead.messages import BatchSpec
+from fairlead.modelserver.calls import Call, Reply
+from fairlead.sdk.inputs import raise_problems
+from fairlead.sdk.model import Canceled, InvalidInput, scopes
+
+Run = Callable[[Sequence[Any]], Sequence[Any]]
+"""Rows in, answers out, one for each and in order; an answer may be an :class:`InvalidInput`."""
+Encode = Callable[["Item", Sequence[Any]], Reply]
+_RETRY_MAX_S = 60.0
+
+
+class Item:
+    """Rows of one call that are answered together."""
+
+    __slots__ = ("added", "bytes", "call", "future", "many", "rows", "whole")
+
+    def __init__(
+        self, call: Call, rows: list[Any], future: asyncio.Future[Any], *, many: bool, whole: bool = True
+    ) -> None:
+        self.call = call
+        self.rows = rows
+        self.future = future
+        self.many = many
+        self.whole = whole  # else a piece of a call whose answers are put together again
+        self.bytes = len(call.body) if whole else 0
+        self.added = 0.0
+
+
+class Load:
+    """What a replica does; the channel to the keeper reads it from another thread.
+
+    Threads share it without a lock: each number has one writer, and entries of a dict come and go atomically.
+    """
+
+    def __init__(self) -> None:
+        self.served = 0
+        self.failed = 0
+        self.moved_at = time.monotonic()
+        """Last sign of progress while something was in flight."""
+        self.queues: list[deque[Item]] = []
+        self._working: dict[int, int] = {}
+
+    def begin(self, batch: list[Item]) -> None:
+        if not self._working:
+            self.moved_at = time.monotonic()
+        self._working[id(batch)] = len(batch)
+
+    def end(self, batch: list[Item]) -> None:
+        self._working.pop(id(batch), None)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that workers have in hand."""
+        return sum(list(self._working.values()))
+
+    @property
+    def queued(self) -> int:
+        return sum(map(len, self.queues))
+
+    def stuck_s(self, now: float) -> float:
+        """Return the seconds without progress while calls were in flight."""
+        return max(0.0, now - self.moved_at) if self._working else 0.0
+
+
+class Batcher:
+    """One endpoint's queue and workers.
+
+    ``together`` tells whether ``run`` takes a whole batch at once; otherwise it gets one row at a time and each answer
+    leaves as soon as it is there.
+    """
+
+    def __init__(
+        self, run: Run, encode: Encode, limits: BatchSpec, load: Load, *, together: bool, queue_max: int
+    ) -> None:
+        self._run = run
+        self._encode = encode
+        self._limits = limits
+        self.max_rows = max(1, limits.max_size) if together else 1
+        self._wait_s = limits.max_wait_ms / 1000
+        self._load = load
+        self._queue_max = queue_max
+        self._waiting: deque[Item] = deque()
+        load.queues.append(self._waiting)
+        self._active: set[Item] = set()
+        self._finished: deque[tuple[Item, Any]] = deque()
+        self.loop = asyncio.get_running_loop()
+        self._scheduled = False
+        self._delivering = False
+        self._idle: deque[None] = deque()
+        """One entry for each worker without work."""
+        self._service_s = 0.0
+
+    # --- the loop's side ---
+
+    def submit(self, item: Item, *, force: bool = False) -> None:
+        """Queue ``item``; raises :class:`Busy` when the queue is full, unless ``force`` (the call has begun)."""
+        if not force and len(self._waiting) >= self._queue_max:
+            raise self._full()
+        item.added = time.monotonic()
+        self._active.add(item)
+        self._waiting.append(item)
+        if self._idle and not self._scheduled:
+            self._scheduled = True
+            if self._wait_s > 0 and len(self._waiting) < self.max_rows:
+                self.loop.call_later(self._wait_s, self._kick)
+            else:
+                self.loop.call_soon(self._kick)
+
+    def _kick(self) -> None:
+        self._scheduled = False
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        """Wake a worker if one is idle and something waits."""
+        if not self._waiting:
+            return
+        try:
+            self._idle.pop()
+        except IndexError:  # all are at work: they look once more before they rest
+            return
+        self._wake()
+
+    def _wake(self) -> None:
+        raise NotImplementedError
+
+    def _full(self) -> Busy:
+        wait_s = min(_RETRY_MAX_S, max(1.0, len(self._waiting) * self._service_s))
+        return Busy(
+            f"{len(self._waiting)} calls wait already",
+            code="queue_full",
+            hint=f"try again in {wait_s:.0f} s, or submit a job: jobs wait as long as it takes",
+            retry_after_s=wait_s,
+        )
+
+    @property
+    def active(self) -> int:
+        """Calls that are not answered yet."""
+        return len(self._active)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) >= self._queue_max
+
+    def expire(self, now: float) -> None:
+        """Answer the calls whose deadline has passed; workers skip those that still wait."""
+        for item in [item for item in self._active if item.call.deadline <= now]:
+            item.call.canceled = True
+            self._finish(item, timed_out())
+
+    def _deliver(self) -> None:
+        self._delivering = False  # before draining: a worker that appends from here on calls again
+        finished = self._finished
+        while finished:
+            self._finish(*finished.popleft())
+
+    def _finish(self, item: Item, outcome: Any) -> None:
+        self._active.discard(item)
+        if item.future.done():
+            return
+        if isinstance(outcome, BaseException):
+            item.future.set_exception(outcome)
+        else:
+            item.future.set_result(outcome)
+
+    # --- the workers' side ---
+
+    def _take(self) -> list[Item]:
+        """Take the next batch off the queue: at most ``max_rows`` and ``max_bytes``, at least one call."""
+        batch: list[Item] = []
+        rows = size = 0
+        waiting = self._waiting
+        while waiting:
+            try:
+                item = waiting.popleft()
+            except IndexError:  # another worker was faster
+                break
+            if batch and (rows + len(item.rows) > self.max_rows or size + item.bytes > self._limits.max_bytes):
+                waiting.appendleft(item)
+                break
+            if item.call.canceled:
+                self._hand_over(item, canceled())
+                continue
+            batch.append(item)
+            rows += len(item.rows)
+            size += item.bytes
+            if rows >= self.max_rows:
+                break
+        return batch
+
+    def _rest(self) -> bool:
+        """Whether the worker may rest: nothing waits even after it said that it is idle, or another was woken."""
+        self._idle.append(None)
+        if not self._waiting:
+            return True
+        try:
+            self._idle.pop()
+        except IndexError:
+            return True
+        return False
+
+    def _hand_over(self, item: Item, outcome: Any) -> None:
+        self._finished.append((item, outcome))
+        if not self._delivering:
+            self._delivering = True
+            self.loop.call_soon_threadsafe(self._deliver)
+
+    def _settle(self, batch: list[Item], answers: Any, started: float) -> None:
+        """Give each item its own answers; ``answers`` is an exception when all failed."""
+        now = time.monotonic()
+        self._load.moved_at = now
+        self._service_s += 0.1 * ((now - started) / len(batch) - self._service_s)
+        if isinstance(answers, BaseException):
+            for item in batch:
+                self._hand_over(item, answers)
+            return
+        start = 0
+        for item in batch:
+            end = start + len(item.rows)
+            try:
+                outcome: Any = self._encode(item, answers[start:end])
+                outcome.queue_s = started - item.added
+                outcome.compute_s = now - started
+            except Exception as error:  # noqa: BLE001 - the answer is the model's: whatever it breaks is told
+                outcome = as_error(error)
+            self._hand_over(item, outcome)
+            start = end
+
+
+class ThreadBatcher(Batcher):
+    """Runs plain functions in ``concurrency`` threads of its own, so that nothing they do stops the event loop."""
+
+    def __init__(self, *args: Any, workers: Workers, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._workers = workers
+        self._idle.extend([None] * workers.count)
+
+    def _wake(self) -> None:
+        self._workers.put(self._work)
+
+    def _work(self) -> None:
+        while True:
+            batch = self._take()
+            if not batch:
+                if self._rest():
+                    return
+                continue
+            self._wake_one()
+            self._load.begin(batch)
+            self._answer(batch)
+            self._load.end(batch)
+
+    def _answer(self, batch: list[Item]) -> None:
+        started = time.monotonic()
+        rows = batch[0].rows if len(batch) == 1 else [row for item in batch for row in item.rows]
+        token = scopes.set(tuple([item.call for item in batch]))
+        try:
+            answers = self._run(rows)
+            check_count(answers, len(rows))
+        except Canceled:
+            self._settle(batch, canceled(), started)
+        except Exception as error:  # noqa: BLE001 - the model's own code: its failure is an answer, not ours
+            if len(batch) == 1:
+                self._settle(batch, as_error(error), started)
+            else:
+                for item in batch:
+                    self._answer([item])
+        else:
+            self._settle(batch, answers, started)
+        finally:
+            scopes.reset(token)
+
+
+class LoopBatcher(Batcher):
+    """Runs async code on an event loop of its own, up to ``concurrency`` batches at once."""
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
+        *args: Any,
+        model_loop: asyncio.AbstractEventLoop,
+        concurrency: int,
+        **named: Any,
+    ) -> None:
+        super().__init__(run, *args, **named)  # type: ignore[arg-type]
+        self._arun = run
+        self._model_loop = model_loop
+        self._idle.extend([None] * concurrency)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _wake(self) -> None:
+        self._model_loop.call_soon_threadsafe(self._start)
+
+    def _start(self) -> None:
+        task = self._model_loop.create_task(self._work(), name="predict")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self) -> None:
+        while True:
+            batch = self._take()
+            if not batch:
+                if self._rest():
+                    return
+                continue
+            self._wake_one()
+            self._load.begin(batch)
+            await self._answer(batch)
+            self._load.end(batch)
+
+    async def _answer(self, batch: list[Item]) -> None:
+        started = time.monotonic()
+        rows = [row for item in batch for row in item.rows]
+        scopes.set(tuple([item.call for item in batch]))
+        try:
+            answers = await self._arun(rows)
+            check_count(answers, len(rows))
+        except Canceled:
+            self._settle(batch, canceled(), started)
+        except Exception as error:  # noqa: BLE001 - the model's own code: its failure is an answer, not ours
+            if len(batch) == 1:
+                self._settle(batch, as_error(error), started)
+                return
+            for item in batch:
+                await self._answer([item])
+        else:
+            self._settle(batch, answers, started)
+
+
+class Workers:
+    """Daemon threads that do what they are given: a thread that hangs in a model never keeps the process alive."""
+
+    def __init__(self, count: int) -> None:
+        self.count = max(1, count)
+        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        for index in range(self.count):
+            threading.Thread(target=self._serve, name=f"predict-{index}", daemon=True).start()
+
+    def put(self, task: Callable[[], None]) -> None:
+        self._tasks.put(task)
+
+    def _serve(self) -> None:
+        while True:
+            self._tasks.get()()
+
+
+def check_count(answers: Any, rows: int) -> None:
+    """Raise :class:`Internal` unless there is an answer for every row: else somebody would get another's."""
+    if not hasattr(answers, "__len__") or isinstance(answers, str | bytes | dict) or len(answers) != rows:
+        got = f"{len(answers)} answers" if hasattr(answers, "__len__") else f"a {type(answers).__name__}"
+        raise Internal(
+            f"the model returned {got} for {rows} rows",
+            code="answer_count",
+            hint="predict_batch must return a list with one answer for each row, in order",
+        )
+
+
+def refuse_bad_rows(item: Item, answers: Sequence[Any]) -> None:
+    """Raise :class:`Invalid` naming each row of ``item`` that the model refused."""
+    problems = []
+    for index, answer in enumerate(answers):
+        if isinstance(answer, InvalidInput):
+            path = f"[{index}].{answer.field}" if item.many and answer.field else f"[{index}]" if item.many else ""
+            problems.append(Problem(path=path or answer.field or "", rule="model", message=answer.message))
+        elif isinstance(answer, BaseException):
+            raise answer
+    raise_problems(problems)
+
+
+def as_error(error: BaseException) -> Error:
+    """Return what a caller is told of ``error``."""
+    if isinstance(error, Error):
+        return error
+    if isinstance(error, InvalidInput):
+        problem = Problem(path=error.field or "", rule="model", message=error.message)
+        text = f"{error.field}: {error.message}" if error.field else error.message
+        return Invalid(text, problems=(problem,))
+    found = Internal(
+        f"the model failed: {type(error).__name__}: {error}",
+        code="model_failed",
+        hint="its log has the traceback; fairlead logs MODEL shows it",
+    )
+    found.__cause__ = error
+    return found
+
+
+def timed_out() -> Unavailable:
+    return Unavailable(
+        "no answer within the time that the call allows",
+        code="timed_out",
+        hint="submit it as a job, or raise timeout_s in fairlead.toml",
+        retry_after_s=1,
+    )
+
+
+def canceled() -> Unavailable:
+    return Unavailable("the call was canceled", code="canceled", hint="submit it again if it is still wanted")

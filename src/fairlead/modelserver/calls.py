@@ -1,0 +1,96 @@
+"""What goes into the data plane and what comes out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from fairlead import ids
+from fairlead.sdk.model import Request
+
+if TYPE_CHECKING:
+    from fairlead.sdk.files import Image
+
+ProgressHook = Callable[[int, int | None, "Image | None", str], None]
+
+
+class Call:
+    """One request or job. Shaped like ``sdk.model.Scope``: the code under it sees its request and its cancellation.
+
+    ``deadline`` is of the monotonic clock, in seconds.
+    """
+
+    __slots__ = (
+        "accept",
+        "body",
+        "canceled",
+        "content_type",
+        "deadline",
+        "endpoint",
+        "id",
+        "on_progress",
+        "query",
+        "user",
+    )
+
+    def __init__(
+        self,
+        endpoint: str,
+        body: bytes,
+        *,
+        id: str,
+        deadline: float,
+        content_type: str = "application/json",
+        accept: str = "*/*",
+        query: str = "",
+        user: str = "",
+        on_progress: ProgressHook | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.body = body
+        self.id = id
+        self.deadline = deadline
+        self.content_type = content_type
+        self.accept = accept
+        self.query = query
+        self.user = user
+        self.on_progress = on_progress
+        self.canceled = False
+
+    @property
+    def request(self) -> Request:
+        left_s = self.deadline - time.monotonic()
+        return Request(self.id, self.user, datetime.fromtimestamp(time.time() + left_s, UTC))
+
+
+class Reply:
+    """An answer as bytes, and how long it waited and was worked on, in seconds."""
+
+    __slots__ = ("body", "compute_s", "content_type", "queue_s")
+
+    def __init__(self, body: bytes, content_type: str, queue_s: float = 0, compute_s: float = 0) -> None:
+        self.body = body
+        self.content_type = content_type
+        self.queue_s = queue_s
+        self.compute_s = compute_s
+
+
+class RequestIds:
+    """Makes ``req-`` ids for nearly nothing: a ULID whose random part is 40 bits of this process and a counter.
+
+    The time in it is refreshed by :meth:`refresh`, once a second; hexadecimal digits are Crockford digits too.
+    """
+
+    def __init__(self) -> None:
+        self._count = int.from_bytes(os.urandom(3), "big")
+        self.refresh()
+
+    def refresh(self) -> None:
+        self._head = ids.new("req")[: len("req-") + 18]
+
+    def new(self) -> str:
+        self._count += 1
+        return f"{self._head}{self._count & 0xFFFFFFFF:08x}"

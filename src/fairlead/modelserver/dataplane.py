@@ -1,0 +1,198 @@
+"""The one way to ask a model anything: HTTP requests and jobs both end in :meth:`DataPlane.infer`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from fairlead.errors import Error, NotFound, Unavailable
+from fairlead.messages import BatchSpec, ModelSpec
+from fairlead.modelserver.batcher import Batcher, Item, Load, LoopBatcher, ThreadBatcher, Workers, refuse_bad_rows
+from fairlead.modelserver.calls import Call, Reply
+from fairlead.modelserver.protocols.answers import encode_json, encode_many, encode_one
+from fairlead.modelserver.protocols.bodies import instance_rows, rows_of
+from fairlead.modelserver.runtimes.port import Endpoint
+from fairlead.sdk.inputs import Signature
+from fairlead.sdk.model import InvalidInput
+
+INSTANCES = ":predict"
+"""Endpoint name of the form ``{"instances": […]}`` → ``{"predictions": […]}``."""
+_LARGE_BODY = 256 * 1024
+"""Bodies from this size on are decoded in a thread."""
+
+
+class DataPlane:
+    """A model's endpoints with their queues. ``open`` it on the event loop that serves; then ``infer``."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self.load = Load()
+        self.workers = Workers(spec.concurrency)
+        self.endpoints: dict[str, Endpoint] = {}
+        self._batchers: dict[str, Batcher] = {}
+        self._model_loop: asyncio.AbstractEventLoop | None = None
+        self._draining = False
+
+    def open(self, endpoints: dict[str, Endpoint]) -> None:
+        """Make a queue for each endpoint; only ``predict`` is batched."""
+        for name, endpoint in endpoints.items():
+            self._batchers[name] = self._batcher(endpoint)
+        self.endpoints = endpoints
+
+    def _batcher(self, endpoint: Endpoint) -> Batcher:
+        batched = endpoint.name == "predict"
+        limits = self.spec.batch if batched else BatchSpec(max_size=1)
+        common: dict[str, Any] = {"together": endpoint.together, "queue_max": self.spec.queue_max}
+        if endpoint.is_async:
+            if self._model_loop is None:
+                self._model_loop = start_loop()
+            return LoopBatcher(
+                endpoint.run,
+                encode,
+                limits,
+                self.load,
+                model_loop=self._model_loop,
+                concurrency=self.spec.concurrency,
+                **common,
+            )
+        return ThreadBatcher(endpoint.run, encode, limits, self.load, workers=self.workers, **common)
+
+    async def infer(self, call: Call) -> Reply:
+        """Return the answer to ``call``; raises :class:`Error`: the caller's, a full queue, a deadline, the model's."""
+        try:
+            reply: Reply = await self.submit(call)
+        except Error:
+            self.load.failed += 1
+            raise
+        self.load.served += 1
+        return reply
+
+    def submit(self, call: Call) -> asyncio.Future[Reply]:
+        """Queue ``call`` and return the future of its answer; raises :class:`Error` where it is refused at once."""
+        if self._draining:
+            raise Unavailable(
+                "this replica is stopping",
+                code="draining",
+                hint="send it again: another replica answers",
+                retry_after_s=1,
+            )
+        name = "predict" if call.endpoint == INSTANCES else call.endpoint
+        batcher = self._batchers.get(name)
+        if batcher is None:
+            raise self._unknown(name)
+        signature = self.endpoints[name].signature
+        if len(call.body) >= _LARGE_BODY:
+            return asyncio.ensure_future(self._large(call, batcher, signature))
+        rows, many = _decode(call, signature)
+        if many and len(rows) != 1:
+            return asyncio.ensure_future(self._many(call, batcher, rows))
+        future: asyncio.Future[Reply] = batcher.loop.create_future()
+        batcher.submit(Item(call, rows, future, many=many))
+        return future
+
+    def _unknown(self, name: str) -> Error:
+        if not self._batchers:
+            return Unavailable("the model is still loading", code="starting", hint="try again", retry_after_s=1)
+        known = ", ".join(self._batchers)
+        return NotFound(f"{self.spec.name} has no {name}", code="endpoint_unknown", hint=f"it has: {known}")
+
+    async def _large(self, call: Call, batcher: Batcher, signature: Signature) -> Reply:
+        rows, many = await asyncio.to_thread(_decode, call, signature)
+        return await self._many(call, batcher, rows, many=many)
+
+    async def _many(self, call: Call, batcher: Batcher, rows: list[Any], *, many: bool = True) -> Reply:
+        """Answer a call of many rows in pieces that fit a batch."""
+        if not rows:
+            return Reply(*encode_many([]))
+        if not many or len(rows) <= batcher.max_rows:
+            future: asyncio.Future[Reply] = batcher.loop.create_future()
+            batcher.submit(Item(call, rows, future, many=many))
+            return await future
+        pieces = []
+        for start in range(0, len(rows), batcher.max_rows):
+            piece: asyncio.Future[Answers] = batcher.loop.create_future()
+            pieces.append(piece)
+            part = rows[start : start + batcher.max_rows]
+            batcher.submit(Item(call, part, piece, many=True, whole=False), force=start > 0)
+        results = await asyncio.gather(*pieces, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        answers = [answer for result in results for answer in result.values]  # type: ignore[union-attr]
+        reply = encode(Item(call, rows, batcher.loop.create_future(), many=True), answers)
+        reply.queue_s = results[0].queue_s  # type: ignore[union-attr]
+        reply.compute_s = sum(result.compute_s for result in results)  # type: ignore[union-attr]
+        return reply
+
+    def cancel(self, call: Call) -> None:
+        """Mark ``call`` as wanted no more: skipped while it waits, told by ``progress`` while it runs."""
+        call.canceled = True
+
+    def tick(self, now: float) -> None:
+        """Answer calls whose deadline has passed; to be called several times a second."""
+        for batcher in self._batchers.values():
+            batcher.expire(now)
+
+    @property
+    def active(self) -> int:
+        """Calls that are not answered yet."""
+        return sum(batcher.active for batcher in self._batchers.values())
+
+    @property
+    def is_full(self) -> bool:
+        """Whether some queue takes no more."""
+        return any(batcher.is_full for batcher in self._batchers.values())
+
+    def drain(self) -> None:
+        """Refuse new calls from now on."""
+        self._draining = True
+
+
+class Answers:
+    """Answers of a piece of a call, not encoded yet."""
+
+    __slots__ = ("compute_s", "queue_s", "values")
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = values
+        self.queue_s = 0.0
+        self.compute_s = 0.0
+
+
+def _decode(call: Call, signature: Signature) -> tuple[list[Any], bool]:
+    if call.endpoint == INSTANCES:
+        return instance_rows(call, signature), True
+    return rows_of(call, signature)
+
+
+def encode(item: Item, answers: Sequence[Any]) -> Any:
+    """Return the reply to ``item``; raises :class:`Invalid` where the model refused one of its rows."""
+    if not item.whole:
+        return Answers(answers)
+    call = item.call
+    if not item.many:
+        answer = answers[0]
+        if isinstance(answer, InvalidInput | BaseException):
+            refuse_bad_rows(item, answers)
+        return Reply(*encode_one(answer, call.accept))
+    if any(isinstance(answer, BaseException) for answer in answers):
+        refuse_bad_rows(item, answers)
+    if call.endpoint == INSTANCES:
+        return Reply(encode_json({"predictions": list(answers)}), "application/json")
+    return Reply(*encode_many(answers))
+
+
+def start_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop that runs in a daemon thread of its own: the one for the model's async code."""
+    import uvloop
+
+    loop = uvloop.new_event_loop()
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+
+    threading.Thread(target=run, name="model-loop", daemon=True).start()
+    return loop

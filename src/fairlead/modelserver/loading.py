@@ -1,0 +1,64 @@
+"""From a spec and a folder to a loaded model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fairlead.errors import Invalid
+from fairlead.messages import ModelSpec
+from fairlead.modelserver.runtimes.port import ArtifactRuntime, Endpoint, Runtime
+from fairlead.modelserver.runtimes.python import PythonRuntime
+
+
+class Loaded:
+    """A model ready to be asked."""
+
+    def __init__(self, runtime: Runtime, endpoints: dict[str, Endpoint], warnings: Sequence[str]) -> None:
+        self.endpoints = endpoints
+        self.warnings = tuple(warnings)
+        self._runtime = runtime
+
+    def close(self) -> None:
+        self._runtime.close()
+
+
+def load(spec: ModelSpec, folder: Path, device: str = "cpu") -> Loaded:
+    """Load what ``spec`` names in ``folder``; raises :class:`Invalid`, or whatever the bundle's code raises.
+
+    Changes the environment and the working folder of this process: it is the model's own.
+    """
+    os.environ.update(spec.env)
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.chdir(folder)
+    artifact = _artifact(spec, device)
+    if artifact is not None:
+        artifact.load(folder)
+    if spec.entry is None:
+        if artifact is None:
+            raise Invalid("the bundle names neither artifact nor entry", code="nothing_to_run")
+        endpoint = Endpoint("predict", artifact.signature, artifact.infer, together=True)
+        return Loaded(artifact, {"predict": endpoint}, artifact.warnings)
+    python = PythonRuntime(spec.entry, device=device, artifact=artifact)
+    python.load(folder)
+    return Loaded(python, python.endpoints, [*(artifact.warnings if artifact else ()), *python.warnings])
+
+
+def _artifact(spec: ModelSpec, device: str) -> ArtifactRuntime | None:
+    """Return the runtime of the artifact; each is imported only where it is used."""
+    if spec.artifact is None or spec.runtime == "python":
+        return None
+    if spec.runtime == "sklearn":
+        from fairlead.modelserver.runtimes.sklearn import SklearnRuntime
+
+        return SklearnRuntime(spec.artifact)
+    if spec.runtime == "onnx":
+        from fairlead.modelserver.runtimes.onnx import OnnxRuntime
+
+        return OnnxRuntime(spec.artifact, device=device)
+    if spec.runtime == "torch":
+        from fairlead.modelserver.runtimes.torch import TorchRuntime
+
+        return TorchRuntime(spec.artifact, device=device)
+    raise Invalid(f"runtime {spec.runtime}: unknown", code="runtime_unknown", hint="sklearn, onnx, torch or python")

@@ -1,0 +1,86 @@
+"""From what a model returns to bytes, and from errors to bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from fairlead.errors import Error, Kind, Problem
+from fairlead.messages import ErrorInfo
+from fairlead.sdk.files import File
+
+JSON = "application/json"
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as something JSON holds: arrays as lists, files as ``data:`` URLs; for msgspec's ``enc_hook``."""
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
+        return value.tolist()
+    if isinstance(value, File):
+        return value.data_url()
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if hasattr(value, "__iter__"):
+        return list(value)
+    raise TypeError(f"the model returned a {type(value).__name__}, which JSON cannot hold")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=plain)
+encode_json = _encoder.encode
+
+
+def encode_one(answer: Any, accept: str) -> tuple[bytes, str]:
+    """Return body and content type of one answer: a file is the body, anything else is JSON."""
+    if isinstance(answer, File):
+        return answer.read(), answer.media_type
+    if accept.startswith(("image/", "audio/", "video/", "application/pdf", "application/octet-stream")):
+        file = only_file(answer)
+        if file is not None:
+            return file.read(), file.media_type
+    return encode_json(answer), JSON
+
+
+def encode_many(answers: Sequence[Any]) -> tuple[bytes, str]:
+    return encode_json(answers if isinstance(answers, list) else list(answers)), JSON
+
+
+def only_file(answer: Any) -> File | None:
+    """Return the file among the fields of ``answer`` when there is exactly one."""
+    if isinstance(answer, msgspec.Struct):
+        values = [getattr(answer, name) for name in answer.__struct_fields__]
+    elif isinstance(answer, dict):
+        values = list(answer.values())
+    else:
+        values = list(vars(answer).values()) if hasattr(answer, "__dict__") else []
+    files = [value for value in values if isinstance(value, File)]
+    return files[0] if len(files) == 1 else None
+
+
+class _ErrorBody(msgspec.Struct, omit_defaults=True):
+    code: str
+    message: str
+    hint: str = ""
+    id: str = ""
+    problems: tuple[Problem, ...] = ()
+
+
+def error_body(error: Error, request_id: str) -> bytes:
+    """Return the JSON of ``error`` as the contract writes errors."""
+    body = _ErrorBody(error.code, error.message, error.hint, request_id, error.problems)
+    return _encoder.encode({"error": body})
+
+
+def error_info(error: Error) -> ErrorInfo:
+    """Return ``error`` for the keeper; ours and passing ones may be tried again, the caller's mistakes not."""
+    return ErrorInfo(
+        code=error.code,
+        message=error.message,
+        hint=error.hint,
+        kind=error.kind.value,
+        problems=error.problems,
+        retry=error.kind in (Kind.BUSY, Kind.UNAVAILABLE, Kind.INTERNAL) and error.code != "canceled",
+    )

@@ -1,0 +1,158 @@
+"""The model server's HTTP: paths, statuses, headers. RSGI is Granian's own interface, faster than ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fairlead.errors import Error, Forbidden, Invalid, Kind, NotFound
+from fairlead.modelserver.batcher import as_error
+from fairlead.modelserver.calls import Call, Reply, RequestIds
+from fairlead.modelserver.dataplane import INSTANCES, DataPlane
+from fairlead.modelserver.protocols.answers import JSON, error_body
+from fairlead.modelserver.protocols.docs import docs_page, openapi_body
+
+_STATUS = {
+    Kind.INVALID: 422,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.FORBIDDEN: 403,
+    Kind.BUSY: 429,
+    Kind.UNAVAILABLE: 503,
+    Kind.INTERNAL: 500,
+}
+_STATUS_OF_CODE = {
+    "invalid_json": 400,
+    "form_invalid": 400,
+    "unsupported_media_type": 415,
+    "method_not_allowed": 405,
+    "timed_out": 504,
+}
+_PATH = re.compile(
+    r"/v1/models/(?P<name>[a-z0-9-]+)(?:@[A-Za-z0-9._+-]+)?(?:/(?P<entry>[A-Za-z_][\w.]*)|(?P<own>:predict))"
+)
+_WAIT = re.compile(r"\bwait=(\d+(?:\.\d+)?)")
+_PAGES = ("docs", "openapi.json")
+_PATHS_KEPT = 256
+
+
+class Front:
+    """Answers HTTP requests. ``probe`` tells status and readiness, for ``/healthz``."""
+
+    def __init__(self, plane: DataPlane, gate: str, probe: Callable[[], tuple[bool, str]]) -> None:
+        self._plane = plane
+        self._gate = gate.encode()
+        self._probe = probe
+        self._targets: dict[str, str] = {}
+        self.ids = RequestIds()
+        self._version = ("x-fairlead-version", plane.spec.version)
+        self._json = ("content-type", JSON)
+        self._timeout_s = plane.spec.timeout_s
+        self.slow: dict[Call, Any] = {}
+        """Calls in hand and the request each came with, to notice callers that left."""
+
+    async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        headers = scope.headers
+        request_id = headers.get("x-request-id") or self.ids.new()
+        try:
+            if not hmac.compare_digest(headers.get("x-fairlead-gate", "").encode(), self._gate):
+                self._ungated(scope, proto, request_id)
+                return
+            target = self._targets.get(scope.path) or self._target(scope.path)
+            if scope.method == "POST":
+                body = await proto()
+            elif scope.method in ("GET", "HEAD") or target in _PAGES:
+                if target in _PAGES or scope.path == "/healthz":
+                    self._page(target, scope, proto)
+                    return
+                body = await proto()
+            else:
+                raise Invalid(
+                    f"{scope.method} means nothing here",
+                    code="method_not_allowed",
+                    hint="POST a body, or GET with a query",
+                )
+            timeout_s = self._timeout_s
+            prefer = headers.get("prefer")
+            if prefer is not None:
+                wait = _WAIT.search(prefer)
+                timeout_s = min(timeout_s, float(wait[1])) if wait else timeout_s
+            call = Call(
+                target,
+                body,
+                id=request_id,
+                deadline=time.monotonic() + timeout_s,
+                content_type=headers.get("content-type") or "",
+                accept=headers.get("accept") or "*/*",
+                query=scope.query_string,
+                user=headers.get("x-fairlead-user") or "",
+            )
+            self.slow[call] = proto
+            try:
+                reply = await self._plane.infer(call)
+            finally:
+                del self.slow[call]
+        except Error as error:
+            self._refuse(proto, error, request_id)
+            return
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the caller gets an answer
+            self._refuse(proto, as_error(error), request_id)
+            return
+        self._answer(proto, reply, request_id)
+
+    def _answer(self, proto: Any, reply: Reply, request_id: str) -> None:
+        kind = self._json if reply.content_type is JSON else ("content-type", reply.content_type)
+        timing = f"queue;dur={reply.queue_s * 1000:.3f}, compute;dur={reply.compute_s * 1000:.3f}"
+        proto.response_bytes(
+            200, [kind, self._version, ("x-request-id", request_id), ("server-timing", timing)], reply.body
+        )
+
+    def _refuse(self, proto: Any, error: Error, request_id: str) -> None:
+        status = _STATUS_OF_CODE.get(error.code) or _STATUS[error.kind]
+        headers = [self._json, self._version, ("x-request-id", request_id)]
+        if error.retry_after_s is not None:
+            headers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
+        proto.response_bytes(status, headers, error_body(error, request_id))
+
+    def _ungated(self, scope: Any, proto: Any, request_id: str) -> None:
+        """Answer who did not come through the front door: health only."""
+        if scope.path == "/healthz":
+            self._health(proto)
+            return
+        hint = "call the front door; it checks who you are"
+        self._refuse(proto, Forbidden("this is not the front door", code="gate_required", hint=hint), request_id)
+
+    def _health(self, proto: Any) -> None:
+        ready, status = self._probe()
+        body = f'{{"live":true,"ready":{str(ready).lower()},"status":"{status}"}}'.encode()
+        proto.response_bytes(200, [self._json], body)
+
+    def _target(self, path: str) -> str:
+        """Return the endpoint or page that ``path`` names; raises :class:`NotFound`."""
+        if path == "/healthz":
+            return path
+        match = _PATH.fullmatch(path)
+        if match is None or match["name"] != self._plane.spec.name:
+            name = self._plane.spec.name
+            raise NotFound(f"{path}: nothing is here", code="path_unknown", hint=f"POST /v1/models/{name}/predict")
+        target = INSTANCES if match["own"] else str(match["entry"])
+        if len(self._targets) < _PATHS_KEPT:
+            self._targets[path] = target
+        return target
+
+    def _page(self, target: str, scope: Any, proto: Any) -> None:
+        if target == "/healthz":
+            self._health(proto)
+        elif target == "docs":
+            page = docs_page(self._plane.spec, self._plane.endpoints)
+            proto.response_str(200, [("content-type", "text/html; charset=utf-8"), self._version], page)
+        else:
+            proto.response_bytes(
+                200, [self._json, self._version], openapi_body(self._plane.spec, self._plane.endpoints)
+            )

@@ -1,0 +1,228 @@
+"""A replica's channel to its keeper: beats, jobs and the order to drain.
+
+It lives in a thread and an event loop of its own and starts before any of the bundle's code is imported, so a model
+that hangs, at load or later, is still seen. Any number of keepers may be connected (one that was killed leaves its
+connection behind); all hear everything, and a result that nobody could hear is kept for the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+import msgspec
+
+from fairlead.errors import Internal
+from fairlead.messages import (
+    FRAME_MAX_BYTES,
+    Beat,
+    Drain,
+    JobCancel,
+    JobDone,
+    JobProgress,
+    JobStart,
+    Message,
+    ToReplica,
+    frame,
+    read_frame,
+)
+from fairlead.modelserver.batcher import as_error
+from fairlead.modelserver.calls import Call, Reply
+from fairlead.modelserver.protocols.answers import error_info
+from fairlead.sdk.files import Image
+
+log = logging.getLogger(__name__)
+_BEAT_S = 1.0
+_PROGRESS_S = 0.1
+_KEPT_RESULTS = 100
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of Linux, unix(7)
+
+
+class Replica(Protocol):
+    """What the channel needs of the server; called from the channel's thread."""
+
+    def beat(self) -> Beat:
+        """Return how the replica is right now."""
+
+    def start(self, call: Call) -> Future[Reply]:
+        """Hand ``call`` to the data plane."""
+
+    def drain(self, grace_s: float) -> None:
+        """Begin to stop."""
+
+
+class Channel:
+    """Listens on ``path`` from :meth:`start` on."""
+
+    def __init__(self, path: str, replica: Replica) -> None:
+        self._path = path
+        self._replica = replica
+        self._loop = asyncio.new_event_loop()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._changed = asyncio.Event()
+        self._jobs: dict[str, tuple[int, Call]] = {}
+        self._unheard: list[JobDone] = []
+        self._failure_told = threading.Event()
+        self._listening = threading.Event()
+        self._problem: OSError | None = None
+
+    def start(self) -> None:
+        """Listen, in a thread; raises :class:`OSError` where the socket cannot be made."""
+        threading.Thread(target=self._run, name="keeper-channel", daemon=True).start()
+        self._listening.wait()
+        if self._problem is not None:
+            raise self._problem
+
+    def changed(self) -> None:
+        """Have a beat sent at once; from any thread."""
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    def wait_failure_told(self, timeout_s: float) -> bool:
+        """Return once a keeper was sent a beat with an error, or False after ``timeout_s``."""
+        return self._failure_told.wait(timeout_s)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._main())
+
+    async def _main(self) -> None:
+        try:
+            server = await asyncio.start_unix_server(self._serve, path=self._path, backlog=128)
+        except OSError as error:
+            self._problem = error
+            return
+        finally:
+            self._listening.set()
+        async with server:
+            await self._beating()
+
+    async def _beating(self) -> None:
+        while True:
+            await self._broadcast(self._replica.beat())
+            try:
+                async with asyncio.timeout(_BEAT_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+
+    async def _broadcast(self, message: Message) -> bool:
+        data = frame(message)
+        heard = False
+        for writer in list(self._writers):
+            try:
+                writer.write(data)
+                await writer.drain()
+                heard = True
+            except ConnectionError:
+                self._writers.discard(writer)
+        if heard and isinstance(message, Beat) and message.error is not None:
+            self._failure_told.set()
+        return heard
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not peer_is_trusted(writer.get_extra_info("socket")):
+            log.warning("a process of another user dialled the keeper's channel")
+            writer.close()
+            return
+        self._writers.add(writer)
+        self._changed.set()
+        try:
+            unheard, self._unheard = self._unheard, []
+            for done in unheard:
+                await self._tell(done)
+            while True:
+                self._take(msgspec.msgpack.decode(await read_frame(reader), type=ToReplica))
+        except (EOFError, ConnectionError):
+            pass
+        except (msgspec.DecodeError, ValueError) as error:
+            log.warning("the keeper sent what is no message: %s", error)
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    def _take(self, message: ToReplica) -> None:
+        match message:
+            case JobStart():
+                self._begin(message)
+            case JobCancel():
+                if message.job in self._jobs:
+                    self._jobs[message.job][1].canceled = True
+            case Drain():
+                self._replica.drain(message.grace_s)
+
+    # --- jobs ---
+
+    def _begin(self, order: JobStart) -> None:
+        running = self._jobs.get(order.job)
+        if running is not None:
+            if running[0] >= order.epoch:
+                return  # delivered twice
+            running[1].canceled = True
+        call = Call(
+            order.endpoint,
+            order.body,
+            id=order.job,
+            deadline=time.monotonic() + order.timeout_s,
+            content_type=order.content_type,
+            accept=order.accept,
+            user=order.user,
+            on_progress=self._progress_of(order),
+        )
+        self._jobs[order.job] = (order.epoch, call)
+        future = self._replica.start(call)
+        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._end, order, call, done))
+
+    def _end(self, order: JobStart, call: Call, future: Future[Reply]) -> None:
+        if self._jobs.get(order.job) == (order.epoch, call):
+            del self._jobs[order.job]
+        error = future.exception()
+        if error is not None:
+            done = JobDone(order.job, order.epoch, error=error_info(as_error(error)))
+        else:
+            reply = future.result()
+            done = JobDone(order.job, order.epoch, body=reply.body, content_type=reply.content_type)
+            if len(reply.body) > FRAME_MAX_BYTES - 4096:
+                large = Internal(
+                    f"the result has {len(reply.body)} bytes, more than {FRAME_MAX_BYTES - 4096}",
+                    code="result_too_large",
+                    hint="answer with less: a smaller picture, fewer rows",
+                )
+                info = msgspec.structs.replace(error_info(large), retry=False)
+                done = JobDone(order.job, order.epoch, error=info)
+        task = self._loop.create_task(self._tell(done), name=f"result of {order.job}")
+        task.add_done_callback(lambda _: None)
+
+    async def _tell(self, done: JobDone) -> None:
+        if not await self._broadcast(done):
+            self._unheard = [*self._unheard[-_KEPT_RESULTS:], done]
+
+    def _progress_of(self, order: JobStart) -> Callable[[int, int | None, Image | None, str], None]:
+        """Return the hook for ``fairlead.progress``: at most ten messages a second, the last step always."""
+        sent_at = 0.0
+
+        def hook(step: int, total: int | None, preview: Image | None, note: str) -> None:
+            nonlocal sent_at
+            now = time.monotonic()
+            if now - sent_at < _PROGRESS_S and step != total:
+                return
+            sent_at = now
+            shown = preview.read() if preview is not None else b""
+            message = JobProgress(order.job, order.epoch, step, total, note, shown)
+            asyncio.run_coroutine_threadsafe(self._broadcast(message), self._loop)
+
+        return hook
+
+
+def peer_is_trusted(connection: socket.socket) -> bool:
+    """Whether the other end runs as root or as this process's user."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return _CREDENTIALS.unpack(raw)[1] in (0, os.getuid())

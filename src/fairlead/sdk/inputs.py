@@ -1,0 +1,312 @@
+"""What a function takes and gives, read from its annotations: decodes bodies, and tells its JSON Schema.
+
+One parameter that is an object (``Input``, any struct, dataclass, TypedDict, pydantic model, or a union of those) *is*
+the body. Otherwise the body has one key per parameter. A list of bodies is many rows.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from fairlead.errors import Invalid, Problem
+from fairlead.sdk.files import File
+from fairlead.sdk.model import TensorType
+from fairlead.sdk.shapes import (
+    MISSING,
+    AnyShape,
+    Check,
+    Described,
+    FieldOf,
+    FileShape,
+    ObjectShape,
+    PydanticShape,
+    Shape,
+    UnionShape,
+    shape_of,
+)
+
+Decode = Callable[[bytes], Any]
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """One parameter of a function; ``annotation`` is Any where none was written."""
+
+    name: str
+    annotation: Any = Any
+    default: Any = MISSING
+
+
+class Signature:
+    """How one endpoint is called.
+
+    ``arguments(row)`` turns a decoded row into the positional arguments of the function.
+    """
+
+    def __init__(self, parameters: tuple[Parameter, ...], returns: Any = MISSING) -> None:
+        self.parameters = parameters
+        self.shapes = [shape_of(parameter.annotation) for parameter in parameters]
+        self.single = len(parameters) == 1 and _is_object(self.shapes[0])
+        self.returns = returns
+        if self.single:
+            self.shape: Shape = self.shapes[0]
+            self._type: Any = parameters[0].annotation
+        else:
+            struct = _parameter_struct(parameters)
+            self.shape = ObjectShape(struct, self._fields, closed=True)
+            self._type = struct
+        self.arguments = _arguments(parameters, self.single)
+        self._one = _decoder(self._type)
+        self._many = _decoder(list[self._type])
+
+    def _fields(self) -> list[FieldOf]:
+        return [
+            FieldOf(key=one.name, name=f"p{index}", shape=shape, default=one.default)
+            for index, (one, shape) in enumerate(zip(self.parameters, self.shapes, strict=True))
+        ]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the parameters that are files."""
+        return tuple(
+            one.name for one, shape in zip(self.parameters, self.shapes, strict=True) if _file_kind(shape) is not None
+        )
+
+    @property
+    def only_file(self) -> str | None:
+        """The parameter that a raw body fills, when there is exactly one file."""
+        files = self.files
+        return files[0] if len(files) == 1 and not self.single else None
+
+    def decode(self, body: bytes) -> Any:
+        """Return the row in ``body`` (JSON); raises :class:`Invalid` with every fault."""
+        if self._one is not None:
+            try:
+                return self._one(body)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass  # said better below
+        return self.check(self._parse(body))
+
+    def decode_many(self, body: bytes) -> list[Any]:
+        """Return the rows of ``body``, a JSON list; raises :class:`Invalid` with every fault and its index."""
+        if self._many is not None:
+            try:
+                return typing.cast(list[Any], self._many(body))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
+        return self.check_many(self._parse(body))
+
+    def check(self, value: Any, *, lax: bool = False) -> Any:
+        """Return ``value``, already parsed JSON (files may be :class:`File`), as a row; raises :class:`Invalid`."""
+        into = Check(lax)
+        row = self.shape.check(value, "", into)
+        raise_problems(into.problems)
+        return row
+
+    def check_many(self, values: Any) -> list[Any]:
+        """Return each of ``values`` as a row; raises :class:`Invalid`, paths begin with the index."""
+        into = Check()
+        if not isinstance(values, list):
+            into.fault("", "type", "is not a list", "give a list of rows")
+            raise_problems(into.problems)
+        rows = [self.shape.check(value, f"[{index}]", into) for index, value in enumerate(values)]
+        raise_problems(into.problems)
+        return rows
+
+    def _parse(self, body: bytes) -> Any:
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            text = "the body is empty" if not body.strip() else f"the body is not JSON: {error}"
+            keys = ", ".join(f'"{name}": …' for name in self.schema().get("properties", {}))
+            raise Invalid(text, code="invalid_json", hint=f"send a JSON object like {{{keys}}}") from error
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of one row."""
+        found = self.shape.schema()
+        if not self.single:
+            found.pop("title", None)
+        return found
+
+    def returns_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of one answer; empty where nothing is known."""
+        if self.returns is MISSING or self.returns is None:
+            return {}
+        try:
+            return shape_of(self.returns).schema()
+        except Invalid:
+            return {}
+
+
+def raise_problems(problems: list[Problem]) -> None:
+    """Raise :class:`Invalid` that names all ``problems``; nothing when there is none."""
+    if not problems:
+        return
+    first = problems[0]
+    text = f"{first.path}: {first.message}" if first.path else first.message
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    raise Invalid(text + more, hint=first.hint, problems=tuple(problems))
+
+
+def signature_of(function: Callable[..., Any], *, rows: bool = False) -> Signature:
+    """Return the signature of ``function``; with ``rows`` its one parameter and its answer are lists of rows.
+
+    Raises :class:`Invalid` (``signature_invalid``, ``type_unsupported``) with what to write instead.
+    """
+    name = getattr(function, "__qualname__", repr(function))
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise Invalid(
+            f"{name}: an annotation cannot be read: {error}",
+            code="signature_invalid",
+            hint="import at run time what annotations name",
+        ) from error
+    parameters = []
+    for one in inspect.signature(function).parameters.values():
+        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            raise Invalid(
+                f"{name}: *{one.name} cannot be called by name",
+                code="signature_invalid",
+                hint="name every parameter and annotate it",
+            )
+        default = MISSING if one.default is one.empty else one.default
+        parameters.append(Parameter(one.name, hints.get(one.name, Any), default))
+    returns = hints.get("return", MISSING)
+    if rows:
+        if len(parameters) != 1:
+            raise Invalid(
+                f"{name}: takes {len(parameters)} parameters",
+                code="signature_invalid",
+                hint="predict_batch takes one parameter, a list of rows, and returns a list of answers",
+            )
+        parameters = [Parameter(parameters[0].name, _item(parameters[0].annotation))]
+        returns = _item(returns) if returns is not MISSING else returns
+    return Signature(tuple(parameters), returns)
+
+
+def dec_hook(kind: type, value: Any) -> Any:
+    """Make what msgspec does not know: files and arrays; for msgspec's decoders. Raises :class:`ValueError`."""
+    into = Check()
+    made = shape_of(kind).check(value, "", into)
+    if into.problems:
+        raise ValueError(into.problems[0].message)
+    return made
+
+
+def _item(annotation: Any) -> Any:
+    if typing.get_origin(annotation) is Annotated:
+        annotation = typing.get_args(annotation)[0]
+    arguments = typing.get_args(annotation)
+    return arguments[0] if arguments else Any
+
+
+def _bare(shape: Shape) -> Shape:
+    return shape.inner if isinstance(shape, Described) else shape
+
+
+def _is_object(shape: Shape) -> bool:
+    shape = _bare(shape)
+    if isinstance(shape, UnionShape):
+        return all(_is_object(member) for member in shape.members)
+    return isinstance(shape, ObjectShape | PydanticShape)
+
+
+def _file_kind(shape: Shape) -> type[File] | None:
+    shape = _bare(shape)
+    if isinstance(shape, UnionShape):
+        return next((kind for member in shape.members if (kind := _file_kind(member))), None)
+    return shape.kind if isinstance(shape, FileShape) else None
+
+
+def _parameter_struct(parameters: tuple[Parameter, ...]) -> type[msgspec.Struct]:
+    """Return a struct with a field for each parameter: what a body with one key per parameter decodes to."""
+    fields: list[Any] = []
+    for index, one in enumerate(parameters):
+        default: dict[str, Any] = {"default": one.default}
+        if one.default is MISSING:
+            default = {}
+        elif isinstance(one.default, list | dict | set | bytearray):
+            default = {"default_factory": _copier(one.default)}
+        # names of columns need not be identifiers, so the struct's own are p0, p1 …
+        fields.append((f"p{index}", _plain(one.annotation), msgspec.field(name=one.name, **default)))
+    return msgspec.defstruct("Parameters", fields, kw_only=True, forbid_unknown_fields=True)
+
+
+def _copier(value: Any) -> Callable[[], Any]:
+    return lambda: type(value)(value)
+
+
+def _plain(annotation: Any) -> Any:
+    """Return ``annotation`` as msgspec takes it: ``Annotated[ndarray, Tensor(…)]`` becomes the tensor's type."""
+    if typing.get_origin(annotation) is Annotated:
+        for extra in typing.get_args(annotation)[1:]:
+            if isinstance(extra, type) and issubclass(extra, TensorType):
+                return extra
+    return annotation
+
+
+def _arguments(parameters: tuple[Parameter, ...], single: bool) -> Callable[[Any], tuple[Any, ...]]:
+    names = [f"p{index}" for index in range(len(parameters))]
+    if single:
+        return lambda row: (row,)
+    if not names:
+        return lambda row: ()
+    if len(names) == 1:
+        only = operator.attrgetter(names[0])
+        return lambda row: (only(row),)
+    return operator.attrgetter(*names)
+
+
+def _decoder(kind: Any) -> Decode | None:
+    """Return msgspec's decoder for ``kind``, or one that tries the members of a union; None where it has none."""
+    try:
+        return msgspec.json.Decoder(kind, dec_hook=dec_hook).decode
+    except TypeError:
+        members = [_decoder(member) for member in typing.get_args(kind)] if _is_union(kind) else []
+    if not members or not all(members):
+        return None
+
+    def decode(body: bytes) -> Any:
+        for member in members[:-1]:
+            try:
+                return member(body)  # type: ignore[misc]
+            except msgspec.DecodeError:
+                continue
+        return members[-1](body)  # type: ignore[misc]
+
+    return decode
+
+
+def _is_union(kind: Any) -> bool:
+    import types
+
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+
+
+def any_signature(names: tuple[str, ...] = ("x",)) -> Signature:
+    """Return a signature that takes any JSON under each of ``names``."""
+    return Signature(tuple(Parameter(name) for name in names))
+
+
+def signature_from(fields: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Signature:
+    """Return a signature with one key for each of ``fields``, name to annotation; names need not be identifiers."""
+    defaults = defaults or {}
+    return Signature(tuple(Parameter(name, kind, defaults.get(name, MISSING)) for name, kind in fields.items()))
+
+
+__all__ = [
+    "AnyShape",
+    "Parameter",
+    "Signature",
+    "any_signature",
+    "dec_hook",
+    "raise_problems",
+    "signature_from",
+    "signature_of",
+]

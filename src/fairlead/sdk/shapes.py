@@ -1,0 +1,634 @@
+"""From type annotations to shapes: each can check a JSON value, naming every fault, and tell its JSON Schema.
+
+This is the slow and thorough way; ``inputs`` takes msgspec's decoder first and comes here only when that refuses, and
+for what msgspec cannot express (untagged unions of structs, arrays, files).
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import copy
+import dataclasses
+import datetime
+import decimal
+import difflib
+import enum
+import sys
+import types
+import typing
+import uuid
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from fairlead.errors import Invalid, Problem
+from fairlead.sdk.files import File
+from fairlead.sdk.model import TensorType
+
+MISSING = object()
+_LEAVES: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    bytes: "base64 text",
+    type(None): "null",
+    datetime.datetime: "a moment like 2026-11-20T14:03:00Z",
+    datetime.date: "a date like 2026-11-20",
+    datetime.time: "a time like 14:03:00",
+    datetime.timedelta: "a duration like PT1H",
+    decimal.Decimal: "a decimal number",
+    uuid.UUID: "a UUID",
+}
+_LISTS = (list, set, frozenset, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
+_MAPS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+
+class Check:
+    """One pass over one input: collects problems. ``lax`` reads numbers from text, as queries and forms have them."""
+
+    def __init__(self, lax: bool = False) -> None:
+        self.lax = lax
+        self.problems: list[Problem] = []
+
+    def fault(self, path: str, rule: str, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(path=path, rule=rule, message=message, hint=hint))
+
+
+class Shape:
+    """A type of input; ``check`` returns the value as code wants it, or anything after it reported a fault."""
+
+    said = "a value"
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        """Return ``value`` converted; faults go to ``into``."""
+        raise NotImplementedError
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12)."""
+        raise NotImplementedError
+
+    def wrong_type(self, value: Any, path: str, into: Check) -> None:
+        into.fault(path, "type", f"{said(value)} is not {self.said}", f"give {self.said}")
+
+
+def said(value: Any) -> str:
+    """Return how a person calls a JSON value."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str):
+        return f'"{value}"' if len(value) <= 40 else f"a text of {len(value)} characters"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    return "an object" if isinstance(value, dict) else f"a {type(value).__name__}"
+
+
+class AnyShape(Shape):
+    """Whatever JSON can hold."""
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {}
+
+
+class Leaf(Shape):
+    """Numbers, texts, moments: msgspec converts them, we say what is wrong."""
+
+    def __init__(self, kind: Any, meta: msgspec.Meta | None) -> None:
+        self.kind = kind
+        self.meta = meta
+        self.said = _LEAVES[kind]
+        self._type = Annotated[kind, meta] if meta else kind
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        try:
+            return msgspec.convert(value, self._type, strict=not into.lax)
+        except msgspec.ValidationError as error:
+            self._explain(value, path, into, str(error))
+        return value
+
+    def _explain(self, value: Any, path: str, into: Check, message: str) -> None:
+        try:
+            plain = msgspec.convert(value, self.kind, strict=not into.lax)
+        except msgspec.ValidationError:
+            self.wrong_type(value, path, into)
+            return
+        broken = [fault for fault in _limits(plain, self.meta) if fault]
+        for rule, text, hint in broken or [("limit", message, "")]:
+            into.fault(path, rule, text, hint)
+
+    def schema(self) -> dict[str, Any]:
+        return msgspec.json.schema(self._type)
+
+
+def _limits(value: Any, meta: msgspec.Meta | None) -> typing.Iterator[tuple[str, str, str]]:
+    """Yield rule, message and hint of each limit of ``meta`` that ``value`` breaks."""
+    if meta is None:
+        return
+    hint = _range(meta)
+    tests: list[tuple[str, Any, typing.Callable[[Any], bool], str]] = [
+        ("ge", meta.ge, lambda limit: value >= limit, f"{said(value)} is below"),
+        ("gt", meta.gt, lambda limit: value > limit, f"{said(value)} is not above"),
+        ("le", meta.le, lambda limit: value <= limit, f"{said(value)} is above"),
+        ("lt", meta.lt, lambda limit: value < limit, f"{said(value)} is not below"),
+        ("multiple_of", meta.multiple_of, lambda limit: value % limit == 0, f"{said(value)} is not a multiple of"),
+        ("min_length", meta.min_length, lambda limit: len(value) >= limit, f"has {_length(value)}, fewer than"),
+        ("max_length", meta.max_length, lambda limit: len(value) <= limit, f"has {_length(value)}, more than"),
+    ]
+    for rule, limit, holds, text in tests:
+        if limit is not None and not holds(limit):
+            yield rule, f"{text} {limit}", hint
+    if meta.pattern is not None:
+        yield from _pattern(value, meta.pattern)
+
+
+def _pattern(value: Any, pattern: str) -> typing.Iterator[tuple[str, str, str]]:
+    import re
+
+    if isinstance(value, str) and not re.search(pattern, value):
+        yield "pattern", f"{said(value)} does not match {pattern}", f"must match {pattern}"
+
+
+def _length(value: Any) -> str:
+    return str(len(value)) if hasattr(value, "__len__") else "0"
+
+
+def _range(meta: msgspec.Meta) -> str:
+    """Return a hint such as ``1 to 12`` or ``at least 0``."""
+    low = meta.ge if meta.ge is not None else meta.gt
+    high = meta.le if meta.le is not None else meta.lt
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    if low is not None:
+        return f"{'at least' if meta.ge is not None else 'more than'} {low}"
+    if high is not None:
+        return f"{'at most' if meta.le is not None else 'less than'} {high}"
+    if meta.min_length is not None or meta.max_length is not None:
+        low, high = meta.min_length or 0, meta.max_length
+        return f"exactly {low} long" if low == high else f"{low} to {high} long" if high else f"at least {low} long"
+    return f"a multiple of {meta.multiple_of}" if meta.multiple_of is not None else ""
+
+
+class Choice(Shape):
+    """One of some values: ``Literal`` or an enum."""
+
+    def __init__(self, values: dict[Any, Any]) -> None:
+        self.values = values
+        shown = [said(value) for value in values]
+        self.said = "one of " + ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        for candidate, made in self.values.items():
+            if candidate == value and type(candidate) is type(value):
+                return made
+            if into.lax and isinstance(value, str) and str(candidate) == value:
+                return made
+        close = difflib.get_close_matches(value, [str(one) for one in self.values], 1) if isinstance(value, str) else []
+        hint = f"did you mean {close[0]}?" if close else f"give {self.said}"
+        into.fault(path, "choice", f"{said(value)} is not {self.said}", hint)
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"enum": list(self.values)}
+
+
+class ListShape(Shape):
+    """A list, set or sequence of one shape."""
+
+    said = "a list"
+
+    def __init__(self, item: Shape, make: Any, meta: msgspec.Meta | None) -> None:
+        self.item = item
+        self.make = make
+        self.meta = meta
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        if not isinstance(value, list | tuple):
+            if not (into.lax and isinstance(value, str)):
+                self.wrong_type(value, path, into)
+                return value
+            value = [value]  # a query has one value where a list is wanted
+        for rule, message, hint in _limits(value, self.meta):
+            into.fault(path, rule, message, hint)
+        items = [self.item.check(item, f"{path}[{index}]", into) for index, item in enumerate(value)]
+        try:
+            return self.make(items)
+        except TypeError as error:
+            into.fault(path, "type", str(error))
+            return items
+
+    def schema(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"type": "array", "items": self.item.schema()}
+        if self.make in (set, frozenset):
+            found["uniqueItems"] = True
+        if self.meta is not None:
+            limits = {"minItems": self.meta.min_length, "maxItems": self.meta.max_length}
+            found.update({key: limit for key, limit in limits.items() if limit is not None})
+        return found
+
+
+class TupleShape(Shape):
+    """A list of fixed length with a shape for each place."""
+
+    def __init__(self, items: list[Shape]) -> None:
+        self.items = items
+        self.said = f"a list of {len(items)}"
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        if not isinstance(value, list | tuple) or len(value) != len(self.items):
+            self.wrong_type(value, path, into)
+            return value
+        pairs = enumerate(zip(self.items, value, strict=True))
+        return tuple(shape.check(item, f"{path}[{index}]", into) for index, (shape, item) in pairs)
+
+    def schema(self) -> dict[str, Any]:
+        return {
+            "type": "array",
+            "prefixItems": [item.schema() for item in self.items],
+            "items": False,
+            "minItems": len(self.items),
+        }
+
+
+class MapShape(Shape):
+    """An object with any keys."""
+
+    said = "an object"
+
+    def __init__(self, key: Shape, item: Shape) -> None:
+        self.key = key
+        self.item = item
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        if not isinstance(value, dict):
+            self.wrong_type(value, path, into)
+            return value
+        keys = Check(lax=True)  # JSON keys are text, whatever the annotation says
+        made = {
+            self.key.check(key, join(path, key), keys): self.item.check(item, join(path, key), into)
+            for key, item in value.items()
+        }
+        into.problems.extend(keys.problems)
+        return made
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "object", "additionalProperties": self.item.schema()}
+
+
+class FieldOf(msgspec.Struct):
+    """One field of an object: its key in JSON, its name in Python, and its default, if it has one."""
+
+    key: str
+    name: str
+    shape: Shape
+    default: Any = MISSING
+    factory: Any = None
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING and self.factory is None
+
+
+class ObjectShape(Shape):
+    """A struct, dataclass, TypedDict, or the parameters of a function; fields are looked up on first use."""
+
+    said = "an object"
+
+    def __init__(
+        self, make: Any, fields: typing.Callable[[], list[FieldOf]], *, closed: bool, tag: tuple[str, Any] | None = None
+    ) -> None:
+        self.make = make
+        self.closed = closed
+        self.tag = tag
+        self._fields = fields
+        self._open = False
+
+    @cached_property
+    def fields(self) -> list[FieldOf]:
+        return self._fields()
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        if not isinstance(value, dict):
+            self.wrong_type(value, path, into)
+            return value
+        before = len(into.problems)
+        made: dict[str, Any] = {}
+        for field in self.fields:
+            if field.key in value:
+                made[field.name] = field.shape.check(value[field.key], join(path, field.key), into)
+            elif field.required:
+                into.fault(join(path, field.key), "missing", "is missing", f"give {field.shape.said}")
+            elif field.default is not MISSING:
+                made[field.name] = copy.copy(field.default)
+            elif field.factory is not _ABSENT:
+                made[field.name] = field.factory()
+        self._keys(value, path, into)
+        if len(into.problems) > before:
+            return value
+        try:
+            return self.make(**made)
+        except (ValueError, TypeError) as error:  # a __post_init__ that refuses
+            into.fault(path, "value", str(error))
+            return value
+
+    def _keys(self, value: dict[str, Any], path: str, into: Check) -> None:
+        known = [field.key for field in self.fields]
+        if self.tag is not None:
+            known.append(self.tag[0])
+            if value.get(self.tag[0]) != self.tag[1]:
+                into.fault(join(path, self.tag[0]), "tag", f"is not {said(self.tag[1])}", f"give {said(self.tag[1])}")
+        for key in value if self.closed else ():
+            if key not in known:
+                close = difflib.get_close_matches(key, known, 1)
+                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+                into.fault(join(path, key), "unknown_key", "is not a field", hint)
+
+    def schema(self) -> dict[str, Any]:
+        if self._open:  # a type that holds itself
+            return {"type": "object"}
+        self._open = True
+        try:
+            properties = {field.key: self._property(field) for field in self.fields}
+        finally:
+            self._open = False
+        found: dict[str, Any] = {"type": "object", "properties": properties}
+        if self.tag is not None:
+            properties[self.tag[0]] = {"const": self.tag[1]}
+        required = [field.key for field in self.fields if field.required]
+        if required:
+            found["required"] = required
+        if self.closed:
+            found["additionalProperties"] = False
+        title = getattr(self.make, "__name__", "")
+        return {"title": title, **found} if title else found
+
+    def _property(self, field: FieldOf) -> dict[str, Any]:
+        found = field.shape.schema()
+        if not field.required and field.factory is None:
+            try:
+                found = {**found, "default": msgspec.to_builtins(field.default)}
+            except TypeError:
+                pass  # a default that JSON cannot hold stays unsaid
+        return found
+
+
+class UnionShape(Shape):
+    """Untagged alternatives, tried in order; the faults of the nearest one are told."""
+
+    def __init__(self, members: list[Shape]) -> None:
+        self.members = members
+        self.said = " or ".join(dict.fromkeys(member.said for member in members))
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        tried: list[list[Problem]] = []
+        strict_first = [False, True] if into.lax else [False]
+        for lax in strict_first:
+            for member in self.members:
+                attempt = Check(lax)
+                made = member.check(value, path, attempt)
+                if not attempt.problems:
+                    return made
+                tried.append(attempt.problems)
+        inside = [problems for problems in tried if not (problems[0].path == path and problems[0].rule == "type")]
+        if inside:
+            into.problems.extend(min(inside, key=len))
+        else:
+            self.wrong_type(value, path, into)
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [member.schema() for member in self.members]}
+
+
+class FileShape(Shape):
+    """A file: base64 text or a ``data:`` URL in JSON; bytes in a form or as the body."""
+
+    def __init__(self, kind: type[File]) -> None:
+        self.kind = kind
+        self.said = f"base64 text or a data: URL ({kind.media_range})"
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        if isinstance(value, File):
+            if isinstance(value, self.kind):
+                return value
+            return self.kind(value.read(), value.name, value._media_type)
+        if not isinstance(value, str):
+            self.wrong_type(value, path, into)
+            return value
+        try:
+            return self.kind.from_text(value)
+        except ValueError as error:
+            into.fault(path, "file", str(error), f"give {self.said}")
+            return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "contentEncoding": "base64", "contentMediaType": self.kind.media_range}
+
+
+class TensorShape(Shape):
+    """A numpy array from nested lists."""
+
+    def __init__(self, dtype: str, shape: tuple[int | None, ...]) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        size = " × ".join("any" if part is None else str(part) for part in shape)
+        self.said = f"nested lists of {dtype or 'numbers'}" + (f", {size}" if size else "")
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        import numpy as np
+
+        try:
+            array = np.asarray(value, dtype=self.dtype or None)
+        except (ValueError, TypeError, OverflowError) as error:
+            into.fault(path, "tensor", str(error), f"give {self.said}")
+            return value
+        if self.shape and not _fits(array.shape, self.shape):
+            into.fault(path, "shape", f"has shape {list(array.shape)}", f"give {self.said}")
+        if array.dtype.kind not in "biufcUS":
+            into.fault(path, "tensor", "is not a full array", f"give {self.said}")
+        return array
+
+    def schema(self) -> dict[str, Any]:
+        kind = "boolean" if self.dtype == "bool" else "integer" if "int" in self.dtype else "number"
+        found: dict[str, Any] = {"type": kind}
+        for length in reversed(self.shape):
+            found = {"type": "array", "items": found}
+            if length is not None:
+                found |= {"minItems": length, "maxItems": length}
+        return found if self.shape else {"type": "array"}
+
+
+def _fits(have: tuple[int, ...], want: tuple[int | None, ...]) -> bool:
+    return len(have) == len(want) and all(
+        wanted is None or wanted == length for length, wanted in zip(have, want, strict=True)
+    )
+
+
+class PydanticShape(Shape):
+    """A model of pydantic, where the bundle brings pydantic; known by its methods, never imported."""
+
+    said = "an object"
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        try:
+            return self.kind.model_validate(value)
+        except ValueError as error:
+            errors = getattr(error, "errors", list)()
+            for one in errors or [{"loc": (), "type": "value", "msg": str(error)}]:
+                where = path
+                for part in one["loc"]:
+                    where = f"{where}[{part}]" if isinstance(part, int) else join(where, str(part))
+                into.fault(where, str(one["type"]), str(one["msg"]))
+            return value
+
+    def schema(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.kind.model_json_schema()
+        return found
+
+
+class Described(Shape):
+    """A shape with title, description or examples."""
+
+    def __init__(self, inner: Shape, meta: msgspec.Meta) -> None:
+        self.inner = inner
+        self.meta = meta
+        self.said = inner.said
+
+    def check(self, value: Any, path: str, into: Check) -> Any:
+        return self.inner.check(value, path, into)
+
+    def schema(self) -> dict[str, Any]:
+        words = {"title": self.meta.title, "description": self.meta.description, "examples": self.meta.examples}
+        found = self.inner.schema() | {key: word for key, word in words.items() if word is not None}
+        return found | (self.meta.extra_json_schema or {})
+
+
+def join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def shape_of(annotation: Any) -> Shape:
+    """Return the shape that ``annotation`` describes; raises :class:`Invalid` for a type that JSON cannot carry."""
+    meta = None
+    if typing.get_origin(annotation) is Annotated:
+        annotation, *extras = typing.get_args(annotation)
+        tensor = next((extra for extra in extras if isinstance(extra, type) and issubclass(extra, TensorType)), None)
+        if tensor is not None:
+            annotation = tensor
+        meta = next((extra for extra in extras if isinstance(extra, msgspec.Meta)), None)
+    inner = _inner(annotation, meta)
+    worded = meta is not None and (meta.title or meta.description or meta.examples or meta.extra_json_schema)
+    return Described(inner, meta) if worded and meta and not isinstance(inner, Leaf) else inner
+
+
+def _inner(kind: Any, meta: msgspec.Meta | None) -> Shape:
+    kind = getattr(kind, "__supertype__", kind)  # NewType
+    if kind is Any or kind is object or kind is MISSING or isinstance(kind, typing.TypeVar):
+        return AnyShape()
+    if kind is None:
+        kind = type(None)
+    if kind in _LEAVES:
+        return Leaf(kind, meta)
+    origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin is typing.Union or origin is types.UnionType:
+        return UnionShape([shape_of(Annotated[one, meta] if meta and one in _LEAVES and one is not type(None) else one)
+                           for one in arguments])  # fmt: skip
+    if origin is Literal:
+        return Choice({value: value for value in arguments})
+    if origin in _LISTS:
+        make = origin if isinstance(origin, type) and origin in (set, frozenset) else list
+        return ListShape(shape_of(arguments[0]) if arguments else AnyShape(), make, meta)
+    if origin is tuple:
+        return _tuple(arguments, meta)
+    if origin in _MAPS:
+        key, item = arguments or (str, Any)
+        return MapShape(shape_of(key), shape_of(item))
+    if isinstance(origin, type):
+        return _class(origin)
+    raise _unsupported(kind)
+
+
+def _tuple(arguments: tuple[Any, ...], meta: msgspec.Meta | None) -> Shape:
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return ListShape(shape_of(arguments[0]), tuple, meta)
+    return TupleShape([shape_of(one) for one in arguments]) if arguments else ListShape(AnyShape(), tuple, meta)
+
+
+def _class(kind: type) -> Shape:
+    if issubclass(kind, TensorType):
+        return TensorShape(kind.dtype, kind.shape)
+    if issubclass(kind, File):
+        return FileShape(kind)
+    if issubclass(kind, enum.Enum):
+        return Choice({member.value: member for member in kind})
+    if issubclass(kind, msgspec.Struct):
+        config = kind.__struct_config__
+        tag = (config.tag_field, config.tag) if config.tag_field else None
+        return ObjectShape(kind, lambda: _struct_fields(kind), closed=config.forbid_unknown_fields, tag=tag)
+    if dataclasses.is_dataclass(kind):
+        return ObjectShape(kind, lambda: _dataclass_fields(kind), closed=True)
+    if typing.is_typeddict(kind):
+        return ObjectShape(kind, lambda: _typeddict_fields(kind), closed=True)
+    if hasattr(kind, "model_validate") and hasattr(kind, "model_json_schema"):
+        return PydanticShape(kind)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and issubclass(kind, numpy.ndarray):
+        return TensorShape("", ())
+    raise _unsupported(kind)
+
+
+def _unsupported(kind: Any) -> Invalid:
+    return Invalid(
+        f"{getattr(kind, '__name__', kind)}: no JSON can be read as this type",
+        code="type_unsupported",
+        hint="use numbers, text, lists, dicts, Literal, fairlead.Input, dataclasses, Tensor, Image, Audio or File",
+    )
+
+
+def _struct_fields(kind: type[msgspec.Struct]) -> list[FieldOf]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return [
+        FieldOf(
+            key=field.encode_name,
+            name=field.name,
+            shape=shape_of(hints[field.name]),
+            default=MISSING if field.default is msgspec.NODEFAULT else field.default,
+            factory=None if field.default_factory is msgspec.NODEFAULT else field.default_factory,
+        )
+        for field in msgspec.structs.fields(kind)
+    ]
+
+
+def _dataclass_fields(kind: Any) -> list[FieldOf]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return [
+        FieldOf(
+            key=field.name,
+            name=field.name,
+            shape=shape_of(hints[field.name]),
+            default=MISSING if field.default is dataclasses.MISSING else field.default,
+            factory=None if field.default_factory is dataclasses.MISSING else field.default_factory,
+        )
+        for field in dataclasses.fields(kind)
+        if field.init
+    ]
+
+
+_ABSENT = object()
+"""Factory of keys of a TypedDict that may be absent."""
+
+
+def _typeddict_fields(kind: Any) -> list[FieldOf]:
+    hints = typing.get_type_hints(kind)
+    return [
+        FieldOf(key=name, name=name, shape=shape_of(hint), factory=None if name in kind.__required_keys__ else _ABSENT)
+        for name, hint in hints.items()
+    ]
