@@ -379,7 +379,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("hold_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("timeout_s", sa.Float(), nullable=False),
+        sa.Column("timeout_s", sa.Double(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("resend_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
