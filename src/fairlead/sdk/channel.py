@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from fairlead.errors import Busy, Conflict, Error, Forbidden, Internal, Invalid, NotFound, Problem, Unavailable
-from fairlead.sdk.wire import Dropped, Measure, Refusal, Welcome
+from fairlead.errors import Problem, Unavailable
+from fairlead.sdk.wire import Dropped, Measure, Refusal, Welcome, error_of_status
 
 _log = logging.getLogger("fairlead.channel")
 HOLD_S = 10.0
@@ -27,22 +27,6 @@ _RETRY_S = 0.05
 _SILENCE_S = 20.0
 """The keeper says something at least every 5 s; silence for so long means a dead connection."""
 _BASE = "http://run"
-_KINDS: dict[int, type[Error]] = {
-    400: Invalid,
-    401: Forbidden,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
-    410: NotFound,
-    412: Conflict,
-    413: Invalid,
-    415: Invalid,
-    422: Invalid,
-    429: Busy,
-    502: Unavailable,
-    503: Unavailable,
-    504: Unavailable,
-}
 
 
 class Channel:
@@ -212,7 +196,7 @@ def checked(response: httpx.Response) -> httpx.Response:
     """Return ``response`` if it is a success; raises the :class:`Error` that it carries."""
     if response.is_success:
         return response
-    kind = _KINDS.get(response.status_code, Internal)
+    kind = error_of_status(response.status_code)
     retry_after = response.headers.get("retry-after", "")
     retry_after_s = float(retry_after) if retry_after.isdigit() else None
     try:

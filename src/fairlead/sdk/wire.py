@@ -9,8 +9,39 @@ from typing import Any
 
 import msgspec
 
+from fairlead.errors import Busy, Conflict, Error, Forbidden, Internal, Invalid, Kind, NotFound, Unavailable
+
 MEDIA_MAX_BYTES = 16 * 1024**2
 """Largest attachment, file or picture in one request on the channel."""
+ERRORS: dict[Kind, type[Error]] = {
+    kind.kind: kind for kind in (Invalid, NotFound, Conflict, Forbidden, Busy, Unavailable, Internal)
+}
+STATUS_OF: dict[Kind, int] = {
+    Kind.INVALID: 422,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.FORBIDDEN: 403,
+    Kind.BUSY: 429,
+    Kind.UNAVAILABLE: 503,
+    Kind.INTERNAL: 500,
+}
+"""What the channel answers; the front door's table is ``api.errors``."""
+_OTHER_STATUS = {
+    400: Invalid,
+    401: Forbidden,
+    410: NotFound,
+    412: Conflict,
+    413: Invalid,
+    415: Invalid,
+    502: Unavailable,
+    504: Unavailable,
+}
+
+
+def error_of_status(status: int) -> type[Error]:
+    """Return the class of error that an HTTP status stands for, a model's own among them."""
+    known = {code: ERRORS[kind] for kind, code in STATUS_OF.items()}
+    return known.get(status) or _OTHER_STATUS.get(status, Internal)
 
 
 class Binding(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,139 @@
+"""Calls of models by runs on this machine: straight to a replica's socket, waking the model if it sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import aiohttp
+
+from fairlead import ids
+from fairlead.errors import Unavailable
+
+_RETRY_S = 0.02
+_IDLE_S = 30
+_SESSIONS_MAX = 64
+_NOT_SENT = {errno.EAGAIN, errno.ENOTCONN, errno.ECONNREFUSED, errno.ENOENT}
+"""Errors of a connection that never was: the full backlog of a Unix socket, a replica that is gone. asyncio takes
+EAGAIN for a connection under way, and the first write finds ENOTCONN."""
+_HEADERS_BACK = ("content-type", "x-fairlead-version", "x-request-id", "server-timing", "retry-after")
+
+
+class Place(NamedTuple):
+    """Where a call goes."""
+
+    socket: Path
+    """``serve.sock`` of a replica, or the waker's."""
+    gate: str
+    """What the replica wants to see in ``x-fairlead-gate``."""
+    version: str
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Resolve = Callable[[str], Awaitable[Place]]
+"""From ``model@ref`` to a ready replica; wakes the model, raises :class:`fairlead.errors.Error`."""
+
+
+class ModelCaller(Protocol):
+    """What a run's channel needs to call models."""
+
+    async def call(
+        self, model_ref: str, body: bytes, content_type: str, accept: str, user: str, timeout_s: float
+    ) -> Reply:
+        """Return the model's answer, refusals included; raises :class:`fairlead.errors.Error` when none came."""
+
+
+class ReplicaCaller:
+    """The real :class:`ModelCaller`: HTTP to replicas on this machine; connections are kept."""
+
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+        self._sessions: dict[Path, aiohttp.ClientSession] = {}
+
+    async def call(
+        self, model_ref: str, body: bytes, content_type: str, accept: str, user: str, timeout_s: float
+    ) -> Reply:
+        """Return the model's answer; a replica that is gone before it took the call is replaced by another."""
+        name = model_ref.partition("@")[0]
+        request_id = ids.new("req")
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    place = await self._resolve(model_ref)
+                    headers = {
+                        "content-type": content_type,
+                        "accept": accept,
+                        "x-fairlead-gate": place.gate,
+                        "x-fairlead-user": user,
+                        "x-fairlead-role": "user",
+                        "x-fairlead-model": f"{name}@{place.version}",
+                        "x-request-id": request_id,
+                    }
+                    reply = await self._try(place, f"/v1/models/{name}/predict", body, headers, request_id)
+                    if reply is not None:
+                        return reply
+                    await asyncio.sleep(_RETRY_S)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"{model_ref} did not answer within {timeout_s:g} s", code="timed_out", hint="allow more time"
+            ) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    async def _try(
+        self, place: Place, path: str, body: bytes, headers: Mapping[str, str], request_id: str
+    ) -> Reply | None:
+        """Return the answer, ``None`` when the call was never taken."""
+        try:
+            async with self._session(place.socket).post(f"http://replica{path}", data=body, headers=headers) as answer:
+                content = await answer.read()
+        except aiohttp.ClientOSError as error:
+            if error.errno in _NOT_SENT or isinstance(error.__cause__, BlockingIOError | FileNotFoundError):
+                return None
+            raise _broken(headers["x-fairlead-model"], error) from error
+        except aiohttp.ClientError as error:
+            raise _broken(headers["x-fairlead-model"], error) from error
+        back = {name: answer.headers[name] for name in _HEADERS_BACK if name in answer.headers}
+        back.setdefault("x-request-id", request_id)
+        back.setdefault("x-fairlead-version", place.version)
+        return Reply(answer.status, back, content)
+
+    def _session(self, socket: Path) -> aiohttp.ClientSession:
+        session = self._sessions.get(socket)
+        if session is None:
+            while len(self._sessions) >= _SESSIONS_MAX:
+                self._forget(next(iter(self._sessions)))
+            connector = aiohttp.UnixConnector(path=str(socket), limit=0, keepalive_timeout=_IDLE_S)
+            session = aiohttp.ClientSession(connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout())
+            self._sessions[socket] = session
+        return session
+
+    def _forget(self, socket: Path) -> None:
+        session = self._sessions.pop(socket)
+        task = asyncio.get_running_loop().create_task(session.close(), name=f"close {socket.parent.name}")
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
+
+
+_closing: set[asyncio.Task[None]] = set()
+
+
+def _broken(model: str, error: Exception) -> Unavailable:
+    return Unavailable(
+        f"{model} broke off: {error or type(error).__name__}",
+        code="replica_lost",
+        hint="its replica ended in mid-call; call again",
+        retry_after_s=1,
+    )
