@@ -12,7 +12,6 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,7 +20,7 @@ import nacl.public
 import nkeys
 
 from fairlead.bus.subjects import Permissions
-from fairlead.errors import Invalid, Unavailable
+from fairlead.errors import Invalid
 
 Claims = Mapping[str, Any]
 _CURVE_PREFIX = 23 << 3  # public Curve25519 keys begin with X
@@ -119,8 +118,7 @@ def mint(issuer: Key, subject: str, name: str, nats: Claims, *, audience: str | 
     }  # fmt: skip
     if audience:
         claims["aud"] = audience
-    digest = hashlib.sha512_256 if hasattr(hashlib, "sha512_256") else hashlib.sha256
-    claims["jti"] = base64.b32encode(digest(json.dumps(claims).encode()).digest()).decode().rstrip("=")
+    claims["jti"] = base64.b32encode(hashlib.sha256(json.dumps(claims).encode()).digest()).decode().rstrip("=")
     head = {"typ": "JWT", "alg": "ed25519-nkey"}
     body = f"{_base64(json.dumps(head).encode())}.{_base64(json.dumps(claims).encode())}"
     return f"{body}.{_base64(issuer.sign(body.encode()))}"
@@ -133,16 +131,6 @@ def claims_of(jwt: bytes) -> Any:
         return json.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
     except (IndexError, ValueError) as error:
         raise Invalid("this is no JWT", code="callout_invalid") from error
-
-
-def load(file: Path) -> Access:
-    """Return what ``file`` holds; raises :class:`Unavailable` when it is not there or not readable."""
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Access)
-    except (OSError, msgspec.DecodeError) as error:
-        raise Unavailable(
-            f"{file}: no credentials of the bus: {error}", code="bus_down", hint="is the platform up?"
-        ) from error
 
 
 def _allowed(subjects: tuple[str, ...]) -> Mapping[str, list[str]]:

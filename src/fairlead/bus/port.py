@@ -26,7 +26,7 @@ class Subscription(Protocol):
         """Messages that were thrown away because the handler was too slow."""
 
     async def close(self) -> None:
-        """Stop the flow; idempotent. A handler that runs is finished first."""
+        """Stop the flow; idempotent. What runs of it then may be canceled."""
 
 
 class Bus(Protocol):

@@ -63,9 +63,14 @@ def device(name: str, tail: str) -> str:
     return f"dev.{_token(name, 'device')}.{tail.replace('/', '.')}"
 
 
-def devices(name: str | None = None) -> tuple[str, ...]:
-    """Return the subjects of all that devices (or one) send; what the platform sends them is not among them."""
-    return tuple(f"dev.{_token(name or '*', 'device')}.{tail}" for tail in _DEVICE_SENDS)
+def devices(name: str | None = None) -> str:
+    """Return the subject of all traffic of devices (or one); one, so that its order holds."""
+    return f"dev.{_token(name or '*', 'device')}.>"
+
+
+def is_from_platform(tail: str) -> bool:
+    """Whether messages with this tail are the platform's own, on their way to a device."""
+    return tail in _DEVICE_HEARS
 
 
 def device_and_tail(subject: str) -> tuple[str, str]:

@@ -1,0 +1,322 @@
+"""The real bus: nats-server through nats-py. All of its errors end here."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StreamConfig
+
+from fairlead import messages
+from fairlead.bus import subjects
+from fairlead.bus.credentials import Access, Key
+from fairlead.bus.port import DeviceHandler, Handler, Leased, Server, Subscription
+from fairlead.errors import Busy, Error, Internal, Unavailable
+from fairlead.messages import Answer, ErrorInfo, Message
+
+_log = logging.getLogger(__name__)
+M = TypeVar("M", bound=Message)
+PENDING_MESSAGES = 65_536
+"""What one subscription keeps for a slow handler; more is dropped, counted and logged."""
+PENDING_BYTES = 64 * 1024**2
+SERVED_AT_ONCE = 1_000
+"""Requests of one kind in work at once; more are answered ``busy``."""
+_RECONNECT_S = 0.1
+_QUEUE_FULL = frozenset({10077, 10054})  # "maximum messages exceeded", "maximum bytes exceeded"
+
+
+async def connect(access: Access, *, wait_s: float = 10) -> NatsBus:
+    """Return a bus signed in as ``access``; it reconnects for ever.
+
+    Raises :class:`~fairlead.errors.Unavailable` ``bus_down`` when nobody answers within ``wait_s``.
+    """
+    bus = NatsBus(Client(), access.user)
+    await dial(bus.client, access, bus.note, wait_s=wait_s)
+    return bus
+
+
+async def dial(
+    client: Client, access: Access, on_error: Callable[[Exception], Awaitable[None]], *, wait_s: float
+) -> None:
+    """Connect ``client`` and have it reconnect for ever; raises ``bus_down`` as :func:`connect` does."""
+    key = Key(access.seed)
+    try:
+        async with asyncio.timeout(wait_s):
+            await client.connect(
+                access.url,
+                name=access.user,
+                user_jwt_cb=access.jwt.encode,
+                signature_cb=lambda nonce: base64.b64encode(key.sign(nonce.encode())),
+                inbox_prefix=access.inbox,
+                error_cb=on_error,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=_RECONNECT_S,
+                ping_interval=5,
+            )
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        await client.close()
+        raise _down(f"the bus at {access.url} does not answer: {error or type(error).__name__}") from error
+
+
+class NatsBus:
+    """See :class:`fairlead.bus.port.Bus`."""
+
+    def __init__(self, client: Client, user: str) -> None:
+        self.client = client
+        self._user = user
+        self._held: dict[int, _Held] = {}
+        self._last_error = ""
+
+    @property
+    def connected(self) -> bool:
+        return self.client.is_connected
+
+    async def publish(self, message: Message, *, node: str | None = None) -> None:
+        await self._send(subjects.of(message, node), messages.encode(message))
+
+    async def publish_device(self, device: str, tail: str, payload: bytes) -> None:
+        await self._send(subjects.device(device, tail), payload)
+
+    async def subscribe(
+        self, kind: type[M], handler: Handler[M], *, node: str | None = None, device: str | None = None
+    ) -> Subscription:
+        async def take(message: Msg) -> None:
+            await handler(messages.decode(message.data, kind))
+
+        return await self._hold(subjects.every(kind, node=node, device=device), take)
+
+    async def subscribe_devices(self, handler: DeviceHandler, *, device: str | None = None) -> Subscription:
+        async def take(message: Msg) -> None:
+            name, tail = subjects.device_and_tail(message.subject)
+            if not subjects.is_from_platform(tail):
+                await handler(name, tail, message.data)
+
+        return await self._hold(subjects.devices(device), take)
+
+    async def serve(self, kind: type[M], server: Server[M], *, node: str | None = None) -> Subscription:
+        at_work: set[asyncio.Task[None]] = set()
+
+        async def reply(message: Msg) -> None:
+            try:
+                await message.respond(messages.encode(await answer(server, message.data, kind)))
+            except nats.errors.Error as error:
+                _log.warning("an answer to %s could not be sent: %s", kind.__name__, error)
+
+        async def take(message: Msg) -> None:
+            if len(at_work) >= SERVED_AT_ONCE:
+                refused = Busy(f"{kind.__name__}: {SERVED_AT_ONCE} are being answered", hint="try again")
+                await message.respond(messages.encode(Answer(ok=False, error=ErrorInfo.of(refused))))
+                return
+            task = asyncio.create_task(reply(message), name=f"answer {kind.__name__}")
+            at_work.add(task)
+            task.add_done_callback(at_work.discard)
+
+        return await self._hold(subjects.every(kind, node=node), take, queue="serve", at_work=at_work)
+
+    async def request(self, message: Message, *, timeout_s: float = 5, node: str | None = None) -> Answer:
+        subject = subjects.of(message, node)
+        self._check_connected()
+        try:
+            reply = await self.client.request(subject, messages.encode(message), timeout=timeout_s)
+        except nats.errors.NoRespondersError as error:
+            raise _no_answer(message, "nobody serves it") from error
+        except (nats.errors.TimeoutError, TimeoutError) as error:
+            raise _no_answer(message, f"none within {timeout_s} s") from error
+        except nats.errors.Error as error:
+            raise _down(f"{type(message).__name__} was not sent: {error}") from error
+        return messages.decode(reply.data, Answer)
+
+    async def close(self) -> None:
+        if self.client.is_closed:
+            return
+        for held in list(self._held.values()):
+            await held.close()
+        try:
+            if self.client.is_connected:
+                await self.client.flush(timeout=1)
+        except (nats.errors.Error, TimeoutError) as error:
+            _log.warning("the bus was closed before all was sent: %s", error)
+        await self.client.close()
+
+    async def note(self, error: Exception) -> None:
+        """Log what nats-py reports on the side: once for each new kind."""
+        if isinstance(error, nats.errors.SlowConsumerError):
+            held = self._held.get(error.sid)
+            if held is not None:
+                held.dropped += 1
+                if held.dropped & held.dropped - 1:  # log the 1st, 2nd, 4th, 8th …
+                    return
+            _log.error("%s: messages on %s are dropped: the handler is too slow", self._user, error.subject)
+        elif (said := f"{type(error).__name__} {error}") != self._last_error:
+            self._last_error = said
+            _log.warning("bus, %s: %s", self._user, said)
+
+    async def _send(self, subject: str, data: bytes) -> None:
+        self._check_connected()
+        try:
+            await self.client.publish(subject, data)
+        except nats.errors.Error as error:
+            raise _down(f"{subject} was not sent: {error}") from error
+
+    async def _hold(
+        self,
+        subject: str,
+        take: Callable[[Msg], Awaitable[None]],
+        queue: str = "",
+        at_work: set[asyncio.Task[None]] | None = None,
+    ) -> _Held:
+        async def guarded(message: Msg) -> None:
+            try:
+                await take(message)
+            except Exception:  # the edge of the loop: one bad message must not end the flow
+                _log.exception("a message on %s was not taken", message.subject)
+
+        self._check_connected()
+        try:
+            sub = await self.client.subscribe(
+                subject, queue, guarded, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
+            )
+            await self.client.flush()  # else a request right now would find nobody
+        except (nats.errors.Error, TimeoutError) as error:
+            raise _down(f"{subject} was not subscribed to: {error}") from error
+        held = _Held(sub, at_work if at_work is not None else set(), lambda: self._held.pop(sub._id, None))
+        self._held[sub._id] = held
+        return held
+
+    def _check_connected(self) -> None:
+        if not self.client.is_connected:
+            raise _down("the bus is not connected")
+
+
+class _Held:
+    """One subscription, with the answers that are being made for it."""
+
+    def __init__(self, sub: NatsSubscription, at_work: set[asyncio.Task[None]], forget: Callable[[], object]) -> None:
+        self.dropped = 0
+        self._sub: NatsSubscription | None = sub
+        self._at_work = at_work
+        self._forget = forget
+
+    async def close(self) -> None:
+        sub, self._sub = self._sub, None
+        if sub is None:
+            return
+        self._forget()
+        try:
+            await sub.unsubscribe()
+        except nats.errors.Error as error:
+            _log.debug("unsubscribed from a bus that is gone: %s", error)
+        for task in tuple(self._at_work):
+            task.cancel()
+        await asyncio.gather(*self._at_work, return_exceptions=True)
+
+
+async def open_queue(
+    bus: NatsBus, name: str, kind: type[M], *, lease_s: float = 30, max_messages: int = 100_000
+) -> NatsQueue[M]:
+    """Return the queue called ``name``, made if it is not there. Raises ``bus_down``."""
+    context = bus.client.jetstream()
+    subject = subjects.queue(name)
+    stream = StreamConfig(
+        name=name,
+        subjects=[subject],
+        retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.NEW,  # full is an error, never a loss
+        max_msgs=max_messages,
+        duplicate_window=120,
+    )
+    consumer = ConsumerConfig(
+        durable_name="workers", ack_policy=AckPolicy.EXPLICIT, ack_wait=lease_s, max_ack_pending=max_messages
+    )
+    try:
+        await context.add_stream(stream)
+        pulled = await context.pull_subscribe(subject, "workers", stream=name, config=consumer)
+    except (nats.errors.Error, TimeoutError) as error:
+        raise _down(f"queue {name} cannot be opened: {error}") from error
+    return NatsQueue(context, pulled, subject, kind)
+
+
+class NatsQueue(Generic[M]):
+    """See :class:`fairlead.bus.port.Queue`."""
+
+    def __init__(
+        self, context: JetStreamContext, pulled: JetStreamContext.PullSubscription, subject: str, kind: type[M]
+    ) -> None:
+        self._context = context
+        self._pulled = pulled
+        self._subject = subject
+        self._kind = kind
+
+    async def enqueue(self, message: M, id: str) -> None:
+        try:
+            await self._context.publish(self._subject, messages.encode(message), headers={"Nats-Msg-Id": id})
+        except nats.js.errors.APIError as error:
+            if error.err_code in _QUEUE_FULL:
+                raise Busy(f"{self._subject} is full", code="queue_full", hint="try again later") from error
+            raise _down(f"{self._subject}: {error}") from error
+        except (nats.errors.Error, TimeoutError) as error:
+            raise _down(f"{self._subject}: {error or 'no answer'}") from error
+
+    async def pull(self, limit: int = 1, *, timeout_s: float = 1) -> Sequence[Leased[M]]:
+        try:
+            found = await self._pulled.fetch(limit, timeout=timeout_s)
+        except (nats.errors.TimeoutError, TimeoutError):
+            return ()
+        except nats.errors.Error as error:
+            raise _down(f"{self._subject}: {error}") from error
+        return tuple(_NatsLeased(each, messages.decode(each.data, self._kind)) for each in found)
+
+
+class _NatsLeased(Generic[M]):
+    def __init__(self, raw: Msg, message: M) -> None:
+        self._raw = raw
+        self.message = message
+        self.attempt = raw.metadata.num_delivered or 1
+
+    async def ack(self) -> None:
+        await self._tell(self._raw.ack_sync)
+
+    async def nack(self, delay_s: float = 0) -> None:
+        await self._tell(lambda: self._raw.nak(delay_s or None))
+
+    async def extend(self) -> None:
+        await self._tell(self._raw.in_progress)
+
+    async def _tell(self, tell: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await tell()
+        except (nats.errors.Error, TimeoutError) as error:
+            raise _down(f"a lease could not be ended: {error or 'no answer'}") from error
+
+
+async def answer(server: Server[M], data: bytes, kind: type[M]) -> Answer:
+    """Return what ``server`` answers, or what went wrong as an answer."""
+    try:
+        return await server(messages.decode(data, kind))
+    except Error as error:
+        return Answer(ok=False, error=ErrorInfo.of(error))
+    except msgspec.DecodeError as error:
+        _log.error("a %s cannot be read: %s", kind.__name__, error)
+        wrong = Internal(f"{kind.__name__}: {error}", code="message_invalid", hint="do all parts run one version?")
+        return Answer(ok=False, error=ErrorInfo.of(wrong))
+    except Exception:  # the edge of the loop: the asker must not wait for its timeout
+        _log.exception("%s was not answered", kind.__name__)
+        return Answer(ok=False, error=ErrorInfo.of(Internal(f"{kind.__name__} failed", hint="see the log")))
+
+
+def _down(said: str) -> Unavailable:
+    return Unavailable(said, code="bus_down", hint="it is tried again; see fairlead status", retry_after_s=1)
+
+
+def _no_answer(message: Message, said: str) -> Unavailable:
+    return Unavailable(f"{type(message).__name__}: {said}", code="no_answer", hint="try again", retry_after_s=1)
