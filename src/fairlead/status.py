@@ -98,69 +98,72 @@ Status = VersionStatus | ReplicaStatus | RunStatus | JobStatus | CommandStatus |
 
 _V, _P, _R, _J, _C, _D = VersionStatus, ReplicaStatus, RunStatus, JobStatus, CommandStatus, DeviceStatus
 _M = MailStatus
-MOVES: Mapping[Status, frozenset[Status]] = {
-    _V.BUILDING: frozenset({_V.STARTING, _V.READY, _V.FAILED, _V.RETIRED}),
-    _V.STARTING: frozenset({_V.READY, _V.FAILED, _V.RETIRED}),
-    _V.READY: frozenset({_V.SLEEPING, _V.RETIRED, _V.FAILED}),
-    _V.SLEEPING: frozenset({_V.READY, _V.RETIRED, _V.FAILED}),
-    _V.RETIRED: frozenset({_V.READY, _V.SLEEPING}),
-    _V.FAILED: frozenset({_V.BUILDING}),
-    _P.STARTING: frozenset({_P.READY, _P.DRAINING, _P.CRASHED, _P.GONE}),
-    _P.READY: frozenset({_P.BUSY, _P.DRAINING, _P.CRASHED, _P.GONE}),
-    _P.BUSY: frozenset({_P.READY, _P.DRAINING, _P.CRASHED, _P.GONE}),
-    _P.DRAINING: frozenset({_P.GONE, _P.CRASHED}),
-    _P.CRASHED: frozenset({_P.STARTING, _P.CRASH_LOOP, _P.GONE}),
-    _P.CRASH_LOOP: frozenset({_P.STARTING, _P.GONE}),
-    _P.GONE: frozenset(),
-    _R.PLANNED: frozenset({_R.STARTING, _R.SKIPPED, _R.CANCELED, _R.FAILED}),
-    _R.STARTING: frozenset({_R.READY, _R.STOPPING, _R.FAILED, _R.SUCCEEDED, _R.CANCELED}),
-    _R.READY: frozenset({_R.STARTING, _R.STOPPING, _R.FAILED, _R.SUCCEEDED, _R.CANCELED}),
-    _R.STOPPING: frozenset({_R.SUCCEEDED, _R.FAILED, _R.CANCELED}),
-    _R.SUCCEEDED: frozenset(),
-    _R.FAILED: frozenset(),
-    _R.CANCELED: frozenset(),
-    _R.SKIPPED: frozenset(),
-    _J.QUEUED: frozenset({_J.RUNNING, _J.CANCELED, _J.FAILED}),
-    _J.RUNNING: frozenset({_J.QUEUED, _J.SUCCEEDED, _J.FAILED, _J.CANCELED}),
-    _J.SUCCEEDED: frozenset(),
-    _J.FAILED: frozenset({_J.QUEUED}),  # jobs replay
-    _J.CANCELED: frozenset({_J.QUEUED}),  # jobs replay
-    _C.ACCEPTED: frozenset({_C.SENT, _C.FAILED}),
-    _C.SENT: frozenset({_C.SENT, _C.DELIVERED, _C.APPLIED, _C.OBSERVED, _C.FAILED}),
-    _C.DELIVERED: frozenset({_C.APPLIED, _C.OBSERVED, _C.FAILED}),
-    _C.APPLIED: frozenset({_C.OBSERVED, _C.FAILED}),
-    _C.OBSERVED: frozenset(),
-    _C.FAILED: frozenset(),
-    _D.PROVISIONED: frozenset({_D.ONLINE, _D.RETIRED}),
-    _D.ONLINE: frozenset({_D.STALE, _D.OFFLINE, _D.RETIRED}),
-    _D.STALE: frozenset({_D.ONLINE, _D.OFFLINE, _D.RETIRED}),
-    _D.OFFLINE: frozenset({_D.ONLINE, _D.RETIRED}),
-    _D.RETIRED: frozenset({_D.PROVISIONED}),
-    _M.WAITING: frozenset({_M.SENT, _M.KEPT, _M.FAILED}),
-    _M.SENT: frozenset(),
-    _M.KEPT: frozenset({_M.WAITING}),
-    _M.FAILED: frozenset({_M.WAITING}),
-}
+_MOVES: tuple[tuple[Status, frozenset[Status]], ...] = (
+    (_V.BUILDING, frozenset({_V.STARTING, _V.READY, _V.FAILED, _V.RETIRED})),
+    (_V.STARTING, frozenset({_V.READY, _V.FAILED, _V.RETIRED})),
+    (_V.READY, frozenset({_V.SLEEPING, _V.RETIRED, _V.FAILED})),
+    (_V.SLEEPING, frozenset({_V.READY, _V.RETIRED, _V.FAILED})),
+    (_V.RETIRED, frozenset({_V.READY, _V.SLEEPING})),
+    (_V.FAILED, frozenset({_V.BUILDING})),
+    (_P.STARTING, frozenset({_P.READY, _P.DRAINING, _P.CRASHED, _P.GONE})),
+    (_P.READY, frozenset({_P.BUSY, _P.DRAINING, _P.CRASHED, _P.GONE})),
+    (_P.BUSY, frozenset({_P.READY, _P.DRAINING, _P.CRASHED, _P.GONE})),
+    (_P.DRAINING, frozenset({_P.GONE, _P.CRASHED})),
+    (_P.CRASHED, frozenset({_P.STARTING, _P.CRASH_LOOP, _P.GONE})),
+    (_P.CRASH_LOOP, frozenset({_P.STARTING, _P.GONE})),
+    (_P.GONE, frozenset()),
+    (_R.PLANNED, frozenset({_R.STARTING, _R.SKIPPED, _R.CANCELED, _R.FAILED})),
+    (_R.STARTING, frozenset({_R.READY, _R.STOPPING, _R.FAILED, _R.SUCCEEDED, _R.CANCELED})),
+    (_R.READY, frozenset({_R.STARTING, _R.STOPPING, _R.FAILED, _R.SUCCEEDED, _R.CANCELED})),
+    (_R.STOPPING, frozenset({_R.SUCCEEDED, _R.FAILED, _R.CANCELED})),
+    (_R.SUCCEEDED, frozenset()),
+    (_R.FAILED, frozenset()),
+    (_R.CANCELED, frozenset()),
+    (_R.SKIPPED, frozenset()),
+    (_J.QUEUED, frozenset({_J.RUNNING, _J.CANCELED, _J.FAILED})),
+    (_J.RUNNING, frozenset({_J.QUEUED, _J.SUCCEEDED, _J.FAILED, _J.CANCELED})),
+    (_J.SUCCEEDED, frozenset()),
+    (_J.FAILED, frozenset({_J.QUEUED})),  # jobs replay
+    (_J.CANCELED, frozenset({_J.QUEUED})),  # jobs replay
+    (_C.ACCEPTED, frozenset({_C.SENT, _C.FAILED})),
+    (_C.SENT, frozenset({_C.SENT, _C.DELIVERED, _C.APPLIED, _C.OBSERVED, _C.FAILED})),
+    (_C.DELIVERED, frozenset({_C.APPLIED, _C.OBSERVED, _C.FAILED})),
+    (_C.APPLIED, frozenset({_C.OBSERVED, _C.FAILED})),
+    (_C.OBSERVED, frozenset()),
+    (_C.FAILED, frozenset()),
+    (_D.PROVISIONED, frozenset({_D.ONLINE, _D.RETIRED})),
+    (_D.ONLINE, frozenset({_D.STALE, _D.OFFLINE, _D.RETIRED})),
+    (_D.STALE, frozenset({_D.ONLINE, _D.OFFLINE, _D.RETIRED})),
+    (_D.OFFLINE, frozenset({_D.ONLINE, _D.RETIRED})),
+    (_D.RETIRED, frozenset({_D.PROVISIONED})),
+    (_M.WAITING, frozenset({_M.SENT, _M.KEPT, _M.FAILED})),
+    (_M.SENT, frozenset()),
+    (_M.KEPT, frozenset({_M.WAITING})),
+    (_M.FAILED, frozenset({_M.WAITING})),
+)
+MOVES: Mapping[tuple[type[Status], Status], frozenset[Status]] = {(type(old), old): new for old, new in _MOVES}
+"""The kind of life stands in the key: members of two enums with the same text are equal and hash alike."""
 
 
 def can_move(old: Status, new: Status) -> bool:
-    return new in MOVES[old]
+    return type(old) is type(new) and new in MOVES[type(old), old]
 
 
 def is_final(status: Status) -> bool:
     """Whether the life ends here (a replay of a job starts a new one)."""
-    return status in _FINAL
+    return (type(status), status) in _FINAL
 
 
 def check_move(old: Status, new: Status) -> None:
     """Raise :class:`Conflict` unless ``old`` may become ``new``."""
     if not can_move(old, new):
-        legal = ", ".join(sorted(MOVES[old])) or "nothing"
+        legal = ", ".join(sorted(MOVES[type(old), old])) or "nothing"
         raise Conflict(f"{old} cannot become {new}", code="illegal_move", hint=f"from {old}: {legal}")
 
 
-_FINAL: frozenset[Status] = frozenset(
-    {
+_FINAL: frozenset[tuple[type[Status], Status]] = frozenset(
+    (type(status), status)
+    for status in (
         _P.GONE,
         _R.SUCCEEDED,
         _R.FAILED,
@@ -171,5 +174,5 @@ _FINAL: frozenset[Status] = frozenset(
         _J.CANCELED,
         _C.OBSERVED,
         _C.FAILED,
-    }
+    )
 )
