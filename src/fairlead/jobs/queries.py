@@ -1,0 +1,114 @@
+"""Jobs found, listed, counted and, when they expired, removed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Select, case, delete, func, select
+from sqlalchemy.orm import Session, defer
+
+from fairlead.accounts.policy import Caller, Verb
+from fairlead.errors import Conflict, Invalid, NotFound
+from fairlead.status import JobStatus
+from fairlead.store.records import Event, Job
+
+LIST_MAX = 500
+_FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
+
+
+def get(session: Session, caller: Caller, prefix: str) -> Job:
+    """Return the job whose id begins with ``prefix``: one's own, or any for a configurer.
+
+    Raises :class:`NotFound`, also for what one may not see, and :class:`Conflict` (``ambiguous``).
+    """
+    exact = session.scalar(_seen(caller).where(Job.id == prefix))
+    if exact is not None:
+        return exact
+    starts = Job.id.startswith(prefix, autoescape=True)
+    found = list(session.scalars(_seen(caller).where(starts).limit(2))) if len(prefix) > len("job-") else []
+    if not found:
+        raise NotFound(f"there is no job {prefix}", hint="fairlead jobs lists them")
+    if len(found) > 1:
+        raise Conflict(f"{prefix} begins several jobs", code="ambiguous", hint="give more of the id")
+    return found[0]
+
+
+def list_of(
+    session: Session,
+    caller: Caller,
+    *,
+    model: str | None = None,
+    status: JobStatus | None = None,
+    run: str | None = None,
+    before: str | None = None,
+    limit: int = 50,
+) -> list[Job]:
+    """Return jobs, newest first, without inputs and results; ``before`` is the last id of the page before."""
+    if not 0 < limit <= LIST_MAX:
+        raise Invalid(f"limit: {limit} is not within 1 and {LIST_MAX}", code="limit_out_of_range")
+    query = _seen(caller).options(defer(Job.body, raiseload=True), defer(Job.result, raiseload=True))
+    if model is not None:
+        query = query.where(Job.model == model)
+    if status is not None:
+        query = query.where(Job.status == status)
+    if run is not None:
+        query = query.where(Job.run == run)
+    if before is not None:
+        query = query.where(Job.id < before)
+    return list(session.scalars(query.order_by(Job.id.desc()).limit(limit)))
+
+
+def due(session: Session, now: datetime, limit: int = 500) -> list[tuple[str, str, str]]:
+    """Return (id, model, version) of jobs to be ordered now: ``normal`` before ``batch``, then the oldest first."""
+    urgency = case((Job.priority == "normal", 0), else_=1)
+    query = (
+        select(Job.id, Job.model, Job.version)
+        .where(Job.status == JobStatus.QUEUED, Job.due_at <= now, Job.lease_until.is_(None))
+        .order_by(urgency, Job.id)
+        .limit(limit)
+    )
+    return [(row.id, row.model, row.version) for row in session.execute(query)]
+
+
+def next_due_at(session: Session) -> datetime | None:
+    """Return the moment at which the next job must be looked at: it is due, or its lease runs out."""
+    waiting = select(func.min(Job.due_at)).where(Job.status == JobStatus.QUEUED, Job.lease_until.is_(None))
+    silent = select(func.min(Job.lease_until)).where(Job.lease_until.is_not(None))
+    moments = [moment for moment in (session.scalar(waiting), session.scalar(silent)) if moment is not None]
+    return min(moments, default=None)
+
+
+def running_on(session: Session, model: str, version: str) -> list[Job]:
+    """Return the jobs that a replica of this version works on now."""
+    query = select(Job).where(Job.status == JobStatus.RUNNING, Job.model == model, Job.version == version)
+    return list(session.scalars(query))
+
+
+def backlog(session: Session, now: datetime) -> dict[tuple[str, str], int]:
+    """Return how many jobs of each (model, version) wait or run; those that wait for a retry count too."""
+    query = (
+        select(Job.model, Job.version, func.count())
+        .where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)))
+        .group_by(Job.model, Job.version)
+    )
+    return {(model, version): count for model, version, count in session.execute(query)}
+
+
+def expire(session: Session, now: datetime, limit: int = 500) -> list[str]:
+    """Remove ended jobs whose time is over, with their history; return the keys to remove from the bucket."""
+    query = (
+        select(Job.id, Job.input_key, Job.result_key)
+        .where(Job.expires_at <= now, Job.status.in_(_FINAL))
+        .order_by(Job.expires_at)
+        .limit(limit)
+    )
+    found = list(session.execute(query))
+    gone = [row.id for row in found]
+    session.execute(delete(Event).where(Event.kind == "job", Event.ref.in_(gone)))
+    session.execute(delete(Job).where(Job.id.in_(gone)))
+    return [key for row in found for key in (row.input_key, row.result_key) if key]
+
+
+def _seen(caller: Caller) -> Select[Job]:
+    query = select(Job)
+    return query if caller.may(Verb.MANAGE_OTHERS) else query.where(Job.created_by == caller.name)

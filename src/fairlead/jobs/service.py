@@ -1,0 +1,301 @@
+"""The life of a job: submitted, ordered, begun, moved, ended. All take a session and the moment.
+
+Who may end a job is told by its epoch, which grows with each order: an attempt that was thought lost and comes back
+changes nothing. A job that is queued has no lease; one that is ordered is still queued and has one until a replica
+begins it; one that runs has one that each word about it prolongs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairlead import ids
+from fairlead.accounts.policy import Caller, Verb, check
+from fairlead.errors import Conflict, Invalid
+from fairlead.jobs import policy
+from fairlead.jobs.policy import GiveUp
+from fairlead.messages import ErrorInfo, JobOrder
+from fairlead.status import JobStatus, is_final
+from fairlead.store.move import move_to
+from fairlead.store.records import Job, Progress
+
+PRIORITIES = ("normal", "batch")
+KEY_MAX = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What is asked for. Input that is not small was put into the bucket before."""
+
+    model: str
+    version: str
+    endpoint: str = "predict"
+    body: bytes | None = None
+    input_key: str = ""
+    input_hash: str = ""
+    """Hex SHA-256 of the input where it lies in the bucket; of ``body`` it is computed."""
+    content_type: str = "application/json"
+    accept: str = "*/*"
+    priority: str = "normal"
+    timeout_s: float = 60
+    deadline_at: datetime | None = None
+    idempotency_key: str | None = None
+    callback_url: str | None = None
+    run: str | None = None
+    id: str = ""
+    """Chosen beforehand where the input's key carries it; else a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job, and whether it was there already under the same idempotency key."""
+
+    job: Job
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an attempt came to: a small body, or the key of a large one."""
+
+    body: bytes | None = None
+    key: str = ""
+    content_type: str = "application/json"
+
+
+def submit(session: Session, caller: Caller, asked: Submission, now: datetime) -> Submitted:
+    """Keep the job. The same idempotency key of the same user gives the same job again.
+
+    Raises :class:`Invalid` (``idempotency_key_reused``) when the key stands for another call.
+    """
+    check(caller, Verb.CALL_MODELS)
+    _check(asked, now)
+    body_hash = _hash(asked)
+    if asked.idempotency_key is not None:
+        before = session.scalar(
+            select(Job).where(Job.created_by == caller.name, Job.idempotency_key == asked.idempotency_key)
+        )
+        if before is not None:
+            if before.body_hash != body_hash:
+                raise Invalid(
+                    f"the idempotency key stands for {before.id}, which is another call",
+                    code="idempotency_key_reused",
+                    hint="take a new key for each different call",
+                )
+            return Submitted(before, again=True)
+    job = Job(
+        id=asked.id or ids.new("job"),
+        model=asked.model,
+        version=asked.version,
+        endpoint=asked.endpoint,
+        due_at=now,
+        priority=asked.priority,
+        timeout_s=asked.timeout_s,
+        body=asked.body,
+        input_key=asked.input_key,
+        content_type=asked.content_type,
+        accept=asked.accept,
+        idempotency_key=asked.idempotency_key,
+        body_hash=body_hash,
+        callback_url=asked.callback_url,
+        run=asked.run,
+        created_by=caller.name,
+        created_at=now,
+        deadline_at=asked.deadline_at,
+        expires_at=now + timedelta(days=policy.RETENTION_DAYS),
+    )
+    session.add(job)
+    return Submitted(job, again=False)
+
+
+def order(session: Session, job_id: str, node: str, now: datetime) -> JobOrder | None:
+    """Give the job a new epoch and a lease and return the order for ``node``; none when it is not due any more."""
+    job = _for_change(session, job_id)
+    if job is None or job.status is not JobStatus.QUEUED or job.due_at > now or _leased(job, now):
+        return None
+    job.epoch += 1
+    job.node = node
+    job.replica = ""
+    job.lease_until = now + timedelta(seconds=policy.LEASE_S)
+    return JobOrder(
+        job=job.id,
+        epoch=job.epoch,
+        model=job.model,
+        version=job.version,
+        endpoint=job.endpoint,
+        input_key=job.input_key,
+        body=job.body or b"",
+        content_type=job.content_type,
+        accept=job.accept,
+        user=job.created_by,
+        timeout_s=job.timeout_s,
+    )
+
+
+def begin(session: Session, job_id: str, epoch: int, replica: str, now: datetime) -> bool:
+    """Note that ``replica`` took the order; False: it does not hold any more and must not be worked on.
+
+    The same word repeated gives the same answer.
+    """
+    job = _for_change(session, job_id)
+    if job is None or job.epoch != epoch:
+        return False
+    if job.status is JobStatus.RUNNING:
+        return job.replica == replica
+    if job.status is not JobStatus.QUEUED or job.lease_until is None:
+        return False
+    job.attempts += 1
+    job.replica = replica
+    job.started_at = job.started_at or now
+    job.progress = None
+    job.lease_until = now + timedelta(seconds=policy.LEASE_S)
+    move_to(session, job, JobStatus.RUNNING, f"attempt {job.attempts} began on {replica}", now)
+    return True
+
+
+def progress(session: Session, job_id: str, epoch: int, moved: Progress, now: datetime) -> bool:
+    """Note how far it has come and prolong its lease; False: the order does not hold any more."""
+    job = _for_change(session, job_id)
+    if job is None or job.epoch != epoch or job.status is not JobStatus.RUNNING:
+        return False
+    job.progress = moved
+    job.lease_until = now + timedelta(seconds=policy.LEASE_S)
+    return True
+
+
+def renew(session: Session, held: Sequence[tuple[str, int]], now: datetime) -> list[str]:
+    """Prolong the leases of (job, epoch) pairs that a node says it still has; return the jobs that it must stop."""
+    stop = []
+    for job_id, epoch in held:
+        job = _for_change(session, job_id)
+        if job is None or job.epoch != epoch or is_final(job.status) or job.lease_until is None:
+            stop.append(job_id)
+        else:
+            job.lease_until = now + timedelta(seconds=policy.LEASE_S)
+    return stop
+
+
+def end(
+    session: Session, job_id: str, epoch: int, result: Result | ErrorInfo, now: datetime, chance: float
+) -> Job | None:
+    """Note how an attempt ended and return the job; none when the attempt does not count (any more).
+
+    ``chance`` (0 to 1) spreads retries. The same word repeated is answered like one that does not count.
+    """
+    job = _for_change(session, job_id)
+    if job is None or job.epoch != epoch or is_final(job.status) or job.lease_until is None:
+        return None
+    if isinstance(result, ErrorInfo):
+        if job.status is JobStatus.QUEUED:  # it failed before its beginning was told
+            job.attempts += 1
+        _failed(session, job, result, now, chance)
+        return job
+    if job.status is JobStatus.QUEUED:
+        begin(session, job_id, epoch, job.replica or job.node, now)
+    job.result, job.result_key, job.result_type = result.body, result.key, result.content_type
+    job.error = None
+    _finish(session, job, JobStatus.SUCCEEDED, f"attempt {job.attempts} succeeded", now)
+    return job
+
+
+def cancel(session: Session, caller: Caller, job: Job, now: datetime) -> Job:
+    """Cancel the job; one that ended already stays as it is. Who runs it must be told with ``JobStop``."""
+    if not is_final(job.status):
+        _finish(session, job, JobStatus.CANCELED, f"canceled by {caller.name}", now, by=caller.name)
+    return job
+
+
+def replay(session: Session, caller: Caller, job: Job, now: datetime) -> Job:
+    """Queue a failed or canceled job again with all its attempts; raises :class:`Conflict` for any other."""
+    if job.status not in {JobStatus.FAILED, JobStatus.CANCELED}:
+        raise Conflict(
+            f"{job.id} is {job.status}: only failed and canceled jobs are replayed",
+            code="not_replayable",
+            hint="submit it again for another answer",
+        )
+    job.attempts, job.error, job.progress, job.finished_at, job.started_at = 0, None, None, None, None
+    job.due_at, job.deadline_at, job.lease_until = now, None, None
+    job.expires_at = now + timedelta(days=policy.RETENTION_DAYS)
+    move_to(session, job, JobStatus.QUEUED, f"replayed by {caller.name}", now, by=caller.name)
+    return job
+
+
+def sweep(session: Session, now: datetime, chance: float, limit: int = 500) -> list[Job]:
+    """Take back orders whose lease ran out and fail jobs beyond their deadline; return those that changed."""
+    silent = session.scalars(
+        select(Job).where(Job.lease_until <= now).order_by(Job.lease_until).limit(limit).with_for_update()
+    )
+    changed = []
+    for job in silent:
+        if is_final(job.status):
+            job.lease_until = None
+            continue
+        began = job.status is JobStatus.RUNNING
+        error = policy.lost(began, job.replica, job.node)
+        if began or job.epoch >= policy.ORDERS_MAX:
+            _failed(session, job, error, now, chance)
+        else:
+            job.lease_until, job.reason = None, error.message
+            job.due_at = now + timedelta(seconds=policy.backoff_s(1, chance))
+        changed.append(job)
+    late = session.scalars(
+        select(Job).where(Job.status == JobStatus.QUEUED, Job.deadline_at <= now).limit(limit).with_for_update()
+    )
+    for job in late:
+        job.error = policy.deadline_error()
+        _finish(session, job, JobStatus.FAILED, job.error.message, now)
+        changed.append(job)
+    return changed
+
+
+def _failed(session: Session, job: Job, error: ErrorInfo, now: datetime, chance: float) -> None:
+    job.lease_until = None
+    match policy.after_failure(job.attempts, error, job.deadline_at, now, chance):
+        case GiveUp(error=final, reason=reason):
+            job.error = final
+            _finish(session, job, JobStatus.FAILED, reason, now)
+        case retry:
+            job.due_at = retry.due_at
+            if job.status is JobStatus.RUNNING:
+                move_to(session, job, JobStatus.QUEUED, retry.reason, now)
+            else:
+                job.reason = retry.reason
+
+
+def _finish(session: Session, job: Job, status: JobStatus, reason: str, now: datetime, by: str = "") -> None:
+    job.lease_until = None
+    job.finished_at = now
+    job.expires_at = now + timedelta(days=policy.RETENTION_DAYS)
+    move_to(session, job, status, reason, now, by=by)
+
+
+def _for_change(session: Session, job_id: str) -> Job | None:
+    return session.get(Job, job_id, with_for_update=True)
+
+
+def _leased(job: Job, now: datetime) -> bool:
+    return job.lease_until is not None and job.lease_until > now
+
+
+def _hash(asked: Submission) -> str:
+    """Return what tells two calls apart; each part is framed by its length, so that none runs into the next."""
+    digest = hashlib.sha256()
+    content = asked.input_hash.encode() if asked.body is None else hashlib.sha256(asked.body).hexdigest().encode()
+    for part in (asked.model.encode(), asked.endpoint.encode(), asked.content_type.encode(), content):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def _check(asked: Submission, now: datetime) -> None:
+    if asked.priority not in PRIORITIES:
+        raise Invalid(f"priority {asked.priority!r} is unknown", code="priority_unknown", hint="normal or batch")
+    if asked.idempotency_key is not None and not 0 < len(asked.idempotency_key) <= KEY_MAX:
+        raise Invalid(f"an idempotency key has 1 to {KEY_MAX} characters", code="idempotency_key_invalid")
+    if asked.deadline_at is not None and asked.deadline_at <= now:
+        raise Invalid("the deadline is over already", code="deadline_past", hint="give it more time")
