@@ -105,6 +105,8 @@ class ModelSpec(Part):
     """Requests that may wait in a replica; more are answered 429."""
     examples: tuple[ExampleSpec, ...] = ()
     gpu: bool = False
+    compile: bool = False
+    """Whether a scikit-learn artifact is also compiled to ONNX."""
 
 
 class VersionWanted(Part):
