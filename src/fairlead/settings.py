@@ -172,3 +172,29 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
             hint=f"see {file} and the FAIRLEAD_ variables",
             problems=(Problem(path=str(file), rule="settings", message=str(error)),),
         ) from error
+
+
+def redacted(settings: Settings) -> dict[str, Any]:
+    """Return the settings as they may be shown: passwords in URLs replaced by ``***``."""
+    shown = {field.name: getattr(settings, field.name) for field in msgspec.structs.fields(settings)}
+    for name in ("store", "bucket", "mail"):
+        if shown[name]:
+            shown[name] = _without_password(shown[name])
+    return {name: str(value) if isinstance(value, Path) else value for name, value in shown.items()}
+
+
+def to_text(settings: Settings) -> str:
+    """Return the settings as JSON, for a process that the keeper starts (``FAIRLEAD_SETTINGS``)."""
+    return msgspec.json.encode(settings, enc_hook=str).decode()
+
+
+def from_text(text: str) -> Settings:
+    """Return the settings in ``text``."""
+    return msgspec.json.decode(text, type=Settings, dec_hook=lambda kind, value: kind(value))
+
+
+def _without_password(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{mark}{user}{':***' if colon else ''}{at}{place}"

@@ -66,3 +66,9 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
         return json.loads(file(environ).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
+
+
+def of(url: str, environ: Mapping[str, str] = os.environ) -> Session:
+    """Return the session kept for ``url``; raises :class:`KeyError`."""
+    entry = _read(environ).get("sessions", {})[url.rstrip("/")]
+    return Session(url.rstrip("/"), entry["token"], entry["user"])

@@ -18,7 +18,7 @@ from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.engines import ReplicaLink
-from fairlead.errors import Conflict, Error, NotFound, Unavailable
+from fairlead.errors import Error, Kind, NotFound, Unavailable
 from fairlead.keeper import pool
 from fairlead.keeper.replicas import Key, Replicas
 
@@ -31,6 +31,9 @@ HELD_MAX = 20_000
 """Orders that may wait here; control's sweep sends again what was not taken."""
 IN_HAND_MAX = 64
 """Jobs that one replica works on or holds for its next batch."""
+
+PASSING = frozenset({Kind.UNAVAILABLE, Kind.BUSY, Kind.INTERNAL})
+"""Refusals of control after which the same is said again."""
 
 
 @dataclass(slots=True)
@@ -156,7 +159,9 @@ class Jobs:
             item = _InHand(order, key, "")
             self._held.pop(order.job, None)
             self._in_hand[order.job] = item
-            info = messages.ErrorInfo(code=error.code, message=error.message, hint=error.hint, kind=error.kind, retry=True)
+            info = messages.ErrorInfo(
+                code=error.code, message=error.message, hint=error.hint, kind=error.kind, retry=True
+            )
             self._spawn(self._refuse(item, info), f"refuse {order.job}")
         waiting.orders.clear()
 
@@ -238,13 +243,12 @@ class Jobs:
             self._wake.set()
 
     async def _told(self, ended: messages.JobEnded) -> bool:
+        """Whether control has taken it, or refused it for good: a later attempt holds the job."""
         try:
-            await self._bus.request(ended, timeout_s=ANSWER_S)
+            answer = await self._bus.request(ended, timeout_s=ANSWER_S)
         except Unavailable:
             return False
-        except Conflict:
-            return True  # a later attempt holds the job: this one's result is refused, and that is final
-        return True
+        return answer.ok or answer.error is None or answer.error.kind not in PASSING
 
     def _drop(self, item: _InHand, *, keep: bool = False) -> None:
         """Take the job off its replica; ``keep``: it stays in hand until control knows its end."""

@@ -181,7 +181,11 @@ class Prepare:
             digest = await asyncio.to_thread(archive.unpack, file, folder)
             if digest != task.digest:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-                raise Internal(f"{task.name}: the bucket holds other bytes than were pushed", code="bundle_damaged", hint="push it again")
+                raise Internal(
+                    f"{task.name}: the bucket holds other bytes than were pushed",
+                    code="bundle_damaged",
+                    hint="push it again",
+                )
         finally:
             file.unlink(missing_ok=True)
 
@@ -193,7 +197,10 @@ class Prepare:
             warnings=found.warnings,
         )
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        replace_file(self._folder / _file(task.digest), msgspec.json.encode(Kept(prepared=prepared, environment=str(environment))))
+        replace_file(
+            self._folder / _file(task.digest),
+            msgspec.json.encode(Kept(prepared=prepared, environment=str(environment))),
+        )
         self._ready[task.digest] = (folder, environment)
         self._states[task.digest] = prepared
         self._changed()
@@ -228,5 +235,3 @@ def _plain(digest: str) -> str:
 
 def _file(digest: str) -> str:
     return f"{_plain(digest)}.json"
-
-

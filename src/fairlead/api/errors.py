@@ -1,0 +1,114 @@
+"""The only table from kinds of error to HTTP, and the one shape of every refusal (docs/contract.md §8)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from fairlead import ids
+from fairlead.errors import Error, Invalid, Kind, Problem
+
+_log = logging.getLogger(__name__)
+STATUS: Mapping[Kind, int] = {
+    Kind.INVALID: 422,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.FORBIDDEN: 403,
+    Kind.BUSY: 429,
+    Kind.UNAVAILABLE: 503,
+    Kind.INTERNAL: 500,
+}
+STATUS_BY_CODE: Mapping[str, int] = {
+    "token_required": 401,
+    "token_invalid": 401,
+    "token_expired": 401,
+    "token_revoked": 401,
+    "wrong_password": 401,
+    "version_gone": 410,
+    "too_large": 413,
+    "timed_out": 504,
+}
+"""Codes that HTTP has a more exact word for than their kind."""
+
+
+def request_id(request: Request) -> str:
+    """Return the id that the front door gave the request, or a new one for calls that did not come through it."""
+    known = getattr(request.state, "id", "")
+    if not known:
+        known = request.headers.get("x-request-id") or ids.new("req")
+        request.state.id = known
+    return str(known)
+
+
+def response(error: Error, request: Request) -> JSONResponse:
+    """Return ``error`` as the caller sees it."""
+    status = STATUS_BY_CODE.get(error.code, STATUS[error.kind])
+    body: dict[str, Any] = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "id": request_id(request),
+    }
+    if error.problems:
+        body["problems"] = [
+            {"path": p.path, "rule": p.rule, "message": p.message, "hint": p.hint, "line": p.line}
+            for p in error.problems
+        ]
+    headers = {"X-Request-Id": body["id"]}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="fairlead"'
+    return JSONResponse({"error": body}, status_code=status, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Have every failure of ``app`` answered in the one shape."""
+
+    @app.exception_handler(Error)
+    async def _ours(request: Request, error: Error) -> JSONResponse:
+        if error.kind is Kind.INTERNAL:
+            _log.error("internal error", exc_info=error, extra={"request": request_id(request)})
+        return response(error, request)
+
+    @app.exception_handler(RequestValidationError)
+    async def _malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        return response(_from_validation(error), request)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http_error")
+        body = {
+            "code": code,
+            "message": f"{request.method} {request.url.path}: {error.detail}",
+            "hint": "see /docs/api" if error.status_code == 404 else "",
+            "id": request_id(request),
+        }
+        return JSONResponse({"error": body}, status_code=error.status_code, headers={"X-Request-Id": body["id"]})
+
+    @app.exception_handler(Exception)
+    async def _bug(request: Request, error: Exception) -> JSONResponse:
+        _log.error("a request failed", exc_info=error, extra={"request": request_id(request), "path": request.url.path})
+        body = {
+            "code": "internal",
+            "message": "something failed on our side",
+            "hint": "fairlead logs control",
+            "id": request_id(request),
+        }
+        return JSONResponse({"error": body}, status_code=500, headers={"X-Request-Id": body["id"]})
+
+
+def _from_validation(error: RequestValidationError) -> Error:
+    problems = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"] if part not in ("body", "query", "path")) or "body"
+        problems.append(Problem(path=path, rule=str(item["type"]), message=str(item["msg"])))
+    first = problems[0]
+    return Invalid(f"{first.path}: {first.message}", hint="see /docs/api", problems=tuple(problems))

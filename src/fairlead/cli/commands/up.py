@@ -1,0 +1,113 @@
+"""``fairlead up``, ``down``, ``status`` and ``doctor``: the installation itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from fairlead.cli import terminal
+from fairlead.cli.api import Api, Refused
+
+HOME_HELP = "Folder of the installation; default: FAIRLEAD_HOME, else the user's data folder."
+
+
+def register(app: typer.Typer) -> None:
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("status")(status)
+    app.command("doctor")(doctor)
+
+
+def up(
+    home: Path = typer.Option(None, "--home", help=HOME_HELP),
+    listen: str = typer.Option(None, "--listen", help="Front door, host:port."),
+    devices: str = typer.Option(None, "--devices", help="MQTT, host:port."),
+    cert: Path = typer.Option(None, "--cert", help="Certificate chain, PEM."),
+    key: Path = typer.Option(None, "--key", help="Its private key, PEM."),
+    insecure: bool = typer.Option(None, "--insecure", help="Listen beyond loopback without TLS."),
+    public_url: str = typer.Option(None, "--public-url"),
+    apps_domain: str = typer.Option(None, "--apps-domain"),
+    store: str = typer.Option(None, "--store", help="postgresql://… instead of SQLite in the home."),
+    bucket: str = typer.Option(None, "--bucket", help="s3://… instead of a folder in the home."),
+    trusted_only: str = typer.Option(None, "--trusted-only", help="Refuse bundles below this isolation level."),
+    log_level: str = typer.Option(None, "--log-level"),
+    demo: bool = typer.Option(False, "--demo", help="Also deploy the examples."),
+) -> None:
+    """Start the platform in the foreground; Ctrl-C stops everything."""
+    from fairlead import log, settings  # noqa: PLC0415 - keeps --help fast
+    from fairlead.cli import welcome  # noqa: PLC0415
+    from fairlead.keeper import life  # noqa: PLC0415
+
+    chosen = settings.load(
+        {
+            "home": home,
+            "listen": listen,
+            "devices": devices,
+            "cert": cert,
+            "key": key,
+            "insecure": insecure,
+            "public_url": public_url,
+            "apps_domain": apps_domain,
+            "store": store,
+            "bucket": bucket,
+            "trusted_only": trusted_only,
+            "log_level": log_level,
+        }
+    )
+    log.configure(chosen.log_level if log_level else "warning")
+    life.run(chosen, ready=welcome.Welcome(chosen, demo=demo).greet)
+
+
+def down(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
+    """Stop the platform of a home, also one whose keeper was killed."""
+    from fairlead import settings  # noqa: PLC0415
+    from fairlead.keeper import life  # noqa: PLC0415
+
+    chosen = settings.load({"home": home})
+    ended = life.stop(chosen)
+    terminal.result(f"stopped {chosen.home}" if ended else f"{chosen.home}: nothing was running")
+
+
+def status() -> None:
+    """Show what runs and how it is."""
+    with Api() as api:
+        view = api.get("/status")
+    if terminal.wants_json():
+        terminal.result("", view)
+        return
+    terminal.result(f"{view['state']}  {api.url}")
+    for trouble in view.get("troubles") or ():
+        terminal.result(f"  {trouble}")
+    terminal.table(view["processes"], ("name", "status", "pid", "since", "restarts", "reason"))
+    for noun in ("models", "runs", "jobs", "devices"):
+        counts = view.get(noun) or {}
+        terminal.result(f"{noun}: " + (", ".join(f"{count} {word}" for word, count in counts.items()) or "none"))
+
+
+def doctor(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
+    """Look whether this machine has what Fairlead needs, and print its settings."""
+    from fairlead import settings  # noqa: PLC0415
+    from fairlead.keeper.doctor import examine  # noqa: PLC0415
+
+    chosen = settings.load({"home": home})
+    findings = examine(chosen)
+    view: dict[str, Any] = {
+        "settings": settings.redacted(chosen),
+        "checks": [finding.as_view() for finding in findings],
+    }
+    if terminal.wants_json():
+        terminal.result("", view)
+    else:
+        for name, value in view["settings"].items():
+            terminal.result(f"{name} = {value}")
+        for finding in findings:
+            mark = "ok  " if finding.ok else ("FAIL" if finding.needed else "warn")
+            terminal.result(f"{mark} {finding.name}: {finding.said}")
+            if finding.hint and not finding.ok:
+                terminal.result(f"     hint: {finding.hint}")
+    if any(finding.needed and not finding.ok for finding in findings):
+        raise Refused(
+            "this machine lacks something that Fairlead needs", exit_code=6, code="not_fit", hint="see FAIL above"
+        )

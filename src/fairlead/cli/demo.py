@@ -1,0 +1,140 @@
+"""The demo: two models, a room with a simulated thermometer and fan, and an app that runs there, all by the API."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import fairlead
+from fairlead.cli import session, terminal
+from fairlead.cli.api import Api, Refused
+from fairlead.settings import Home, Settings
+
+PLACE = "demo/room"
+DEVICES = {"t1": "temperature", "fan-1": "fan"}
+MODELS = ("plane-delay", "comfort")
+APP = "smart-home"
+WAIT_S = 300.0
+FLIGHT = '{"carrier": "UA", "month": 6, "hour": 18, "origin": "EWR", "dest": "ORD", "distance": 719}'
+
+
+def examples() -> Path:
+    """Return the folder of the examples: in the installed package, or beside it in a checkout."""
+    package = Path(str(fairlead.__file__)).parent
+    inside = package / "examples"
+    return inside if inside.is_dir() else package.parents[1] / "examples"
+
+
+def install(settings: Settings) -> None:
+    """Deploy what is not there yet; raises :class:`Refused`."""
+    with _api(settings) as api:
+        for file in sorted((examples() / "types").glob("*.toml")):
+            _unless_there(lambda file=file: api.post("/types", {"toml": file.read_text(encoding="utf-8")}))
+        _unless_there(lambda: api.post("/locations", {"path": PLACE, "zone": "UTC", "title": "Demo room"}))
+        _add_devices(api, Home(settings.home), settings)
+        for name in (*MODELS, APP):
+            _push(api, examples() / name)
+
+
+def wait(settings: Settings) -> None:
+    """Wait until the models answer and the app runs."""
+    with _api(settings) as api:
+        for name in MODELS:
+            _until_ready(api, f"/models/{name}", name)
+        _until_ready(api, f"/apps/{APP}", APP)
+        known = [item["name"] for item in api.get("/schedules")["items"]]
+        if "demo" not in known:
+            week = [{"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "from": "00:00", "to": "24:00"}]
+            api.post("/schedules", {"name": "demo", "app": APP, "at": PLACE, "windows": week})
+        deadline = time.monotonic() + WAIT_S
+        while not any(run["status"] == "ready" for run in api.get("/runs", live="true")["items"]):
+            if time.monotonic() > deadline:
+                raise Refused(f"{APP} did not become ready", exit_code=6, hint="fairlead runs")
+            time.sleep(0.1)
+
+
+def curl(settings: Settings) -> str:
+    """Return a line for the shell that asks the demo's model, with a token of its own."""
+    with _api(settings) as api:
+        token = api.post("/tokens", {"label": f"demo-{secrets.token_hex(2)}", "days": 1})["token"]
+    url = f"{settings.url}/v1/models/plane-delay/predict"
+    return f"curl -s {url} -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{FLIGHT}'"
+
+
+def simulator_file(home: Home) -> Path:
+    """Where the simulated devices and their passwords stand."""
+    return home.keeper / "simulator.json"
+
+
+def _api(settings: Settings) -> Api:
+    try:
+        return Api(session.of(settings.url), timeout_s=120)
+    except KeyError as error:
+        raise Refused(
+            f"the demo needs you signed in at {settings.url}",
+            exit_code=4,
+            code="not_signed_in",
+            hint=f"in another shell: fairlead login {settings.url}",
+        ) from error
+
+
+def _unless_there(act: Any) -> Any:
+    try:
+        return act()
+    except Refused as error:
+        if error.exit_code == 4 and error.code != "role_needed":
+            return None  # it is there already
+        raise
+
+
+def _add_devices(api: Api, home: Home, settings: Settings) -> None:
+    passwords: dict[str, str] = {}
+    for device, kind in DEVICES.items():
+        view = _unless_there(
+            lambda device=device, kind=kind: api.post("/devices", {"id": device, "type": kind, "at": PLACE})
+        )
+        if view is not None:
+            passwords[device] = view["password"]
+    if not passwords:
+        return
+    host, _, port = settings.devices.rpartition(":")
+    config = {
+        "host": host,
+        "port": int(port),
+        "place": PLACE,
+        "devices": [{"id": device, "type": DEVICES[device], "password": passwords[device]} for device in passwords],
+        "types": str(examples() / "types"),
+    }
+    file = simulator_file(home)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as target:
+        target.write(msgspec.json.encode(config))
+
+
+def _push(api: Api, folder: Path) -> None:
+    from fairlead.bundles.pack import pack  # noqa: PLC0415 - not needed without the demo
+
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch) / "bundle.zip"
+        pack(folder, archive)
+        answer = api.send(
+            "POST", "/api/v1/bundles", content=archive.read_bytes(), headers={"Content-Type": "application/zip"}
+        ).json()
+    terminal.note(f"pushed {answer['name']}@{answer['version']}")
+
+
+def _until_ready(api: Api, path: str, name: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        newest = api.get(path)["versions"][0]
+        if newest["status"] in ("ready", "sleeping"):
+            return
+        if newest["status"] == "failed" or time.monotonic() > deadline:
+            raise Refused(f"{name} is {newest['status']}: {newest.get('reason')}", hint=f"fairlead logs {name}")
+        time.sleep(0.1)
