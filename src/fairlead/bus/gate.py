@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
+from fairlead.bus import disk
 from fairlead.messages import DeviceAccess
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class DeviceGate:
         before = dict(self.table)
         after = {each.device: each.password_hash for each in devices}
         if after != before or self._stamp is None:
-            _write(self._file, msgspec.msgpack.encode([DeviceAccess(*each) for each in sorted(after.items())]))
+            disk.keep(self._file, msgspec.msgpack.encode([DeviceAccess(*each) for each in sorted(after.items())]))
             self._table, self._stamp = after, _stamp(self._file)
         return frozenset(device for device, known in before.items() if after.get(device) != known)
 
@@ -85,20 +85,3 @@ def _stamp(file: Path) -> _Stamp | None:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _write(file: Path, data: bytes) -> None:
-    """Write ``data`` so that after a crash the file is the old one or the new one."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.rename(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -79,7 +79,7 @@ class NatsBus:
 
     @property
     def connected(self) -> bool:
-        return self.client.is_connected
+        return bool(self.client.is_connected)
 
     async def publish(self, message: Message, *, node: str | None = None) -> None:
         await self._send(subjects.of(message, node), messages.encode(message))
@@ -178,7 +178,7 @@ class NatsBus:
         async def guarded(message: Msg) -> None:
             try:
                 await take(message)
-            except Exception:  # the edge of the loop: one bad message must not end the flow
+            except Exception:  # noqa: BLE001 - the edge of the loop: one bad message must not end the flow
                 _log.exception("a message on %s was not taken", message.subject)
 
         self._check_connected()
@@ -309,7 +309,7 @@ async def answer(server: Server[M], data: bytes, kind: type[M]) -> Answer:
         _log.error("a %s cannot be read: %s", kind.__name__, error)
         wrong = Internal(f"{kind.__name__}: {error}", code="message_invalid", hint="do all parts run one version?")
         return Answer(ok=False, error=ErrorInfo.of(wrong))
-    except Exception:  # the edge of the loop: the asker must not wait for its timeout
+    except Exception:  # noqa: BLE001 - the edge of the loop: the asker must not wait for its timeout
         _log.exception("%s was not answered", kind.__name__)
         return Answer(ok=False, error=ErrorInfo.of(Internal(f"{kind.__name__} failed", hint="see the log")))
 

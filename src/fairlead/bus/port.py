@@ -7,11 +7,12 @@ sends again. A tail is what follows ``dev/<device>/`` in the topic, e.g. ``state
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from fairlead.messages import Answer, Message
 
 M = TypeVar("M", bound=Message)
+M_co = TypeVar("M_co", bound=Message, covariant=True)
 Handler: TypeAlias = Callable[[M], Awaitable[None]]
 Server: TypeAlias = Callable[[M], Awaitable[Answer]]
 DeviceHandler: TypeAlias = Callable[[str, str, bytes], Awaitable[None]]
@@ -75,11 +76,11 @@ class Bus(Protocol):
         """Send what is buffered, end all subscriptions and the connection; idempotent."""
 
 
-class Leased(Protocol, Generic[M]):
+class Leased(Protocol[M_co]):
     """One item of a queue, ours until its lease ends; then it comes again."""
 
     @property
-    def message(self) -> M: ...
+    def message(self) -> M_co: ...
 
     @property
     def attempt(self) -> int:
@@ -95,7 +96,7 @@ class Leased(Protocol, Generic[M]):
         """Begin the lease anew."""
 
 
-class Queue(Protocol, Generic[M]):
+class Queue(Protocol[M]):
     """A bounded queue of one class of message, delivered at least once, kept over restarts."""
 
     async def enqueue(self, message: M, id: str) -> None:

@@ -24,7 +24,7 @@ from typing import TypeVar
 import msgspec
 import nkeys
 
-from fairlead.bus import credentials, subjects
+from fairlead.bus import credentials, disk, subjects
 from fairlead.bus.credentials import Access, Key, SealKey
 from fairlead.errors import Unavailable
 
@@ -98,14 +98,14 @@ def prepare(folder: Path, node: str, environ: Mapping[str, str] = os.environ) ->
         devices=f"127.0.0.1:{_free_port(0)}",
     )
     accesses = _accesses(keys, server.url, node)
-    _private(folder / "keys.json", msgspec.json.encode(keys))
+    disk.keep(folder / "keys.json", msgspec.json.encode(keys))
     _accounts(folder / "jwt", keys)
-    _private(folder / "server.conf", _configuration(folder, keys, server, node).encode())
+    disk.keep(folder / "server.conf", _configuration(folder, keys, server, node).encode())
     for name in ("control", "keeper"):
-        _private(folder / f"{name}.json", msgspec.json.encode(accesses[name]))
+        disk.keep(folder / f"{name}.json", msgspec.json.encode(accesses[name]))
     gate = GateAccess(accesses["callout"], accesses["warden"], keys.auth, keys.fairlead, keys.seal)
-    _private(folder / "gate.json", msgspec.json.encode(gate))
-    _private(folder / "server.json", msgspec.json.encode(server))
+    disk.keep(folder / "gate.json", msgspec.json.encode(gate))
+    disk.keep(folder / "server.json", msgspec.json.encode(server))
     return server
 
 
@@ -171,7 +171,7 @@ def _accounts(folder: Path, keys: _Keys) -> None:
     }
     folder.mkdir(mode=0o700, exist_ok=True)
     for account, jwt in jwts.items():
-        _private(folder / f"{account}.jwt", jwt.encode())
+        disk.keep(folder / f"{account}.jwt", jwt.encode())
 
 
 def _configuration(folder: Path, keys: _Keys, server: BusServer, node: str) -> str:
@@ -219,16 +219,6 @@ def _free_port(wished: int) -> int:
             chosen: int = probe.getsockname()[1]
             return chosen
     raise Unavailable("no free port on 127.0.0.1", code="bus_down", hint="close some programs")
-
-
-def _private(file: Path, data: bytes) -> None:
-    """Write ``file`` whole or not at all, mode 0600, synced: keys that get lost lock everybody out."""
-    draft = file.with_name(f".{file.name}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.rename(file)
 
 
 def _read(file: Path, kind: type[_Struct]) -> _Struct:

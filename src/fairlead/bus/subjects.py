@@ -86,13 +86,16 @@ def kick(server: str) -> str:
 
 def inbox(user: str) -> str:
     """Return the prefix of a user's own inbox: nobody else may listen there."""
-    return f"_INBOX_{user}"
+    return f"_INBOX.{user}"
 
 
 def control_permissions() -> Permissions:
     """What control may do: all but what keepers say."""
     return Permissions(
-        publish=("fl.node.>", "fl.measured.>", "dev.*.cmd", "dev.*.error", "_INBOX_*.>", "$JS.API.>", "$JS.ACK.>", "fl.queue.>"),
+        publish=(
+            *("fl.node.>", "fl.measured.*", "fl.queue.*", "dev.*.cmd", "dev.*.error"),
+            *("_INBOX.>", "$JS.API.>", "$JS.ACK.>"),
+        ),
         subscribe=("fl.report.*", "fl.moved", "fl.ask.*", "dev.>", f"{inbox('control')}.>"),
     )
 

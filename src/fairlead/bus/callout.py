@@ -1,0 +1,165 @@
+"""Answers nats-server's question who may sign in, from the gate's file alone.
+
+Several programs answer at once (the keeper, and control beside it), so that none of them is missed when it restarts:
+nats-server asks one of those that are there. Nobody there means refused for good, see ``bus.server``.
+
+Format: https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_callout (ADR-26 of
+https://github.com/nats-io/nats-architecture-and-design).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from fairlead.bus import credentials, subjects
+from fairlead.bus.credentials import Key, SealKey
+from fairlead.bus.gate import DeviceGate, refusal
+from fairlead.bus.nats import dial
+from fairlead.bus.server import GateAccess
+from fairlead.errors import Error, Unavailable
+
+_log = logging.getLogger(__name__)
+_SERVER_KEY = "Nats-Server-Xkey"
+_SUBSCRIPTIONS = 32
+"""Of one device; it has two topics to hear."""
+_PAGE = 1024
+_REMEMBERED = 1_000
+
+
+@asynccontextmanager
+async def respond(access: GateAccess, gate: DeviceGate, *, wait_s: float = 10) -> AsyncIterator[Responder]:
+    """Answer nats-server while the block runs; in force on entry. Raises ``bus_down`` when it cannot be reached."""
+    responder = Responder(access, gate)
+    asking, warden = Client(), Client()
+    try:
+        await dial(warden, access.warden, responder.note, wait_s=wait_s)
+        await dial(asking, access.callout, responder.note, wait_s=wait_s)
+        await asking.subscribe(subjects.CALLOUT, "callout", responder.take)
+        await asking.flush()
+        responder.warden = warden
+        yield responder
+    finally:
+        await asking.close()
+        await warden.close()
+
+
+class Responder:
+    """Lets in whom the gate knows, and puts out whom it no longer knows."""
+
+    def __init__(self, access: GateAccess, gate: DeviceGate) -> None:
+        self.warden: Client | None = None
+        self._gate = gate
+        self._auth = Key(access.auth_seed)
+        self._fairlead = Key(access.fairlead_seed)
+        self._seal = SealKey(access.seal_seed)
+        self._refused: dict[str, str] = {}
+
+    async def take(self, message: Msg) -> None:
+        """Answer one question of nats-server."""
+        server_key = (message.headers or {}).get(_SERVER_KEY, "")
+        try:
+            asked = credentials.claims_of(self._seal.open(message.data, server_key))
+            answered = self.answer(asked["nats"])
+            await message.respond(self._seal.seal(answered.encode(), server_key))
+        except (Error, nats.errors.Error, KeyError) as error:
+            _log.error("a sign-in was not answered: %s", error)
+
+    def answer(self, asked: Any) -> str:
+        """Return the signed answer to ``asked``, the claims of nats-server's question."""
+        user = str(asked["connect_opts"].get("user", ""))
+        # MQTT: nats-server passes the password as auth_token, other connections never get here (sentinel)
+        password = str(asked["connect_opts"].get("pass") or asked["connect_opts"].get("auth_token") or "")
+        client_id = str(asked["client_info"].get("mqtt_id", ""))
+        why = refusal(self._gate.table, user, password, client_id)
+        if not why and asked["client_info"].get("type") != "mqtt":
+            why = "devices speak MQTT"
+        self._log(user, why)
+        nkey = asked["user_nkey"]
+        claims = {"type": "authorization_response"}
+        if why:
+            claims["error"] = why
+        else:
+            claims["jwt"] = credentials.user_jwt(
+                self._fairlead, nkey, user, subjects.device_permissions(user),
+                subs=_SUBSCRIPTIONS, allowed_connection_types=["MQTT"],
+            )  # fmt: skip
+        return credentials.mint(self._auth, nkey, "", claims, audience=asked["server_id"]["id"])
+
+    async def put_out(self, devices: Collection[str]) -> int:
+        """Close the connections of ``devices`` and return how many there were; raises ``bus_down``.
+
+        They try again at once and are refused or, with a new password, let in. Idempotent.
+        """
+        if not devices:
+            return 0
+        if self.warden is None:
+            raise Unavailable("the bus is not connected", code="bus_down", retry_after_s=1)
+        closed = 0
+        try:
+            async for server, connection in _connections(self.warden):
+                if connection.name_tag in devices and connection.mqtt_client is not None:
+                    await self.warden.request(subjects.kick(server), json.dumps({"cid": connection.cid}).encode())
+                    closed += 1
+        except (nats.errors.Error, TimeoutError, msgspec.DecodeError) as error:
+            raise Unavailable(
+                f"devices that must go are still connected: {error}", code="bus_down", hint="it is tried again"
+            ) from error
+        return closed
+
+    async def note(self, error: Exception) -> None:
+        """Log what nats-py reports on the side."""
+        _log.warning("bus, sign-in of devices: %s %s", type(error).__name__, error)
+
+    def _log(self, user: str, why: str) -> None:
+        """Log a refusal once, not at every try of a device that cannot know better."""
+        if not why:
+            self._refused.pop(user, None)
+        elif self._refused.get(user) != why:
+            if len(self._refused) >= _REMEMBERED:
+                self._refused.clear()
+            self._refused[user] = why
+            _log.warning("device %r was refused: %s", user[:64], why)
+
+
+class _Connection(msgspec.Struct):
+    cid: int
+    name_tag: str = ""
+    mqtt_client: str | None = None
+
+
+class _Server(msgspec.Struct):
+    id: str
+
+
+class _Page(msgspec.Struct):
+    connections: list[_Connection]
+    total: int
+
+
+class _Told(msgspec.Struct):
+    server: _Server
+    data: _Page
+
+
+async def _connections(warden: Client) -> AsyncIterator[tuple[str, _Connection]]:
+    """Yield nats-server's id and each connection, read page by page before the first is yielded."""
+    found: list[tuple[str, _Connection]] = []
+    offset = 0
+    while True:
+        ask = json.dumps({"auth": True, "offset": offset, "limit": _PAGE}).encode()
+        told = msgspec.json.decode((await warden.request(subjects.CONNECTIONS, ask, timeout=5)).data, type=_Told)
+        found += [(told.server.id, each) for each in told.data.connections]
+        offset += _PAGE
+        if offset >= told.data.total:
+            break
+    for each in found:
+        yield each
