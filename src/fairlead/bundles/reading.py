@@ -134,7 +134,7 @@ def _empty(kind: Any) -> Any:
 
 
 def _value(value: Any, kind: Any, problems: list[Problem], path: str) -> Any:
-    """Return ``value`` as ``kind``, less what is wrong in it, which ``problems`` gets; ``_WRONG`` where nothing is left."""
+    """Return ``value`` as ``kind``, less its faults, which ``problems`` gets; ``_WRONG`` if nothing is left."""
     table = next((part for part in (kind, *get_args(kind)) if _is_table(part)), None)
     if table is not None and isinstance(value, Mapping) and get_origin(kind) not in (tuple, dict):
         return read(value, table, problems, at=path)

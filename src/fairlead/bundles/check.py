@@ -1,0 +1,236 @@
+"""Looks at a bundle's folder and tells all that is wrong with it at once. Nothing of the bundle is imported or run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fairlead.bundles import names, pack, reading, rules, specs
+from fairlead.bundles.archive import File, Limits
+from fairlead.bundles.manifest import FILE, AppManifest, ModelManifest, parse
+from fairlead.errors import Invalid, Problem
+
+_SOURCE_MAX_BYTES = 5 * 1024**2
+_PICKLES = (".joblib", ".pkl", ".pickle", ".pt", ".pth", ".bin")
+_KEYS = re.compile(r"(^|/)(id_(rsa|ed25519|ecdsa)|[^/]*\.(pem|p12|pfx|key|keystore))$", re.IGNORECASE)
+_MEDIA = re.compile(
+    r"[^\s:]+\.(jpe?g|png|gif|webp|bmp|tiff?|wav|mp3|flac|ogg|mp4|avi|npy|npz|csv|parquet)", re.IGNORECASE
+)
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What a look at a bundle found."""
+
+    manifest: ModelManifest | AppManifest | None
+    """None where ``fairlead.toml`` itself is wrong."""
+    files: tuple[File, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    """With any of these the bundle is refused."""
+    warnings: tuple[Problem, ...] = ()
+
+    def require(self) -> ModelManifest | AppManifest:
+        """Return the manifest; raises :class:`Invalid` (``bundle_invalid``) with all problems if there are any."""
+        if self.manifest is not None and not self.problems:
+            return self.manifest
+        first = self.problems[0]
+        rest = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        message = f"{first.path}: {first.message}{rest}"
+        raise Invalid(message, code="bundle_invalid", hint=first.hint, problems=self.problems)
+
+
+def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) -> Checked:
+    """Return what is in the bundle ``folder`` and what is wrong with it.
+
+    ``everything``: the folder came out of an archive, so no file is ignored.
+    """
+    problems: list[Problem] = []
+    files: list[File] = []
+    if not folder.is_dir():
+        return Checked(None, (), (Problem(str(folder), "missing", "is not a folder", "name the folder of a bundle"),))
+    try:
+        files = pack.files(folder, everything=everything)
+    except Invalid as error:
+        problems += error.problems
+    manifest, text = None, ""
+    try:
+        text = (folder / FILE).read_text(encoding="utf-8")
+        manifest = parse(text)
+    except FileNotFoundError:
+        problems.append(Problem(FILE, "missing", "is missing", "fairlead init writes one"))
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(Problem(FILE, "unreadable", f"cannot be read: {error}"))
+    except Invalid as error:
+        problems += error.problems
+    problems += _sizes(files, limits)
+    told: list[Problem] = [*_keys(files)]
+    if manifest is not None:
+        found = list(_look(manifest, folder, {file.path for file in files}))
+        lines = reading.lines(text)
+        placed = [problem if problem.line else _placed(problem, lines) for problem in found]
+        problems += placed
+        told += [_placed(problem, lines) for problem in _warnings(manifest, folder)]
+    return Checked(manifest, tuple(files), tuple(problems), tuple(told))
+
+
+def _placed(problem: Problem, lines: Mapping[str, int]) -> Problem:
+    return msgspec.structs.replace(problem, line=reading.line_of(lines, problem.path))
+
+
+def _sizes(files: list[File], limits: Limits) -> Iterator[Problem]:
+    """Yield what no archive of these files could hold."""
+    total = sum(file.size for file in files)
+    if total > limits.total_bytes:
+        largest = max(files, key=lambda file: file.size)
+        hint = f"largest: {largest.path}; name what is not needed in {pack.IGNORE_FILE}"
+        yield Problem("bundle", "too_large", f"its {total} bytes are more than {limits.total_bytes}", hint)
+    if len(files) > limits.entries:
+        hint = f"name what is not needed in {pack.IGNORE_FILE}"
+        yield Problem("bundle", "too_many", f"its {len(files)} files are more than {limits.entries}", hint)
+    for file in files:
+        if fault := names.fault(file.path):
+            yield Problem(ascii(file.path)[1:-1], *fault, "rename it")
+    if clash := names.clash(file.path for file in files):
+        yield Problem(ascii(clash[0])[1:-1], clash[1], clash[2], "rename one of them")
+
+
+def _look(manifest: ModelManifest | AppManifest, folder: Path, paths: set[str]) -> Iterator[Problem]:
+    """Yield where the manifest names what is not there."""
+    run = manifest.run
+    if isinstance(run.requires, str) and run.requires not in paths:
+        hint = reading.closest(run.requires, paths) or "write it, or list the requirements in fairlead.toml"
+        yield Problem("run.requires", "missing", f"{run.requires} is not in the bundle", hint)
+    else:
+        try:
+            specs.requirements(manifest, folder)
+        except Invalid as error:
+            yield from error.problems
+    if "fairlead.py" in paths or any(path.startswith("fairlead/") for path in paths):
+        yield Problem("fairlead", "reserved", "a module of this name hides the platform's own", "rename it")
+    if isinstance(manifest, ModelManifest):
+        yield from _artifact(manifest, paths)
+    elif manifest.processes:
+        yield from _programs(manifest, folder, paths)
+    if run.entry is not None:
+        yield from _entry(run.entry, run.python, folder, paths)
+
+
+def _artifact(manifest: ModelManifest, paths: set[str]) -> Iterator[Problem]:
+    if (artifact := manifest.run.artifact) is None:
+        return
+    plain = artifact.rstrip("/")
+    if plain not in paths and not any(path.startswith(f"{plain}/") for path in paths):
+        hint = reading.closest(artifact, paths) or "is it ignored, or not yet made?"
+        yield Problem("run.artifact", "missing", f"{artifact} is not in the bundle", hint)
+
+
+def _programs(manifest: AppManifest, folder: Path, paths: set[str]) -> Iterator[Problem]:
+    for name, arguments in manifest.processes.items():
+        program = arguments[0].removeprefix("./")
+        if "/" not in arguments[0] or arguments[0].startswith("/"):
+            continue
+        if program not in paths:
+            yield Problem(
+                f"processes.{name}", "missing", f"{program} is not in the bundle", reading.closest(program, paths)
+            )
+        elif not (folder / program).stat().st_mode & 0o100:
+            yield Problem(f"processes.{name}", "mode", f"{program} is not executable", f"chmod +x {program}")
+
+
+def _entry(entry: str, python: str, folder: Path, paths: set[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the module that ``entry`` names: it must be a file that Python can read."""
+    module, _, attribute = entry.partition(":")
+    stem = module.replace(".", "/")
+    path = next((one for one in (f"{stem}.py", f"{stem}/__init__.py") if one in paths), None)
+    if path is None:
+        near = reading.closest(f"{stem}.py", (one for one in paths if one.endswith(".py")))
+        yield Problem("run.entry", "missing", f"{stem}.py is not in the bundle", near)
+        return
+    source = folder / path
+    if source.stat().st_size > _SOURCE_MAX_BYTES:
+        yield Problem("run.entry", "too_large", f"{path} is too large to be source code")
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the bundle's escapes; not ours to print
+            tree = ast.parse(source.read_bytes(), filename=path)
+    except SyntaxError as error:
+        if not python:  # its own Python may read what ours cannot
+            yield Problem(path, "syntax", f"{error.msg}", "", error.lineno)
+        return
+    except (ValueError, RecursionError, MemoryError) as error:
+        yield Problem(path, "syntax", f"cannot be read as Python: {error}")
+        return
+    bound = set(_bound(tree.body))
+    if "*" not in bound and "__getattr__" not in bound and attribute not in bound:
+        hint = reading.closest(attribute, bound)
+        yield Problem("run.entry", "missing", f"{path} defines no {attribute}", hint)
+
+
+def _bound(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """Yield the names that statements of a module may bind."""
+    for statement in body:
+        for node in ast.walk(statement):
+            match node:
+                case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    yield name
+                case ast.Name(id=name, ctx=ast.Store()):
+                    yield name
+                case ast.alias(name=name, asname=other):
+                    yield other or name.split(".")[0]
+
+
+def _keys(files: Iterable[File]) -> Iterator[Problem]:
+    for file in files:
+        if _KEYS.search(file.path):
+            hint = f"secrets arrive by name, see run.secrets; name it in {pack.IGNORE_FILE}"
+            yield Problem(file.path, "private_key", "looks like a private key", hint)
+
+
+def _warnings(manifest: ModelManifest | AppManifest, folder: Path) -> Iterator[Problem]:
+    if manifest.access.visibility == "public":
+        yield Problem("access.visibility", "public", "anyone may call it once a configurer has agreed")
+    if manifest.network.outbound:
+        yield Problem("network.outbound", "outbound", "it has no network until a configurer has agreed")
+    if manifest.run.entry is not None:
+        first = manifest.run.entry.partition(":")[0].partition(".")[0]
+        if first in sys.stdlib_module_names:
+            yield Problem("run.entry", "hides_module", f"{first} is a module of Python itself", "rename your file")
+    if isinstance(manifest, AppManifest):
+        return
+    artifact = manifest.run.artifact
+    if artifact is not None and artifact.lower().endswith(_PICKLES):
+        hint = "it is loaded in the sandbox only; ONNX and safetensors carry no code"
+        yield Problem("run.artifact", "pickle_weights", f"{artifact} may run code when it is loaded", hint)
+    requires = manifest.run.requires
+    if manifest.run.runtime == "sklearn" and not isinstance(requires, str):
+        named = [line for line in requires if re.match(r"scikit[-_.]learn\b", line, re.IGNORECASE)]
+        if not any("==" in line for line in named):
+            hint = 'the version that trained it: requires = ["scikit-learn==…"]'
+            yield Problem("run.requires", "unpinned", "scikit-learn is not pinned to the artifact's version", hint)
+    for index, example in enumerate(manifest.examples):
+        for text in _texts(example.input):
+            if _MEDIA.fullmatch(text) and not text.startswith("data:") and not _names_file(text, folder):
+                at = f"examples.{index}.input"
+                yield Problem(at, "no_file", f"{text!a} names no file of the bundle", "it is sent as text")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+def _names_file(text: str, folder: Path) -> bool:
+    return rules.relative(text) and (folder / text).is_file()
