@@ -15,7 +15,7 @@ from fairlead.engines.launch import Launch, launch, replica_name
 from fairlead.engines.port import Observed
 from fairlead.engines.zygotes import KIND as ZYGOTE
 from fairlead.engines.zygotes import Zygotes
-from fairlead.errors import Unavailable
+from fairlead.errors import Internal, Unavailable
 from fairlead.messages import Exited, VersionWanted
 from fairlead.sandbox import ground, level, uids
 from fairlead.settings import Home
@@ -161,7 +161,11 @@ class LocalEngine:
             digest=observed.digest,
             sockets={"serve": observed.serve, "keep": observed.keep},
         )
-        watch(observed.pid, program, self._home.children, labels=_labels(observed))
+        try:
+            watch(observed.pid, program, self._home.children, labels=_labels(observed))
+        except Internal:
+            child.close()
+            return False
         self._watch(observed, child)
         return True
 
