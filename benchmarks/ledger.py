@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -25,9 +24,7 @@ async def measure(url: str, submitters: int, jobs: int) -> None:
             for _ in range(count):
                 began = time.perf_counter()
                 asked = service.Submission(model="m", version="1", body=BODY)
-                await database.write(
-                    functools.partial(service.submit, caller=SYSTEM, asked=asked, now=datetime.now(UTC))
-                )
+                await database.write_joined(service.submit_all, service.Asked(SYSTEM, asked, datetime.now(UTC)))
                 times.append(time.perf_counter() - began)
 
         began = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +14,11 @@ from sqlalchemy import MetaData, create_engine, inspect, select, text, update
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
+from fairlead.accounts.policy import SYSTEM
 from fairlead.errors import Conflict, Error, Invalid, Unavailable
+from fairlead.jobs import queries
+from fairlead.jobs import service as jobs
+from fairlead.jobs.service import Asked, Began, Ended, Result, Submission
 from fairlead.status import JobStatus
 from fairlead.store import leases, migrate
 from fairlead.store.database import Database, open_database
@@ -107,6 +111,60 @@ async def test_of_many_writes_at_once_only_those_that_fail_fail(database: Databa
         else:
             assert result == number
     assert await names(database) == [f"u{n:02}" for n in range(30) if n % 3]
+
+
+async def test_joined_writes_run_together_and_fail_alone(database: Database) -> None:
+    sizes: list[int] = []
+
+    def add_all(session: Session, numbers: Sequence[int]) -> list[int | Error]:
+        sizes.append(len(numbers))
+        good = [number for number in numbers if number % 3]
+        session.add_all([user(f"u{number:02}") for number in good])
+        session.flush()
+        return [number if number % 3 else Invalid("no") for number in numbers]
+
+    results = await asyncio.gather(*(database.write_joined(add_all, n) for n in range(30)), return_exceptions=True)
+    assert [n for n, result in enumerate(results) if isinstance(result, Invalid)] == list(range(0, 30, 3))
+    assert max(sizes) > 1
+    assert await names(database) == [f"u{n:02}" for n in range(30) if n % 3]
+
+
+async def test_one_that_breaks_a_joined_write_fails_alone(database: Database) -> None:
+    def add_all(session: Session, who: Sequence[str]) -> list[str]:
+        session.add_all([user(name) for name in who])
+        session.flush()
+        return list(who)
+
+    await database.write(add(user("bob")))
+    results = await asyncio.gather(
+        *(database.write_joined(add_all, name) for name in ("ada", "bob", "eve")), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [str, Conflict, str]
+    assert await names(database) == ["ada", "bob", "eve"]
+
+
+async def test_jobs_live_on_every_database(database: Database) -> None:
+    asked = Submission(model="faces", version="4", body=b"\x00\xff", idempotency_key="k")
+    submitted = await asyncio.gather(
+        *(database.write_joined(jobs.submit_all, Asked(SYSTEM, asked, NOW)) for _ in range(5))
+    )
+    assert len({one.job.id for one in submitted}) == 1
+    assert [one.again for one in submitted].count(False) == 1
+    ((id, _, _),) = await database.read(lambda session: queries.due(session, NOW))
+    (order,) = await database.write(lambda session: jobs.order_all(session, {id: "local"}, NOW))
+    assert order.body == b"\x00\xff"
+    took = [database.write_joined(jobs.begin_all, Began(id, 1, replica, NOW)) for replica in ("a", "b")]
+    assert sorted(await asyncio.gather(*took)) == [False, True]
+    ends = [database.write_joined(jobs.end_all, Ended(id, 1, Result(body), NOW, 0.5)) for body in (b"1", b"2")]
+    ended = await asyncio.gather(*ends)
+    assert [one is None for one in ended] == [False, True]
+    done = await database.read(lambda session: queries.get(session, SYSTEM, id[:-3]))
+    assert (done.status, done.result, done.attempts) == (JobStatus.SUCCEEDED, b"1", 1)
+    far = NOW + timedelta(days=30)
+    assert await database.write(lambda session: jobs.sweep(session, far, 0.5)) == []
+    await database.write(lambda session: queries.expire(session, far))
+    assert await database.read(lambda session: queries.list_of(session, SYSTEM)) == []
+    assert await database.read(queries.next_due_at) is None
 
 
 async def test_a_clash_is_a_conflict_and_leaves_its_neighbors_alone(database: Database) -> None:

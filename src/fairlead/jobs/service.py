@@ -8,16 +8,16 @@ begins it; one that runs has one that each word about it prolongs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts.policy import Caller, Verb, check
-from fairlead.errors import Conflict, Invalid
+from fairlead.errors import Conflict, Error, Invalid
 from fairlead.jobs import policy
 from fairlead.jobs.policy import GiveUp
 from fairlead.messages import ErrorInfo, JobOrder
@@ -27,6 +27,7 @@ from fairlead.store.records import Job, Progress
 
 PRIORITIES = ("normal", "batch")
 KEY_MAX = 255
+_COLUMNS = tuple(attribute.key for attribute in Job.__mapper__.column_attrs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,15 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """One submission with who asks and when."""
+
+    caller: Caller
+    submission: Submission
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """The job, and whether it was there already under the same idempotency key."""
 
@@ -69,26 +79,75 @@ class Result:
     content_type: str = "application/json"
 
 
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A replica took an order."""
+
+    job: str
+    epoch: int
+    replica: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt came to an end; ``chance`` (0 to 1) spreads retries."""
+
+    job: str
+    epoch: int
+    result: Result | ErrorInfo
+    at: datetime
+    chance: float
+
+
 def submit(session: Session, caller: Caller, asked: Submission, now: datetime) -> Submitted:
     """Keep the job. The same idempotency key of the same user gives the same job again.
 
-    Raises :class:`Invalid` (``idempotency_key_reused``) when the key stands for another call.
+    Raises :class:`Invalid` (``idempotency_key_reused``) when the key stands for another call. At the doors take
+    :func:`submit_all` with ``Database.write_joined``: it is many times as fast when many submit.
     """
-    check(caller, Verb.CALL_MODELS)
+    (outcome,) = submit_all(session, [Asked(caller, asked, now)])
+    if isinstance(outcome, Error):
+        raise outcome
+    return Submitted(session.get_one(Job, outcome.job.id), outcome.again)
+
+
+def submit_all(session: Session, asked: Sequence[Asked]) -> list[Submitted | Error]:
+    """Keep many jobs with one statement; one outcome each, in order: see :func:`submit`."""
+    known = _known_keys(session, asked)
+    made: list[Job] = []
+    outcomes: list[Submitted | Error] = []
+    for one in asked:
+        try:
+            outcome = _submitted(one, known)
+        except Error as refused:
+            outcomes.append(refused)
+            continue
+        outcomes.append(outcome)
+        if not outcome.again:
+            made.append(outcome.job)
+            if outcome.job.idempotency_key is not None:
+                known[outcome.job.created_by, outcome.job.idempotency_key] = outcome.job
+    if made:
+        # Not session.add: the unit of work costs ten times as much as the row.
+        session.execute(insert(Job), [{name: getattr(job, name) for name in _COLUMNS} for job in made])
+    return outcomes
+
+
+def _submitted(one: Asked, known: Mapping[tuple[str, str], Job]) -> Submitted:
+    asked, now = one.submission, one.now
+    check(one.caller, Verb.CALL_MODELS)
     _check(asked, now)
     body_hash = _hash(asked)
-    if asked.idempotency_key is not None:
-        before = session.scalar(
-            select(Job).where(Job.created_by == caller.name, Job.idempotency_key == asked.idempotency_key)
-        )
-        if before is not None:
-            if before.body_hash != body_hash:
-                raise Invalid(
-                    f"the idempotency key stands for {before.id}, which is another call",
-                    code="idempotency_key_reused",
-                    hint="take a new key for each different call",
-                )
-            return Submitted(before, again=True)
+    before = known.get((one.caller.name, asked.idempotency_key)) if asked.idempotency_key is not None else None
+    if before is not None:
+        if before.body_hash != body_hash:
+            raise Invalid(
+                f"the idempotency key stands for {before.id}, which is another call",
+                code="idempotency_key_reused",
+                hint="take a new key for each different call",
+            )
+        return Submitted(before, again=True)
     job = Job(
         id=asked.id or ids.new("job"),
         model=asked.model,
@@ -105,37 +164,55 @@ def submit(session: Session, caller: Caller, asked: Submission, now: datetime) -
         body_hash=body_hash,
         callback_url=asked.callback_url,
         run=asked.run,
-        created_by=caller.name,
+        created_by=one.caller.name,
         created_at=now,
         deadline_at=asked.deadline_at,
         expires_at=now + timedelta(days=policy.RETENTION_DAYS),
     )
-    session.add(job)
     return Submitted(job, again=False)
+
+
+def _known_keys(session: Session, asked: Sequence[Asked]) -> dict[tuple[str, str], Job]:
+    """Return the jobs that stand under the idempotency keys which are asked with, by user and key."""
+    keys = {one.submission.idempotency_key for one in asked if one.submission.idempotency_key is not None}
+    if not keys:
+        return {}
+    users = {one.caller.name for one in asked}
+    query = select(Job).where(Job.created_by.in_(users), Job.idempotency_key.in_(keys))
+    return {(job.created_by, job.idempotency_key or ""): job for job in session.scalars(query)}
 
 
 def order(session: Session, job_id: str, node: str, now: datetime) -> JobOrder | None:
     """Give the job a new epoch and a lease and return the order for ``node``; none when it is not due any more."""
-    job = _for_change(session, job_id)
-    if job is None or job.status is not JobStatus.QUEUED or job.due_at > now or _leased(job, now):
-        return None
-    job.epoch += 1
-    job.node = node
-    job.replica = ""
-    job.lease_until = now + timedelta(seconds=policy.LEASE_S)
-    return JobOrder(
-        job=job.id,
-        epoch=job.epoch,
-        model=job.model,
-        version=job.version,
-        endpoint=job.endpoint,
-        input_key=job.input_key,
-        body=job.body or b"",
-        content_type=job.content_type,
-        accept=job.accept,
-        user=job.created_by,
-        timeout_s=job.timeout_s,
-    )
+    return next(iter(order_all(session, {job_id: node}, now)), None)
+
+
+def order_all(session: Session, nodes: Mapping[str, str], now: datetime) -> list[JobOrder]:
+    """Order each job for its node: see :func:`order`. Those that are not due any more are left out."""
+    orders = []
+    for job in _locked(session, nodes):
+        if job.status is not JobStatus.QUEUED or job.due_at > now or _leased(job, now):
+            continue
+        job.epoch += 1
+        job.node = nodes[job.id]
+        job.replica = ""
+        job.lease_until = now + timedelta(seconds=policy.LEASE_S)
+        orders.append(
+            JobOrder(
+                job=job.id,
+                epoch=job.epoch,
+                model=job.model,
+                version=job.version,
+                endpoint=job.endpoint,
+                input_key=job.input_key,
+                body=job.body or b"",
+                content_type=job.content_type,
+                accept=job.accept,
+                user=job.created_by,
+                timeout_s=job.timeout_s,
+            )
+        )
+    return orders
 
 
 def begin(session: Session, job_id: str, epoch: int, replica: str, now: datetime) -> bool:
@@ -143,25 +220,34 @@ def begin(session: Session, job_id: str, epoch: int, replica: str, now: datetime
 
     The same word repeated gives the same answer.
     """
-    job = _for_change(session, job_id)
-    if job is None or job.epoch != epoch:
+    return begin_all(session, [Began(job_id, epoch, replica, now)])[0]
+
+
+def begin_all(session: Session, began: Sequence[Began]) -> list[bool]:
+    """Note many beginnings, for ``Database.write_joined``: see :func:`begin`."""
+    jobs = {job.id: job for job in _locked(session, (one.job for one in began))}
+    return [_begin(session, jobs.get(one.job), one) for one in began]
+
+
+def _begin(session: Session, job: Job | None, began: Began) -> bool:
+    if job is None or job.epoch != began.epoch:
         return False
     if job.status is JobStatus.RUNNING:
-        return job.replica == replica
+        return job.replica == began.replica
     if job.status is not JobStatus.QUEUED or job.lease_until is None:
         return False
     job.attempts += 1
-    job.replica = replica
-    job.started_at = job.started_at or now
+    job.replica = began.replica
+    job.started_at = job.started_at or began.at
     job.progress = None
-    job.lease_until = now + timedelta(seconds=policy.LEASE_S)
-    move_to(session, job, JobStatus.RUNNING, f"attempt {job.attempts} began on {replica}", now)
+    job.lease_until = began.at + timedelta(seconds=policy.LEASE_S)
+    move_to(session, job, JobStatus.RUNNING, f"attempt {job.attempts} began on {began.replica}", began.at)
     return True
 
 
 def progress(session: Session, job_id: str, epoch: int, moved: Progress, now: datetime) -> bool:
     """Note how far it has come and prolong its lease; False: the order does not hold any more."""
-    job = _for_change(session, job_id)
+    job = next(iter(_locked(session, [job_id])), None)
     if job is None or job.epoch != epoch or job.status is not JobStatus.RUNNING:
         return False
     job.progress = moved
@@ -172,8 +258,9 @@ def progress(session: Session, job_id: str, epoch: int, moved: Progress, now: da
 def renew(session: Session, held: Sequence[tuple[str, int]], now: datetime) -> list[str]:
     """Prolong the leases of (job, epoch) pairs that a node says it still has; return the jobs that it must stop."""
     stop = []
+    jobs = {job.id: job for job in _locked(session, (job_id for job_id, _ in held))}
     for job_id, epoch in held:
-        job = _for_change(session, job_id)
+        job = jobs.get(job_id)
         if job is None or job.epoch != epoch or is_final(job.status) or job.lease_until is None:
             stop.append(job_id)
         else:
@@ -188,16 +275,26 @@ def end(
 
     ``chance`` (0 to 1) spreads retries. The same word repeated is answered like one that does not count.
     """
-    job = _for_change(session, job_id)
-    if job is None or job.epoch != epoch or is_final(job.status) or job.lease_until is None:
+    return end_all(session, [Ended(job_id, epoch, result, now, chance)])[0]
+
+
+def end_all(session: Session, ended: Sequence[Ended]) -> list[Job | None]:
+    """Note many ends, for ``Database.write_joined``: see :func:`end`."""
+    jobs = {job.id: job for job in _locked(session, (one.job for one in ended))}
+    return [_end(session, jobs.get(one.job), one) for one in ended]
+
+
+def _end(session: Session, job: Job | None, ended: Ended) -> Job | None:
+    if job is None or job.epoch != ended.epoch or is_final(job.status) or job.lease_until is None:
         return None
+    result, now = ended.result, ended.at
     if isinstance(result, ErrorInfo):
         if job.status is JobStatus.QUEUED:  # it failed before its beginning was told
             job.attempts += 1
-        _failed(session, job, result, now, chance)
+        _failed(session, job, result, now, ended.chance)
         return job
     if job.status is JobStatus.QUEUED:
-        begin(session, job_id, epoch, job.replica or job.node, now)
+        _begin(session, job, Began(job.id, job.epoch, job.replica or job.node, now))
     job.result, job.result_key, job.result_type = result.body, result.key, result.content_type
     job.error = None
     _finish(session, job, JobStatus.SUCCEEDED, f"attempt {job.attempts} succeeded", now)
@@ -275,8 +372,10 @@ def _finish(session: Session, job: Job, status: JobStatus, reason: str, now: dat
     move_to(session, job, status, reason, now, by=by)
 
 
-def _for_change(session: Session, job_id: str) -> Job | None:
-    return session.get(Job, job_id, with_for_update=True)
+def _locked(session: Session, job_ids: Iterable[str]) -> list[Job]:
+    """Return the jobs that exist, as they are now, locked until the end of the transaction, the oldest first."""
+    query = select(Job).where(Job.id.in_(sorted(set(job_ids)))).order_by(Job.id).with_for_update()
+    return list(session.scalars(query, execution_options={"populate_existing": True}))
 
 
 def _leased(job: Job, now: datetime) -> bool:

@@ -29,6 +29,7 @@ from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
 from fairlead.store import migrate
 
 T = TypeVar("T")
+X = TypeVar("X")
 _log = logging.getLogger(__name__)
 
 GROUP_MAX = 512
@@ -43,8 +44,12 @@ _RETRY_AFTER_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    run: Callable[[Session], Any]
+    """One write; a joined one has an item, and all that wait with the same function run as one."""
+
+    run: Callable[..., Any]
     future: asyncio.Future[Any]
+    joined: bool = False
+    item: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +94,19 @@ class Database:
         :class:`Busy` when too many wait and :class:`Unavailable` when the database is not there. A caller that is
         canceled meanwhile does not learn whether the write was made.
         """
-        if self.broken or self._closed:
-            raise _unavailable(self.broken or "it is closed")
-        if self._waiting >= WAITING_MAX:
-            raise Busy(
-                f"{self._waiting} writes wait for the database",
-                code="store_busy",
-                hint="try again in a second",
-                retry_after_s=_RETRY_AFTER_S,
-            )
         future: asyncio.Future[T] = self._loop.create_future()
-        self._waiting += 1
-        self._queue.put(_Write(run, future))
+        self._put(_Write(run, future))
+        return await future
+
+    async def write_joined(self, run: Callable[[Session, Sequence[X]], Sequence[T | Error]], item: X) -> T:
+        """Return what ``run`` returned for ``item``, like :meth:`write`, but many at once: made for the busiest writes.
+
+        All items that wait with the same ``run`` (the same function object) are given to it together; it returns one
+        outcome for each, in order: a value, or an :class:`Error` for an item of which it kept nothing. Where it
+        raises, each item is tried alone.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._put(_Write(run, future, joined=True, item=item))
         return await future
 
     async def read(self, run: Callable[[Session], T]) -> T:
@@ -117,6 +123,19 @@ class Database:
         self._reader.dispose()
         self._writer.dispose()
         await asyncio.sleep(0)  # the last outcomes were handed to this loop
+
+    def _put(self, write: _Write) -> None:
+        if self.broken or self._closed:
+            raise _unavailable(self.broken or "it is closed")
+        if self._waiting >= WAITING_MAX:
+            raise Busy(
+                f"{self._waiting} writes wait for the database",
+                code="store_busy",
+                hint="try again in a second",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        self._waiting += 1
+        self._queue.put(write)
 
     def _read(self, run: Callable[[Session], T]) -> T:
         try:
@@ -149,7 +168,7 @@ class Database:
         """Run ``group`` in one transaction and return how each went."""
         try:
             with self._writer.connect() as connection, connection.begin():
-                return [_run_one(connection, write) for write in group]
+                return [outcome for unit in _units(group) for outcome in _run(connection, unit)]
         except DBAPIError as error:
             failure = _translate(error)
             if failure.code == "database_broken":
@@ -259,25 +278,49 @@ def _prepare_sqlite_reader(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA query_only = ON")
 
 
-def _run_one(connection: Connection, write: _Write) -> _Outcome:
-    """Run one write in a savepoint. Only a failure of the database itself is raised; it ends the whole group."""
-    session = Session(
-        connection, join_transaction_mode="create_savepoint", expire_on_commit=False, close_resets_only=False
-    )
+def _units(group: Sequence[_Write]) -> list[list[_Write]]:
+    """Return the writes that run alone and, together, those that are joined."""
+    units: list[list[_Write]] = []
+    joined: dict[Callable[..., Any], list[_Write]] = {}
+    for write in group:
+        if write.joined and write.run in joined:
+            joined[write.run].append(write)
+            continue
+        units.append([write])
+        if write.joined:
+            joined[write.run] = units[-1]
+    return units
+
+
+def _run(connection: Connection, unit: Sequence[_Write]) -> list[_Outcome]:
+    """Run one unit in a savepoint and return how each of its writes went.
+
+    Only a failure of the database itself is raised; it ends the whole group.
+    """
+    first = unit[0]
     try:
-        value = write.run(session)
-        session.commit()
+        if not first.joined:
+            return [_Outcome(first.future, _in_savepoint(connection, first.run))]
+        items = [write.item for write in unit]
+        values = _in_savepoint(connection, lambda session: first.run(session, items))
+        return [
+            _Outcome(write.future, error=value) if isinstance(value, Error) else _Outcome(write.future, value)
+            for write, value in zip(unit, values, strict=True)
+        ]
     except (OperationalError, InterfaceError):
         raise  # SQLite may have rolled everything back, PostgreSQL may be gone
-    except DBAPIError as error:
-        session.rollback()
-        return _Outcome(write.future, error=_translate(error))
     except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the writes beside it
-        session.rollback()
-        return _Outcome(write.future, error=error)
-    finally:
-        session.close()
-    return _Outcome(write.future, value=value)
+        if len(unit) > 1:
+            return [outcome for write in unit for outcome in _run(connection, [write])]
+        return [_Outcome(first.future, error=_translate(error) if isinstance(error, DBAPIError) else error)]
+
+
+def _in_savepoint(connection: Connection, run: Callable[[Session], T]) -> T:
+    """Return what ``run`` returned; nothing of it is kept when it raises."""
+    with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+        value = run(session)
+        session.commit()
+        return value
 
 
 def _translate(error: DBAPIError) -> Error:
