@@ -1,0 +1,174 @@
+"""All runs of this machine: started, adopted and stopped as the wanted state says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from fairlead.keeper.run import DrivenRun, Kept, RunPorts
+from fairlead.keeper.run_launch import KIND
+from fairlead.messages import EnvironmentSpec, RunReport, RunWanted
+from fairlead.status import RunStatus
+from fairlead.supervisor import Child, adopt_all, forget, read_records
+
+_log = logging.getLogger(__name__)
+UNWANTED = "it is not wanted here any more"
+
+
+class Runs:
+    """The runs here. Call :meth:`adopt` once, then :meth:`converge` on every change; end with :meth:`let_go` (the
+    processes live on) or :meth:`stop_all`."""
+
+    def __init__(self, ports: RunPorts) -> None:
+        self._ports = ports
+        self._runs: dict[str, DrivenRun] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._found: dict[str, dict[str, Child]] = {}
+
+    def adopt(self) -> tuple[str, ...]:
+        """Find the processes of runs that an earlier keeper left; return the runs they belong to."""
+        mine = [record for record in read_records(self._ports.home.children) if record.labels.get("kind") == KIND]
+        living = adopt_all(mine)
+        for record in mine:
+            child = living.get(record.name)
+            if child is None:
+                forget(self._ports.home.children, record.name)
+            else:
+                self._found.setdefault(record.labels["run"], {})[record.labels["process"]] = child
+        return tuple(self._found)
+
+    async def converge(self, wanted: tuple[RunWanted, ...]) -> None:
+        """Start what is new, hand changes to what runs, stop what is not wanted; returns at once, the rest goes on."""
+        named = {run.run: run for run in wanted}
+        for run in named.values():
+            driven = self._runs.get(run.run)
+            if driven is None:
+                self._begin(run)
+            elif run.attempt > driven.kept.attempt:
+                self._again(driven, run)
+            elif run != driven.wanted:
+                driven.update(run)
+        for driven in self._runs.values():
+            if driven.wanted.run not in named:
+                self._drop(driven)
+        for name in self._found.keys() - named.keys():
+            self._end_stranger(name)
+
+    def reports(self) -> tuple[RunReport, ...]:
+        """Return one report a run; a run that ended is reported until it is not wanted any more."""
+        return tuple(driven.report() for driven in self._runs.values())
+
+    def pages(self) -> dict[str, str]:
+        """Return by run where its page answers: the path of a socket, or ``host:port``; only of ready runs."""
+        return {run: driven.page for run, driven in self._runs.items() if driven.page}
+
+    async def let_go(self) -> None:
+        """Close all channels and leave the processes to a later keeper."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop_all(self, grace_s: float) -> None:
+        """Stop all processes; runs whose window is still open go on when the platform does."""
+        await self.let_go()
+        found = self.adopt()
+        for name in found:
+            _log.info("run is stopped with the platform", extra={"run": name})
+        children = [child for children in self._found.values() for child in children.values()]
+        await asyncio.gather(*(child.stop(grace_s) for child in children))
+        for name, processes in self._found.items():
+            for process, child in processes.items():
+                child.close()
+                forget(self._ports.home.children, f"{name}.{process}")
+        self._found.clear()
+
+    def _begin(self, wanted: RunWanted) -> None:
+        found = self._found.pop(wanted.run, {})
+        kept = self._recall(wanted)
+        driven = DrivenRun(wanted, self._ports, kept, found)
+        driven.save()
+        self._runs[wanted.run] = driven
+        self._spawn(wanted.run, driven.drive())
+        if kept.attempt < wanted.attempt:
+            self._again(driven, wanted)
+
+    def _recall(self, wanted: RunWanted) -> Kept:
+        """Return what an earlier keeper knew of the run, or a new beginning with a free slot."""
+        file = self._ports.home.keeper / "runs" / f"{wanted.run}.json"
+        try:
+            kept = msgspec.json.decode(file.read_bytes(), type=Kept)
+        except (FileNotFoundError, msgspec.DecodeError):
+            kept = Kept(attempt=wanted.attempt)
+        if kept.slot < 0:
+            taken = {driven.kept.slot for driven in self._runs.values()} | self._kept_slots(wanted.run)
+            kept.slot = next(number for number in range(len(taken) + 1) if number not in taken)
+        return kept
+
+    def _kept_slots(self, but: str) -> set[int]:
+        """Return the slots of runs on disk: a keeper that starts must not give one of theirs to a new run."""
+        slots = set()
+        for file in (self._ports.home.keeper / "runs").glob("run-*.json"):
+            if file.stem != but:
+                try:
+                    slots.add(msgspec.json.decode(file.read_bytes(), type=Kept).slot)
+                except (FileNotFoundError, msgspec.DecodeError):
+                    continue
+        return slots
+
+    def _again(self, driven: DrivenRun, wanted: RunWanted) -> None:
+        """Begin the run anew, once what runs of it has stopped."""
+        name = wanted.run
+        before = self._tasks.get(name)
+        driven.end(RunStatus.CANCELED, "it is started again")
+        kept = Kept(attempt=wanted.attempt, slot=driven.kept.slot)
+        following = DrivenRun(wanted, self._ports, kept, {})
+        self._runs[name] = following
+
+        async def drive() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            following.save()
+            await following.drive()
+
+        self._spawn(name, drive())
+
+    def _drop(self, driven: DrivenRun) -> None:
+        """Stop a run that is not wanted and forget it once it is over."""
+        name = driven.wanted.run
+        driven.end(RunStatus.CANCELED, UNWANTED)
+        task = self._tasks.get(name)
+        if task is not None and task.get_name() == f"drop {name}":
+            return
+
+        async def drop() -> None:
+            if task is not None:
+                await asyncio.wait([task])
+            await driven.clean()
+            if self._runs.get(name) is driven:
+                del self._runs[name]
+            self._tasks.pop(name, None)
+            self._ports.changed()
+
+        self._spawn(name, drop(), kind="drop")
+
+    def _end_stranger(self, name: str) -> None:
+        """Stop processes of a run that nobody knows any more: its keeper was killed, and meanwhile it was removed."""
+        nothing = EnvironmentSpec()
+        long_ago = "1970-01-01T00:00:00Z"
+        wanted = RunWanted(name, "", "", "", "", nothing, "", "", starts=long_ago, ends=None, user="")
+        self._begin(wanted)
+        self._drop(self._runs[name])
+
+    def _spawn(self, name: str, work: object, kind: str = "run") -> None:
+        assert asyncio.iscoroutine(work)
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=f"{kind} {name}")
+        task.add_done_callback(_on_end)
+        self._tasks[name] = task
+
+
+def _on_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("%s ended with a fault of ours", task.get_name(), exc_info=error)
