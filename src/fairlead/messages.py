@@ -284,6 +284,18 @@ class VersionReport(Part):
     last_lines: tuple[str, ...] = ()
 
 
+class ProgramReport(Part):
+    """One of the platform's own programs on a node."""
+
+    name: str
+    status: str
+    """starting, running, waiting (to be started again) or stopped."""
+    pid: int = 0
+    since: str = ""
+    restarts: int = 0
+    reason: str = ""
+
+
 class RunReport(Part):
     run: str
     status: RunStatus
@@ -348,14 +360,14 @@ class NodeReport(Message):
     memory_total_mb: int = 0
     memory_used_mb: int = 0
     load: float = 0
-    processes: dict[str, int] = {}
-    """The platform's own: name to pid."""
+    programs: tuple[ProgramReport, ...] = ()
+    """The platform's own."""
     front_door: str = ""
     """Empty when Envoy took the last files; else what it said."""
     jobs: dict[str, int] = {}
     """Jobs in hand here, and their epochs: control extends their leases."""
-    denied: int = 0
-    """How many revoked tokens the front door refuses now: with ``generation`` it tells when a revocation holds."""
+    door_generation: int = 0
+    """Of the wanted state that the front door holds: tells when a revocation is in force."""
 
 
 class JobOrder(Message):

@@ -15,6 +15,8 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     listen: str
     """``host:port``."""
+    devices: str = ""
+    """``host:port`` for MQTT; empty: no devices' door."""
     url: str
     """URL of the installation as people write it."""
     apps_domain: str
@@ -49,6 +51,8 @@ class DoorState(msgspec.Struct, frozen=True, kw_only=True):
     """Version to the secret that its replicas expect."""
     page_endpoints: Mapping[str, str] = {}
     """Run to the socket path or ``host:port`` of its page."""
+    devices_upstream: str = ""
+    """``host:port`` that speaks MQTT and knows the devices; empty: they must try again."""
     denied: Mapping[str, float] = {}
     """Revoked token ids and when they would have expired (Unix seconds)."""
 
@@ -57,6 +61,7 @@ def door_settings(settings: Settings, home: Home, *, metrics_socket: str = "", w
     """Return the front door's part of ``settings``."""
     return DoorSettings(
         listen=settings.listen,
+        devices=settings.devices,
         url=settings.url,
         apps_domain=settings.apps_domain,
         control_socket=str(home.control_socket),

@@ -9,6 +9,7 @@ from typing import Any
 
 from fairlead.gateway.access import revoked_filter
 from fairlead.gateway.clusters import clusters
+from fairlead.gateway.devices import device_listener
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.listener import listener, watched
 from fairlead.gateway.resources import Resource, address, extension, typed
@@ -55,8 +56,9 @@ class Snapshot:
 def snapshot(door: DoorSettings, state: DoorState, files: DoorFiles, now: float) -> Snapshot:
     """Return what the front door shall be at ``now`` (Unix seconds: expired tokens leave the deny-list)."""
     denied = typed("envoy.config.core.v3.TypedExtensionConfig", **revoked_filter(state.denied, now))
+    public = listener(door, state.jwks, routes_file=str(files.routes), revoked_file=str(files.denied))
     return Snapshot(
-        listeners=(listener(door, state.jwks, routes_file=str(files.routes), revoked_file=str(files.denied)),),
+        listeners=(public, *((device_listener(door),) if door.devices else ())),
         routes=(route_table(door, state),),
         clusters=tuple(clusters(door, state)),
         denied=(denied,),

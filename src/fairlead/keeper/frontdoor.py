@@ -24,12 +24,14 @@ class FrontDoor:
         jwks: Callable[[], str],
         endpoints: Callable[[], Mapping[str, tuple[str, ...]]],
         pages: Callable[[], Mapping[str, str]],
+        mqtt: Callable[[], str],
     ) -> None:
         self._gateway, self._door, self._jwks, self._endpoints, self._pages = gateway, door, jwks, endpoints, pages
+        self._mqtt = mqtt
         self.said = ""
         """What Envoy had against the last files; empty: it took them."""
-        self.denied: tuple[int, int] = (0, 0)
-        """Generation and length of the deny-list that the front door holds now."""
+        self.generation = 0
+        """Of the wanted state that the front door holds now."""
 
     def prepare(self, wanted: NodeWanted) -> None:
         """Write what Envoy starts with."""
@@ -42,7 +44,7 @@ class FrontDoor:
             _log.error("the front door refused its files", extra={"said": said})
         self.said = said
         if not said:
-            self.denied = (wanted.generation, len(wanted.denied))
+            self.generation = wanted.generation
 
     async def run(self, wanted: Callable[[], NodeWanted], changed: asyncio.Event) -> None:
         """Publish at each change until canceled; again after ``RETRY_S`` seconds while Envoy refuses."""
@@ -65,5 +67,6 @@ class FrontDoor:
             gates=gates,
             page_endpoints=dict(self._pages()),
             denied=wanted.denied,
+            devices_upstream=self._mqtt(),
         )
         return snapshot(self._door, state, self._gateway.files, time.time())

@@ -9,38 +9,45 @@ import tempfile
 from pathlib import Path
 
 from fairlead.errors import Conflict, Invalid, Unavailable
+from fairlead.keeper.memory import replace_file
 from fairlead.settings import Home
 
 LAYOUT = 1
 """Version of the home's layout; a program refuses a newer one."""
 ROOM_BYTES = 200 * 1024**2
 """Less free space than this and nothing is started: the ledger needs room to keep its promises."""
+_MAY_BE_THERE = ("settings.toml", "lock")
+"""What a new home may hold: a person wrote the one, an interrupted start left the other."""
 _OPEN = 0o755  # bundles run under uids of their own and must pass through
 _CLOSED = 0o700
 
 
-def prepare(home: Home) -> bool:
-    """Make or check the folders of ``home``; return whether it is new.
+def check(home: Home) -> None:
+    """Refuse a home that cannot be used; nothing but the folder itself is made.
 
-    Raises :class:`Invalid` (``home_read_only``, ``home_not_ours``), :class:`Unavailable` (``home_full``) and
+    Raises :class:`Invalid` (``home_read_only``, ``home_unusable``), :class:`Unavailable` (``home_full``) and
     :class:`Conflict` (``home_newer``, ``home_not_empty``).
     """
     marker = home.root / "layout"
-    is_new = not marker.exists()
     try:
-        if is_new:
+        if not marker.exists():
             _refuse_strange(home.root)
         home.root.mkdir(parents=True, exist_ok=True)
         _check_layout(marker)
         _check_room(home.root)
         _check_writable(home.root)
+    except OSError as error:
+        raise _translated(error, home.root) from error
+
+
+def prepare(home: Home) -> None:
+    """Make the folders of a checked ``home`` that is ours alone; raises as :func:`check` and ``home_not_ours``."""
+    try:
         _make_folders(home)
-        if is_new:
-            marker.write_text(f"{LAYOUT}\n", encoding="ascii")
+        replace_file(home.root / "layout", f"{LAYOUT}\n".encode())
     except OSError as error:
         raise _translated(error, home.root) from error
     make_run_folder(home)
-    return is_new
 
 
 def make_run_folder(home: Home) -> None:
@@ -57,7 +64,7 @@ def make_run_folder(home: Home) -> None:
 
 def _refuse_strange(root: Path) -> None:
     """Refuse a folder that holds other things: a home must be new or ours."""
-    if root.exists() and any(entry.name != "settings.toml" for entry in root.iterdir()):
+    if root.exists() and any(entry.name not in _MAY_BE_THERE for entry in root.iterdir()):
         raise Conflict(
             f"{root} holds other files and is no home of Fairlead",
             code="home_not_empty",
@@ -70,7 +77,9 @@ def _check_layout(marker: Path) -> None:
         return
     text = marker.read_text(encoding="ascii", errors="replace").strip()
     if not text.isdigit():
-        raise Invalid(f"{marker} says {text!r}, which is no layout", code="home_broken", hint="restore it from a backup")
+        raise Invalid(
+            f"{marker} says {text!r}, which is no layout", code="home_broken", hint="restore it from a backup"
+        )
     if int(text) > LAYOUT:
         raise Conflict(
             f"{marker.parent} was written by a newer Fairlead (layout {text}, this program knows {LAYOUT})",

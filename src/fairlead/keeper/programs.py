@@ -11,10 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from fairlead.clock import Clock, to_text
 from fairlead.errors import Unavailable
+from fairlead.messages import ProgramReport
 from fairlead.supervisor import logfile, restarts
 from fairlead.supervisor.adopt import adopt
 from fairlead.supervisor.child import Child
@@ -45,18 +44,6 @@ class Spec:
     """Without an answer for so long it is killed and started anew."""
     after_start: Callable[[], Awaitable[None]] | None = None
     """Done each time it answers first."""
-
-
-class ProgramState(msgspec.Struct, frozen=True, kw_only=True):
-    """How one program is."""
-
-    name: str
-    status: str
-    """starting, running, waiting (to be started again) or stopped."""
-    pid: int = 0
-    since: str = ""
-    restarts: int = 0
-    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -114,9 +101,9 @@ class Programs:
         forget(self._records, name)
         running.status = "stopped"
 
-    def states(self) -> tuple[ProgramState, ...]:
+    def states(self) -> tuple[ProgramReport, ...]:
         return tuple(
-            ProgramState(
+            ProgramReport(
                 name=name,
                 status=running.status,
                 pid=running.child.pid if running.child else 0,

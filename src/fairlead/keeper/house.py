@@ -1,0 +1,387 @@
+"""The keeper's house: opens every part of a machine in order, closes them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import psutil
+
+from fairlead import settings as settings_of
+from fairlead.buckets.obstore import open_bucket
+from fairlead.buckets.port import Bucket
+from fairlead.bus import nats, server
+from fairlead.bus.callout import Responder, respond
+from fairlead.bus.gate import DeviceGate
+from fairlead.bus.port import Bus
+from fairlead.clock import Clock, SystemClock, to_text
+from fairlead.engines import Launch
+from fairlead.engines.local import LocalEngine, launch_for, marker_of
+from fairlead.errors import Error, NotFound, Unavailable
+from fairlead.gateway import Gateway, door_settings
+from fairlead.identity import keys
+from fairlead.keeper import programs as platform
+from fairlead.keeper.files import BucketFiles
+from fairlead.keeper.frontdoor import FrontDoor
+from fairlead.keeper.inspection import Inspector
+from fairlead.keeper.jobs import Jobs
+from fairlead.keeper.memory import Memory
+from fairlead.keeper.models_call import Place, ReplicaCaller
+from fairlead.keeper.prepare import Prepare
+from fairlead.keeper.probe import http_answers, tcp_answers
+from fairlead.keeper.programs import Programs, Spec
+from fairlead.keeper.readings import Readings
+from fairlead.keeper.replicas import Key, Replicas
+from fairlead.keeper.report import report
+from fairlead.keeper.runs import Runs
+from fairlead.keeper.targets import choose
+from fairlead.keeper.tasks import Tasks, forever
+from fairlead.keeper.waker import Waker
+from fairlead.messages import (
+    FromReplica,
+    JobOrder,
+    JobStop,
+    Measured,
+    NodeReport,
+    NodeWanted,
+    VersionWanted,
+    WantedAsk,
+    decode,
+)
+from fairlead.sandbox import level
+from fairlead.settings import Home, Settings
+from fairlead.supervisor import logfile
+
+_log = logging.getLogger(__name__)
+ASK_AGAIN_S = 1.0
+DRAIN_S = 10.0
+"""Grace of replicas and runs when the whole machine stops."""
+LOGS_EVERY_S = 60.0
+
+
+class House:
+    """All parts of a running keeper. Made by :func:`open_house`."""
+
+    def __init__(self, settings: Settings, home: Home, clock: Clock, group: Tasks) -> None:
+        self.settings, self.home, self.clock, self._group = settings, home, clock, group
+        self.changed = asyncio.Event()
+        """Something that control should hear of."""
+        self._door_changed = asyncio.Event()
+        self._memory = Memory(home.keeper)
+        self.wanted = self._memory.load(settings.node)
+        self.programs = Programs(home.children, home.logs, clock, group)
+        door = door_settings(settings, home)
+        self._door = door
+        self.gateway = Gateway(door, home.envoy)
+        self.gate = DeviceGate(home.keeper / "devices.msgpack")
+        self.readings = Readings()
+        self.bucket: Bucket = open_bucket(settings.bucket or str(home.bucket))
+        self._bus: Bus | None = None
+        self._responder: Responder | None = None
+        self.callout_at = ""
+        """Address that speaks MQTT, once devices can sign in there."""
+        self.replicas = Replicas(
+            LocalEngine(home, clock),
+            self._launch,
+            clock,
+            on_message=self._on_message,
+            on_lost=self._on_lost,
+            changed=self._door_changed,
+        )
+        self.front_door = FrontDoor(
+            self.gateway, door, lambda: keys.load(home.keys).jwks(), self.replicas.endpoints, self._pages, self._mqtt
+        )
+        self.prepare = Prepare(
+            home,
+            self.bucket,
+            Inspector(home, level.isolation(), marker_of(home)),
+            source_builds=settings.source_builds,
+            changed=self._prepared,
+        )
+        self.waker = Waker(home.waker_socket, self.replicas.resolve)
+        self.jobs: Jobs | None = None
+        self.runs: Runs | None = None
+
+    @property
+    def bus(self) -> Bus:
+        assert self._bus is not None
+        return self._bus
+
+    # --- opening ----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Start or adopt everything; returns when the front door and control answer. Raises :class:`Unavailable`."""
+        self.front_door.prepare(self.wanted)
+        async with asyncio.TaskGroup() as together:
+            together.create_task(self.programs.start(self._envoy()), name="start envoy")
+            together.create_task(self.programs.start(self._bus_server()), name="start bus")
+        self._bus = await nats.connect(server.access(self.home.bus, "keeper"))
+        control = self._group.create_task(self.programs.start(self._control()), name="start control")
+        self.jobs = Jobs(self.settings.node, self.replicas, self.bus, self.bucket, self.clock)
+        self.runs = self._make_runs()
+        await self.waker.open()
+        self._group.create_task(forever(self.replicas.run), name="replicas")
+        self._group.create_task(forever(self.jobs.run), name="jobs")
+        self._group.create_task(
+            forever(lambda: self.front_door.run(lambda: self.wanted, self._door_changed)), name="front door"
+        )
+        await self.runs.open()
+        await self._subscribe()
+        await self._take(self.wanted, keep=False)
+        self._group.create_task(forever(lambda: report(self.bus, self._report, self.changed)), name="report")
+        self._group.create_task(forever(self._rotate_logs), name="logs")
+        await control
+        await self._ask_wanted()
+        await self.start_simulator()
+
+    async def close(self) -> None:
+        """Stop everything within its graces, in the reverse order."""
+        await self.programs.stop("simulator")
+        await self.waker.close()
+        if self.runs is not None:
+            await self.runs.stop_all(DRAIN_S)
+        await self._drain_door()
+        await self.replicas.stop_all(DRAIN_S)
+        await self.programs.stop("control")
+        await self.programs.stop("envoy")
+        if self._bus is not None:
+            await self._bus.close()
+        await self._let_go_of_callout()
+        await self.programs.stop("bus")
+        await self.gateway.close()
+
+    async def _drain_door(self) -> None:
+        try:
+            await self.gateway.drain()
+        except Unavailable as error:
+            _log.info("the front door is gone already", extra={"reason": error.message})
+
+    async def start_simulator(self) -> None:
+        """Start the simulated devices, if some were set up and they do not run yet."""
+        config = self.home.keeper / "simulator.json"
+        if config.exists() and not any(state.name == "simulator" for state in self.programs.states()):
+            argv = (sys.executable, "-P", "-m", "fairlead.measure.simulate", str(config))
+            await self.programs.start(Spec("simulator", lambda: argv, self._env(), _always, frozen_s=3600))
+
+    def _envoy(self) -> Spec:
+        return Spec(
+            "envoy",
+            lambda: tuple(self.gateway.argv()),
+            self._env(),
+            self._door_answers,
+            after_start=self._door_restarted,
+        )
+
+    def _bus_server(self) -> Spec:
+        return Spec(
+            "bus",
+            lambda: server.prepare(self.home.bus, self.settings.node).argv,
+            self._env(),
+            self._bus_answers,
+            grace_s=server.STOP_GRACE_S,
+            after_start=self._bus_restarted,
+        )
+
+    def _control(self) -> Spec:
+        return Spec(
+            "control",
+            lambda: (sys.executable, "-P", "-m", "fairlead.api"),
+            self._env() | {"FAIRLEAD_SETTINGS": settings_of.to_text(self.settings)},
+            lambda: http_answers(self.home.control_socket, "/readyz"),
+            start_s=60,
+            grace_s=10,
+            frozen_s=30,
+        )
+
+    def _env(self) -> dict[str, str]:
+        kept = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "NATS_SERVER_BIN", "HOME")
+        passed = {name: os.environ[name] for name in kept if name in os.environ}
+        clouds = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "GOOGLE_", "AZURE_"))}
+        return passed | clouds | marker_of(self.home) | {"PYTHONUNBUFFERED": "1"}
+
+    async def _door_answers(self) -> bool:
+        try:
+            return await self.gateway.ready()
+        except Unavailable:
+            return False
+
+    async def _door_restarted(self) -> None:
+        self._door_changed.set()
+
+    async def _bus_answers(self) -> bool:
+        try:
+            url = server.current(self.home.bus).url
+        except Unavailable:
+            return False
+        return await tcp_answers(url.removeprefix("nats://"))
+
+    async def _bus_restarted(self) -> None:
+        """Answer the new server's questions about devices, and only then lead devices to it."""
+        await self._let_go_of_callout()
+        self._callout = respond(server.gate_access(self.home.bus), self.gate)
+        self._responder = await self._callout.__aenter__()
+        self.callout_at = server.current(self.home.bus).devices
+        self._door_changed.set()
+
+    async def _let_go_of_callout(self) -> None:
+        if self._responder is not None:
+            self._responder = None
+            await self._callout.__aexit__(None, None, None)
+
+    def _mqtt(self) -> str:
+        return self.callout_at
+
+    # --- what is wanted ---------------------------------------------------------------------------------------------
+
+    async def _subscribe(self) -> None:
+        assert self.jobs is not None
+        node = self.settings.node
+        await self.bus.subscribe(NodeWanted, self._hear_wanted, node=node)
+        await self.bus.subscribe(JobOrder, self.jobs.take, node=node)
+        await self.bus.subscribe(JobStop, self.jobs.stop, node=node)
+        await self.bus.subscribe(Measured, self.readings.arrived)
+
+    async def _ask_wanted(self) -> None:
+        """Ask control once what is wanted: what it published while this keeper was away was not heard."""
+        try:
+            answer = await self.bus.request(WantedAsk(node=self.settings.node), timeout_s=ASK_AGAIN_S)
+        except Unavailable:
+            return  # control publishes on every report of an older generation
+        if answer.ok and answer.value != b"null":
+            await self._hear_wanted(decode(answer.value, NodeWanted))
+
+    async def _hear_wanted(self, wanted: NodeWanted) -> None:
+        if wanted.generation > self.wanted.generation:
+            await self._take(wanted, keep=True)
+
+    async def _take(self, wanted: NodeWanted, *, keep: bool) -> None:
+        """Make ``wanted`` what holds: on disk first, then everywhere."""
+        if keep:
+            await asyncio.to_thread(self._memory.keep, wanted)
+        self.wanted = wanted
+        gone = await asyncio.to_thread(self.gate.replace, wanted.devices)
+        if gone and self._responder is not None:
+            try:
+                await self._responder.put_out(gone)
+            except Unavailable as error:
+                _log.warning("devices that must go are still connected", extra={"reason": error.message})
+        self.prepare.want(wanted, self._group)
+        self._converge()
+        self._door_changed.set()
+        self.changed.set()
+
+    def _converge(self) -> None:
+        """Have replicas and runs follow what is wanted, as far as bundles are prepared."""
+        assert self.runs is not None
+        ready = tuple(item for item in self.wanted.versions if self.prepare.bundle(item.digest) is not None)
+        self.replicas.want(ready)
+        self.runs.want(self.wanted.runs)
+
+    def _prepared(self) -> None:
+        self._converge()
+        self.changed.set()
+
+    async def _launch(self, wanted: VersionWanted) -> Launch:
+        found = self.prepare.bundle(wanted.digest)
+        if found is None:
+            raise Unavailable(f"{wanted.spec.name} is not prepared here yet", code="not_prepared", retry_after_s=1)
+        folder, environment = found
+        return launch_for(wanted, self.home, bundle=folder, environment=environment)
+
+    # --- what happens here --------------------------------------------------------------------------------------------
+
+    def _on_message(self, key: Key, replica: str, message: FromReplica) -> None:
+        assert self.jobs is not None
+        self.jobs.on_message(key, replica, message)
+
+    def _on_lost(self, key: Key, replica: str, reason: str) -> None:
+        assert self.jobs is not None
+        self.jobs.lost(key, replica, reason)
+        self.changed.set()
+
+    def _pages(self) -> Mapping[str, str]:
+        return self.runs.pages() if self.runs is not None else {}
+
+    def _make_runs(self) -> Runs:
+        return Runs(
+            self.home,
+            self.clock,
+            self._group,
+            bus=self.bus,
+            models=ReplicaCaller(self._place),
+            files=BucketFiles(self.bucket),
+            readings=self.readings,
+            ready_bundle=self.prepare.bundle,
+            changed=self._runs_changed,
+        )
+
+    def _runs_changed(self) -> None:
+        self._door_changed.set()
+        self.changed.set()
+
+    async def _place(self, ref: str) -> Place:
+        """Return where a call of ``model@ref`` goes, waking a replica if need be; raises :class:`Error`."""
+        name, _, wished = ref.partition("@")
+        route = next((item for item in self.wanted.routes if item.model == name), None)
+        if route is None:
+            raise NotFound(f"there is no model {name} here", code="model_not_found", hint="fairlead models")
+        version = choose(route, wished)
+        gate = next((v.gate for v in self.wanted.versions if (v.spec.name, v.spec.version) == (name, version)), "")
+        return Place(await self.replicas.resolve(name, version), gate, version)
+
+    def _report(self) -> NodeReport:
+        assert self.jobs is not None and self.runs is not None
+        replicas, versions = self.replicas.reports()
+        memory = psutil.virtual_memory()
+        if self._door_changed.is_set():
+            self.jobs.nudge()
+        return NodeReport(
+            node=self.settings.node,
+            generation=self.wanted.generation,
+            at=to_text(self.clock.now()),
+            replicas=replicas,
+            prepared=self.prepare.reports(),
+            versions=versions,
+            runs=self.runs.reports(),
+            isolation=level.isolation().level.value,
+            memory_total_mb=memory.total // 1024**2,
+            memory_used_mb=(memory.total - memory.available) // 1024**2,
+            load=os.getloadavg()[0],
+            programs=self.programs.states(),
+            front_door=self.front_door.said,
+            door_generation=self.front_door.generation,
+            jobs=self.jobs.in_hand(),
+        )
+
+    async def _rotate_logs(self) -> None:
+        while True:
+            await self.clock.sleep(LOGS_EVERY_S)
+            for file in self.home.logs.rglob("*.log"):
+                await asyncio.to_thread(logfile.rotate, file)
+
+
+async def _always() -> bool:
+    return True
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, home: Home, clock: Clock | None = None) -> AsyncIterator[House]:
+    """Yield a house with everything up; on leaving, everything is stopped.
+
+    When the keeper is killed instead, all lives on and the next house adopts it.
+    """
+    async with Tasks() as group:
+        house = House(settings, home, clock or SystemClock(), group)
+        try:
+            await house.open()
+            yield house
+        finally:
+            try:
+                await asyncio.shield(house.close())
+            except Error as error:
+                _log.warning("closing: %s", error.message)
+            group.cancel_all()

@@ -1,0 +1,125 @@
+"""The life of a keeper: from the lock on the home to the last process gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+from fairlead.errors import Error, Invalid
+from fairlead.keeper import home as homes
+from fairlead.keeper.house import House, open_house
+from fairlead.keeper.listeners import check_listeners
+from fairlead.settings import Home, Settings
+from fairlead.supervisor import HomeLock, adopt, forget, read_records, strays
+from fairlead.supervisor.lock import holder_of, is_held
+
+_log = logging.getLogger(__name__)
+STOP_S = 60.0
+"""Longest stop of a keeper that answers; beyond it its processes are ended one by one."""
+GRACE_S = 5.0
+Ready = Callable[[House], Awaitable[None]]
+
+
+def run(settings: Settings, *, ready: Ready) -> None:
+    """Run the keeper in the foreground until SIGINT or SIGTERM; ``ready`` is called once everything answers.
+
+    Raises :class:`fairlead.errors.Error`: ``home_in_use``, ``home_read_only``, ``home_full``, ``home_newer``,
+    ``port_in_use``, ``insecure`` and what the parts raise. What it had started is stopped then.
+    """
+    check_listeners(settings)
+    home = Home(settings.home)
+    if home.root.exists() and not home.root.is_dir():
+        raise Invalid(f"{home.root} is not a folder", code="home_unusable", hint="name another --home")
+    homes.check(home)
+    with HomeLock(home.lock):
+        homes.prepare(home)
+        asyncio.run(_live(settings, home, ready))
+
+
+async def _live(settings: Settings, home: Home, ready: Ready) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with open_house(settings, home) as house:
+            greeting = asyncio.ensure_future(ready(house))
+            stopped = asyncio.ensure_future(stop.wait())
+            await asyncio.wait([greeting, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if greeting.done():
+                greeting.result()
+            else:
+                greeting.cancel()
+            await stopped
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+    finally:
+        await sweep(home)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error of ours in ``group`` if there is one: it says what to do."""
+    for error in group.exceptions:
+        found = _first(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, Error):
+            return found
+    return group
+
+
+async def sweep(home: Home) -> None:
+    """End whatever of this installation is left, recorded or not."""
+    for record in read_records(home.children):
+        child = adopt(record)
+        if child is not None:
+            _log.warning("ending what was left", extra={"process": record.name, "pid": record.pid})
+            await child.stop(GRACE_S)
+            child.close()
+        forget(home.children, record.name)
+    await strays.end(strays.home_id(home.root), grace_s=GRACE_S)
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the installation of a home, also one whose keeper was killed; return whether anything ran."""
+    home = Home(settings.home)
+    if not home.root.is_dir():
+        return False
+    ran = False
+    if is_held(home.lock):
+        ran = _stop_keeper(home)
+    return asyncio.run(_sweep_counting(home)) or ran
+
+
+def _stop_keeper(home: Home) -> bool:
+    pid = holder_of(home.lock)
+    if pid is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+            if not _ended(descriptor, STOP_S):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                _ended(descriptor, GRACE_S)
+        finally:
+            os.close(descriptor)
+    return True
+
+
+def _ended(descriptor: int, seconds: float) -> bool:
+    """Whether the process of a pidfd ended within ``seconds``: the descriptor becomes readable then."""
+    import select  # noqa: PLC0415 - beside its only use
+
+    readable, _, _ = select.select([descriptor], [], [], seconds)
+    return bool(readable)
+
+
+async def _sweep_counting(home: Home) -> bool:
+    left = [child for record in read_records(home.children) if (child := adopt(record)) is not None]
+    for child in left:
+        child.close()
+    await sweep(home)
+    return bool(left)

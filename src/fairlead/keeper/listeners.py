@@ -1,0 +1,75 @@
+"""Checks the addresses an installation wants before anything is started."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+
+from fairlead.errors import Conflict, Invalid
+from fairlead.settings import Home, Settings
+from fairlead.supervisor import adopt, read_records
+
+
+def check_listeners(settings: Settings) -> None:
+    """Raise :class:`Invalid` (``address_invalid``, ``insecure``, ``certificate``) or :class:`Conflict` (``port_in_use``)."""
+    if (settings.cert is None) != (settings.key is None):
+        raise Invalid("--cert and --key go together", code="certificate", hint="give both, or none")
+    for file in (settings.cert, settings.key):
+        if file is not None and not file.is_file():
+            raise Invalid(f"{file}: no such file", code="certificate", hint="name a PEM file")
+    ours = _adoptable(Home(settings.home))
+    for flag, address in (("--listen", settings.listen), ("--devices", settings.devices)):
+        host, port = split(flag, address)
+        if not _is_loopback(host) and settings.cert is None and not settings.insecure:
+            raise Invalid(
+                f"{flag} {address} is reachable from other machines and has no TLS",
+                code="insecure",
+                hint="give --cert and --key, or say --insecure",
+            )
+        if not ours:
+            _check_free(flag, host, port)
+
+
+def split(flag: str, address: str) -> tuple[str, int]:
+    """Return host and port of ``host:port``; an empty host is all addresses."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise Invalid(f"{flag} {address}: write host:port, for example 127.0.0.1:8080", code="address_invalid")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - what an empty host means
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _adoptable(home: Home) -> bool:
+    """Whether an Envoy of this home, whose keeper was killed, holds the ports already."""
+    for record in read_records(home.children):
+        child = adopt(record)
+        if child is not None:
+            child.close()
+            if record.name == "envoy":
+                return True
+    return False
+
+
+def _check_free(flag: str, host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise Conflict(
+                    f"{flag} {host}:{port} is taken by another program",
+                    code="port_in_use",
+                    hint=f"stop that program, or choose another address with {flag}",
+                ) from error
+            raise Invalid(f"{flag} {host}:{port}: {error.strerror}", code="address_invalid") from error

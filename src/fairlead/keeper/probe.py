@@ -1,0 +1,38 @@
+"""Does a process answer? An answered request counts, never an open port alone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+
+async def http_answers(socket: Path, path: str) -> bool:
+    """Whether ``GET path`` on a Unix socket is answered 200."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(socket))
+    except OSError:
+        return False
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: fairlead\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        line = await reader.readline()
+        return line.split(b" ")[1:2] == [b"200"]
+    except OSError:
+        return False
+    finally:
+        writer.close()
+
+
+async def tcp_answers(address: str) -> bool:
+    """Whether a server that speaks first (NATS sends ``INFO``) does so at ``host:port``."""
+    host, _, port = address.rpartition(":")
+    try:
+        reader, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    try:
+        return (await reader.readline()).startswith(b"INFO ")
+    except OSError:
+        return False
+    finally:
+        writer.close()

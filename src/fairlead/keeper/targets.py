@@ -1,0 +1,33 @@
+"""Decides which version of a model a reference means. Pure but for the chance of a weighted alias."""
+
+from __future__ import annotations
+
+import random
+
+from fairlead.errors import NotFound
+from fairlead.messages import ModelRoute
+
+
+def choose(route: ModelRoute, ref: str, chance: float | None = None) -> str:
+    """Return the version of ``ref``: an alias, a version, or nothing for ``production``.
+
+    ``chance`` in [0, 1) picks within a weighted alias. Raises :class:`NotFound` (``version_not_found``,
+    ``version_gone``).
+    """
+    name = ref or "production"
+    if name in route.versions:
+        return name
+    if name in route.gone:
+        raise NotFound(f"{route.model}@{name} is retired", code="version_gone", hint="no alias names it any more")
+    targets = route.targets.get(name, ())
+    total = sum(target.weight for target in targets)
+    if not targets or total <= 0:
+        raise NotFound(
+            f"{route.model} has no {name}", code="version_not_found", hint=f"fairlead models show {route.model}"
+        )
+    point = (random.random() if chance is None else chance) * total
+    for target in targets:
+        point -= target.weight
+        if point < 0:
+            return target.version
+    return targets[-1].version
