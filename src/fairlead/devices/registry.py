@@ -1,0 +1,347 @@
+"""Types, locations and devices: what is registered."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fairlead import ids
+from fairlead.devices import types
+from fairlead.errors import Conflict, Invalid, NotFound, Problem
+from fairlead.messages import DeviceAccess
+from fairlead.status import DeviceStatus
+from fairlead.store.move import move_to, note
+from fairlead.store.records import Device, DeviceType, Hold, Location, Run, Schedule
+
+PASSWORD_LETTERS = string.ascii_letters + string.digits
+PASSWORD_LENGTH = 32
+
+
+class Added(msgspec.Struct, frozen=True):
+    """A device and the password that is shown this once."""
+
+    device: Device
+    password: str
+
+
+# --- types ------------------------------------------------------------------------------------------------------------
+
+
+def add_type(session: Session, source: str, now: datetime, *, by: str) -> DeviceType:
+    """Register the type written in ``source``; the same text again changes nothing, other text is refused."""
+    kind = types.parse(source)
+    there = session.get(DeviceType, (kind.name, kind.version))
+    definition = types.encode(kind)
+    if there is not None:
+        if there.definition == definition:
+            return there
+        raise Conflict(
+            f"{kind.name}@{kind.version} is registered with other content",
+            code="version_exists",
+            hint="a version of a type never changes: give this one a new version",
+        )
+    record = DeviceType(
+        name=kind.name,
+        version=kind.version,
+        major=kind.major,
+        title=kind.title,
+        source=source,
+        definition=definition,
+        created_by=by,
+        created_at=now,
+    )
+    session.add(record)
+    note(session, "type", f"{kind.name}@{kind.version}", "registered", now, by=by)
+    session.flush()
+    return record
+
+
+def list_types(session: Session) -> Sequence[DeviceType]:
+    """Return every version of every type, the newest version of each first."""
+    records = session.scalars(select(DeviceType)).all()
+    return sorted(records, key=lambda record: (record.name, [-part for part in _numbers(record.version)]))
+
+
+def show_type(session: Session, ref: str) -> DeviceType:
+    """Return the type named ``name``, ``name@major`` or ``name@version``: the newest that fits."""
+    name, _, version = ref.partition("@")
+    found = session.scalars(select(DeviceType).where(DeviceType.name == name)).all()
+    fits = [one for one in found if version in ("", one.version, str(one.major))]
+    if not fits:
+        known = sorted({*session.scalars(select(DeviceType.name).distinct())})
+        hint = f"registered: {', '.join(known)}" if known else "fairlead types add FILE"
+        raise NotFound(f"there is no device type {ref[:80]!r}", code="type_not_found", hint=hint)
+    return max(fits, key=lambda record: _numbers(record.version))
+
+
+def _numbers(version: str) -> list[int]:
+    parts = [int(part) for part in version.split(".")]
+    return parts + [0] * (3 - len(parts))
+
+
+@lru_cache(maxsize=1024)
+def _decoded(definition: str) -> types.DeviceType:
+    return types.decode(definition)
+
+
+def kind_of(session: Session, device: Device) -> types.DeviceType:
+    """Return the type of ``device``."""
+    record = session.get_one(DeviceType, (device.type, device.type_version))
+    return _decoded(record.definition)
+
+
+def kinds(session: Session) -> dict[str, types.DeviceType]:
+    """Return the type of every device that is not retired: what ``door.Door`` needs."""
+    rows = session.execute(
+        select(Device.id, DeviceType.definition)
+        .join(DeviceType, (DeviceType.name == Device.type) & (DeviceType.version == Device.type_version))
+        .where(Device.status != DeviceStatus.RETIRED)
+    )
+    return {device: _decoded(definition) for device, definition in rows}
+
+
+# --- locations --------------------------------------------------------------------------------------------------------
+
+
+def add_location(
+    session: Session, path: str, now: datetime, *, by: str, zone: str | None = None, title: str = ""
+) -> Location:
+    """Register a place and the places above it; without ``zone`` it has that of the nearest place above, or UTC."""
+    if not ids.is_location(path):
+        hint = "up to six names joined by /, e.g. campus/lab"
+        raise Invalid(f"{path[:80]!r} is no location", code="location_invalid", hint=hint)
+    if zone is not None:
+        check_zone(zone)
+    if session.get(Location, path) is not None:
+        hint = f"fairlead locations set {path}"
+        raise Conflict(f"the location {path} is there already", code="location_exists", hint=hint)
+    parts = path.split("/")
+    inherited = zone or "UTC"
+    for depth in range(1, len(parts)):
+        above = "/".join(parts[:depth])
+        there = session.get(Location, above)
+        if there is None:
+            there = _location(session, above, inherited, "", now, by)
+        inherited = there.zone
+    record = _location(session, path, zone or inherited, title, now, by)
+    session.flush()
+    return record
+
+
+def _location(session: Session, path: str, zone: str, title: str, now: datetime, by: str) -> Location:
+    record = Location(path=path, zone=zone, title=title, created_at=now)
+    session.add(record)
+    note(session, "location", path, "added", now, by=by)
+    return record
+
+
+def check_zone(zone: str) -> None:
+    """Raise :class:`Invalid` unless ``zone`` is an IANA name that this machine knows."""
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        message = f"{zone[:60]!r} is no time zone"
+        raise Invalid(message, code="zone_unknown", hint="an IANA name, e.g. Europe/Berlin") from error
+
+
+def list_locations(session: Session) -> Sequence[Location]:
+    return session.scalars(select(Location).order_by(Location.path)).all()
+
+
+def show_location(session: Session, path: str) -> Location:
+    record = session.get(Location, path)
+    if record is None:
+        raise NotFound(
+            f"there is no location {path[:80]!r}", code="location_not_found", hint=f"fairlead locations add {path[:80]}"
+        )
+    return record
+
+
+def set_location(
+    session: Session, path: str, now: datetime, *, by: str, zone: str | None = None, title: str | None = None
+) -> Location:
+    record = show_location(session, path)
+    if zone is not None:
+        check_zone(zone)
+        record.zone = zone
+    if title is not None:
+        record.title = title
+    note(session, "location", path, "changed", now, by=by)
+    return record
+
+
+def remove_location(session: Session, path: str, now: datetime, *, by: str) -> None:
+    """Remove a place where nothing stands, runs or lies below."""
+    record = show_location(session, path)
+    for kind, column in (("device", Device.at), ("schedule", Schedule.at), ("place", Location.path)):
+        wanted = column.startswith(f"{path}/", autoescape=True)
+        found = session.scalars(select(column).where(wanted if kind == "place" else (column == path) | wanted)).first()
+        if found:
+            message = f"a {kind} is still at {found}"
+            raise Conflict(message, code="location_in_use", hint="move or remove what is there first")
+    session.delete(record)
+    note(session, "location", path, "removed", now, by=by)
+    session.flush()
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+
+def password_hash(device: str, password: str) -> str:
+    """Return what is kept of a password; see ``messages.DeviceAccess``."""
+    return hashlib.sha256(f"{device}:{password}".encode()).hexdigest()
+
+
+def add_device(
+    session: Session,
+    device: str,
+    now: datetime,
+    *,
+    by: str,
+    type: str,
+    at: str,
+    title: str = "",
+    simulated: bool = False,
+) -> Added:
+    """Register a device of the newest version of ``type`` and give it a password, which is returned only here."""
+    problems = []
+    if not ids.is_name(device):
+        problems.append(Problem("id", "name", f"{device[:80]!r} is no name", "lower-case letters, digits and hyphens"))
+    record = session.get(Device, device)
+    if record is not None and record.status is not DeviceStatus.RETIRED:
+        raise Conflict(f"{device} is registered already", code="device_exists", hint=f"fairlead devices show {device}")
+    kind = place = None
+    try:
+        kind = show_type(session, type)
+    except NotFound as error:
+        problems.append(Problem("type", error.code, error.message, error.hint))
+    try:
+        place = show_location(session, at)
+    except NotFound as error:
+        problems.append(Problem("at", error.code, error.message, error.hint))
+    if kind is None or place is None or problems:
+        first = problems[0]
+        raise Invalid(first.message, code="device_invalid", hint=first.hint, problems=tuple(problems))
+    password = "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
+    if record is None:
+        record = Device(
+            id=device,
+            type=kind.name,
+            type_version=kind.version,
+            at=place.path,
+            title=title,
+            password_hash=password_hash(device, password),
+            simulated=simulated,
+            created_by=by,
+            created_at=now,
+        )
+        session.add(record)
+        note(session, "device", device, "registered", now, by=by, status=DeviceStatus.PROVISIONED)
+    else:
+        record.type, record.type_version, record.at, record.title = kind.name, kind.version, place.path, title
+        record.password_hash, record.simulated = password_hash(device, password), simulated
+        record.last_seen_at = record.online_at = record.description = None
+        move_to(session, record, DeviceStatus.PROVISIONED, "registered again", now, by=by)
+    session.flush()
+    return Added(record, password)
+
+
+def show_device(session: Session, device: str) -> Device:
+    record = session.get(Device, device)
+    if record is None:
+        hint = "fairlead devices lists them"
+        raise NotFound(f"there is no device {device[:80]!r}", code="device_not_found", hint=hint)
+    return record
+
+
+def list_devices(
+    session: Session, *, at: str | None = None, type: str | None = None, retired: bool = False
+) -> Sequence[Device]:
+    """Return the devices in order of their ids; ``at`` takes in what lies below it."""
+    query = select(Device).order_by(Device.id)
+    if not retired:
+        query = query.where(Device.status != DeviceStatus.RETIRED)
+    if at is not None:
+        query = query.where((Device.at == at) | Device.at.startswith(f"{at}/", autoescape=True))
+    if type is not None:
+        name, major = types.split_role(type)
+        query = query.where(Device.type == name)
+        if major is not None:
+            query = query.where(func.substr(Device.type_version, 1, len(f"{major}.")).in_((f"{major}.", str(major))))
+    return session.scalars(query).all()
+
+
+def set_device(
+    session: Session,
+    device: str,
+    now: datetime,
+    *,
+    by: str,
+    at: str | None = None,
+    title: str | None = None,
+    type_version: str | None = None,
+    new_password: bool = False,
+) -> Added:
+    """Change a device; the password of the answer is empty unless a new one was asked for."""
+    record = show_device(session, device)
+    if record.status is DeviceStatus.RETIRED:
+        raise Conflict(f"{device} is retired", code="device_retired", hint="register it again")
+    said = []
+    if at is not None:
+        record.at = show_location(session, at).path
+        said.append(f"moved to {at}")
+    if title is not None:
+        record.title = title
+        said.append("title changed")
+    if type_version is not None:
+        kind = show_type(session, f"{record.type}@{type_version}")
+        record.type_version = kind.version
+        said.append(f"is now {kind.name}@{kind.version}")
+    password = ""
+    if new_password:
+        password = "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
+        record.password_hash = password_hash(device, password)
+        said.append("new password")
+    note(session, "device", device, "; ".join(said) or "nothing changed", now, by=by)
+    session.flush()
+    return Added(record, password)
+
+
+def retire_device(session: Session, device: str, now: datetime, *, by: str) -> Device:
+    """Take a device out of service: it can no longer sign in. Refused while a run holds it."""
+    record = show_device(session, device)
+    if record.status is DeviceStatus.RETIRED:
+        return record
+    held = session.scalars(select(Hold.run).where(Hold.device == device, Hold.run.is_not(None))).first()
+    live = [
+        run.id for run in session.scalars(select(Run).where(Run.finished_at.is_(None))) if _has(run.bindings, device)
+    ]
+    if held or live:
+        by_run = held or live[0]
+        hint = f"fairlead runs stop {by_run}"
+        raise Conflict(f"{device} is in use by {by_run}", code="device_in_use", hint=hint)
+    record.password_hash = ""
+    move_to(session, record, DeviceStatus.RETIRED, "retired", now, by=by)
+    session.flush()
+    return record
+
+
+def _has(bindings: dict[str, tuple[str, ...]], device: str) -> bool:
+    return any(device in devices for devices in bindings.values())
+
+
+def access(session: Session) -> tuple[DeviceAccess, ...]:
+    """Return who may sign in as a device: what every node is told."""
+    rows = session.execute(
+        select(Device.id, Device.password_hash).where(Device.status != DeviceStatus.RETIRED).order_by(Device.id)
+    )
+    return tuple(DeviceAccess(device=device, password_hash=hashed) for device, hashed in rows)

@@ -1,0 +1,357 @@
+"""Registry, readings and commands on records in memory."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairlead.devices import commands, readings, registry
+from fairlead.devices.commands import Author, Outgoing
+from fairlead.devices.door import Ack, Door, Heard
+from fairlead.devices.types import Measurement
+from fairlead.errors import Conflict, Invalid, NotFound
+from fairlead.status import CommandStatus, DeviceStatus
+from fairlead.store.records import Command, Event, Hold
+from fairlead.testing.store import memory
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+FAN = """
+name = "fan"
+version = "1.0.0"
+[properties.on]
+type = "boolean"
+access = "rw"
+safe = false
+[properties.speed]
+type = "integer"
+minimum = 0
+maximum = 3
+access = "rw"
+[properties.temperature]
+type = "number"
+fresh_s = 120
+max_per_s = 2
+"""
+APP = Author("app", user="ada", run="run-1")
+OTHER = Author("app", user="eve", run="run-2")
+ADA = Author("human", user="ada")
+
+
+def later(**delta: float) -> datetime:
+    return NOON + timedelta(**delta)
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    with memory() as session:
+        registry.add_type(session, FAN, NOON, by="root")
+        registry.add_location(session, "campus/lab", NOON, by="root", zone="Europe/Berlin")
+        registry.add_device(session, "fan-1", NOON, by="root", type="fan@1", at="campus/lab")
+        say(session, online=True)
+        yield session
+
+
+def say(
+    session: Session, now: datetime = NOON, *, online: bool | None = None, ack: Ack | None = None, **values: object
+) -> tuple[Outgoing, ...]:
+    measured = tuple(Measurement(name, value) for name, value in values.items())
+    heard = Heard("fan-1", now, now, measured=measured, online=online, ack=ack)
+    return readings.record(session, [readings.Kept(heard)], now)
+
+
+def sent(out: tuple[Outgoing, ...]) -> list[dict[str, object]]:
+    return [msgspec.json.decode(one.payload).get("set") for one in out]
+
+
+def reason(session: Session, command: str) -> str:
+    row = commands.show(session, command)
+    return f"{row.status} {row.reason}"
+
+
+def test_a_password_is_shown_once_and_kept_as_a_hash(session: Session) -> None:
+    added = registry.add_device(session, "fan-2", NOON, by="root", type="fan", at="campus/lab")
+
+    assert len(added.password) == 32
+    assert added.password.isalnum()
+    access = {one.device: one.password_hash for one in registry.access(session)}
+    assert access["fan-2"] == registry.password_hash("fan-2", added.password)
+    assert added.password not in repr(added.device)
+
+
+def test_a_place_brings_the_places_above_it_and_their_zone(session: Session) -> None:
+    below = registry.add_location(session, "campus/lab/window", NOON, by="root")
+
+    assert below.zone == "Europe/Berlin"
+    assert [place.path for place in registry.list_locations(session)] == ["campus", "campus/lab", "campus/lab/window"]
+
+
+@pytest.mark.parametrize("path", ["", "a//b", "/a", "a/b/c/d/e/f/g", "A", "a.b", "#", "a/+"])
+def test_a_bad_place_is_refused(session: Session, path: str) -> None:
+    with pytest.raises(Invalid):
+        registry.add_location(session, path, NOON, by="root")
+
+
+@pytest.mark.parametrize("device", ["#", "+", "*", ">", "a.b", "$SYS", "x" * 300, "A", "a b", ""])
+def test_a_bad_device_id_is_refused(session: Session, device: str) -> None:
+    with pytest.raises(Invalid):
+        registry.add_device(session, device, NOON, by="root", type="fan", at="campus/lab")
+
+
+def test_all_wrong_fields_of_a_device_are_named(session: Session) -> None:
+    with pytest.raises(Invalid) as caught:
+        registry.add_device(session, "X", NOON, by="root", type="lamp", at="moon")
+
+    assert [problem.path for problem in caught.value.problems] == ["id", "type", "at"]
+
+
+def test_a_type_never_changes(session: Session) -> None:
+    registry.add_type(session, FAN, NOON, by="root")
+
+    with pytest.raises(Conflict, match="other content"):
+        registry.add_type(session, FAN.replace("maximum = 3", "maximum = 4"), NOON, by="root")
+
+
+def test_the_newest_version_of_a_major_is_taken(session: Session) -> None:
+    registry.add_type(session, FAN.replace("1.0.0", "1.10.0"), NOON, by="root")
+    registry.add_type(session, FAN.replace("1.0.0", "1.9.0"), NOON, by="root")
+
+    assert registry.show_type(session, "fan@1").version == "1.10.0"
+    with pytest.raises(NotFound):
+        registry.show_type(session, "fan@2")
+
+
+def test_a_place_in_use_stays(session: Session) -> None:
+    with pytest.raises(Conflict, match="device is still at"):
+        registry.remove_location(session, "campus", NOON, by="root")
+
+
+def test_a_retired_device_is_gone_and_may_come_back(session: Session) -> None:
+    registry.retire_device(session, "fan-1", NOON, by="root")
+
+    assert registry.access(session) == ()
+    assert registry.kinds(session) == {}
+    with pytest.raises(NotFound):
+        commands.ask(session, "fan-1", {"on": True}, NOON, APP)
+    again = registry.add_device(session, "fan-1", NOON, by="root", type="fan", at="campus/lab")
+    assert again.device.status is DeviceStatus.PROVISIONED
+
+
+def test_a_command_goes_out_is_applied_and_observed(session: Session) -> None:
+    asked = commands.ask(session, "fan-1", {"on": True}, NOON, APP)
+    row = asked.command
+
+    assert sent(asked.outgoing) == [{"on": True}]
+    say(session, later(milliseconds=50), ack=Ack(row.id))
+    assert row.status is CommandStatus.APPLIED
+    say(session, later(milliseconds=80), on=True)
+    assert reason(session, row.id) == "observed observed after 80 ms"
+    history = session.scalars(select(Event.status_to).where(Event.ref == row.id).order_by(Event.id)).all()
+    assert history == ["accepted", "sent", "applied", "observed"]
+
+
+def test_a_state_alone_proves_a_command(session: Session) -> None:
+    row = commands.ask(session, "fan-1", {"on": True, "speed": 2}, NOON, APP).command
+
+    say(session, on=True)
+    assert row.status is CommandStatus.SENT
+    say(session, speed=2)
+    assert row.status is CommandStatus.OBSERVED
+
+
+def test_the_same_id_makes_one_command(session: Session) -> None:
+    commands.ask(session, "fan-1", {"on": True}, NOON, APP, command="cmd-x")
+
+    assert commands.ask(session, "fan-1", {"on": True}, NOON, APP, command="cmd-x").outgoing == ()
+
+
+def test_a_value_out_of_range_is_refused(session: Session) -> None:
+    with pytest.raises(Invalid, match="9 is above 3"):
+        commands.ask(session, "fan-1", {"speed": 9}, NOON, APP)
+
+
+def test_no_answer_is_repeated_then_failed_with_its_cause(session: Session) -> None:
+    row = commands.ask(session, "fan-1", {"on": True}, NOON, APP).command
+
+    assert sent(commands.sweep(session, later(seconds=1))) == [{"on": True}]
+    assert commands.sweep(session, later(seconds=1.1)) == ()
+    assert sent(commands.sweep(session, later(seconds=2.6))) == [{"on": True}]
+    commands.sweep(session, later(seconds=5))
+    assert reason(session, row.id) == "failed no_ack: fan-1 did not answer within 5 s"
+
+
+def test_applied_but_never_seen_is_a_cause_of_its_own(session: Session) -> None:
+    row = commands.ask(session, "fan-1", {"on": True}, NOON, APP).command
+
+    say(session, ack=Ack(row.id))
+    commands.sweep(session, later(seconds=5))
+
+    assert row.reason.startswith("not_observed: ")
+
+
+def test_a_device_may_refuse(session: Session) -> None:
+    row = commands.ask(session, "fan-1", {"on": True}, NOON, APP).command
+
+    out = say(session, ack=Ack(row.id, "refused", "filter is full"))
+
+    assert reason(session, row.id) == "failed refused: filter is full"
+    assert sent(out) == [{"on": False}]
+    assert session.scalars(select(Hold)).all() == []
+
+
+def test_an_offline_device_fails_at_once_and_is_told_on_return(session: Session) -> None:
+    say(session, online=False)
+    row = commands.ask(session, "fan-1", {"on": True}, NOON, APP).command
+    assert row.reason.startswith("offline: ")
+
+    out = say(session, later(minutes=1), online=True)
+
+    assert sent(out) == [{"on": True}]
+
+
+def test_a_person_goes_before_an_app_until_the_hold_ends(session: Session) -> None:
+    human = commands.ask(session, "fan-1", {"on": False}, NOON, ADA, hold_until=later(minutes=10))
+    waiting = commands.ask(session, "fan-1", {"on": True}, later(minutes=1), APP)
+
+    assert sent(human.outgoing) == [{"on": False}]
+    assert waiting.outgoing == ()
+    assert waiting.command.reason.startswith("waits: ada (human) holds on until")
+    assert sent(commands.sweep(session, later(minutes=10)))[-1:] == [{"on": True}]
+    assert waiting.command.status is CommandStatus.SENT
+
+
+def test_an_earlier_command_comes_back_on_release(session: Session) -> None:
+    commands.ask(session, "fan-1", {"speed": 1}, NOON, APP)
+    second = commands.ask(session, "fan-1", {"speed": 3}, later(seconds=1), OTHER)
+
+    assert sent(second.outgoing) == [{"speed": 3}]
+    assert sent(commands.release_run(session, "run-2", later(seconds=2), "the run ended")) == [{"speed": 1}]
+
+
+def test_the_end_of_a_run_means_safe_values_urged_until_seen(session: Session) -> None:
+    row = commands.ask(session, "fan-1", {"on": True, "speed": 2}, NOON, APP).command
+    say(session, on=True, speed=2)
+
+    out = commands.release_run(session, "run-1", later(minutes=1), "the window closed")
+
+    assert sent(out) == [{"on": False}]
+    assert commands.release_run(session, "run-1", later(minutes=1), "the window closed") == ()
+    safe = session.scalars(select(Command).where(Command.tier == "default")).one()
+    repeats, moment = [], later(minutes=1)
+    while (due := commands.next_at(session)) is not None and due <= later(minutes=10):
+        repeats.append((due - moment).total_seconds())
+        moment = due
+        assert sent(commands.sweep(session, due)) == [{"on": False}]
+    assert repeats[:3] == [1.0, 1.5, 2.25]
+    assert max(repeats) <= 60
+    say(session, later(minutes=10), on=False)
+    assert safe.status is CommandStatus.OBSERVED
+    assert row.status is CommandStatus.OBSERVED
+
+
+def test_safe_values_give_up_after_ten_minutes_and_return_with_the_device(session: Session) -> None:
+    commands.ask(session, "fan-1", {"on": True}, NOON, APP)
+    say(session, on=True)
+    say(session, online=False)
+    commands.release_run(session, "run-1", NOON, "the window closed")
+
+    commands.sweep(session, later(minutes=10))
+
+    safe = session.scalars(select(Command).where(Command.tier == "default")).one()
+    assert safe.reason.startswith("offline: ")
+    assert sent(say(session, later(hours=1), online=True)) == [{"on": False}]
+
+
+def test_a_new_command_ends_what_is_still_urged(session: Session) -> None:
+    commands.ask(session, "fan-1", {"on": True}, NOON, APP)
+    commands.release_run(session, "run-1", later(seconds=1), "the window closed")
+    commands.ask(session, "fan-1", {"on": True}, later(seconds=2), OTHER)
+
+    assert sent(commands.sweep(session, later(seconds=4))) == [{"on": True}]
+
+
+def test_own_commands_do_not_pile_up(session: Session) -> None:
+    for second in range(20):
+        commands.ask(session, "fan-1", {"speed": second % 3}, later(seconds=second), APP)
+
+    assert len(session.scalars(select(Hold)).all()) == 1
+
+
+def test_a_short_hold_gives_back_to_the_longer_one(session: Session) -> None:
+    commands.ask(session, "fan-1", {"speed": 1}, NOON, APP)
+    commands.ask(session, "fan-1", {"speed": 3}, later(seconds=1), APP, hold_until=later(seconds=11))
+    say(session, later(seconds=2), speed=3)
+
+    assert sent(commands.sweep(session, later(seconds=11))) == [{"speed": 1}]
+
+
+def test_a_lost_property_is_not_sent_again(session: Session) -> None:
+    commands.ask(session, "fan-1", {"on": True, "speed": 1}, NOON, APP)
+    commands.ask(session, "fan-1", {"speed": 3}, NOON, OTHER)
+
+    assert sorted(map(str, sent(commands.sweep(session, later(seconds=1))))) == ["{'on': True}", "{'speed': 3}"]
+
+
+def test_fresh_values_are_observed_when_they_came(session: Session) -> None:
+    row = commands.ask_fresh(session, "fan-1", ["temperature"], NOON, APP).command
+
+    say(session, later(seconds=1), temperature=21.5)
+
+    assert row.status is CommandStatus.OBSERVED
+    with pytest.raises(Invalid):
+        commands.ask_fresh(session, "fan-1", ["smell"], NOON, APP)
+
+
+def test_a_device_is_stale_when_it_should_have_spoken(session: Session) -> None:
+    say(session, temperature=21.5)
+
+    assert readings.freshen(session, later(seconds=120)) == ()
+    assert readings.freshen(session, later(seconds=121)) == ("fan-1",)
+    say(session, later(seconds=130), temperature=21.5)
+    assert registry.show_device(session, "fan-1").status is DeviceStatus.ONLINE
+
+
+def test_a_reading_that_comes_late_is_history_only(session: Session) -> None:
+    say(session, later(minutes=1), temperature=22)
+    say(session, NOON, temperature=20)
+
+    assert [value.value for value in readings.last(session, "fan-1")] == ["22"]
+    assert [row.value for row in readings.history(session, "fan-1", "temperature")] == ["22", "20"]
+
+
+def test_old_readings_are_purged(session: Session) -> None:
+    say(session, temperature=20)
+
+    assert readings.purge(session, later(days=31)) == ()
+    assert readings.history(session, "fan-1", "temperature") == []
+
+
+def test_the_door_judges_each_topic(session: Session) -> None:
+    door = Door()
+    door.kinds = registry.kinds(session)
+
+    def hear(tail: str, payload: bytes, second: float = 0) -> Heard:
+        return door.hear("fan-1", tail, payload, later(seconds=second), second)
+
+    assert hear("state/temperature", b"21.5").measured == (Measurement("temperature", 21.5),)
+    assert hear("state", b'{"on": true, "at": "2026-11-20T11:59:00Z"}').at == later(minutes=-1)
+    assert hear("state", b'{"on": true, "at": "2026-11-20T13:00:00Z"}').errors[0].code == "clock_ahead"
+    assert hear("status", b"online").online is True
+    assert hear("status", b"dead").errors[0].code == "wrong_type"
+    assert hear("cmd/ack", b'{"id": "cmd-1"}').ack == Ack("cmd-1")
+    assert hear("cmd/ack", b"[]").errors[0].code == "not_json"
+    assert hear("desc", b'{"type": "fan@1"}').description == {"type": "fan@1"}
+    assert hear("nonsense/x", b"").errors[0].topic == "dev/fan-1/nonsense/x"
+    assert door.hear("ghost", "state", b"{}", NOON, 0).errors[0].code == "device_not_found"
+
+
+def test_the_door_holds_a_property_to_its_rate_and_tells_once_a_second(session: Session) -> None:
+    door = Door()
+    door.kinds = registry.kinds(session)
+
+    heard = [door.hear("fan-1", "state/temperature", b"21", NOON, 10 + step / 100) for step in range(100)]
+
+    assert 2 <= sum(len(one.measured) for one in heard) <= 4
+    assert [error.code for one in heard for error in one.errors] == ["too_fast"]

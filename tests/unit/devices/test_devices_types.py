@@ -1,0 +1,175 @@
+"""Device types: every problem at once; values and payloads held against them."""
+
+import pytest
+
+from fairlead.devices import types
+from fairlead.errors import Invalid
+
+CONDITIONER = """
+name = "air-conditioner"
+version = "1.0.0"
+title = "Air conditioner"
+[properties.on]
+type = "boolean"
+access = "rw"
+safe = false
+moves = { temperature = -0.5 }
+[properties.target]
+type = "number"
+minimum = 16
+maximum = 30
+unit = "°C"
+access = "rw"
+[properties.temperature]
+type = "number"
+unit = "°C"
+fresh_s = 120
+senses = "temperature"
+keep_days = 30
+max_per_s = 2
+[properties.note]
+type = "string"
+maxLength = 5
+[properties.image]
+type = "string"
+contentMediaType = "image/jpeg"
+[properties.mode]
+type = "string"
+enum = ["cool", "heat"]
+access = "w"
+[events.pressed]
+type = "boolean"
+"""
+
+
+def kind() -> types.DeviceType:
+    return types.parse(CONDITIONER)
+
+
+def test_the_example_of_the_contract_is_good() -> None:
+    parsed = kind()
+
+    assert parsed.major == 1
+    assert parsed.properties["on"].safe is False
+    assert parsed.properties["temperature"].flat()["fresh_s"] == 120
+    assert types.decode(types.encode(parsed)) == parsed
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "rule"),
+    [
+        ("minimun = 3", "properties.on.minimun", "unknown_key"),
+        ("minimum = 3", "properties.on.minimum", "meaningless"),
+        ('access = "x"', "properties.on.access", "enum"),
+        ("safe = 3", "properties.on.safe", "wrong_type"),
+        ("fresh_s = 0", "properties.on.fresh_s", "gt"),
+        ('senses = "smell"', "properties.on.senses", "enum"),
+        ("moves = { smell = 1 }", "properties.on.moves.smell", "enum"),
+        ("moves = 3", "properties.on.moves", "type"),
+    ],
+)
+def test_a_problem_has_its_path_and_rule(line: str, path: str, rule: str) -> None:
+    access = "" if "access" in line else 'access = "rw"'
+
+    with pytest.raises(Invalid) as caught:
+        types.parse(f'name = "a"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\n{access}\n{line}\n')
+
+    assert (path, rule) in [(problem.path, problem.rule) for problem in caught.value.problems]
+
+
+def test_all_problems_come_at_once() -> None:
+    with pytest.raises(Invalid) as caught:
+        types.parse(
+            'name = "A b"\nversion = 1\ncolour = 1\n[properties.At]\ntype = "text"\n[properties.at]\ntype = "number"\n'
+        )
+
+    assert {problem.path for problem in caught.value.problems} >= {
+        "name",
+        "version",
+        "colour",
+        "properties.At",
+        "properties.at",
+    }
+
+
+@pytest.mark.parametrize(
+    "source", ["", "name =", "[properties]\non = 3", 'properties = "x"', "[properties.on]\ntype = ['x']"]
+)
+def test_nonsense_is_refused_not_fatal(source: str) -> None:
+    with pytest.raises(Invalid):
+        types.parse(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "value"),
+    [
+        ("temperature", b"21.5", 21.5),
+        ("temperature", b" 21 ", 21),
+        ("on", b"true", True),
+        ("note", b"hallo", "hallo"),
+        ("note", b'"hallo"', "hallo"),
+        ("note", b"21", "21"),
+        ("pressed", b"true", True),
+    ],
+)
+def test_a_good_payload(name: str, payload: bytes, value: object) -> None:
+    prop = kind().find(name)
+    assert prop
+
+    assert types.validate(name, prop, payload) == types.Measurement(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "code"),
+    [
+        ("temperature", b"21,5", "not_json"),
+        ("temperature", b"NaN", "not_json"),
+        ("temperature", b"true", "wrong_type"),
+        ("temperature", b'"21"', "wrong_type"),
+        ("temperature", b"", "not_json"),
+        ("target", b"31", "out_of_range"),
+        ("on", b"1", "wrong_type"),
+        ("on", b"on", "not_json"),
+        ("note", b"too long", "out_of_range"),
+        ("note", b"\xff", "not_json"),
+        ("image", b"", "wrong_type"),
+        ("image", b"GIF89a", "wrong_type"),
+        ("mode", b"cool", "write_only"),
+    ],
+)
+def test_a_bad_payload_says_why(name: str, payload: bytes, code: str) -> None:
+    prop = kind().find(name)
+    assert prop
+
+    refusal = types.validate(name, prop, payload)
+
+    assert isinstance(refusal, types.Refusal)
+    assert (refusal.code, bool(refusal.hint)) == (code, True)
+
+
+def test_media_are_kept_as_they_are() -> None:
+    picture = b"\xff\xd8\xff\xe0 picture"
+    prop = kind().properties["image"]
+
+    assert types.validate("image", prop, picture) == types.Measurement("image", None, picture, "image/jpeg")
+
+
+def test_of_several_values_the_good_ones_count() -> None:
+    good, refused, at = types.validate_all(
+        kind(), b'{"temperature": 21.5, "target": 99, "temprature": 1, "image": "x", "at": "2026-11-20T14:03:00Z"}'
+    )
+
+    assert [one.property for one in good] == ["temperature"]
+    assert [one.code for one in refused] == ["out_of_range", "unknown_property", "wrong_type"]
+    assert refused[1].hint == "did you mean temperature?"
+    assert at == "2026-11-20T14:03:00Z"
+
+
+def test_a_command_reports_every_problem() -> None:
+    problems = types.check_command(kind(), {"on": 1, "temperature": 20, "target": 20, "fan": True})
+
+    assert [(problem.path, problem.rule) for problem in problems] == [
+        ("on", "wrong_type"),
+        ("temperature", "read_only"),
+        ("fan", "unknown_property"),
+    ]
