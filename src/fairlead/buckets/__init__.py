@@ -1,0 +1,1 @@
+"""Bytes that are too large for a row: bundles, inputs and results of jobs, files of apps."""
