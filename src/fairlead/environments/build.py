@@ -1,0 +1,248 @@
+"""Builds environments with uv, each once, and removes those that nobody wants.
+
+An environment is made under a temporary name and renamed when it is whole, so a folder with its name is a whole one.
+It is relocatable, readable by all, and already compiled, since bundles cannot write to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import functools
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from pathlib import Path
+
+import msgspec
+
+from fairlead.bundles import disk
+from fairlead.environments import base, own, resolve
+from fairlead.errors import Invalid, Problem, Unavailable
+from fairlead.messages import EnvironmentSpec
+
+MARKER = "fairlead-environment.json"
+"""In each environment: what it was made of."""
+TIMEOUT_S = 1800
+_WHEELS = ".wheels"
+_POLL_S = 0.1
+_STEPS = ("Resolved", "Downloading", "Prepared", "Installed")
+_LINE_MAX_BYTES = 1024**2
+_SAID_MAX_LINES = 400
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What an environment was made of."""
+
+    key: str
+    requires: tuple[str, ...]
+    base: base.Base
+    packages: tuple[str, ...]
+    """``name==version``, sorted."""
+
+
+async def build(
+    spec: EnvironmentSpec,
+    root: Path,
+    *,
+    source_builds: bool = False,
+    on_step: Callable[[str], None] = lambda said: None,
+    timeout_s: float = TIMEOUT_S,
+) -> Path:
+    """Return the Python of the environment of ``spec`` below ``root``, built if it is not there yet.
+
+    Whoever else asks for the same one, in any process, waits for the first. Raises :class:`Invalid` or
+    :class:`Unavailable` (``environment_failed``) in uv's own words; nothing half-built is left. Canceling kills uv.
+    """
+    name = await asyncio.to_thread(resolve.key, spec)
+    folder = root / name
+    python = folder / "bin" / "python"
+    if (folder / MARKER).exists():
+        return python
+    root.mkdir(parents=True, exist_ok=True)
+    async with _alone(root / f".{name}.lock", on_step):
+        if not (folder / MARKER).exists():
+            await _build(spec, folder, source_builds=source_builds, on_step=on_step, timeout_s=timeout_s)
+    return python
+
+
+def collect(root: Path, keep: Collection[str]) -> list[str]:
+    """Remove the environments below ``root`` whose keys are not in ``keep``; returns the keys of those removed.
+
+    One that is being built is left alone, and so is all in ``keep``.
+    """
+    if not root.is_dir():
+        return []
+    removed = []
+    for folder in sorted(root.iterdir()):
+        if folder.name.startswith(".") or folder.name in keep or not folder.is_dir():
+            continue
+        with _tried(root / f".{folder.name}.lock") as ours:
+            if ours:
+                doomed = disk.beside(folder)
+                folder.rename(doomed)  # first, so that nobody finds half of one
+                disk.remove(doomed)
+                removed.append(folder.name)
+    for leftover in root.glob(".*.part"):
+        with _tried(root / f".{leftover.name.split('.')[1]}.lock") as ours:
+            if ours:
+                disk.remove(leftover)
+    return removed
+
+
+async def _build(
+    spec: EnvironmentSpec, folder: Path, *, source_builds: bool, on_step: Callable[[str], None], timeout_s: float
+) -> None:
+    """Make the environment ``folder``; the caller holds its lock."""
+    python = await asyncio.to_thread(base.choose, spec.python)
+    if python is None:
+        raise Invalid(
+            f"no Python on this machine is {spec.python}",
+            code="environment_failed",
+            hint="install one where PATH finds it as python3.N, or widen run.python",
+            problems=(Problem("run.python", "python", f"no Python on this machine is {spec.python}"),),
+        )
+    for leftover in folder.parent.glob(f".{folder.name}.*.part"):
+        await asyncio.to_thread(disk.remove, leftover)
+    temporary = disk.beside(folder)
+    try:
+        async with asyncio.timeout(timeout_s):
+            on_step("creating the environment")
+            await _venv(spec, temporary, python)
+            await _install(spec, temporary, python, source_builds=source_builds, on_step=on_step)
+            await asyncio.to_thread(_finish, spec, temporary, folder, python)
+    except TimeoutError as error:
+        message = f"the environment was not built within {timeout_s:g} s"
+        hint = "try again; the index may be slow, or the requirements need fewer packages"
+        raise Unavailable(message, code="environment_failed", hint=hint, retry_after_s=60) from error
+    finally:
+        await asyncio.shield(asyncio.to_thread(disk.remove, temporary))
+
+
+async def _venv(spec: EnvironmentSpec, folder: Path, python: base.Base) -> None:
+    command = [_uv(), "venv", "--quiet", "--relocatable", "--no-project", "--python", python.python, str(folder)]
+    code, said = await _run(command, folder.parent, lambda said: None)
+    if code:
+        raise resolve.refusal(said, spec, python.version, [str(folder)])
+
+
+async def _install(
+    spec: EnvironmentSpec, folder: Path, python: base.Base, *, source_builds: bool, on_step: Callable[[str], None]
+) -> None:
+    """Install this build of Fairlead and the requirements: with the versions it was tried with, else what fits."""
+    wheel = await asyncio.to_thread(own.wheel, folder.parent / _WHEELS)
+    requires = folder / "requires.txt"
+    requires.write_text("".join(f"{line}\n" for line in (f"fairlead @ {wheel.absolute().as_uri()}", *spec.requires)))
+    constraints = folder / "pins.txt"
+    constraints.write_text("".join(f"{name}=={version}\n" for name, version in own.pins().items()))
+    on_step(f"installing {len(spec.requires)} requirements" if spec.requires else "installing the SDK")
+    command = functools.partial(
+        resolve.install,
+        _uv(),
+        folder,
+        requires=requires,
+        source_builds=source_builds,
+        no_index=_is_on("PIP_NO_INDEX") or _is_on("UV_NO_INDEX"),
+    )
+    code, said = await _run(command(constraints=constraints), folder.parent, on_step)
+    if code and resolve.is_clash(said):
+        code, said = await _run(command(constraints=None), folder.parent, on_step)
+    if code:
+        hidden = [wheel.absolute().as_uri(), str(wheel.absolute()), str(folder)]
+        raise resolve.refusal(said, spec, python.version, hidden)
+
+
+def _finish(spec: EnvironmentSpec, temporary: Path, folder: Path, python: base.Base) -> None:
+    """Open the new environment to all users, write down what it is, have it on disk, and give it its name."""
+    for path, _, names in os.walk(temporary):
+        os.chmod(path, 0o755)  # noqa: S103 - bundles run under users of their own
+        for name in names:
+            file = os.path.join(path, name)
+            if not os.path.islink(file) and (mode := os.stat(file).st_mode) & 0o004 == 0:
+                os.chmod(file, mode | 0o444 | (0o111 if mode & 0o100 else 0))
+    found = [path.name.removesuffix(".dist-info") for path in temporary.glob("lib/python*/site-packages/*.dist-info")]
+    packages = sorted(name.replace("-", "==", 1) for name in found)
+    made = Made(folder.name, spec.requires, python, tuple(packages))
+    (temporary / MARKER).write_bytes(msgspec.json.format(msgspec.json.encode(made)))
+    disk.flush_all(temporary)
+    temporary.rename(folder)
+    disk.flush_folder(folder.parent)
+
+
+async def _run(command: list[str], folder: Path, on_step: Callable[[str], None]) -> tuple[int, str]:
+    """Run ``command`` in ``folder``; returns its exit code and what it said. Canceled, it kills all it started."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env=resolve.environ(os.environ),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        limit=_LINE_MAX_BYTES,
+        start_new_session=True,
+        umask=0o022,
+    )
+    assert process.stderr is not None
+    said: list[str] = []
+    try:
+        async for raw in process.stderr:
+            line = raw.decode(errors="replace").rstrip()
+            said.append(line)
+            del said[:-_SAID_MAX_LINES]
+            if line.startswith(_STEPS):
+                on_step(line)
+        return await process.wait(), "\n".join(said)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(process.wait())
+
+
+@functools.cache
+def _uv() -> str:
+    """Return the path of uv: the one that was installed with the platform, else one on ``PATH``."""
+    try:
+        from uv import find_uv_bin
+
+        return str(find_uv_bin())
+    except (ImportError, FileNotFoundError) as error:
+        if found := shutil.which("uv"):
+            return found
+        hint = "install fairlead[platform]"
+        raise Unavailable("uv is not installed", code="environment_failed", hint=hint) from error
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "true", "yes", "on")
+
+
+@contextlib.asynccontextmanager
+async def _alone(path: Path, on_step: Callable[[str], None]) -> AsyncIterator[None]:
+    """Hold the lock ``path``. It is tried again and again: a thread blocked in ``flock`` could not be canceled."""
+    waited = False
+    while True:
+        with _tried(path) as ours:
+            if ours:
+                yield
+                return
+        if not waited:
+            on_step("waiting for the same environment to be built")
+            waited = True
+        await asyncio.sleep(_POLL_S)
+
+
+@contextlib.contextmanager
+def _tried(path: Path) -> Iterator[bool]:
+    """Hold the lock ``path`` if nobody else does; gives whether it is ours. The file stays: removing it would race."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)
