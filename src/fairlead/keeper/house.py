@@ -37,6 +37,7 @@ from fairlead.keeper.programs import Programs, Spec
 from fairlead.keeper.readings import Readings
 from fairlead.keeper.replicas import Key, Replicas
 from fairlead.keeper.report import report
+from fairlead.keeper.run import RunPorts
 from fairlead.keeper.runs import Runs
 from fairlead.keeper.targets import choose
 from fairlead.keeper.tasks import Tasks, forever
@@ -45,7 +46,6 @@ from fairlead.messages import (
     FromReplica,
     JobOrder,
     JobStop,
-    Measured,
     NodeReport,
     NodeWanted,
     VersionWanted,
@@ -53,6 +53,7 @@ from fairlead.messages import (
     decode,
 )
 from fairlead.sandbox import level
+from fairlead.sandbox.uids import uid_for
 from fairlead.settings import Home, Settings
 from fairlead.supervisor import logfile
 
@@ -71,6 +72,7 @@ class House:
         self.changed = asyncio.Event()
         """Something that control should hear of."""
         self._door_changed = asyncio.Event()
+        self._converging = asyncio.Event()
         self._memory = Memory(home.keeper)
         self.wanted = self._memory.load(settings.node)
         self.programs = Programs(home.children, home.logs, clock, group)
@@ -78,7 +80,6 @@ class House:
         self._door = door
         self.gateway = Gateway(door, home.envoy)
         self.gate = DeviceGate(home.keeper / "devices.msgpack")
-        self.readings = Readings()
         self.bucket: Bucket = open_bucket(settings.bucket or str(home.bucket))
         self._bus: Bus | None = None
         self._responder: Responder | None = None
@@ -122,18 +123,19 @@ class House:
         self._bus = await nats.connect(server.access(self.home.bus, "keeper"))
         control = self._group.create_task(self.programs.start(self._control()), name="start control")
         self.jobs = Jobs(self.settings.node, self.replicas, self.bus, self.bucket, self.clock)
-        self.runs = self._make_runs()
-        await self.waker.open()
+        self.runs = Runs(self._run_ports())
+        await self.waker.__aenter__()
         self._group.create_task(forever(self.replicas.run), name="replicas")
         self._group.create_task(forever(self.jobs.run), name="jobs")
         self._group.create_task(
             forever(lambda: self.front_door.run(lambda: self.wanted, self._door_changed)), name="front door"
         )
-        await self.runs.open()
+        self.runs.adopt()
         await self._subscribe()
         await self._take(self.wanted, keep=False)
         self._group.create_task(forever(lambda: report(self.bus, self._report, self.changed)), name="report")
         self._group.create_task(forever(self._rotate_logs), name="logs")
+        self._group.create_task(forever(self._keep_converging), name="converge")
         await control
         await self._ask_wanted()
         await self.start_simulator()
@@ -141,7 +143,7 @@ class House:
     async def close(self) -> None:
         """Stop everything within its graces, in the reverse order."""
         await self.programs.stop("simulator")
-        await self.waker.close()
+        await self.waker.__aexit__(None, None, None)
         if self.runs is not None:
             await self.runs.stop_all(DRAIN_S)
         await self._drain_door()
@@ -243,7 +245,6 @@ class House:
         await self.bus.subscribe(NodeWanted, self._hear_wanted, node=node)
         await self.bus.subscribe(JobOrder, self.jobs.take, node=node)
         await self.bus.subscribe(JobStop, self.jobs.stop, node=node)
-        await self.bus.subscribe(Measured, self.readings.arrived)
 
     async def _ask_wanted(self) -> None:
         """Ask control once what is wanted: what it published while this keeper was away was not heard."""
@@ -270,20 +271,26 @@ class House:
             except Unavailable as error:
                 _log.warning("devices that must go are still connected", extra={"reason": error.message})
         self.prepare.want(wanted, self._group)
-        self._converge()
+        await self._converge()
         self._door_changed.set()
         self.changed.set()
 
-    def _converge(self) -> None:
+    async def _converge(self) -> None:
         """Have replicas and runs follow what is wanted, as far as bundles are prepared."""
         assert self.runs is not None
         ready = tuple(item for item in self.wanted.versions if self.prepare.bundle(item.digest) is not None)
         self.replicas.want(ready)
-        self.runs.want(self.wanted.runs)
+        await self.runs.converge(self.wanted.runs)
 
     def _prepared(self) -> None:
-        self._converge()
+        self._converging.set()
         self.changed.set()
+
+    async def _keep_converging(self) -> None:
+        while True:
+            await self._converging.wait()
+            self._converging.clear()
+            await self._converge()
 
     async def _launch(self, wanted: VersionWanted) -> Launch:
         found = self.prepare.bundle(wanted.digest)
@@ -306,16 +313,20 @@ class House:
     def _pages(self) -> Mapping[str, str]:
         return self.runs.pages() if self.runs is not None else {}
 
-    def _make_runs(self) -> Runs:
-        return Runs(
-            self.home,
-            self.clock,
-            self._group,
+    def _run_ports(self) -> RunPorts:
+        isolation = level.isolation()
+        registry = self.home.keeper / "uids.json"
+        return RunPorts(
+            home=self.home,
             bus=self.bus,
             models=ReplicaCaller(self._place),
             files=BucketFiles(self.bucket),
-            readings=self.readings,
+            readings=Readings(self.bus),
+            clock=self.clock,
+            isolation=isolation,
             ready_bundle=self.prepare.bundle,
+            uid_of=lambda name: uid_for(name, registry) if isolation.own_uid else None,
+            marker=marker_of(self.home),
             changed=self._runs_changed,
         )
 
