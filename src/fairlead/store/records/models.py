@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fairlead.messages import Target
+from fairlead.messages import EnvironmentSpec, Target
 from fairlead.status import VersionStatus
 from fairlead.store.records.base import WORDS, Base, JsonOf, Moment, status_of
 
 TARGETS: JsonOf[tuple[Target, ...]] = JsonOf(tuple[Target, ...])
+ENVIRONMENT: JsonOf[EnvironmentSpec] = JsonOf(EnvironmentSpec)
 OBJECT: JsonOf[dict[str, Any]] = JsonOf(dict[str, Any])
 
 
@@ -66,6 +67,8 @@ class ModelVersion(Base, kw_only=True):
     reason: Mapped[str] = mapped_column(Text, default="")
     manifest: Mapped[str] = mapped_column(Text)
     """The manifest as JSON."""
+    environment: Mapped[EnvironmentSpec] = mapped_column(ENVIRONMENT, default=EnvironmentSpec())
+    """What its environment is built from."""
     signature: Mapped[dict[str, Any] | None] = mapped_column(OBJECT, default=None)
     """Inputs and outputs, as the inspection found them."""
     gate: Mapped[str] = mapped_column(Text)
@@ -80,6 +83,8 @@ class ModelVersion(Base, kw_only=True):
     """The last lines of its log when it failed."""
     takes: Mapped[str | None] = mapped_column(Text, default=None)
     """Alias that it takes once it is ready."""
+    takes_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """When that was asked for: whoever was asked last has the alias, whatever is ready first."""
     replicas: Mapped[int] = mapped_column(default=0)
     """Wanted by the autoscaler; 0: whatever the waker starts."""
     created_by: Mapped[str] = mapped_column(Text)
@@ -106,6 +111,8 @@ class Alias(Base, kw_only=True):
     """What it held before: what a rollback puts back."""
     moved_by: Mapped[str] = mapped_column(Text)
     moved_at: Mapped[datetime] = mapped_column(Moment)
+    asked_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """When the move was asked for: by a push, long before it was made."""
 
 
 class App(Base, kw_only=True):
@@ -135,11 +142,13 @@ class AppVersion(Base, kw_only=True):
     status: Mapped[VersionStatus] = mapped_column(status_of(VersionStatus), default=VersionStatus.BUILDING)
     reason: Mapped[str] = mapped_column(Text, default="")
     manifest: Mapped[str] = mapped_column(Text)
+    environment: Mapped[EnvironmentSpec] = mapped_column(ENVIRONMENT, default=EnvironmentSpec())
     warnings: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
     attempt: Mapped[int] = mapped_column(default=0)
     step: Mapped[str] = mapped_column(Text, default="")
     last_lines: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
     takes: Mapped[str | None] = mapped_column(Text, default=None)
+    takes_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
     created_by: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
     ready_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
@@ -161,5 +170,7 @@ class AppAlias(Base, kw_only=True):
     previous: Mapped[str | None] = mapped_column(Text, default=None)
     moved_by: Mapped[str] = mapped_column(Text)
     moved_at: Mapped[datetime] = mapped_column(Moment)
+    asked_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """When the move was asked for: by a push, long before it was made."""
 
     __table_args__ = (ForeignKeyConstraint(["app", "version"], ["app_versions.app", "app_versions.version"]),)
