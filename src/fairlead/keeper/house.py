@@ -124,7 +124,7 @@ class House:
         control = self._group.create_task(self.programs.start(self._control()), name="start control")
         self.jobs = Jobs(self.settings.node, self.replicas, self.bus, self.bucket, self.clock)
         self.runs = Runs(self._run_ports())
-        await self.waker.__aenter__()
+        await self.waker.open()
         self._group.create_task(forever(self.replicas.run), name="replicas")
         self._group.create_task(forever(self.jobs.run), name="jobs")
         self._group.create_task(
@@ -143,7 +143,7 @@ class House:
     async def close(self) -> None:
         """Stop everything within its graces, in the reverse order."""
         await self.programs.stop("simulator")
-        await self.waker.__aexit__(None, None, None)
+        await self.waker.close()
         if self.runs is not None:
             await self.runs.stop_all(DRAIN_S)
         await self._drain_door()

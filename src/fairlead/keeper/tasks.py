@@ -20,7 +20,7 @@ class Tasks(asyncio.TaskGroup):
         super().__init__()
         self._made: set[asyncio.Task[Any]] = set()
 
-    def create_task(
+    def create_task(  # type: ignore[override] # generators are no tasks of ours
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[T]:
         """Start a task of the group."""

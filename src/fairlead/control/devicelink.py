@@ -1,0 +1,141 @@
+"""Drives the device link: hears what devices say, judges it, hands it to runs, keeps it, and sends commands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from fairlead.buckets.port import Bucket
+from fairlead.bus.port import Bus
+from fairlead.clock import Clock
+from fairlead.control.waiters import Waiters
+from fairlead.devices import commands, readings, registry
+from fairlead.devices.commands import Outgoing
+from fairlead.devices.door import DeviceError, Door
+from fairlead.devices.readings import Kept
+from fairlead.errors import Unavailable
+from fairlead.store.database import Database
+
+_log = logging.getLogger(__name__)
+HELD_MAX = 50_000
+"""Messages that may wait for the store; beyond it the oldest are dropped and counted."""
+GROUP_MAX = 2_000
+LATEST_S = 1.0
+FRESHEN_EVERY_S = 1.0
+PURGE_EVERY_S = 300.0
+
+
+class DeviceLink:
+    """The one place where the traffic of devices meets the store."""
+
+    def __init__(self, database: Database, bus: Bus, bucket: Bucket, clock: Clock, waiters: Waiters) -> None:
+        self._database, self._bus, self._bucket = database, bus, bucket
+        self._clock, self._waiters = clock, waiters
+        self._door = Door()
+        self._held: deque[Kept] = deque()
+        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
+        self.dropped = 0
+
+    async def refresh(self) -> None:
+        """Read anew which devices there are; to be called after each change of them."""
+        self._door.kinds = await self._database.read(registry.kinds)
+
+    async def hear(self, device: str, tail: str, payload: bytes) -> None:
+        """Take one message of a device: judged at once, handed on, then kept."""
+        heard = self._door.hear(device, tail, payload, self._clock.now(), self._clock.monotonic())
+        await self._tell_errors(device, heard.errors)
+        for measured in readings.measured(heard):
+            try:
+                await self._bus.publish(measured)
+            except Unavailable:
+                break
+        kept, blobs = readings.blobs(heard)
+        for blob in blobs:
+            await self._bucket.put(blob.key, blob.data, content_type=blob.content_type)
+        if len(self._held) >= HELD_MAX:
+            self._held.popleft()
+            self.dropped += 1
+        self._held.append(kept)
+        self._news.set()
+
+    async def send(self, outgoing: Iterable[Outgoing]) -> None:
+        """Publish commands whose rows are committed; one that is lost is sent again by the sweep."""
+        for one in outgoing:
+            try:
+                await self._bus.publish_device(one.device, "cmd", one.payload)
+            except Unavailable:
+                _log.warning("a command waits for the bus", extra={"device": one.device})
+
+    def nudge(self) -> None:
+        """Have the sweep look when its next moment is: a command was written."""
+        self._wake.set()
+
+    async def keep(self) -> None:
+        """Write what was heard, in groups, until canceled."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._held:
+                group = [self._held.popleft() for _ in range(min(GROUP_MAX, len(self._held)))]
+                await self.send(await self._written(group))
+                self._waiters.tell("commands", *{f"devices/{kept.heard.device}" for kept in group})
+
+    async def sweep(self) -> None:
+        """End claims, fail and resend commands at their moments, until canceled."""
+        while True:
+            self._wake.clear()
+            await self._sweep_once(self._clock.now())
+            following = await self._database.read(commands.next_at)
+            wait_s = LATEST_S if following is None else (following - self._clock.now()).total_seconds()
+            try:
+                async with asyncio.timeout(max(0.01, min(LATEST_S, wait_s))):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def tidy(self) -> None:
+        """Note devices that fell silent, and drop history that is too old, until canceled."""
+        purged = self._clock.monotonic()
+        while True:
+            now = self._clock.now()
+            await self._freshen(now)
+            if self._clock.monotonic() - purged >= PURGE_EVERY_S:
+                purged = self._clock.monotonic()
+                await self._purge(now)
+            await self._clock.sleep(FRESHEN_EVERY_S)
+
+    async def _sweep_once(self, now: datetime) -> None:
+        out = await self._database.write(lambda session: commands.sweep(session, now))
+        await self.send(out)
+        self._waiters.tell("commands")
+
+    async def _freshen(self, now: datetime) -> None:
+        await self._database.write(lambda session: readings.freshen(session, now))
+
+    async def _purge(self, now: datetime) -> None:
+        for key in await self._database.write(lambda session: readings.purge(session, now)):
+            await self._bucket.delete(key)
+
+    async def _written(self, group: list[Kept]) -> tuple[Outgoing, ...]:
+        moment = self._clock.now()
+        while True:
+            try:
+                return await self._database.write(lambda session: readings.record(session, group, moment))
+            except Unavailable as error:
+                _log.warning("readings wait for the store", extra={"reason": error.message})
+                await self._clock.sleep(LATEST_S)
+
+    async def _tell_errors(self, device: str, errors: Iterable[DeviceError]) -> None:
+        for error in errors:
+            if device not in self._door.kinds:
+                continue  # a stranger has no topic of its own
+            try:
+                await self._bus.publish_device(device, "error", msgspec.json.encode(error))
+            except Unavailable:
+                return
