@@ -1,0 +1,13 @@
+"""Switches the fan on while the model ``comfort`` finds it too hot."""
+
+import fairlead
+
+app = fairlead.App()
+thermometer, fan, comfort = app.device("thermometer"), app.device("fan"), app.model("comfort")
+
+
+@app.on(thermometer.temperature)
+async def look(reading: fairlead.Reading) -> None:
+    verdict = await comfort.predict(temperature=reading.value, comfort_c=app.params["comfort_c"])
+    command = await fan.send(on=verdict["hot"])
+    app.log.info("fan %s: %s (%s)", "on" if verdict["hot"] else "off", verdict["why"], command.status)
