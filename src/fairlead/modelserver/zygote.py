@@ -27,7 +27,18 @@ from typing import NoReturn
 
 import msgspec
 
-from fairlead.messages import Exited, Fork, Forked, ForkStop, Message, ToZygote, ZygoteSpec, ZygoteUp, frame
+from fairlead.messages import (
+    FRAME_MAX_BYTES,
+    Exited,
+    Fork,
+    Forked,
+    ForkStop,
+    Message,
+    ToZygote,
+    ZygoteSpec,
+    ZygoteUp,
+    frame,
+)
 
 VARIABLE = "FAIRLEAD_ZYGOTE"
 EXIT_BROKEN = 70
@@ -197,14 +208,17 @@ class _Channel:
         self.sock.sendall(frame(message))
 
     def receive(self) -> list[ToZygote]:
-        """Return the messages that are complete by now; raises :class:`EOFError` at the end."""
+        """Return the messages that are complete by now; raises :class:`EOFError` at the end, :class:`ValueError`."""
         data = self.sock.recv(_READ_BYTES)
         if not data:
             raise EOFError
         self._buffer += data
         messages = []
         while len(self._buffer) >= _LENGTH_BYTES:
-            end = _LENGTH_BYTES + int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
+            length = int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
+            if length > FRAME_MAX_BYTES:
+                raise ValueError(f"a frame of {length} bytes is too long")
+            end = _LENGTH_BYTES + length
             if len(self._buffer) < end:
                 break
             messages.append(_decoder.decode(self._buffer[_LENGTH_BYTES:end]))
