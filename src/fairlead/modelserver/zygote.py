@@ -49,6 +49,9 @@ _READ_BYTES = 256 * 1024
 _SEND_TIMEOUT_S = 5.0
 _PEER_CREDENTIALS = struct.Struct("iII")  # struct ucred of unix(7): pid, uid, gid
 
+_OURS = (signal.SIGTERM, signal.SIGCHLD)
+"""Signals that the zygote handles."""
+
 Serve = Callable[[Fork], int]
 _decoder: msgspec.msgpack.Decoder[ToZygote] = msgspec.msgpack.Decoder(ToZygote)
 
@@ -125,13 +128,17 @@ class Zygote:
                 self._send(Forked(replica=replica, pid=pid))
                 return
         gc.freeze()  # pages that the collector does not touch stay shared with the parent
+        # A SIGTERM for a child that still has our handlers would be lost: it waits until they are reset.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
             pid = os.fork()
+            if pid == 0:
+                self._become(wanted)
         except OSError as error:
             self._send(Forked(replica=wanted.replica, pid=0, error=f"cannot fork: {error.strerror}"))
             return
-        if pid == 0:
-            self._become(wanted)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         self._replicas[pid] = wanted.replica
         self._send(Forked(replica=wanted.replica, pid=pid))
 
@@ -140,8 +147,9 @@ class Zygote:
         code = EXIT_BROKEN
         try:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number in _OURS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
             self._selector.close()
             if self._channel is not None:
                 self._channel.close()
