@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from fairlead.supervisor import proc
 from fairlead.supervisor.child import Child
+from fairlead.supervisor.proc import boot_id, start_time
 from fairlead.supervisor.process import Record
 
 
@@ -15,13 +15,13 @@ def adopt(record: Record) -> Child | None:
 
     The pidfd is opened first and compared afterwards: in this order a pid that is reused in between is noticed.
     """
-    if record.boot_id != proc.boot_id():
+    if record.boot_id != boot_id():
         return None
     try:
         pidfd = os.pidfd_open(record.pid)
     except ProcessLookupError:
         return None
-    if proc.start_time(record.pid) != record.start_time:
+    if start_time(record.pid) != record.start_time:
         os.close(pidfd)
         return None
     return Child(record.pid, pidfd)

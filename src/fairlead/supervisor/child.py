@@ -8,7 +8,7 @@ import signal
 
 import msgspec
 
-from fairlead.supervisor import proc
+from fairlead.supervisor.proc import session_members
 
 UNWATCHED = "ended while nobody watched"
 
@@ -102,7 +102,7 @@ class Child:
 def kill_session(session: int) -> None:
     """SIGKILL every process of a session, again until none is left that could have forked meanwhile."""
     for _ in range(16):
-        members = proc.session_members(session)
+        members = session_members(session)
         if not members:
             return
         for pid in members:

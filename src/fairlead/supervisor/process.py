@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 
 from fairlead.errors import Internal, Unavailable
-from fairlead.supervisor import logfile, proc
 from fairlead.supervisor.child import Child, kill_session
+from fairlead.supervisor.logfile import open_append
+from fairlead.supervisor.proc import boot_id, stat
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +51,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 def start(program: Program, records: Path, *, labels: Mapping[str, str] | None = None) -> tuple[Child, Record]:
     """Start ``program``; the record is on disk, synced, when this returns. Raises :class:`Unavailable`."""
     program.log.parent.mkdir(parents=True, exist_ok=True)
-    log = logfile.open_append(program.log)
+    log = open_append(program.log)
     try:
         pid = os.posix_spawn(
             program.argv[0],
@@ -90,14 +91,14 @@ def watch(pid: int, program: Program, records: Path, *, labels: Mapping[str, str
 
     Also for processes that another one forked for us. Raises :class:`Internal` when it is gone already.
     """
-    found = proc.stat(pid)
+    found = stat(pid)
     if found is None:
         raise Internal(f"{program.name}: process {pid} ended at once", code="ended_at_once", hint=f"see {program.log}")
     record = Record(
         name=program.name,
         pid=pid,
         start_time=found.start_time,
-        boot_id=proc.boot_id(),
+        boot_id=boot_id(),
         argv0=program.argv[0],
         digest=program.digest,
         sockets=dict(program.sockets),

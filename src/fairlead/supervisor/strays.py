@@ -9,7 +9,7 @@ import signal
 from collections.abc import Collection
 from pathlib import Path
 
-from fairlead.supervisor import proc
+from fairlead.supervisor.proc import environ, pids, start_time, uid
 
 MARKER = "FAIRLEAD_HOME_ID"
 """Environment variable of every child: whose it is."""
@@ -25,10 +25,10 @@ def find(marker: str, *, uids: Collection[int] = (), but: Collection[int] = ()) 
     spared = {*but, os.getpid()}
     return tuple(
         pid
-        for pid in proc.pids()
+        for pid in pids()
         if pid not in spared
-        and proc.start_time(pid) is not None
-        and (proc.environ(pid).get(MARKER) == marker or (uids and proc.uid(pid) in uids))
+        and start_time(pid) is not None
+        and (environ(pid).get(MARKER) == marker or (uids and uid(pid) in uids))
     )
 
 
