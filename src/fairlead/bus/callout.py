@@ -24,7 +24,7 @@ from nats.aio.msg import Msg
 from fairlead.bus import credentials, subjects
 from fairlead.bus.credentials import Key, SealKey
 from fairlead.bus.gate import DeviceGate, refusal
-from fairlead.bus.nats import dial
+from fairlead.bus.nats import Once, dial, settle
 from fairlead.bus.server import GateAccess
 from fairlead.errors import Error, Unavailable
 
@@ -47,7 +47,7 @@ async def respond(access: GateAccess, gate: DeviceGate, *, wait_s: float = 10) -
         await dial(warden, access.warden, responder.note, wait_s=wait_s)
         await dial(asking, access.callout, responder.note, wait_s=wait_s)
         await asking.subscribe(subjects.CALLOUT, "callout", responder.take)
-        await asking.flush()
+        await settle(asking)
         responder.warden = warden
         yield responder
     finally:
@@ -65,6 +65,7 @@ class Responder:
         self._fairlead = Key(access.fairlead_seed)
         self._seal = SealKey(access.seal_seed)
         self._refused: dict[str, str] = {}
+        self._said = Once()
 
     async def take(self, message: Msg) -> None:
         """Answer one question of nats-server."""
@@ -127,7 +128,7 @@ class Responder:
 
     async def note(self, error: Exception) -> None:
         """Log what nats-py reports on the side."""
-        _log.warning("bus, sign-in of devices: %s %s", type(error).__name__, error)
+        self._said.warn(f"bus, sign-in of devices: {type(error).__name__} {error}")
 
     def _log(self, user: str, why: str) -> None:
         """Log a refusal once, not at every try of a device that cannot know better."""

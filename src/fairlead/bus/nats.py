@@ -50,6 +50,12 @@ async def dial(
 ) -> None:
     """Connect ``client`` and have it reconnect for ever; raises ``bus_down`` as :func:`connect` does."""
     key = Key(access.seed)
+    was_there = False
+
+    async def note(error: Exception) -> None:
+        if was_there:  # before that it is what dial itself raises
+            await on_error(error)
+
     try:
         async with asyncio.timeout(wait_s):
             await client.connect(
@@ -58,7 +64,7 @@ async def dial(
                 user_jwt_cb=access.jwt.encode,
                 signature_cb=lambda nonce: base64.b64encode(key.sign(nonce.encode())),
                 inbox_prefix=access.inbox,
-                error_cb=on_error,
+                error_cb=note,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=_RECONNECT_S,
                 ping_interval=5,
@@ -66,6 +72,29 @@ async def dial(
     except (OSError, TimeoutError, nats.errors.Error) as error:
         await client.close()
         raise _down(f"the bus at {access.url} does not answer: {error or type(error).__name__}") from error
+    was_there = True
+
+
+async def settle(client: Client) -> None:
+    """Return when nats-server has taken all that ``client`` asked for before, subscriptions too.
+
+    Twice, since nats-py (2.16) writes the ping of a flush ahead of the commands that still wait to be written; the
+    first flush sees those off, the second is behind them.
+    """
+    await client.flush()
+    await client.flush()
+
+
+class Once:
+    """Logs the same words once in a row: nats-py reports each of its tries, ten a second while the bus is down."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def warn(self, said: str) -> None:
+        if said != self._last:
+            self._last = said
+            _log.warning("%s", said)
 
 
 class NatsBus:
@@ -75,7 +104,7 @@ class NatsBus:
         self.client = client
         self._user = user
         self._held: dict[int, _Held] = {}
-        self._last_error = ""
+        self._said = Once()
 
     @property
     def connected(self) -> bool:
@@ -157,9 +186,8 @@ class NatsBus:
                 if held.dropped & held.dropped - 1:  # log the 1st, 2nd, 4th, 8th …
                     return
             _log.error("%s: messages on %s are dropped: the handler is too slow", self._user, error.subject)
-        elif (said := f"{type(error).__name__} {error}") != self._last_error:
-            self._last_error = said
-            _log.warning("bus, %s: %s", self._user, said)
+        else:
+            self._said.warn(f"bus, {self._user}: {type(error).__name__} {error}")
 
     async def _send(self, subject: str, data: bytes) -> None:
         self._check_connected()
@@ -186,7 +214,7 @@ class NatsBus:
             sub = await self.client.subscribe(
                 subject, queue, guarded, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
             )
-            await self.client.flush()  # else a request right now would find nobody
+            await settle(self.client)  # else a request right now would find nobody
         except (nats.errors.Error, TimeoutError) as error:
             raise _down(f"{subject} was not subscribed to: {error}") from error
         held = _Held(sub, at_work if at_work is not None else set(), lambda: self._held.pop(sub._id, None))

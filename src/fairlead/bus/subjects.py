@@ -53,7 +53,7 @@ def of(message: Message, node: str | None = None) -> str:
 
 def every(kind: type[Message], *, node: str | None = None, device: str | None = None) -> str:
     """Return the subject to subscribe to for messages of ``kind``, of one node or device or of all."""
-    return _fill(_pattern(kind), node=_token(node or "*", "node"), device=_token(device or "*", "device"))
+    return _fill(_pattern(kind), node=_token_or_any(node, "node"), device=_token_or_any(device, "device"))
 
 
 def device(name: str, tail: str) -> str:
@@ -65,7 +65,7 @@ def device(name: str, tail: str) -> str:
 
 def devices(name: str | None = None) -> str:
     """Return the subject of all traffic of devices (or one); one, so that its order holds."""
-    return f"dev.{_token(name or '*', 'device')}.>"
+    return f"dev.{_token_or_any(name, 'device')}.>"
 
 
 def is_from_platform(tail: str) -> bool:
@@ -145,6 +145,10 @@ def _fill(pattern: str, *, node: str, device: str) -> str:
 
 def _token(text: str | None, what: str) -> str:
     """Return ``text`` if it can be one token of a subject, ``""`` for None; raises :class:`Invalid`."""
-    if text is None or text == "*" or ids.is_name(text):
+    if text is None or ids.is_name(text):
         return text or ""
     raise Invalid(f"{text!r} is no name of a {what}", hint="lower-case letters, digits and -")
+
+
+def _token_or_any(text: str | None, what: str) -> str:
+    return "*" if text is None else _token(text, what)
