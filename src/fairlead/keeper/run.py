@@ -112,6 +112,7 @@ class DrivenRun:
         self._answered: float | None = None
         self._failed_starts = 0
         self._killed = ""
+        self._grace_s = STOP_GRACE_S
         self._uid: int | None = None
 
     @property
@@ -162,18 +163,29 @@ class DrivenRun:
             self._verdict = (status, reason)
             self._over.set()
 
+    def pause(self, grace_s: float) -> None:
+        """Have its processes stopped with the platform; a later keeper goes on with the run."""
+        self._grace_s = grace_s
+        if not self.is_final:
+            self.end(RunStatus.STARTING, "it was stopped with the platform")
+
     async def drive(self) -> None:
         """Run until it is over; canceled, it lets go and the processes live on."""
         if self.is_final:
             return
         if self.wanted.stop:
             self.end(RunStatus.SUCCEEDED, self.wanted.stop)
+        elif self._left_s() <= 0:
+            self.end(RunStatus.SUCCEEDED, WINDOW_OVER)
         watching = asyncio.create_task(self._watch_window(), name=f"window of {self.wanted.run}")
         try:
             self._uid = self._ports.uid_of(f"run slot {self.kept.slot}")
             if not self._over.is_set():
                 await self._until_over()
-            await self._stop(STOP_GRACE_S)
+            began = self.kept.was_ready or bool(self._processes or self._found)
+            await self._stop()
+            if self._verdict[1] == WINDOW_OVER and not began:
+                self._verdict = (RunStatus.FAILED, f"{WINDOW_OVER} before it could start")
             self._move(*self._verdict)
         finally:
             watching.cancel()
@@ -203,8 +215,6 @@ class DrivenRun:
             await asyncio.gather(working, return_exceptions=True)
         if not self._over.is_set():
             self._judge(working)
-        elif self._verdict[1] == WINDOW_OVER and not self._processes:
-            self._verdict = (RunStatus.FAILED, f"{WINDOW_OVER} before it could start: {self.kept.reason or 'too late'}")
 
     async def _work(self) -> None:
         """Everything between the start and the end; returns when all processes are done."""
@@ -375,26 +385,26 @@ class DrivenRun:
 
     async def _watch_window(self) -> None:
         """End the run at the end of its window, whether control is there or not."""
-        while True:
+        while (left := self._left_s()) > 0:
             self._news.clear()
-            ends = self.wanted.ends
-            left = (from_text(ends) - self._ports.clock.now()).total_seconds() if ends is not None else _LONG_S
-            if ends is not None and left <= 0:
-                self.end(RunStatus.SUCCEEDED, WINDOW_OVER)
-                return
             try:
                 async with asyncio.timeout(min(left, _LONG_S)):
                     await self._news.wait()
             except TimeoutError:
                 continue
+        self.end(RunStatus.SUCCEEDED, WINDOW_OVER)
 
-    async def _stop(self, grace_s: float) -> None:
-        """SIGTERM to all processes, SIGKILL after ``grace_s``; nothing of the run's user is left."""
+    def _left_s(self) -> float:
+        ends = self.wanted.ends
+        return _LONG_S if ends is None else (from_text(ends) - self._ports.clock.now()).total_seconds()
+
+    async def _stop(self) -> None:
+        """SIGTERM to all processes, SIGKILL after the grace; nothing of the run's user is left."""
         for name, child in self._found.items():
             self._processes.setdefault(name, Process(name, ())).child = child
         if any(p.child is not None for p in self._processes.values()):
             self._move(RunStatus.STOPPING, self._verdict[1])
-        await self._end_processes(grace_s)
+        await self._end_processes(self._grace_s)
         self._kept_lines()
 
     async def _end_processes(self, grace_s: float) -> None:

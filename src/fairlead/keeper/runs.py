@@ -72,18 +72,12 @@ class Runs:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stop_all(self, grace_s: float) -> None:
-        """Stop all processes; runs whose window is still open go on when the platform does."""
+        """Stop all processes within ``grace_s``; runs whose window is still open go on when the platform does."""
+        for driven in self._runs.values():
+            driven.pause(grace_s)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
         await self.let_go()
-        found = self.adopt()
-        for name in found:
-            _log.info("run is stopped with the platform", extra={"run": name})
-        children = [child for children in self._found.values() for child in children.values()]
-        await asyncio.gather(*(child.stop(grace_s) for child in children))
-        for name, processes in self._found.items():
-            for process, child in processes.items():
-                child.close()
-                forget(self._ports.home.children, f"{name}.{process}")
-        self._found.clear()
 
     def _begin(self, wanted: RunWanted) -> None:
         found = self._found.pop(wanted.run, {})

@@ -1,0 +1,412 @@
+"""Runs of apps as real processes in the sandbox, on channels that a real keeper's room serves."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from fairlead.clock import SystemClock, to_text
+from fairlead.errors import NotFound, Unavailable
+from fairlead.keeper.models_call import Reply
+from fairlead.keeper.readings import Readings
+from fairlead.keeper.run import RunPorts
+from fairlead.keeper.runs import Runs
+from fairlead.messages import (
+    Answer,
+    CommandAsk,
+    DeviceBinding,
+    EnvironmentSpec,
+    MailAsk,
+    Measured,
+    Message,
+    ReadingsAsk,
+    RunReport,
+    RunWanted,
+    StateGet,
+    StatePut,
+)
+from fairlead.sandbox.level import isolation
+from fairlead.sandbox.uids import uid_for
+from fairlead.settings import Home
+from fairlead.status import RunStatus
+from fairlead.supervisor import proc
+
+DEADLINE_S = 30
+ENVIRONMENT = Path(sys.prefix)
+APP = """
+import fairlead
+app = fairlead.App()
+sensor, fan, model = app.device("sensor"), app.device("fan"), app.model("judge")
+
+@app.start
+async def begin():
+    app.log.info("place %s, comfort %s", app.run.place, app.params.comfort)
+    await app.state.set("starts", await app.state.get("starts", 0) + 1)
+
+@app.on(sensor.temperature)
+async def look(reading):
+    if reading.value > app.params.comfort and await model.predict(t=reading.value):
+        command = await fan.send(on=True, hold_s=60)
+        await app.mail("warm", f"{command.status} {command.ok}", attach=[b"x"])
+    if reading.value < 0:
+        raise ValueError("too cold")
+
+@app.stop
+async def finish():
+    await app.state.set("stopped", True)
+"""
+
+
+class Control:
+    """Stands for the bus and for control behind it: answers what runs ask, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Message] = []
+        self.state: dict[str, tuple[bytes, int]] = {}
+        self.subscribers: dict[str, Callable[[Measured], Any]] = {}
+        self.away = False
+
+    async def subscribe(self, kind: type, handler: Callable[[Measured], Any], *, device: str) -> "Control":
+        self.subscribers[device] = handler
+        return self
+
+    async def close(self) -> None:
+        """A subscription's."""
+
+    async def measured(self, device: str, name: str, value: object) -> None:
+        await wait_for(lambda: device in self.subscribers)
+        at = to_text(SystemClock().now())
+        await self.subscribers[device](Measured(device, name, at, msgspec.json.encode(value)))
+
+    async def request(self, message: Message, *, timeout_s: float = 5, node: str | None = None) -> Answer:
+        if self.away:
+            raise Unavailable("nobody", code="no_answer")
+        self.asked.append(message)
+        match message:
+            case StateGet(key=key):
+                found = self.state.get(key)
+                value = f'{{"value": {found[0].decode()}, "version": {found[1]}}}' if found else "null"
+                return Answer(value=value.encode())
+            case StatePut(key=key, value=body):
+                version = self.state.get(key, (b"", 0))[1] + 1
+                self.state[key] = (body, version)
+                return Answer(value=b'{"value": null, "version": %d}' % version)
+            case CommandAsk(command=command):
+                return Answer(value=b'{"id": "%b", "status": "observed"}' % command.encode())
+            case ReadingsAsk():
+                return Answer(value=b"[]")
+            case _:
+                return Answer()
+
+    def all(self, kind: type) -> list[Any]:
+        return [message for message in self.asked if isinstance(message, kind)]
+
+
+class Yes:
+    """A model that always says true."""
+
+    async def call(self, ref: str, body: bytes, kind: str, accept: str, user: str, timeout_s: float) -> Reply:
+        return Reply(200, {"content-type": "application/json", "x-fairlead-version": "4"}, b"true")
+
+
+class NoFiles:
+    """No files but attachments."""
+
+    async def put(self, schedule: str, name: str, data: bytes) -> str:
+        return name
+
+    async def get(self, schedule: str, name: str) -> bytes:
+        raise NotFound(f"no file {name}")
+
+    async def list(self, schedule: str) -> tuple[str, ...]:
+        return ()
+
+    async def attach(self, run: str, name: str, data: bytes) -> str:
+        return f"mail/{run}/{name}"
+
+
+class House:
+    """One home, and a keeper's runs that may be left and begun anew."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(root / "home")
+        self.control = Control()
+        self.bundle = root / "bundle"
+        for folder in (self.home.children, self.home.logs, self.home.scratch, self.home.keeper, self.bundle):
+            folder.mkdir(parents=True, mode=0o711)
+        self.bundle.chmod(0o755)
+        self.home.run.mkdir(mode=0o711, exist_ok=True)
+        self.runs = self.keeper()
+
+    def keeper(self) -> Runs:
+        holds = isolation()
+        registry = self.home.keeper / "uids.json"
+        ports = RunPorts(
+            home=self.home,
+            bus=self.control,  # type: ignore[arg-type]
+            models=Yes(),
+            files=NoFiles(),
+            readings=Readings(self.control),  # type: ignore[arg-type]
+            clock=SystemClock(),
+            isolation=holds,
+            ready_bundle=lambda digest: (self.bundle, ENVIRONMENT),
+            uid_of=(lambda name: uid_for(name, registry)) if holds.own_uid else (lambda name: None),
+            marker={},
+            changed=lambda: None,
+        )
+        return Runs(ports)
+
+    def write(self, text: str, name: str = "app.py") -> None:
+        (self.bundle / name).write_text(text)
+        (self.bundle / name).chmod(0o755)
+
+    def wanted(self, **changes: Any) -> RunWanted:
+        temperature = {"type": "number"}
+        run = RunWanted(
+            run="run-1",
+            app="cool",
+            version="1",
+            digest="sha256:1",
+            bundle_key="bundles/1",
+            environment=EnvironmentSpec(),
+            schedule="night",
+            place="campus/lab",
+            starts="2026-01-01T00:00:00Z",
+            ends=None,
+            user="ada",
+            entry="app:app",
+            params={"comfort": 25},
+            bindings={
+                "sensor": DeviceBinding(("t1",), "temperature@1", True, properties={"temperature": temperature}),
+                "fan": DeviceBinding(("fan-1",), "fan@1", True, properties={"on": {"type": "boolean"}}),
+            },
+            models={"judge": "judge@production"},
+        )
+        return msgspec.structs.replace(run, **changes)
+
+    def report(self) -> RunReport:
+        (report,) = self.runs.reports()
+        return report
+
+    async def until(self, status: RunStatus) -> RunReport:
+        await wait_for(lambda: self.report().status in (status, RunStatus.SUCCEEDED, RunStatus.FAILED), self.said)
+        assert self.report().status is status, self.said()
+        return self.report()
+
+    def said(self) -> str:
+        log = self.home.logs / "run-1.log"
+        return f"{self.runs.reports()}\n{log.read_text() if log.exists() else 'no log'}"
+
+
+async def wait_for(condition: Callable[[], object], said: Callable[[], object] = lambda: "") -> None:
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        pytest.fail(f"did not come about: {said()}")
+
+
+@asynccontextmanager
+async def house(root: Path) -> AsyncIterator[House]:
+    made = House(root)
+    try:
+        yield made
+    finally:
+        await made.runs.stop_all(5)
+
+
+async def test_reading_becomes_command_and_mail(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(APP)
+        await it.runs.converge((it.wanted(),))
+        await it.until(RunStatus.READY)
+        await it.control.measured("t1", "temperature", 27.4)
+        await wait_for(lambda: it.control.all(MailAsk), it.said)
+
+        (ask,) = it.control.all(CommandAsk)
+        assert (ask.run, ask.role, ask.device, ask.set, ask.hold_s) == ("run-1", "fan", "fan-1", {"on": True}, 60)
+        assert ask.because[0].startswith("reading t1.temperature 27.4 at ")
+        assert ask.because[1].startswith("prediction judge@4")
+        (mail,) = it.control.all(MailAsk)
+        assert mail.text == "observed True"
+        assert mail.attach[0].key == "mail/run-1/file-1"
+        assert it.control.state["starts"] == (b"1", 1)
+
+
+async def test_failing_handler_is_not_the_end(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(APP)
+        await it.runs.converge((it.wanted(),))
+        before = (await it.until(RunStatus.READY)).pids
+        await it.control.measured("t1", "temperature", -5)
+        await wait_for(lambda: "ValueError: too cold" in (it.home.logs / "run-1.log").read_text(), it.said)
+        await it.control.measured("t1", "temperature", 30)
+        await wait_for(lambda: it.control.all(CommandAsk), it.said)
+
+        assert it.report().pids == before
+
+
+async def test_keeper_that_comes_back_keeps_the_process(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(APP)
+        await it.runs.converge((it.wanted(),))
+        before = (await it.until(RunStatus.READY)).pids
+        await it.runs.let_go()
+        it.control.subscribers.clear()
+
+        it.runs = it.keeper()
+        assert it.runs.adopt() == ("run-1",)
+        await it.runs.converge((it.wanted(),))
+        await it.control.measured("t1", "temperature", 27.4)
+        await wait_for(lambda: it.control.all(MailAsk), it.said)
+
+        assert it.report().pids == before
+        assert it.control.state["starts"] == (b"1", 1)
+
+
+async def test_killed_app_is_started_again(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(APP)
+        await it.runs.converge((it.wanted(),))
+        before = (await it.until(RunStatus.READY)).pids["app"]
+        os.kill(before, signal.SIGKILL)
+        await wait_for(lambda: it.report().restarts == 1, it.said)
+        assert it.report().reason.startswith("ended by SIGKILL")
+        after = await it.until(RunStatus.READY)
+
+        assert after.pids["app"] != before
+        assert it.control.state["starts"][0] == b"2"
+
+
+async def test_exit_78_is_not_started_again(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write("import fairlead\napp = 'no app'\n")
+        await it.runs.converge((it.wanted(),))
+        failed = await it.until(RunStatus.FAILED)
+
+        assert failed.restarts == 0
+        assert failed.reason.startswith("exit 78 at start: app:app is a str, not a fairlead.App")
+
+
+async def test_app_that_cannot_start_fails_after_four_tries(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write("import nothing_like_this\n")
+        await it.runs.converge((it.wanted(),))
+        failed = await it.until(RunStatus.FAILED)
+
+        assert failed.reason == "exit 1 at start: ModuleNotFoundError: No module named 'nothing_like_this'"
+        assert failed.restarts == 3
+        assert failed.last_lines
+
+
+async def test_end_of_the_window_stops_it_without_control(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(APP)
+        await it.runs.converge((it.wanted(),))
+        pid = (await it.until(RunStatus.READY)).pids["app"]
+        ends = to_text(SystemClock().now() + timedelta(seconds=0.2))
+        await it.runs.converge((it.wanted(ends=ends),))
+        ended = await it.until(RunStatus.SUCCEEDED)
+
+        assert ended.reason == "the window closed"
+        assert ended.pids == {}
+        assert proc.start_time(pid) is None
+        assert it.control.state["stopped"][0] == b"true"
+        assert list(it.home.children.glob("*.json")) == []
+
+
+async def test_finished_run_is_not_started_by_the_next_keeper(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(APP)
+        await it.runs.converge((it.wanted(ends="2026-01-02T00:00:00Z"),))
+        ended = await it.until(RunStatus.FAILED)
+        await it.runs.let_go()
+        it.runs = it.keeper()
+        it.runs.adopt()
+        await it.runs.converge((it.wanted(ends="2026-01-02T00:00:00Z"),))
+
+        assert ended.reason.startswith("the window closed before it could start")
+        assert it.report() == ended
+
+
+async def test_unwanted_run_is_stopped_and_forgotten(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(APP)
+        await it.runs.converge((it.wanted(),))
+        pid = (await it.until(RunStatus.READY)).pids["app"]
+        await it.runs.converge(())
+        await wait_for(lambda: not it.runs.reports(), it.said)
+
+        assert proc.start_time(pid) is None
+        assert not (it.home.run / "run-1").exists()
+        assert not (it.home.scratch / "run-1").exists()
+
+
+PROGRAM = """#!/bin/sh
+echo "started $FAIRLEAD_RUN in $PWD"
+touch "$TMPDIR/mine" || exit 3
+touch "$PWD/not-mine" 2>/dev/null && exit 4
+exec sleep 600
+"""
+
+
+async def test_program_of_any_language_gets_a_folder_and_the_channel(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(PROGRAM, "watch.sh")
+        await it.runs.converge((it.wanted(entry=None, processes={"watch": ("./watch.sh",)}),))
+        await it.until(RunStatus.READY)
+
+        assert f"started run-1 in {it.bundle}" in (it.home.logs / "run-1.log").read_text()
+        assert (it.home.scratch / "run-1" / "mine").exists()
+
+
+WEB_APP = """
+import fairlead
+
+async def site(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    status = 200 if scope["path"] == "/up" else 404
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": app.run.place.encode()})
+
+app = fairlead.App(web=site)
+"""
+
+
+async def test_run_with_a_page_is_ready_when_the_page_answers(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(WEB_APP)
+        await it.runs.converge((it.wanted(web="/up"),))
+        ready = await it.until(RunStatus.READY)
+
+        assert ready.page
+        assert it.runs.pages() == {"run-1": str(it.home.run / "run-1" / "page" / "p.sock")}
+        await it.runs.converge((it.wanted(web="/up", stop="stopped by ada"),))
+        assert (await it.until(RunStatus.SUCCEEDED)).reason == "stopped by ada"
+        assert it.runs.pages() == {}
+
+
+async def test_new_attempt_begins_with_a_clean_slate(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write("import fairlead\napp = 1\n")
+        await it.runs.converge((it.wanted(),))
+        await it.until(RunStatus.FAILED)
+        it.write(APP)
+        await it.runs.converge((it.wanted(attempt=1),))
+        await wait_for(lambda: it.report().status is RunStatus.READY, it.said)
+
+        assert it.report().attempt == 1
