@@ -17,7 +17,7 @@ from fairlead.messages import ModelRoute, PageRoute
 PRODUCTION = "production"
 CONTROL = "control"
 METRICS = "metrics"
-OPEN_API = ("/api/v1/session", "/api/v1/sessions", "/api/v1/sign-in")
+OPEN_API = ("/api/v1/login",)
 """Where one signs in: reached without a token."""
 PAGE_DOOR = "/.fairlead"
 """Below this path of every page control answers: there a visitor's cookie for the page is set."""
@@ -118,8 +118,7 @@ def house_routes(*, metrics: bool) -> tuple[Route, ...]:
         *(_control(Fit.BELOW, path, Access.OPEN) for path in ("/readyz", "/v2/health", *OPEN_API)),
         _control(Fit.BELOW, "/api", Access.TOKEN),
         Route(Fit.EXACT, "/metrics", Upstream(METRICS if metrics else CONTROL), Access.TOKEN, "control"),
-        _control(Fit.EXACT, "/v1/models", Access.TOKEN),
-        _control(Fit.CHILD, "/v1/models", Access.TOKEN),
+        *(_control(fit, f"/v{api}/models", Access.TOKEN) for api in (1, 2) for fit in (Fit.EXACT, Fit.CHILD)),
         _control(Fit.EXACT, "/v2", Access.TOKEN),
         Route(Fit.BELOW, "/v1", Refusal(404, "no_such_model"), Access.TOKEN, "door"),
         Route(Fit.BELOW, "/v2", Refusal(404, "no_such_model"), Access.TOKEN, "door"),

@@ -1,0 +1,42 @@
+"""Puts the API together."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from fairlead.api import errors
+from fairlead.api.routers import (
+    accounts,
+    apps,
+    bundles,
+    devices,
+    jobs,
+    logs,
+    mails,
+    models,
+    runs,
+    schedules,
+    system,
+    why,
+)
+from fairlead.control.house import House
+
+PREFIX = "/api/v1"
+
+
+def make_app(house: House) -> FastAPI:
+    """Return the application of ``house``."""
+    app = FastAPI(
+        title="Fairlead",
+        version=house.version,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+    )
+    app.state.house = house
+    errors.install(app)
+    app.include_router(system.health)
+    app.include_router(jobs.calls)
+    for room in (system, accounts, bundles, models, apps, jobs, devices, schedules, runs, why, logs, mails):
+        app.include_router(room.router, prefix=PREFIX)
+    return app

@@ -1,0 +1,142 @@
+"""Signing in, users and tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from fairlead.accounts import passwords, service, tokens
+from fairlead.api.deps import COOKIE, TheHouse, Who, address_of
+from fairlead.api.views.accounts import MeView, SignedInView, TokenView, UserView, token_view, user_view
+from fairlead.api.views.base import page
+from fairlead.clock import to_text
+from fairlead.errors import Invalid
+from fairlead.store.records import Token
+
+router = APIRouter(tags=["accounts"])
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LoginBody(Body):
+    user: str
+    password: str
+
+
+class TokenBody(Body):
+    label: str
+    roles: list[str] | None = None
+    role: str | None = None
+    days: float | None = None
+    user: str = ""
+
+
+class UserBody(Body):
+    name: str
+    roles: list[str] = Field(default_factory=lambda: ["user"])
+    password: str | None = None
+
+
+class UserChange(Body):
+    roles: list[str] | None = None
+    disabled: bool | None = None
+    password: str | None = None
+
+
+@router.post("/login")
+async def login(body: LoginBody, request: Request, response: Response, house: TheHouse) -> SignedInView:
+    """Sign in by password."""
+    signed = await house.sign_in.sign_in(
+        body.user, body.password, address_of(request), keys=house.keys, days=house.settings.token_days
+    )
+    response.set_cookie(
+        COOKIE,
+        signed.minted.cookie,
+        httponly=True,
+        samesite="strict",
+        secure=house.settings.cert is not None,
+        expires=signed.minted.expires,
+    )
+    return SignedInView(
+        token=signed.minted.token,
+        user=signed.user,
+        roles=list(signed.roles),
+        expires_at=to_text(signed.minted.expires),
+    )
+
+
+@router.get("/me")
+async def me(who: Who) -> MeView:
+    return MeView(user=who.name, roles=sorted(who.roles))
+
+
+@router.post("/tokens", status_code=201)
+async def new_token(body: TokenBody, house: TheHouse, who: Who) -> TokenView:
+    roles = body.roles or ([body.role] if body.role else [])
+    now, days = house.clock.now(), body.days or house.settings.token_days
+
+    def write(session: Any) -> TokenView:
+        minted = tokens.new(session, who, body.label, now, keys=house.keys, days=days, user=body.user, roles=roles)
+        session.flush()
+        return token_view(session.get_one(Token, minted.jti), minted)
+
+    return await house.database.write(write)
+
+
+@router.get("/tokens")
+async def list_tokens(house: TheHouse, who: Who, user: str = "") -> dict[str, Any]:
+    now = house.clock.now()
+    return page(await house.database.read(lambda s: [token_view(t) for t in tokens.list_of(s, who, now, user)]))
+
+
+@router.delete("/tokens/{token}")
+async def revoke_token(token: str, house: TheHouse, who: Who) -> TokenView:
+    """Revoke; answers once both gates refuse it, or after a second at most."""
+    now = house.clock.now()
+    view = await house.database.write(lambda session: token_view(tokens.revoke(session, who, token, now)))
+    await house.reconcile.deny()
+    return view
+
+
+@router.get("/users")
+async def list_users(house: TheHouse, who: Who) -> dict[str, Any]:
+    return page(await house.database.read(lambda s: [user_view(user) for user in service.list_all(s, who)]))
+
+
+@router.post("/users", status_code=201)
+async def add_user(body: UserBody, house: TheHouse, who: Who) -> UserView:
+    password = body.password or passwords.random_password()
+    hashed = await asyncio.to_thread(passwords.hash_of, password)
+    now = house.clock.now()
+    return await house.database.write(
+        lambda s: user_view(
+            service.add(s, who, body.name, body.roles, hashed, now), None if body.password else password
+        )
+    )
+
+
+@router.patch("/users/{name}")
+async def change_user(name: str, body: UserChange, house: TheHouse, who: Who) -> UserView:
+    if body.roles is None and body.disabled is None and body.password is None:
+        raise Invalid("nothing to change", hint="give roles, disabled or password")
+    hashed = await asyncio.to_thread(passwords.hash_of, body.password) if body.password is not None else ""
+    now = house.clock.now()
+
+    def write(session: Any) -> UserView:
+        user = service.get(session, name)
+        if body.roles is not None:
+            user = service.set_roles(session, who, name, body.roles, now)
+        if body.disabled is not None:
+            user = service.set_disabled(session, who, name, body.disabled, now)
+        if hashed:
+            user = service.set_password(session, who, name, hashed, now)
+        return user_view(user)
+
+    view = await house.database.write(write)
+    await house.reconcile.deny()
+    return view

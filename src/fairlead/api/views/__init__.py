@@ -1,0 +1,1 @@
+"""What the API shows, by noun: Pydantic, made from records."""

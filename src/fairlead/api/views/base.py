@@ -1,0 +1,36 @@
+"""What all views share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from fairlead.clock import to_text
+
+T = TypeVar("T")
+
+
+class View(BaseModel):
+    """A thing as the API shows it."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Page(View, Generic[T]):
+    """A list; ``next`` is passed as ``before`` to get on."""
+
+    items: list[T]
+    next: str | None = None
+
+
+def page(items: Iterable[Any], next: str | None = None) -> dict[str, Any]:  # noqa: A002 - the contract's word
+    """Return a list of views as the API shows it."""
+    return {"items": list(items), "next": next}
+
+
+def moment(value: datetime | None) -> str | None:
+    """Return a moment as RFC 3339 in UTC."""
+    return None if value is None else to_text(value)

@@ -1,0 +1,43 @@
+"""What each node shall do, from the records. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from fairlead.apps import wanted as apps
+from fairlead.devices import registry
+from fairlead.messages import NodeReport, NodeWanted
+from fairlead.models import wanted as models
+
+
+def wanted_by_node(
+    session: Session, reports: Sequence[NodeReport], denied: dict[str, float], now: datetime
+) -> list[NodeWanted]:
+    """Return the wanted state of every node that was heard, without generations.
+
+    All nodes hold all versions; with one node, which is all there is so far, runs are there too.
+    """
+    if not reports:
+        return []
+    rows = models.load(session)
+    versions, routes = models.versions(rows, now), models.routes(rows)
+    devices = registry.access(session)
+    prepared, runs, pages = apps.versions(session), apps.runs(session, now), apps.pages(session)
+    home = min(report.node for report in reports)
+    return [
+        NodeWanted(
+            node=report.node,
+            generation=0,
+            versions=versions,
+            apps=prepared,
+            runs=runs if report.node == home else (),
+            routes=routes,
+            pages=pages,
+            denied=denied,
+            devices=devices,
+        )
+        for report in reports
+    ]

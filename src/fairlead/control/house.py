@@ -1,0 +1,140 @@
+"""Control's house: opens every part in order, closes them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version as installed_version
+
+from fairlead.accounts import service as accounts
+from fairlead.accounts.signin import SignIn
+from fairlead.buckets.obstore import open_bucket
+from fairlead.buckets.port import Bucket
+from fairlead.bus import nats, server
+from fairlead.bus.port import Bus
+from fairlead.clock import Clock, SystemClock
+from fairlead.control.asks import Asks
+from fairlead.control.devicelink import DeviceLink
+from fairlead.control.jobflow import JobFlow
+from fairlead.control.nodes import Nodes
+from fairlead.control.post import Post
+from fairlead.control.reconcile import Reconcile
+from fairlead.control.runflow import RunFlow
+from fairlead.control.waiters import Waiters
+from fairlead.identity import keys
+from fairlead.messages import JobBegan, JobEnded, JobMoved, NodeReport, WantedAsk
+from fairlead.settings import Home, Settings
+from fairlead.store.database import Database, open_database
+
+_log = logging.getLogger(__name__)
+AGAIN_S = 1.0
+
+
+class House:
+    """All parts of control. Made by :func:`open_house`."""
+
+    def __init__(
+        self, settings: Settings, home: Home, clock: Clock, database: Database, bus: Bus, bucket: Bucket
+    ) -> None:
+        self.settings, self.home, self.clock = settings, home, clock
+        self.database, self.bus, self.bucket = database, bus, bucket
+        self.version = installed_version("fairlead")
+        self.keys = keys.load(home.keys)
+        self.denied: dict[str, float] = {}
+        self.closing = asyncio.Event()
+        """Set when control ends: streams end too."""
+        self._broken = asyncio.Event()
+        self.waiters = Waiters()
+        self.nodes = Nodes(clock)
+        self.sign_in = SignIn(database, clock)
+        self.jobs = JobFlow(database, bus, bucket, clock, self.nodes, self.waiters)
+        self.devices = DeviceLink(database, bus, bucket, clock, self.waiters)
+        self.post = Post(database, bucket, clock, settings)
+        self.runs = RunFlow(database, clock, self.nodes, self.waiters, self.post, settings)
+        self.reconcile = Reconcile(
+            database,
+            bus,
+            clock,
+            nodes=self.nodes,
+            waiters=self.waiters,
+            jobs=self.jobs,
+            runs=self.runs,
+            devices=self.devices,
+            denied=self._deny,
+        )
+        self.asks = Asks(self)
+        self._loops: list[asyncio.Task[None]] = []
+
+    def _deny(self, denied: dict[str, float]) -> None:
+        self.denied = denied
+
+    async def failed(self) -> None:
+        """Return when the store is beyond repair by itself: control must end, and start anew."""
+        await self._broken.wait()
+
+    async def open(self) -> None:
+        """Make the first user, listen on the bus, start the loops."""
+        await self._first_user()
+        await self.devices.refresh()
+        await self.bus.subscribe(NodeReport, self.reconcile.heard)
+        await self.bus.subscribe(JobMoved, self.jobs.moved)
+        await self.bus.serve(JobBegan, self.jobs.began)
+        await self.bus.serve(JobEnded, self.jobs.ended)
+        await self.bus.serve(WantedAsk, self.reconcile.asked)
+        await self.asks.serve()
+        await self.bus.subscribe_devices(self.devices.hear)
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "reconcile": self.reconcile.run,
+            "jobs": self.jobs.run,
+            "readings": self.devices.keep,
+            "commands": self.devices.sweep,
+            "freshness": self.devices.tidy,
+            "mail": self.post.run,
+        }
+        for name, loop in loops.items():
+            self._loops.append(asyncio.create_task(self._forever(loop), name=name))
+
+    async def close(self) -> None:
+        """End the loops; what they had begun to write is written."""
+        for task in self._loops:
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+
+    async def _first_user(self) -> None:
+        now = self.clock.now()
+        password = await self.database.write(lambda session: accounts.create_first(session, now))
+        if password is not None:
+            descriptor = os.open(self.home.first, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump({"user": accounts.FIRST, "password": password}, file)
+
+    async def _forever(self, loop: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await loop()
+            except Exception:  # noqa: BLE001 - one loop's fault must not end the others
+                _log.exception("a loop of control failed; it begins again")
+            if self.database.broken:
+                self._broken.set()
+            await asyncio.sleep(AGAIN_S)
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, home: Home, clock: Clock | None = None) -> AsyncIterator[House]:
+    """Yield control's house with its loops running. Raises what the store and the bus raise."""
+    url = settings.store or f"sqlite:///{home.database}"
+    async with open_database(url, home.root / "store.made") as database:
+        bus = await nats.connect(server.access(home.bus, "control"), wait_s=30)
+        bucket = open_bucket(settings.bucket or str(home.bucket))
+        house = House(settings, home, clock or SystemClock(), database, bus, bucket)
+        try:
+            await house.open()
+            yield house
+        finally:
+            house.closing.set()
+            await house.close()
+            await bus.close()

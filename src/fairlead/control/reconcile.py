@@ -1,0 +1,172 @@
+"""Drives what was asked for and what is towards each other: reports in, records moved, wanted states out.
+
+Nothing else starts or stops user code, but for the keeper's waker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from fairlead.accounts import tokens
+from fairlead.bus.port import Bus
+from fairlead.clock import Clock
+from fairlead.control.desired import wanted_by_node
+from fairlead.control.devicelink import DeviceLink
+from fairlead.control.jobflow import JobFlow
+from fairlead.control.nodes import Nodes
+from fairlead.control.runflow import RunFlow
+from fairlead.control.waiters import Waiters
+from fairlead.errors import Unavailable
+from fairlead.messages import Answer, NodeReport, NodeWanted, WantedAsk, encode
+from fairlead.models import report as models_report
+from fairlead.store.database import Database
+from fairlead.store.records import Node
+
+_log = logging.getLogger(__name__)
+LATEST_S = 1.0
+"""The records are looked at this often even when nothing is heard."""
+TOGETHER_S = 0.01
+DENY_S = 1.0
+"""A revocation is answered once the front doors hold it, or after this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one look at the records came to."""
+
+    changed: tuple[str, ...]
+    denied: dict[str, float]
+    wanted: tuple[NodeWanted, ...]
+
+
+class Reconcile:
+    """The one reconciler."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        clock: Clock,
+        *,
+        nodes: Nodes,
+        waiters: Waiters,
+        jobs: JobFlow,
+        runs: RunFlow,
+        devices: DeviceLink,
+        denied: Callable[[dict[str, float]], None],
+    ) -> None:
+        self._database, self._bus, self._clock = database, bus, clock
+        self._nodes, self._waiters = nodes, waiters
+        self._jobs, self._runs, self._devices = jobs, runs, devices
+        self._set_denied = denied
+        self._wake = asyncio.Event()
+        self._done = asyncio.Event()
+        self._sent: dict[str, NodeWanted] = {}
+        self._rounds = 0
+
+    def nudge(self) -> None:
+        """Have the records looked at now: somebody changed what is wanted."""
+        self._wake.set()
+
+    async def settle(self) -> None:
+        """Return after a whole look that began after this call."""
+        goal = self._rounds + 2
+        while self._rounds < goal:
+            self._done.clear()
+            self.nudge()
+            await self._done.wait()
+
+    async def deny(self) -> None:
+        """Return once every live front door refuses what is revoked, or after ``DENY_S`` seconds."""
+        await self.settle()
+        generations = {node: wanted.generation for node, wanted in self._sent.items()}
+        try:
+            async with asyncio.timeout(DENY_S):
+                with self._waiters.ticket("reports") as ticket:
+                    while any(r.door_generation < generations.get(r.node, 0) for r in self._nodes.alive()):
+                        await ticket.wait(DENY_S)
+        except TimeoutError:
+            _log.warning("a front door does not hold the newest deny-list yet")
+
+    async def heard(self, report: NodeReport) -> None:
+        """Take a keeper's report."""
+        self._nodes.take(report)
+        sent = self._sent.get(report.node)
+        if sent is not None and report.generation < sent.generation:
+            await self._send(sent)
+        await self._jobs.heard(report)
+        self._waiters.tell("reports")
+        self.nudge()
+
+    async def asked(self, message: WantedAsk) -> Answer:
+        """Answer a keeper that starts."""
+        sent = self._sent.get(message.node)
+        return Answer(value=encode(sent) if sent is not None else b"null")
+
+    async def run(self) -> None:
+        """Look, decide and send until canceled."""
+        while True:
+            self._wake.clear()
+            await self._round(self._clock.now())
+            self._rounds += 1
+            self._done.set()
+            try:
+                async with asyncio.timeout(LATEST_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(TOGETHER_S)
+
+    async def _round(self, now: datetime) -> None:
+        outgoing = await self._runs.settle(now)
+        reports = self._nodes.reports()
+        made = await self._database.write(lambda session: self._look(session, reports, now))
+        self._set_denied(made.denied)
+        for wanted in made.wanted:
+            self._sent[wanted.node] = wanted
+            await self._send(wanted)
+        if outgoing:
+            await self._devices.send(outgoing)
+        self._waiters.tell(*made.changed)
+        if made.changed:
+            self._jobs.nudge()
+
+    def _look(self, session: Session, reports: tuple[NodeReport, ...], now: datetime) -> Round:
+        """Bring reports into the records and return what nodes shall do where it differs from what they were told."""
+        actions = models_report.reconcile(session, reports, now)
+        denied = tokens.denied(session, now)
+        changed = {f"models/{action.key[0]}" for action in actions}
+        wanted = []
+        for candidate in wanted_by_node(session, reports, denied, now):
+            fresh = self._numbered(session, candidate)
+            if fresh is not None:
+                wanted.append(fresh)
+        return Round(tuple(changed), denied, tuple(wanted))
+
+    def _numbered(self, session: Session, candidate: NodeWanted) -> NodeWanted | None:
+        """Return ``candidate`` with its generation if it must be sent: a new one if it says something new."""
+        text = hashlib.sha256(encode(candidate)).hexdigest()
+        node = session.get(Node, candidate.node)
+        if node is None:
+            node = Node(name=candidate.node)
+            session.add(node)
+        if node.wanted_hash != text:
+            node.wanted_hash = text
+            node.generation += 1
+        elif candidate.node in self._sent:
+            return None
+        return msgspec.structs.replace(candidate, generation=node.generation)
+
+    async def _send(self, wanted: NodeWanted) -> None:
+        try:
+            await self._bus.publish(wanted)
+        except Unavailable as error:
+            _log.warning("a wanted state waits for the bus", extra={"node": wanted.node, "reason": error.message})
