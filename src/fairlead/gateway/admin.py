@@ -29,11 +29,6 @@ class Admin:
         """Return all statistics in the Prometheus text format."""
         return (await self._get("/stats/prometheus", {})).decode()
 
-    async def errors(self) -> str:
-        """Return why resources were refused, one line each; empty when none was."""
-        dump = msgspec.json.decode(await self._get("/config_dump", {"mask": ""}), type=_Dump)
-        return "\n".join(_details(dump.configs))
-
     async def is_live(self) -> bool:
         """Whether Envoy serves: initialized and not draining."""
         try:
@@ -62,18 +57,3 @@ class Admin:
 
 class _Stats(msgspec.Struct):
     stats: list[dict[str, Any]]
-
-
-class _Dump(msgspec.Struct):
-    configs: list[dict[str, Any]] = []
-
-
-def _details(value: Any) -> list[str]:
-    """Every ``error_state.details`` somewhere in ``value``."""
-    if isinstance(value, list):
-        return [found for item in value for found in _details(item)]
-    if not isinstance(value, dict):
-        return []
-    state = value.get("error_state")
-    own = [str(state["details"])] if isinstance(state, dict) and state.get("details") else []
-    return own + [found for item in value.values() for found in _details(item)]

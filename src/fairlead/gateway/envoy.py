@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,7 @@ _ANSWER_S = 10
 _POLL_S = 0.002
 _DRAIN_S = 3
 _PARENT_S = 5
+_LOG_TAIL_BYTES = 16_384
 
 
 class VersionTraffic(msgspec.Struct, frozen=True):
@@ -52,10 +53,11 @@ class DoorStats(msgspec.Struct, frozen=True):
 class Gateway:
     """The front door's files and its process's arguments; whoever owns it starts and watches the process."""
 
-    def __init__(self, door: DoorSettings, folder: Path, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, door: DoorSettings, folder: Path, *, log: Path | None = None) -> None:
+        """``log`` is the file that Envoy's standard error goes to: only there it says why it refused something."""
         self.door = door
         self.files = DoorFiles(folder)
-        self._now = now
+        self._log = log
         self._admin: Admin | None = None
         self._lock = asyncio.Lock()
 
@@ -157,7 +159,7 @@ class Gateway:
             except Unavailable:
                 return ""  # it reads the files when it starts again
             if refused > before[1]:
-                return f"{file.stem}: {await self._asked().errors() or 'refused; see the log of the front door'}"
+                return f"{file.stem}: {_reason(self._log) or 'refused; see the log of the front door'}"
             if taken > before[0]:
                 return ""
             await asyncio.sleep(_POLL_S)
@@ -200,6 +202,16 @@ def _read(counters: Mapping[str, int]) -> DoorStats:
         requests=counters.get("http.door.downstream_rq_completed", 0),
         failed=counters.get("http.door.downstream_rq_5xx", 0),
     )
+
+
+def _reason(log: Path | None) -> str:
+    """Return the last refusal in Envoy's log."""
+    if log is None or not log.exists():
+        return ""
+    with log.open("rb") as lines:
+        lines.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
+        _, found, reason = lines.read().decode(errors="replace").rpartition("update rejected: ")
+    return reason.strip() if found else ""
 
 
 def _resources(file: Path) -> list[Resource]:

@@ -50,4 +50,4 @@ def _outlive_parent() -> None:
 
 if __name__ == "__main__":
     _outlive_parent()
-    os.execv(sys.argv[1], sys.argv[1:])
+    os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606 - an argument vector, no shell

@@ -57,6 +57,7 @@ LINES = (
         "this needs a token",
         _SIGN_IN,
     ),
+    Line(_details("Audiences_in_Jwt"), 401, "token_invalid", "the token is for one page only", _SIGN_IN),
     Line(_status(401), 401, "token_invalid", "the token is not one of this installation", _SIGN_IN),
     Line(_details("[revoked]"), 401, "token_revoked", "the token was revoked", _SIGN_IN),
     Line(
