@@ -1,0 +1,110 @@
+"""Models found and listed; a reference resolved to a version."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairlead import ids
+from fairlead.accounts.policy import Caller, check_see, may_see
+from fairlead.bundles.manifest import ModelManifest
+from fairlead.errors import NotFound, Unavailable
+from fairlead.messages import Target
+from fairlead.status import VersionStatus
+from fairlead.store.records import Alias, Model, ModelVersion
+
+PRODUCTION = "production"
+_HINT = "fairlead models lists those that you may see"
+
+
+def get(session: Session, caller: Caller | None, name: str) -> Model:
+    """Return the model; raises :class:`NotFound`, also for one that the caller may not see."""
+    model = session.get(Model, name)
+    if model is None:
+        raise NotFound(f"there is no model {name}", hint=_HINT)
+    check_see(caller, model.owner, model.visibility, f"model {name}", _HINT)
+    return model
+
+
+def list_all(session: Session, caller: Caller | None) -> list[Model]:
+    """Return all models that the caller may see, by name."""
+    models = session.scalars(select(Model).order_by(Model.name))
+    return [model for model in models if may_see(caller, model.owner, model.visibility)]
+
+
+def versions_of(session: Session, name: str) -> list[ModelVersion]:
+    """Return the versions of a model, the newest first."""
+    query = select(ModelVersion).where(ModelVersion.model == name).order_by(ModelVersion.ordinal.desc())
+    return list(session.scalars(query))
+
+
+def version_of(session: Session, name: str, number: str) -> ModelVersion:
+    """Return the version; raises :class:`NotFound`."""
+    found = session.get(ModelVersion, (name, number))
+    if found is None:
+        raise NotFound(f"there is no version {number} of {name}", hint=f"fairlead models show {name} lists them")
+    return found
+
+
+def aliases_of(session: Session, name: str) -> list[Alias]:
+    """Return the aliases of a model by name."""
+    return list(session.scalars(select(Alias).where(Alias.model == name).order_by(Alias.alias)))
+
+
+def alias_of(session: Session, name: str, alias: str) -> Alias:
+    """Return the alias; raises :class:`NotFound`."""
+    found = session.get(Alias, (name, alias))
+    if found is None:
+        raise NotFound(f"{name} has no alias {alias}", hint=f"fairlead models show {name} lists them")
+    return found
+
+
+def resolve(session: Session, caller: Caller | None, name: str, ref: str = PRODUCTION, chance: float = 0.0) -> str:
+    """Return the version that ``ref`` (alias or version) of a model means now; ``chance`` (0 to 1) picks by weight.
+
+    Raises :class:`NotFound`, with code ``version_gone`` for a version that no alias names, and
+    :class:`Unavailable` (``model_not_ready``) before the first version is ready.
+    """
+    get(session, caller, name)
+    aliases = aliases_of(session, name)
+    if ids.is_version(ref):
+        version_of(session, name, ref)
+        if not any(target.version == ref for held in aliases for target in held.targets):
+            raise NotFound(
+                f"no alias names {name}@{ref} any more", code="version_gone", hint=f"fairlead models show {name}"
+            )
+        return ref
+    held = next((held for held in aliases if held.alias == ref), None)
+    if held is None and ref == PRODUCTION:
+        raise Unavailable(f"no version of {name} is ready yet", code="model_not_ready", hint=f"fairlead why {name}")
+    if held is None:
+        raise NotFound(f"{name} has no alias {ref}", hint=f"fairlead models show {name} lists them")
+    return pick(held.targets, chance)
+
+
+def pick(targets: tuple[Target, ...], chance: float) -> str:
+    """Return the version on which ``chance`` (0 to 1) falls, each as wide as its weight."""
+    mark = chance * sum(target.weight for target in targets)
+    for target in targets:
+        mark -= target.weight
+        if mark < 0:
+            return target.version
+    return max(targets, key=lambda target: target.weight).version
+
+
+def manifest_of(version: ModelVersion) -> ModelManifest:
+    """Return the manifest of a version."""
+    return _manifest(version.manifest)
+
+
+def is_live(version: ModelVersion) -> bool:
+    """Whether nodes shall have it: it is prepared, starts, runs or sleeps."""
+    return version.status not in (VersionStatus.FAILED, VersionStatus.RETIRED)
+
+
+@lru_cache(maxsize=4096)
+def _manifest(text: str) -> ModelManifest:
+    return msgspec.json.decode(text, type=ModelManifest)

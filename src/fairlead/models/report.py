@@ -1,0 +1,156 @@
+"""What keepers report, brought into the rows: asks ``plan`` and carries its actions out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+from sqlalchemy import Row, or_, select
+from sqlalchemy.orm import Session
+
+from fairlead.clock import from_text
+from fairlead.messages import NodeReport, Target
+from fairlead.models import plan
+from fairlead.models.plan import (
+    Action,
+    Held,
+    LeaveAlias,
+    MarkFailed,
+    MarkReady,
+    MarkSleeping,
+    MarkStarting,
+    Progress,
+    Retire,
+    Revive,
+    TakeAlias,
+)
+from fairlead.models.service import place_alias
+from fairlead.status import VersionStatus
+from fairlead.store.move import move_to, note
+from fairlead.store.records import Alias, Model, ModelVersion
+
+CALLED_EVERY_S = 30.0
+"""The moment of the last call is written at most so often."""
+_ROUNDS_MAX = 8
+_FACTS = (
+    ModelVersion.model,
+    ModelVersion.version,
+    ModelVersion.digest,
+    ModelVersion.status,
+    ModelVersion.reason,
+    ModelVersion.step,
+    ModelVersion.attempt,
+    ModelVersion.ready_at,
+    ModelVersion.takes,
+    ModelVersion.takes_at,
+)
+"""Of a thousand versions, only what the plan looks at: it runs each second."""
+
+
+def reconcile(session: Session, reports: Sequence[NodeReport], now: datetime) -> list[Action]:
+    """Bring the newest report of each node into the rows, until nothing changes more; return what changed.
+
+    An empty answer means that what nodes shall do is the same as before.
+    """
+    done: list[Action] = []
+    for _ in range(_ROUNDS_MAX):  # ready, then the alias, then the version before it is retired
+        actions = pending(session, reports)
+        if not actions:
+            break
+        for action in actions:
+            apply(session, action, now)
+        session.flush()
+        done += actions
+    _note_calls(session, reports)
+    return done
+
+
+def pending(session: Session, reports: Sequence[NodeReport]) -> list[Action]:
+    """Return what the plan wants to change now; changes nothing, so it may run in a read."""
+    idle = (VersionStatus.FAILED, VersionStatus.RETIRED)
+    aliases = {(one.model, one.alias): Held(one.targets, one.asked_at) for one in session.scalars(select(Alias))}
+    named = [(model, target.version) for (model, _), held in aliases.items() for target in held.targets]
+    query = select(*_FACTS).where(
+        or_(
+            ModelVersion.status.not_in(idle),
+            ModelVersion.takes.is_not(None),
+            ModelVersion.model.in_({model for model, _ in named}),
+        )
+    )
+    rows = session.execute(query.order_by(ModelVersion.model, ModelVersion.ordinal))
+    return plan.decide([_fact(row) for row in rows], aliases, reports)
+
+
+def apply(session: Session, action: Action, now: datetime) -> None:
+    """Carry out one action."""
+    version = session.get_one(ModelVersion, action.key)
+    match action:
+        case Progress():
+            version.step, version.reason = action.step, action.said
+        case MarkStarting():
+            version.signature = dict(action.signature) if action.signature is not None else None
+            version.preload = action.preload
+            version.warnings = tuple(dict.fromkeys((*version.warnings, *action.warnings)))
+            version.step = "start"
+            move_to(session, version, VersionStatus.STARTING, "prepared; a first replica loads", now)
+        case MarkReady():
+            version.ready_at = version.ready_at or now
+            version.step = ""
+            move_to(session, version, VersionStatus.READY, action.reason, now)
+        case MarkSleeping():
+            move_to(session, version, VersionStatus.SLEEPING, action.reason, now)
+        case MarkFailed():
+            version.last_lines = action.last_lines
+            version.takes, version.takes_at = None, None
+            because = (f"{action.error.code}: {action.error.hint}",) if action.error.hint else (action.error.code,)
+            move_to(session, version, VersionStatus.FAILED, action.error.message, now, because=because)
+        case TakeAlias():
+            _take(session, version, action.alias, now)
+        case LeaveAlias():
+            version.takes, version.takes_at = None, None
+            said = f"{action.alias} was moved after this version was pushed: it stays as it is"
+            note(session, "version", f"{version.model}@{version.version}", said, now)
+        case Retire():
+            move_to(session, version, VersionStatus.RETIRED, action.reason, now)
+        case Revive():
+            move_to(session, version, VersionStatus.SLEEPING, action.reason, now)
+        case _:
+            assert_never(action)
+
+
+def _take(session: Session, version: ModelVersion, alias: str, now: datetime) -> None:
+    model = session.get_one(Model, version.model)
+    targets = (Target(version.version),)
+    asked_at = version.takes_at or now
+    version.takes, version.takes_at = None, None
+    place_alias(session, model, alias, targets, now, asked_at=asked_at, by=version.created_by)
+
+
+def _fact(row: Row[Any]) -> plan.Version:
+    return plan.Version(
+        model=row.model,
+        version=row.version,
+        digest=row.digest,
+        status=row.status,
+        reason=row.reason,
+        step=row.step,
+        attempt=row.attempt,
+        proven=row.ready_at is not None,
+        takes=row.takes,
+        takes_at=row.takes_at,
+    )
+
+
+def _note_calls(session: Session, reports: Sequence[NodeReport]) -> None:
+    for report in reports:
+        for one in report.versions:
+            if one.last_called is None:
+                continue
+            called = from_text(one.last_called)
+            row = session.get(ModelVersion, (one.model, one.version))
+            if row is None:
+                continue
+            known = row.last_called_at
+            if known is None or called - known >= timedelta(seconds=CALLED_EVERY_S):
+                row.last_called_at = called

@@ -1,0 +1,367 @@
+"""Models changed: pushed, aliases moved, rolled back, retired, granted. All take a session and the moment."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairlead import ids
+from fairlead.accounts.policy import Caller, Verb, check, check_owner
+from fairlead.bundles.manifest import ModelManifest
+from fairlead.errors import Conflict, Invalid, NotFound
+from fairlead.messages import EnvironmentSpec, Target
+from fairlead.models import queries
+from fairlead.models.queries import PRODUCTION
+from fairlead.status import VersionStatus
+from fairlead.store.move import move_to, note
+from fairlead.store.records import Alias, App, Bundle, Model, ModelVersion
+
+NO_ALIAS = "none"
+GRANTS = ("public", "outbound")
+TARGETS_MAX = 10
+_USABLE = (VersionStatus.READY, VersionStatus.SLEEPING, VersionStatus.RETIRED)
+"""What an alias may name; a retired version comes back by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """A checked bundle that lies in the bucket."""
+
+    manifest: ModelManifest
+    digest: str
+    size_bytes: int
+    key: str
+    environment: EnvironmentSpec
+    warnings: tuple[str, ...] = ()
+    alias: str = PRODUCTION
+    """Taken once the version is ready; ``none``: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What a push came to."""
+
+    version: ModelVersion
+    again: bool
+    """The same content was there already."""
+
+
+def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Push:
+    """Keep the bundle as a version: the same content is the same version again.
+
+    Raises :class:`Conflict`: ``name_taken`` (an app has the name), ``version_exists`` (other content has the version),
+    ``route_taken``; :class:`Forbidden` for who may not push or does not own the model.
+    """
+    check(caller, Verb.PUSH_MODELS)
+    manifest = pushed.manifest
+    alias = _checked_alias(pushed.alias)
+    model = session.get(Model, manifest.name)
+    if model is not None:
+        check_owner(caller, model.owner, f"the model {model.name}")
+    elif session.get(App, manifest.name) is not None:
+        raise Conflict(f"an app is called {manifest.name}", code="name_taken", hint="models and apps share their names")
+    _refuse_taken_routes(session, manifest)
+    if session.get(Bundle, pushed.digest) is None:
+        session.add(_bundle(pushed, caller, now))
+    if model is None:
+        model = Model(name=manifest.name, owner=caller.name, created_at=now)
+        session.add(model)
+        apply_access(session, model, manifest, caller.name, now)
+    session.flush()
+    model.summary = manifest.summary
+    model.card = msgspec.to_builtins(manifest.card)
+    _ask_grants(model, manifest)
+    before = _same(session, pushed)
+    version = before or _add(session, caller, pushed, now)
+    if before is not None and before.status is VersionStatus.FAILED:
+        _try_again(session, before, caller, now)
+    if alias is not None:
+        version.takes, version.takes_at = alias, now
+    return Push(version, again=before is not None)
+
+
+def move_alias(
+    session: Session, caller: Caller, name: str, alias: str, targets: Sequence[Target], now: datetime
+) -> Alias:
+    """Have ``alias`` name ``targets`` (weights say who gets how much) and return it.
+
+    Raises :class:`Invalid` for bad names and weights, :class:`NotFound` for unknown versions and :class:`Conflict`
+    (``version_not_ready``) for one that never was ready.
+    """
+    model = _managed(session, caller, name)
+    if not ids.is_alias(alias) or alias == NO_ALIAS:
+        raise Invalid(f"{alias!r} is no alias", code="alias_invalid", hint="begin with a letter: production, staging")
+    _check_targets(targets)
+    for target in targets:
+        _usable(session, name, target.version)
+    return place_alias(session, model, alias, tuple(targets), now, asked_at=now, by=caller.name)
+
+
+def remove_alias(session: Session, caller: Caller, name: str, alias: str, now: datetime) -> None:
+    """Remove ``alias``; ``production`` stays."""
+    _managed(session, caller, name)
+    if alias == PRODUCTION:
+        raise Conflict(
+            "production always exists", code="alias_kept", hint=f"move it: fairlead models alias {name} production=…"
+        )
+    session.delete(queries.alias_of(session, name, alias))
+    note(session, "alias", f"{name}@{alias}", "removed", now, by=caller.name)
+
+
+def rollback(session: Session, caller: Caller, name: str, now: datetime, alias: str = PRODUCTION) -> Alias:
+    """Put back what ``alias`` held before; once more puts it forth again.
+
+    Raises :class:`Conflict` (``nothing_before``) where it held nothing.
+    """
+    model = _managed(session, caller, name)
+    held = queries.alias_of(session, name, alias)
+    if not held.previous:
+        raise Conflict(
+            f"{alias} of {name} held nothing before",
+            code="nothing_before",
+            hint=f"fairlead models alias {name} {alias}=VERSION; fairlead models show {name} lists the versions",
+        )
+    for target in held.previous:
+        _usable(session, name, target.version)
+    return place_alias(session, model, alias, held.previous, now, asked_at=now, by=caller.name)
+
+
+def place_alias(
+    session: Session,
+    model: Model,
+    alias: str,
+    targets: tuple[Target, ...],
+    now: datetime,
+    *,
+    asked_at: datetime,
+    by: str,
+) -> Alias:
+    """Set the alias and remember what it held; everything was checked."""
+    held = session.get(Alias, (model.name, alias))
+    before: tuple[Target, ...] = ()
+    if held is None:
+        held = Alias(model=model.name, alias=alias, targets=targets, moved_by=by, moved_at=now, asked_at=asked_at)
+        session.add(held)
+    else:
+        before = held.targets
+        if before != targets:
+            held.targets, held.previous = targets, before
+        held.moved_by, held.moved_at, held.asked_at = by, now, asked_at
+    if before != targets:
+        said = f"{say(before)} → {say(targets)}" if before else f"→ {say(targets)}"
+        note(session, "alias", f"{model.name}@{alias}", said, now, by=by)
+    for target in targets:
+        version = session.get_one(ModelVersion, (model.name, target.version))
+        if version.takes == alias:
+            version.takes, version.takes_at = None, None
+    if alias == PRODUCTION:
+        main = max(targets, key=lambda target: target.weight)
+        version = session.get_one(ModelVersion, (model.name, main.version))
+        apply_access(session, model, queries.manifest_of(version), by, now)
+    session.flush()
+    return held
+
+
+def apply_access(session: Session, model: Model, manifest: ModelManifest, by: str, now: datetime) -> None:
+    """Put the visibility that the manifest says in force; ``public`` only where a configurer granted it."""
+    wanted: str = manifest.access.visibility
+    if wanted == "public" and "public" not in model.granted:
+        wanted = "team" if model.visibility == "public" else model.visibility
+    if wanted != model.visibility:
+        note(session, "model", model.name, f"visibility {model.visibility} → {wanted}", now, by=by)
+        model.visibility = wanted
+
+
+def grant(session: Session, caller: Caller, name: str, what: str, given: bool, now: datetime) -> Model:
+    """Grant a model ``public`` or ``outbound``, or take it back; raises :class:`Invalid` for anything else."""
+    check(caller, Verb.GRANT)
+    if what not in GRANTS:
+        raise Invalid(f"{what} is nothing to grant", code="grant_unknown", hint=" or ".join(GRANTS))
+    model = queries.get(session, caller, name)
+    if given == (what in model.granted):
+        return model
+    rest = tuple(one for one in model.granted if one != what)
+    model.granted = tuple(sorted((*rest, what))) if given else rest
+    note(session, "model", name, f"{what} {'granted' if given else 'no longer granted'}", now, by=caller.name)
+    if what == "public":
+        visibility = "public" if given and "public" in model.asked else model.visibility
+        model.visibility = "team" if not given and visibility == "public" else visibility
+    return model
+
+
+def set_visibility(session: Session, caller: Caller, name: str, visibility: str, now: datetime) -> Model:
+    """Change who may see and call a model until its next version says otherwise; ``public`` takes a grant."""
+    model = _managed(session, caller, name)
+    if visibility not in ("private", "team", "public"):
+        raise Invalid(f"{visibility} is no visibility", code="visibility_unknown", hint="private, team or public")
+    if visibility == "public" and "public" not in model.granted:
+        check(caller, Verb.GRANT)
+        model.granted = tuple(sorted((*model.granted, "public")))
+    if visibility != model.visibility:
+        note(session, "model", name, f"visibility {model.visibility} → {visibility}", now, by=caller.name)
+        model.visibility = visibility
+    return model
+
+
+def retire(session: Session, caller: Caller, name: str, number: str, now: datetime) -> ModelVersion:
+    """Retire a version that no alias names: it is stopped and answers 410; one that is not ready yet is given up."""
+    _managed(session, caller, name)
+    version = queries.version_of(session, name, number)
+    holders = [held.alias for held in queries.aliases_of(session, name) if number in _versions(held.targets)]
+    if holders:
+        raise Conflict(
+            f"{', '.join(holders)} names {name}@{number}", code="version_in_use", hint="move the alias first"
+        )
+    version.takes, version.takes_at = None, None
+    said = f"retired by {caller.name}"
+    if version.status in (VersionStatus.BUILDING, VersionStatus.STARTING):
+        # It never was ready, so nothing may wake it: pushing it again begins anew.
+        move_to(session, version, VersionStatus.FAILED, said, now, by=caller.name)
+    elif version.status in (VersionStatus.READY, VersionStatus.SLEEPING):
+        move_to(session, version, VersionStatus.RETIRED, said, now, by=caller.name)
+    return version
+
+
+def say(targets: Sequence[Target]) -> str:
+    """Return targets as people write them: ``1.3.0`` or ``1.3.0:10,1.2.0:90``."""
+    if len(targets) == 1:
+        return targets[0].version
+    return ",".join(f"{target.version}:{target.weight}" for target in targets)
+
+
+def _versions(targets: Sequence[Target]) -> set[str]:
+    return {target.version for target in targets}
+
+
+def _managed(session: Session, caller: Caller, name: str) -> Model:
+    model = queries.get(session, caller, name)
+    check(caller, Verb.MANAGE_MODELS)
+    check_owner(caller, model.owner, f"the model {name}")
+    return model
+
+
+def _checked_alias(alias: str) -> str | None:
+    if alias == NO_ALIAS:
+        return None
+    if not ids.is_alias(alias):
+        raise Invalid(f"{alias!r} is no alias", code="alias_invalid", hint="begin with a letter: production, staging")
+    return alias
+
+
+def _check_targets(targets: Sequence[Target]) -> None:
+    if not 0 < len(targets) <= TARGETS_MAX or len(_versions(targets)) != len(targets):
+        raise Invalid(
+            f"an alias names 1 to {TARGETS_MAX} different versions", code="targets_invalid", hint="1.3.0:10,1.2.0:90"
+        )
+    if any(not 0 <= target.weight <= 1000 for target in targets) or not any(target.weight for target in targets):
+        raise Invalid("weights are 0 to 1000, and not all 0", code="weights_invalid", hint="1.3.0:10,1.2.0:90")
+
+
+def _usable(session: Session, name: str, number: str) -> None:
+    version = queries.version_of(session, name, number)
+    if version.status not in _USABLE or version.ready_at is None:
+        raise Conflict(
+            f"{name}@{number} is {version.status}: {version.reason or 'it never was ready'}",
+            code="version_not_ready",
+            hint=f"fairlead why {name}@{number}",
+        )
+
+
+def _refuse_taken_routes(session: Session, manifest: ModelManifest) -> None:
+    wanted = {route.path for route in manifest.routes}
+    if not wanted:
+        return
+    others = session.scalars(select(Alias).where(Alias.alias == PRODUCTION, Alias.model != manifest.name))
+    for other in others:
+        for target in other.targets:
+            version = session.get_one(ModelVersion, (other.model, target.version))
+            for route in queries.manifest_of(version).routes:
+                if route.path in wanted:
+                    raise Conflict(
+                        f"the path {route.path} belongs to the model {other.model}",
+                        code="route_taken",
+                        hint="choose another path in [[routes]]",
+                    )
+
+
+def _bundle(pushed: Pushed, caller: Caller, now: datetime) -> Bundle:
+    return Bundle(
+        digest=pushed.digest,
+        kind="model",
+        name=pushed.manifest.name,
+        size_bytes=pushed.size_bytes,
+        key=pushed.key,
+        created_by=caller.name,
+        created_at=now,
+    )
+
+
+def _ask_grants(model: Model, manifest: ModelManifest) -> None:
+    asked = [("public", manifest.access.visibility == "public"), ("outbound", manifest.network.outbound)]
+    model.asked = tuple(what for what, wanted in asked if wanted)
+
+
+def _same(session: Session, pushed: Pushed) -> ModelVersion | None:
+    """Return the version that has this content; raises where its number has other content."""
+    name, number = pushed.manifest.name, pushed.manifest.version
+    if number is None:
+        query = select(ModelVersion).where(ModelVersion.model == name, ModelVersion.digest == pushed.digest)
+        return session.scalar(query.order_by(ModelVersion.ordinal.desc()).limit(1))
+    found = session.get(ModelVersion, (name, number))
+    if found is not None and found.digest != pushed.digest:
+        raise Conflict(
+            f"{name}@{number} exists with other content",
+            code="version_exists",
+            hint="a version never changes: raise version in fairlead.toml, or leave it out to have it counted",
+        )
+    return found
+
+
+def _add(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> ModelVersion:
+    name = pushed.manifest.name
+    query = select(ModelVersion.version, ModelVersion.ordinal).where(ModelVersion.model == name)
+    taken = {row.version: row.ordinal for row in session.execute(query)}
+    version = ModelVersion(
+        model=name,
+        version=pushed.manifest.version or next_number(taken),
+        ordinal=max(taken.values(), default=0) + 1,
+        digest=pushed.digest,
+        manifest=msgspec.json.encode(pushed.manifest).decode(),
+        environment=pushed.environment,
+        gate=secrets.token_urlsafe(24),
+        warnings=pushed.warnings,
+        reason="pushed",
+        created_by=caller.name,
+        created_at=now,
+    )
+    session.add(version)
+    said = f"pushed by {caller.name}"
+    note(session, "version", f"{name}@{version.version}", said, now, by=caller.name, status=version.status)
+    session.flush()
+    return version
+
+
+def next_number(taken: Sequence[str] | dict[str, int]) -> str:
+    """Return the next of 1, 2, 3 … that is above all whole numbers in ``taken``."""
+    numbers = [int(version) for version in taken if version.isdecimal() and version.isascii()]
+    return str(max(numbers, default=0) + 1)
+
+
+def _try_again(session: Session, version: ModelVersion, caller: Caller, now: datetime) -> None:
+    version.attempt += 1
+    version.step, version.last_lines, version.ready_at = "", (), None
+    move_to(session, version, VersionStatus.BUILDING, "pushed again after it had failed", now, by=caller.name)
+
+
+def find_bundle(session: Session, digest: str) -> Bundle:
+    """Return the bundle; raises :class:`NotFound`."""
+    found = session.get(Bundle, digest)
+    if found is None:
+        raise NotFound(f"there is no bundle {digest[:12]}", hint="push it")
+    return found

@@ -1,0 +1,128 @@
+"""From rows to what nodes are told of models. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairlead.bundles.manifest import ModelManifest
+from fairlead.bundles.specs import model_spec
+from fairlead.messages import ExtraRoute, ModelRoute, Target, VersionWanted
+from fairlead.models.queries import PRODUCTION, is_live, manifest_of
+from fairlead.status import VersionStatus
+from fairlead.store.records import Alias, Bundle, Model, ModelVersion
+
+GONE_MAX = 100
+"""Versions of a model that answer 410; older ones answer 404."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All rows that say what is wanted of models."""
+
+    models: Sequence[Model]
+    versions: Sequence[ModelVersion]
+    aliases: Sequence[Alias]
+    keys: dict[str, str]
+    """Digest of a bundle to its key in the bucket."""
+
+
+def load(session: Session) -> Rows:
+    """Read the rows."""
+    digests = select(ModelVersion.digest)
+    keys = session.execute(select(Bundle.digest, Bundle.key).where(Bundle.digest.in_(digests)))
+    return Rows(
+        models=list(session.scalars(select(Model).order_by(Model.name))),
+        versions=list(session.scalars(select(ModelVersion).order_by(ModelVersion.model, ModelVersion.ordinal))),
+        aliases=list(session.scalars(select(Alias).order_by(Alias.model, Alias.alias))),
+        keys={digest: key for digest, key in keys},
+    )
+
+
+def versions(rows: Rows, now: datetime) -> tuple[VersionWanted, ...]:
+    """Return every version that nodes shall have, in a stable order."""
+    models = {model.name: model for model in rows.models}
+    return tuple(
+        version_wanted(version, models[version.model], rows.keys[version.digest], now)
+        for version in rows.versions
+        if is_live(version)
+    )
+
+
+def version_wanted(version: ModelVersion, model: Model, key: str, now: datetime) -> VersionWanted:
+    """Return what a node is told of one version."""
+    manifest = manifest_of(version)
+    building = version.status is VersionStatus.BUILDING
+    starting = version.status is VersionStatus.STARTING
+    return VersionWanted(
+        spec=model_spec(manifest, version.version),
+        digest=version.digest,
+        bundle_key=key,
+        environment=version.environment,
+        gate=version.gate,
+        prepare=building,
+        replicas=0 if building else _replicas(version, manifest, now),
+        may_sleep=not starting and manifest.scale.min == 0,
+        idle_s=manifest.scale.idle_s,
+        memory_mb=manifest.resources.memory_mb,
+        outbound=manifest.network.outbound and "outbound" in model.granted,
+        preload=version.preload,
+        attempt=version.attempt,
+        proven=version.ready_at is not None,
+    )
+
+
+def _replicas(version: ModelVersion, manifest: ModelManifest, now: datetime) -> int:
+    least = manifest.scale.min
+    fresh = version.ready_at is not None and now - version.ready_at < timedelta(seconds=manifest.scale.idle_s)
+    if version.status is VersionStatus.STARTING or (fresh and version.status is VersionStatus.READY):
+        least = max(1, least)  # a version that was just deployed does not fall asleep before its first call
+    return min(max(least, version.replicas), manifest.scale.max)
+
+
+def routes(rows: Rows) -> tuple[ModelRoute, ...]:
+    """Return how the front door treats each model."""
+    by_model: dict[str, dict[str, ModelVersion]] = {}
+    for version in rows.versions:
+        by_model.setdefault(version.model, {})[version.version] = version
+    aliases: dict[str, list[Alias]] = {}
+    for alias in rows.aliases:
+        aliases.setdefault(alias.model, []).append(alias)
+    return tuple(_route(model, by_model.get(model.name, {}), aliases.get(model.name, ())) for model in rows.models)
+
+
+def _route(model: Model, known: dict[str, ModelVersion], aliases: Iterable[Alias]) -> ModelRoute:
+    targets = {alias.alias: alias.targets for alias in aliases}
+    named = {target.version for group in targets.values() for target in group}
+    manifests = {version: manifest_of(known[version]) for version in named}
+    main = _main(targets.get(PRODUCTION, ()))
+    extra = manifests[main].routes if main else ()
+    gone = sorted((one for one in known.values() if one.version not in named), key=lambda one: -one.ordinal)
+    return ModelRoute(
+        model=model.name,
+        visibility=model.visibility,
+        owner=model.owner,
+        targets=targets,
+        versions=tuple(sorted(named)),
+        gone=tuple(one.version for one in gone if one.ready_at is not None)[:GONE_MAX],
+        timeout_s=max((manifest.run.timeout_s for manifest in manifests.values()), default=60),
+        entries=tuple(sorted({entry for version in named for entry in entries_of(known[version])})),
+        extra=tuple(ExtraRoute(path=one.path, methods=one.methods, entry=one.entry) for one in extra),
+    )
+
+
+def entries_of(version: ModelVersion) -> tuple[str, ...]:
+    """Return the endpoints of a version beside ``predict``: those with a route, and those the inspection found."""
+    found = {route.entry for route in manifest_of(version).routes}
+    endpoints = (version.signature or {}).get("endpoints")
+    if isinstance(endpoints, dict):
+        found.update(str(name) for name in endpoints)
+    return tuple(sorted(found - {"predict"}))
+
+
+def _main(targets: Sequence[Target]) -> str | None:
+    return max(targets, key=lambda target: target.weight).version if targets else None
