@@ -19,6 +19,7 @@ from fairlead.engines.local import LocalEngine, launch_for
 from fairlead.errors import Unavailable
 from fairlead.messages import EnvironmentSpec, ModelSpec, VersionWanted
 from fairlead.settings import Home
+from fairlead.supervisor import strays
 from fairlead.testing.engine import HistoryEngine
 
 LIMIT_S = 30
@@ -43,6 +44,13 @@ def serve(fork):
 
 sys.exit(zygote.main(serve))
 '''
+
+DAEMON = """
+import os as _os, time as _time
+if _os.fork() == 0:
+    _os.setsid()
+    _os.execve(__import__("sys").executable, ["daemon", "-c", "import time; time.sleep(600)"], {})
+"""
 
 
 @pytest.fixture
@@ -305,6 +313,21 @@ async def test_an_outdated_zygote_is_replaced_and_its_replicas_stay(local: Local
 
     assert local.zygotes() != before
     assert {item.replica for item in local.observe() if item.alive} == {observed.replica, again.replica}
+
+
+async def test_s62_no_daemon_of_a_bundle_outlives_its_version(local: LocalEngine, home: Home) -> None:
+    launch = prepare(home, program=STAND_IN.replace("import os,", DAEMON + "import os,", 1))
+    if launch.rules.uid is None:
+        pytest.skip("bundles have no user of their own here")
+    observed = await local.start(launch)
+    async with asyncio.timeout(LIMIT_S):
+        while len(strays.find("", uids=(launch.rules.uid,))) < 3:
+            await asyncio.sleep(0.01)
+
+    await local.stop(observed.replica, 0)
+    await local.cool(observed.zygote)
+
+    assert strays.find("", uids=(launch.rules.uid,)) == ()
 
 
 async def test_a_missing_preload_is_a_warning(local: LocalEngine, home: Home) -> None:

@@ -97,7 +97,9 @@ class LocalEngine:
         self._changed.set()
 
     async def cool(self, zygote: str) -> None:
-        await self._zygotes.cool(zygote)
+        await self._zygotes.cool(
+            zygote, lambda: not any(item.alive and item.zygote == zygote for item in self._observed.values())
+        )
         self._changed.set()
 
     async def start(self, launch: Launch) -> Observed:

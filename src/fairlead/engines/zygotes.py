@@ -17,7 +17,7 @@ from fairlead.engines.link import dial
 from fairlead.errors import Unavailable
 from fairlead.sandbox.rules import VARIABLE
 from fairlead.settings import Home
-from fairlead.supervisor import Child, Program, Record, adopt, forget, logfile, start
+from fairlead.supervisor import Child, Program, Record, adopt, forget, logfile, start, strays
 
 KIND = "zygote"
 """Label ``kind`` of its record."""
@@ -142,10 +142,14 @@ class Zygotes:
             await self._dial_or_tell(record, child, timeout_s)
             return self._zygotes[launch.zygote]
 
-    async def cool(self, name: str) -> None:
-        """End a zygote; fine when there is none."""
+    async def cool(self, name: str, is_last: Callable[[], bool]) -> None:
+        """End a zygote; fine when there is none. When it ``is_last``, nothing of its bundle's user is left running."""
         async with self._locks.setdefault(name, asyncio.Lock()):
+            zygote = self._zygotes.get(name)
             await self._end(name)
+            uid = zygote.record.labels.get("uid") if zygote is not None else None
+            if uid and is_last():
+                await strays.end_user(int(uid))
 
     async def close(self) -> None:
         """Let go of all; they live on."""
@@ -182,6 +186,7 @@ class Zygotes:
             "model": launch.fork.spec.name,
             "version": launch.fork.spec.version,
             "attempt": str(launch.attempt),
+            "uid": "" if launch.rules.uid is None else str(launch.rules.uid),
         }
         return start(program, self._home.children, labels=labels)
 

@@ -16,6 +16,7 @@ class Stat(NamedTuple):
 
     state: str
     """One letter; Z is a zombie."""
+    parent: int
     session: int
     start_time: int
     """Clock ticks from boot to the start of the process: with the boot id it tells a reused pid."""
@@ -29,7 +30,7 @@ def stat(pid: int) -> Stat | None:
         return None
     # The name is in parentheses and may hold spaces and parentheses itself; field 3 follows the last one.
     fields = text.rpartition(")")[2].split()
-    return Stat(state=fields[0], session=int(fields[3]), start_time=int(fields[19]))
+    return Stat(state=fields[0], parent=int(fields[1]), session=int(fields[3]), start_time=int(fields[19]))
 
 
 def start_time(pid: int) -> int | None:
@@ -61,7 +62,7 @@ def session_members(session: int) -> tuple[int, ...]:
     return tuple(members)
 
 
-def uid(pid: int) -> int | None:
+def uid_of(pid: int) -> int | None:
     """Return the user id of a process; ``None`` when it is gone."""
     try:
         return (PROC / str(pid)).stat().st_uid

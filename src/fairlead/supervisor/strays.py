@@ -9,7 +9,7 @@ import signal
 from collections.abc import Collection
 from pathlib import Path
 
-from fairlead.supervisor.proc import environ, pids, start_time, uid
+from fairlead.supervisor.proc import environ, pids, start_time, stat, uid_of
 
 MARKER = "FAIRLEAD_HOME_ID"
 """Environment variable of every child: whose it is."""
@@ -28,7 +28,7 @@ def find(marker: str, *, uids: Collection[int] = (), but: Collection[int] = ()) 
         for pid in pids()
         if pid not in spared
         and start_time(pid) is not None
-        and (environ(pid).get(MARKER) == marker or (uids and uid(pid) in uids))
+        and (environ(pid).get(MARKER) == marker or (uids and uid_of(pid) in uids))
     )
 
 
@@ -50,6 +50,21 @@ async def end(
         await asyncio.sleep(0.02)
         left = find(marker, uids=uids, but=but)
     return found
+
+
+async def end_user(uid: int) -> tuple[int, ...]:
+    """SIGKILL what runs as ``uid`` (a user made for one bundle) and is in no session led by a child of ours.
+
+    For daemons that a bundle left behind: they may have changed their session and their environment, not their user.
+    """
+    ours = [pid for pid in pids() if uid_of(pid) == uid and _is_led_by_child(pid)]
+    return await end("", uids=(uid,), but=ours, grace_s=0)
+
+
+def _is_led_by_child(pid: int) -> bool:
+    found = stat(pid)
+    leader = stat(found.session) if found is not None else None
+    return leader is not None and leader.parent == os.getpid()
 
 
 def _signal(pids: Collection[int], number: int) -> None:
