@@ -44,16 +44,17 @@ def decide(
     chosen = next((firing for firing in reversed(due) if not _refusal(firing, catch_up, now)), None)
     for firing in due:
         reason = _refusal(firing, catch_up, now)
+        goes_on = live[0] if live and (live[1] is None or live[1] > firing.opens) else None
         if reason:
             verdicts.append(SkipFiring(firing, reason))
         elif firing is not chosen:
             verdicts.append(SkipFiring(firing, "a later window of the same schedule is open as well"))
-        elif live and overlap == "skip" and (live[1] is None or live[1] > firing.opens):
-            verdicts.append(SkipFiring(firing, f"{live[0]} still runs (overlap = skip)"))
+        elif goes_on and overlap == "skip":
+            verdicts.append(SkipFiring(firing, f"{goes_on} still runs (overlap = skip)"))
         else:
             late = (now - firing.opens).total_seconds()
             reason = "window opened" if late < ON_TIME_S else f"window opened {_long(late)} ago; caught up"
-            verdicts.append(OpenFiring(firing, reason, live[0] if live else None))
+            verdicts.append(OpenFiring(firing, reason, goes_on))
     return tuple(verdicts)
 
 

@@ -1,0 +1,35 @@
+"""Parameters of an app, held against its manifest: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from fairlead.bundles.reading import closest
+from fairlead.errors import Problem
+
+
+def fill(schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every parameter: what was given, else its default."""
+    defaults = {name: schema["default"] for name, schema in schemas.items() if "default" in schema}
+    return {**defaults, **given}
+
+
+def check(schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Return everything that is wrong with ``given``: unknown names, missing ones, values that do not fit."""
+    return tuple(_problems(schemas, given))
+
+
+def _problems(schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> Iterable[Problem]:
+    for name in given:
+        if name not in schemas:
+            hint = closest(name, schemas) or f"parameters: {', '.join(schemas) or 'none'}"
+            yield Problem(f"params.{name}", "unknown_param", "the app has no such parameter", hint)
+    for name, schema in schemas.items():
+        if name in given:
+            for error in Draft202012Validator(dict(schema)).iter_errors(given[name]):
+                yield Problem(f"params.{name}", str(error.validator), error.message[:200], str(schema.get("title", "")))
+        elif "default" not in schema:
+            yield Problem(f"params.{name}", "required", "must be set", f"--set {name}=…")

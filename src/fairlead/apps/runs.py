@@ -1,0 +1,394 @@
+"""Runs of apps: opened with the obligation to end them, moved by what nodes report, ended with their devices safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fairlead import ids
+from fairlead.apps import letters, params, plan, versions
+from fairlead.apps.binding import Binding, Candidate, Role, Taken, bind
+from fairlead.apps.letters import Letter
+from fairlead.bundles import rules
+from fairlead.bundles.manifest import AppManifest
+from fairlead.devices import commands, registry
+from fairlead.devices.commands import Outgoing
+from fairlead.devices.types import split_role
+from fairlead.errors import Conflict, NotFound, Problem
+from fairlead.messages import RunReport
+from fairlead.status import RunStatus, VersionStatus
+from fairlead.store.move import move_to, note
+from fairlead.store.records import AppAlias, AppVersion, Event, Hold, Model, Obligation, Run, Schedule
+
+END_RUN = "end_run"
+LIVE = (RunStatus.STARTING, RunStatus.READY, RunStatus.STOPPING)
+_STEPS_MAX = 4
+"""A run makes no more moves than this in one pass."""
+
+Address = Callable[[str], str]
+"""From the name of a page to its URL."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What is left to do after the commit, and letters to write within it."""
+
+    outgoing: tuple[Outgoing, ...] = ()
+    letters: tuple[Letter, ...] = ()
+    moved: tuple[str, ...] = ()
+    """Runs that moved: nodes must be told."""
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(self.outgoing + other.outgoing, self.letters + other.letters, self.moved + other.moved)
+
+
+# --- opening and asking -----------------------------------------------------------------------------------------------
+
+
+def open_run(
+    session: Session, schedule: Schedule, opens: datetime, closes: datetime | None, now: datetime, reason: str
+) -> Run | None:
+    """Write a planned run and the obligation to end it; the same window again gives the same run.
+
+    None: the app has no version to run, which the schedule's journal then says.
+    """
+    there = session.scalars(select(Run).where(Run.schedule == schedule.id, Run.starts_at == opens)).first()
+    if there is not None:
+        return there
+    alias = session.get(AppAlias, (schedule.app, versions.PRODUCTION))
+    if alias is None:
+        said = f"window skipped: {schedule.app} has no production version"
+        note(session, "schedule", schedule.id, said, now)
+        return None
+    run = _row(schedule, alias.version, opens, closes, now)
+    run.reason = reason
+    session.add(run)
+    note(session, "run", run.id, reason, now, because=(f"schedule {schedule.name}",), status=RunStatus.PLANNED)
+    session.flush()
+    if closes is not None:
+        session.add(Obligation(kind=END_RUN, ref=run.id, due_at=closes))
+        session.flush()
+    return run
+
+
+def skip_window(
+    session: Session, schedule: Schedule, opens: datetime, closes: datetime | None, now: datetime, reason: str
+) -> Run | None:
+    """Write a run that does not take place, with its reason."""
+    if session.scalars(select(Run.id).where(Run.schedule == schedule.id, Run.starts_at == opens)).first():
+        return None
+    alias = session.get(AppAlias, (schedule.app, versions.PRODUCTION))
+    if alias is None:
+        note(session, "schedule", schedule.id, f"window skipped: {reason}", now)
+        return None
+    run = _row(schedule, alias.version, opens, closes, now)
+    session.add(run)
+    note(session, "run", run.id, "window due", now, because=(f"schedule {schedule.name}",), status=RunStatus.PLANNED)
+    session.flush()
+    move_to(session, run, RunStatus.SKIPPED, reason, now)
+    run.finished_at = now
+    session.flush()
+    return run
+
+
+def _row(schedule: Schedule, version: str, opens: datetime, closes: datetime | None, now: datetime) -> Run:
+    return Run(
+        id=ids.new("run"),
+        app=schedule.app,
+        version=version,
+        schedule=schedule.id,
+        place=schedule.at,
+        starts_at=opens,
+        ends_at=closes,
+        params=dict(schedule.params),
+        user=schedule.created_by,
+        created_at=now,
+    )
+
+
+def stop(session: Session, run: str, now: datetime, *, by: str, reason: str = "") -> Run:
+    """Have a run stop; it ends as canceled. Again changes nothing."""
+    record = show(session, run)
+    if record.finished_at is not None:
+        raise Conflict(f"{record.id} is {record.status} already", code="run_over", hint="fairlead runs --live")
+    if not record.stop:
+        record.stop = reason or f"stopped by {by}"
+        note(session, "run", record.id, record.stop, now, by=by)
+        session.flush()
+    return record
+
+
+def restart(session: Session, run: str, now: datetime, *, by: str) -> Run:
+    """Have a live run's processes started anew; its window, version and devices stay."""
+    record = show(session, run)
+    if record.status not in (RunStatus.STARTING, RunStatus.READY) or record.stop:
+        raise Conflict(
+            f"{record.id} is {record.status}", code="run_not_live", hint="fairlead runs again starts a new one"
+        )
+    record.attempt += 1
+    if record.status is RunStatus.READY:
+        move_to(session, record, RunStatus.STARTING, f"restart asked for by {by}", now, by=by)
+    else:
+        note(session, "run", record.id, f"restart asked for by {by}", now, by=by)
+    session.flush()
+    return record
+
+
+def show(session: Session, run: str) -> Run:
+    """Return the run that ``run``, an id or a unique beginning of one, names."""
+    record = session.get(Run, run)
+    if record is None:
+        found = session.scalars(select(Run).where(Run.id.startswith(run, autoescape=True)).limit(2)).all()
+        if len(found) != 1:
+            what = "is ambiguous" if found else "names no run"
+            raise NotFound(f"{run[:40]!r} {what}", code="run_not_found", hint="fairlead runs lists them")
+        record = found[0]
+    return record
+
+
+def list_runs(
+    session: Session,
+    *,
+    live: bool = False,
+    app: str | None = None,
+    schedule: str | None = None,
+    at: str | None = None,
+    limit: int = 100,
+) -> Sequence[Run]:
+    """Return runs, those that started last first."""
+    query = select(Run).order_by(Run.starts_at.desc(), Run.id.desc()).limit(limit)
+    if live:
+        query = query.where(Run.finished_at.is_(None))
+    if app is not None:
+        query = query.where(Run.app == app)
+    if schedule is not None:
+        query = query.where(Run.schedule == schedule)
+    if at is not None:
+        query = query.where((Run.place == at) | Run.place.startswith(f"{at}/", autoescape=True))
+    return session.scalars(query).all()
+
+
+def history(session: Session, run: str) -> Sequence[Event]:
+    """Return what happened to a run, in order."""
+    return session.scalars(select(Event).where(Event.kind == "run", Event.ref == run).order_by(Event.id)).all()
+
+
+# --- the plan, carried out --------------------------------------------------------------------------------------------
+
+
+def step(session: Session, seen: Mapping[str, plan.Seen], now: datetime, address: Address) -> Outcome:
+    """Do what is due for every run that has not ended; ``seen`` is what nodes reported, by run."""
+    outcome = Outcome()
+    rows = session.scalars(select(Run).where(Run.finished_at.is_(None)).order_by(Run.starts_at, Run.id)).all()
+    holding = set(session.scalars(select(Hold.run).where(Hold.run.is_not(None)).distinct()))
+    for row in rows:
+        for _ in range(_STEPS_MAX):
+            facts = _facts(session, row, row.id in holding)
+            action = plan.plan(facts, seen.get(row.id, plan.Seen()), now)
+            if action is None:
+                break
+            before = (row.status, row.reason, row.stop)
+            outcome += carry_out(session, action, now, address)
+            if isinstance(action, plan.StopRun | plan.FinishRun | plan.ReleaseHolds):
+                holding.discard(row.id)
+            if (row.status, row.reason, row.stop) == before:
+                break
+    return outcome
+
+
+def _facts(session: Session, row: Run, holding: bool) -> plan.LiveRun:
+    since = None
+    if row.status is RunStatus.STOPPING:
+        since = session.scalar(
+            select(func.max(Event.at)).where(
+                Event.kind == "run", Event.ref == row.id, Event.status_to == RunStatus.STOPPING.value
+            )
+        )
+    return plan.LiveRun(
+        id=row.id,
+        status=row.status,
+        starts=row.starts_at,
+        ends=row.ends_at,
+        stop=row.stop,
+        reason=row.reason,
+        attempt=row.attempt,
+        restarts=row.restarts,
+        page=row.page,
+        holding=holding,
+        stopping_since=since,
+    )
+
+
+def carry_out(session: Session, action: plan.Action, now: datetime, address: Address) -> Outcome:
+    """Carry out one action of the plan."""
+    row = session.get_one(Run, action.run)
+    match action:
+        case plan.StartRun():
+            return _start(session, row, now)
+        case plan.MarkReady():
+            return _ready(session, row, action, now, address)
+        case plan.MarkStarting():
+            row.restarts, row.last_lines = action.restarts, action.last_lines
+            if row.status is RunStatus.READY:
+                move_to(session, row, RunStatus.STARTING, action.reason, now)
+            else:
+                row.reason = action.reason
+                note(session, "run", row.id, action.reason, now)
+            return Outcome()
+        case plan.StopRun():
+            row.stop = action.reason
+            move_to(session, row, RunStatus.STOPPING, action.reason, now)
+            _kept(session, row, now)
+            return Outcome(commands.release_run(session, row.id, now, action.reason), moved=(row.id,))
+        case plan.FinishRun():
+            return _finish(session, row, action, now)
+        case plan.SkipRun():
+            move_to(session, row, RunStatus.SKIPPED, action.reason, now)
+            row.finished_at = now
+            _kept(session, row, now)
+            return Outcome(moved=(row.id,))
+        case plan.ReleaseHolds():
+            note(session, "run", row.id, action.reason, now)
+            return Outcome(commands.release_run(session, row.id, now, action.reason))
+
+
+def _start(session: Session, row: Run, now: datetime) -> Outcome:
+    schedule = session.get_one(Schedule, row.schedule)
+    version = session.get_one(AppVersion, (row.app, row.version))
+    manifest = versions.manifest_of(version)
+    why = _not_ready(session, version, manifest)
+    bound = binding_of(session, manifest, row.place, schedule.bind)
+    if bound.problems:
+        why = "; ".join([why, *(problem.message for problem in bound.problems)]).lstrip("; ")
+    if why:
+        if row.reason != f"waits: {why}":
+            row.reason = f"waits: {why}"
+            note(session, "run", row.id, row.reason, now)
+            session.flush()
+        return Outcome()
+    row.bindings = bound.roles
+    row.params = params.fill(manifest.params, row.params)
+    row.started_at = now
+    devices = ", ".join(f"{role} = {' '.join(found) or 'none'}" for role, found in bound.roles.items())
+    move_to(session, row, RunStatus.STARTING, f"starts{f' with {devices}' if devices else ''}", now)
+    session.flush()
+    return Outcome(moved=(row.id,))
+
+
+def _not_ready(session: Session, version: AppVersion, manifest: AppManifest) -> str:
+    if version.status is not VersionStatus.READY:
+        said = version.reason or version.step or "not prepared yet"
+        return f"{version.app}@{version.version} is {version.status}: {said}"
+    missing = [ref for ref in manifest.models.values() if session.get(Model, ref.partition("@")[0]) is None]
+    return f"there is no model {', '.join(missing)}" if missing else ""
+
+
+def _ready(session: Session, row: Run, action: plan.MarkReady, now: datetime, address: Address) -> Outcome:
+    first = row.ready_at is None
+    row.ready_at = row.ready_at or now
+    row.page, row.restarts = action.page, action.restarts
+    move_to(session, row, RunStatus.READY, action.reason, now)
+    about = _about(session, row, address if action.page else None)
+    session.flush()
+    return Outcome(letters=(letters.up(about),) if first and about.to else (), moved=(row.id,))
+
+
+def _finish(session: Session, row: Run, action: plan.FinishRun, now: datetime) -> Outcome:
+    row.restarts = max(row.restarts, action.restarts)
+    row.last_lines = action.last_lines or row.last_lines
+    row.finished_at = now
+    move_to(session, row, action.status, action.reason, now)
+    _kept(session, row, now)
+    about = _about(session, row, None)
+    failed = action.status is RunStatus.FAILED and about.to
+    written = (letters.failed(about, action.reason, row.last_lines),) if failed else ()
+    out = commands.release_run(session, row.id, now, f"the run ended: {action.reason}")
+    return Outcome(out, written, (row.id,))
+
+
+def _about(session: Session, row: Run, address: Address | None) -> letters.About:
+    schedule = session.get_one(Schedule, row.schedule)
+    url = address(schedule.name) if address else None
+    return letters.About(row.id, row.app, row.place, schedule.zone, row.ends_at, schedule.notify, url)
+
+
+def _kept(session: Session, row: Run, now: datetime) -> None:
+    """Mark the obligation to end a run as kept."""
+    for duty in session.scalars(
+        select(Obligation).where(Obligation.kind == END_RUN, Obligation.ref == row.id, Obligation.done_at.is_(None))
+    ):
+        duty.done_at = now
+    session.flush()
+
+
+def next_end(session: Session) -> datetime | None:
+    """Return the moment of the first obligation that is not kept; it may lie in the past."""
+    return session.scalar(select(func.min(Obligation.due_at)).where(Obligation.done_at.is_(None)))
+
+
+def seen_of(
+    reports: Mapping[str, RunReport], *, nodes_since: Mapping[str, bool] | None = None, silent_s: float = 0
+) -> dict[str, plan.Seen]:
+    """Return what nodes say, by run: ``nodes_since`` tells of runs whose node took the order to stop and reported."""
+    since = nodes_since or {}
+    return {
+        run: plan.Seen(reports.get(run), since.get(run, False), silent_s) for run in {*reports.keys(), *since.keys()}
+    }
+
+
+# --- devices for roles ------------------------------------------------------------------------------------------------
+
+
+def roles_of(manifest: AppManifest) -> tuple[Role, ...]:
+    """Return the manifest's roles as the binding takes them."""
+    found = []
+    for name, role in manifest.devices.items():
+        least, most = rules.span(role.count) or (1, 1)
+        kind, major = split_role(role.type)
+        found.append(Role(name, kind, major, least, most, role.shared, role.tier))
+    return tuple(found)
+
+
+def candidates(session: Session) -> tuple[Candidate, ...]:
+    """Return every device that is in use."""
+    kinds = registry.kinds(session)
+    return tuple(
+        Candidate(
+            device.id,
+            device.type,
+            kinds[device.id].major,
+            device.at,
+            any(prop.writable for prop in kinds[device.id].properties.values()),
+        )
+        for device in registry.list_devices(session)
+    )
+
+
+def taken(session: Session, besides: str = "") -> dict[str, list[Taken]]:
+    """Return which live run has which device; roles of tier ``safety`` take none."""
+    found: dict[str, list[Taken]] = {}
+    for run in session.scalars(select(Run).where(Run.status.in_(LIVE), Run.id != besides)):
+        manifest = versions.manifest_of(session.get_one(AppVersion, (run.app, run.version)))
+        for role, devices in run.bindings.items():
+            wanted = manifest.devices.get(role)
+            if wanted is not None and wanted.tier != "safety":
+                for device in devices:
+                    found.setdefault(device, []).append(Taken(run.id, wanted.shared))
+    return found
+
+
+def binding_of(
+    session: Session, manifest: AppManifest, place: str, wishes: Mapping[str, Sequence[str]], *, free: bool = False
+) -> Binding:
+    """Return the devices that the app would get at ``place`` now; ``free``: as if no run went on."""
+    return bind(roles_of(manifest), place, candidates(session), {} if free else taken(session), wishes)
+
+
+def problems_of(
+    session: Session, manifest: AppManifest, place: str, wishes: Mapping[str, Sequence[str]]
+) -> tuple[Problem, ...]:
+    """Return why the app could never be bound at ``place``, whatever runs now."""
+    return binding_of(session, manifest, place, wishes, free=True).problems

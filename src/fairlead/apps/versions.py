@@ -1,0 +1,255 @@
+"""Apps and their versions: registered, prepared, named by aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fairlead import ids
+from fairlead.bundles.manifest import AppManifest
+from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
+from fairlead.messages import AppWanted, EnvironmentSpec, Prepared
+from fairlead.status import VersionStatus
+from fairlead.store.move import move_to, note
+from fairlead.store.records import App, AppAlias, AppVersion, Bundle, Model, Run
+
+PRODUCTION = "production"
+
+
+class Registered(msgspec.Struct, frozen=True):
+    version: AppVersion
+    created: bool
+    """False: the same content was there."""
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked bundle that lies in the bucket."""
+
+    manifest: AppManifest
+    environment: EnvironmentSpec
+    digest: str
+    key: str
+    size_bytes: int
+
+
+def register(
+    session: Session, pushed: Pushed, now: datetime, *, by: str, alias: str | None = PRODUCTION, admin: bool = False
+) -> Registered:
+    """Add a version and have it prepared; it takes ``alias`` once it is ready (None: no alias is moved)."""
+    manifest = pushed.manifest
+    if alias is not None and not ids.is_alias(alias):
+        raise Invalid(f"{alias[:63]!r} is no alias", code="alias_invalid", hint="begin with a letter: staging")
+    app = _app(session, manifest, now, by, admin)
+    found = session.scalars(
+        select(AppVersion).where(AppVersion.app == app.name, AppVersion.digest == pushed.digest)
+    ).first()
+    if found is not None:
+        return Registered(_again(session, found, alias, now, by), False)
+    if session.get(Bundle, pushed.digest) is None:
+        session.add(
+            Bundle(
+                digest=pushed.digest,
+                kind="app",
+                name=app.name,
+                size_bytes=pushed.size_bytes,
+                key=pushed.key,
+                created_by=by,
+                created_at=now,
+            )
+        )
+        session.flush()
+    number, ordinal = _number(session, manifest)
+    stored = msgspec.structs.replace(
+        manifest,
+        run=msgspec.structs.replace(
+            manifest.run, requires=pushed.environment.requires, python=pushed.environment.python
+        ),
+    )
+    version = AppVersion(
+        app=app.name,
+        version=number,
+        ordinal=ordinal,
+        digest=pushed.digest,
+        manifest=msgspec.json.encode(stored).decode(),
+        takes=alias,
+        created_by=by,
+        created_at=now,
+    )
+    session.add(version)
+    note(session, "app_version", f"{app.name}@{number}", "pushed", now, by=by, status=VersionStatus.BUILDING)
+    session.flush()
+    return Registered(version, True)
+
+
+def _app(session: Session, manifest: AppManifest, now: datetime, by: str, admin: bool) -> App:
+    if session.get(Model, manifest.name) is not None:
+        message = f"{manifest.name} is the name of a model"
+        raise Conflict(message, code="name_taken", hint="models and apps share one set of names: choose another")
+    app = session.get(App, manifest.name)
+    if app is None:
+        app = App(name=manifest.name, owner=by, created_at=now)
+        session.add(app)
+    elif app.owner != by and not admin:
+        message = f"{manifest.name} belongs to {app.owner}"
+        raise Forbidden(message, code="not_owner", hint="choose another name, or ask a configurer")
+    visibility = manifest.access.visibility
+    asked = [
+        word for word, wants in (("public", visibility == "public"), ("outbound", manifest.network.outbound)) if wants
+    ]
+    app.asked = tuple(word for word in asked if word not in app.granted)
+    app.visibility = "team" if visibility == "public" and "public" not in app.granted else visibility
+    app.summary = manifest.summary
+    app.card = msgspec.to_builtins(manifest.card)
+    session.flush()
+    return app
+
+
+def _again(session: Session, version: AppVersion, alias: str | None, now: datetime, by: str) -> AppVersion:
+    """The same content was pushed: it takes the alias, and a failed one is tried anew."""
+    version.takes = alias
+    if version.status is VersionStatus.FAILED:
+        version.attempt += 1
+        version.last_lines = ()
+        move_to(session, version, VersionStatus.BUILDING, "pushed again", now, by=by)
+    elif version.status is VersionStatus.RETIRED:
+        move_to(session, version, VersionStatus.READY, "pushed again", now, by=by)
+    if version.status is VersionStatus.READY:
+        _take(session, version, now, by)
+    session.flush()
+    return version
+
+
+def _number(session: Session, manifest: AppManifest) -> tuple[str, int]:
+    taken = set(session.scalars(select(AppVersion.version).where(AppVersion.app == manifest.name)))
+    ordinal = (session.scalar(select(func.max(AppVersion.ordinal)).where(AppVersion.app == manifest.name)) or 0) + 1
+    if manifest.version is None:
+        number = ordinal
+        while str(number) in taken:
+            number += 1
+        return str(number), ordinal
+    if manifest.version in taken:
+        message = f"{manifest.name}@{manifest.version} is there with other content"
+        raise Conflict(message, code="version_exists", hint="a version never changes: raise version, or leave it out")
+    return manifest.version, ordinal
+
+
+def prepared(session: Session, report: Prepared, now: datetime) -> None:
+    """Take what a node says of the preparation of a version; old news and unknown versions are left aside."""
+    version = session.get(AppVersion, (report.name, report.version))
+    if version is None or report.attempt != version.attempt or version.status is not VersionStatus.BUILDING:
+        return
+    version.step = report.step
+    version.warnings = report.warnings or version.warnings
+    if report.step == "failed":
+        version.last_lines = report.last_lines
+        said = report.error.message if report.error else report.said or "its preparation failed"
+        move_to(session, version, VersionStatus.FAILED, said, now)
+    elif report.step == "done":
+        version.ready_at = version.ready_at or now
+        move_to(session, version, VersionStatus.READY, "its environment is built and its entry imports", now)
+        _take(session, version, now, version.created_by)
+    session.flush()
+
+
+def _take(session: Session, version: AppVersion, now: datetime, by: str) -> None:
+    if version.takes is not None:
+        alias, version.takes = version.takes, None
+        set_alias(session, version.app, alias, version.version, now, by=by)
+
+
+def set_alias(session: Session, app: str, alias: str, version: str, now: datetime, *, by: str) -> AppAlias:
+    """Name a version; runs that go on keep theirs, schedules follow at their next window."""
+    show_version(session, app, version)
+    record = session.get(AppAlias, (app, alias))
+    if record is None:
+        record = AppAlias(app=app, alias=alias, version=version, moved_by=by, moved_at=now)
+        session.add(record)
+        said = f"names {version}"
+    elif record.version == version:
+        return record
+    else:
+        said = f"{record.version} → {version}"
+        record.previous, record.version, record.moved_by, record.moved_at = record.version, version, by, now
+    note(session, "alias", f"{app}@{alias}", said, now, by=by)
+    session.flush()
+    return record
+
+
+def rollback(session: Session, app: str, now: datetime, *, by: str, alias: str = PRODUCTION) -> AppAlias:
+    """Put back what the alias named before."""
+    record = session.get(AppAlias, (app, alias))
+    if record is None or record.previous is None:
+        message = f"{app}@{alias} named nothing before"
+        raise Conflict(message, code="nothing_before", hint=f"fairlead apps show {app} lists its versions")
+    return set_alias(session, app, alias, record.previous, now, by=by)
+
+
+def show_app(session: Session, app: str) -> App:
+    record = session.get(App, app)
+    if record is None:
+        raise NotFound(f"there is no app {app[:80]!r}", code="app_not_found", hint="fairlead apps lists them")
+    return record
+
+
+def list_apps(session: Session) -> Sequence[App]:
+    return session.scalars(select(App).order_by(App.name)).all()
+
+
+def list_versions(session: Session, app: str) -> Sequence[AppVersion]:
+    """Return an app's versions, newest first."""
+    return session.scalars(select(AppVersion).where(AppVersion.app == app).order_by(AppVersion.ordinal.desc())).all()
+
+
+def show_version(session: Session, app: str, ref: str = PRODUCTION) -> AppVersion:
+    """Return the version that ``ref``, a version or an alias, names."""
+    show_app(session, app)
+    version = session.get(AppVersion, (app, ref))
+    if version is None and (alias := session.get(AppAlias, (app, ref))) is not None:
+        version = session.get(AppVersion, (app, alias.version))
+    if version is None:
+        known = ", ".join(one.version for one in list_versions(session, app)[:10])
+        raise NotFound(f"{app} has no {ref[:63]!r}", code="version_not_found", hint=f"versions: {known or 'none'}")
+    return version
+
+
+@lru_cache(maxsize=512)
+def _manifest(text: str) -> AppManifest:
+    return msgspec.json.decode(text, type=AppManifest)
+
+
+def manifest_of(version: AppVersion) -> AppManifest:
+    """Return the manifest of a version; its requirements are those that were read from the bundle."""
+    return _manifest(version.manifest)
+
+
+def environment_of(version: AppVersion) -> EnvironmentSpec:
+    run = manifest_of(version).run
+    return EnvironmentSpec(requires=tuple(run.requires), python=run.python)
+
+
+def wanted(session: Session) -> tuple[AppWanted, ...]:
+    """Return the versions that nodes shall have prepared: those in the making, named, or in use."""
+    named = {(alias.app, alias.version) for alias in session.scalars(select(AppAlias))}
+    named |= {(run.app, run.version) for run in session.scalars(select(Run).where(Run.finished_at.is_(None)))}
+    states = (VersionStatus.BUILDING, VersionStatus.STARTING, VersionStatus.READY)
+    rows = session.scalars(
+        select(AppVersion).where(AppVersion.status.in_(states)).order_by(AppVersion.app, AppVersion.ordinal)
+    )
+    return tuple(
+        AppWanted(
+            app=row.app,
+            version=row.version,
+            digest=row.digest,
+            bundle_key=session.get_one(Bundle, row.digest).key,
+            environment=environment_of(row),
+            entry=manifest_of(row).run.entry,
+            attempt=row.attempt,
+        )
+        for row in rows
+        if row.status is not VersionStatus.READY or (row.app, row.version) in named
+    )

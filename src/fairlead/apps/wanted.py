@@ -1,0 +1,81 @@
+"""From records to what nodes are told of runs and their pages."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairlead import clock
+from fairlead.apps import versions
+from fairlead.apps.runs import LIVE
+from fairlead.bundles.manifest import AppManifest
+from fairlead.devices import registry
+from fairlead.messages import DeviceBinding, PageRoute, RunWanted
+from fairlead.status import RunStatus
+from fairlead.store.records import App, AppVersion, Bundle, Run, Schedule
+
+
+def runs(session: Session) -> tuple[RunWanted, ...]:
+    """Return every run that is to go on, or to stop."""
+    rows = session.scalars(select(Run).where(Run.status.in_(LIVE)).order_by(Run.id))
+    return tuple(_wanted(session, row) for row in rows)
+
+
+def _wanted(session: Session, row: Run) -> RunWanted:
+    version = session.get_one(AppVersion, (row.app, row.version))
+    manifest = versions.manifest_of(version)
+    schedule = session.get_one(Schedule, row.schedule)
+    app = session.get_one(App, row.app)
+    return RunWanted(
+        run=row.id,
+        app=row.app,
+        version=row.version,
+        digest=version.digest,
+        bundle_key=session.get_one(Bundle, version.digest).key,
+        environment=versions.environment_of(version),
+        schedule=row.schedule,
+        place=row.place,
+        starts=clock.to_text(row.starts_at),
+        ends=clock.to_text(row.ends_at) if row.ends_at else None,
+        user=row.user,
+        entry=manifest.run.entry,
+        processes=dict(manifest.processes),
+        web=manifest.run.web,
+        env=dict(manifest.run.env),
+        params=row.params,
+        bindings={role: _binding(session, manifest, role, devices) for role, devices in row.bindings.items()},
+        models=dict(manifest.models),
+        memory_mb=manifest.resources.memory_mb,
+        outbound=manifest.network.outbound and "outbound" in app.granted,
+        start_timeout_s=manifest.run.start_timeout_s,
+        stop=row.stop,
+        attempt=row.attempt,
+        zone=schedule.zone,
+    )
+
+
+def _binding(session: Session, manifest: AppManifest, role: str, devices: tuple[str, ...]) -> DeviceBinding:
+    wanted = manifest.devices[role]
+    records = [registry.show_device(session, device) for device in devices]
+    kinds = [registry.kind_of(session, record) for record in records]
+    properties = {}
+    for kind in kinds:
+        properties.update({name: prop.flat() for name, prop in kind.properties.items()})
+    return DeviceBinding(
+        devices=devices,
+        type=wanted.type,
+        single=wanted.count in (1, "1"),
+        tier=wanted.tier,
+        properties=properties,
+    )
+
+
+def pages(session: Session) -> tuple[PageRoute, ...]:
+    """Return the pages of runs that are ready: by the schedule's name and by the run's id."""
+    rows = session.scalars(select(Run).where(Run.status == RunStatus.READY, Run.page).order_by(Run.id))
+    found = []
+    for row in rows:
+        app = session.get_one(App, row.app)
+        names = (session.get_one(Schedule, row.schedule).name, row.id)
+        found += [PageRoute(name=name, run=row.id, visibility=app.visibility, owner=row.user) for name in names]
+    return tuple(found)

@@ -1,0 +1,159 @@
+"""Reads log files of the home: JSON lines of the platform and plain text of bundles, newest part first needed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from fairlead import clock
+from fairlead.errors import Invalid, NotFound
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+BACK_MAX_BYTES = 16 * 1024**2
+"""So far back from its end a log is read at once."""
+LINE_MAX = 16_384
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,199}")
+_LEVEL = re.compile(r"\b(debug|info|warning|warn|error|critical|fatal)\b", re.IGNORECASE)
+_SAME = {"warn": "warning", "fatal": "critical"}
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of a log."""
+
+    said: str
+    at: datetime | None = None
+    """None where the line says no time and none before it did."""
+    level: str = "info"
+    name: str = ""
+    """Logger, where it is told."""
+
+
+class Lines(msgspec.Struct, frozen=True):
+    """A part of a log; ``next`` is where to read on (``offset`` of the next call)."""
+
+    items: tuple[Line, ...]
+    next: int
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines to return; the last ``limit`` that fit."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    level: str = "debug"
+    """This one and worse."""
+    grep: str = ""
+    """Text that the line holds, whatever its case."""
+    limit: int = 500
+
+
+def names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the logs that there are."""
+    return tuple(sorted(path.name.removesuffix(".log") for path in folder.glob("*.log")))
+
+
+def find(folder: Path, name: str) -> Path:
+    """Return the log called ``name`` or, when there is only one, the log whose name begins so."""
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise Invalid(f"{name[:60]!r} is no name of a log", code="log_invalid", hint="fairlead logs lists them")
+    path = folder / f"{name}.log"
+    if path.exists():
+        return path
+    found = [other for other in names(folder) if other.startswith(name)]
+    if len(found) != 1:
+        hint = f"did you mean {', '.join(found[:5])}?" if found else "fairlead logs lists them"
+        raise NotFound(f"there is no log {name[:60]!r}", code="log_not_found", hint=hint)
+    return folder / f"{found[0]}.log"
+
+
+def read(path: Path, wanted: Filter, offset: int | None = None) -> Lines:
+    """Return the last lines that fit, or all that fit after ``offset`` (bytes) up to ``limit``.
+
+    A log that was begun anew meanwhile is read from its start. A last line without its end is left for later.
+    """
+    if wanted.level not in LEVELS:
+        raise Invalid(f"{wanted.level[:20]!r} is no level", code="level_invalid", hint=", ".join(LEVELS))
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            begin = max(0, size - BACK_MAX_BYTES) if offset is None else offset if offset <= size else 0
+            file.seek(begin)
+            data = file.read(BACK_MAX_BYTES)
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no log {path.stem}", code="log_not_found", hint="fairlead logs lists them") from error
+    end = data.rfind(b"\n") + 1
+    skip = data.find(b"\n") + 1 if offset is None and begin else 0  # the first line may be cut
+    found = list(_fitting(parse(data[skip:end]), wanted))
+    if offset is None:
+        return Lines(tuple(found[-wanted.limit :]), begin + end)
+    return Lines(tuple(found[: wanted.limit] if len(found) <= wanted.limit else found[-wanted.limit :]), begin + end)
+
+
+def parse(data: bytes) -> Iterator[Line]:
+    """Yield the lines of a log; a line without a time has that of the line before."""
+    last: datetime | None = None
+    for raw in data.decode("utf-8", "replace").splitlines():
+        line = _json(raw) or _plain(raw, last)
+        last = line.at or last
+        yield line
+
+
+def _json(raw: str) -> Line | None:
+    if not raw.startswith("{"):
+        return None
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, object])
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    if "said" not in fields:
+        return None
+    level = str(fields.get("level", "info")).lower()
+    more = [
+        f"{key}={value}" for key, value in fields.items() if key not in ("at", "level", "name", "said", "traceback")
+    ]
+    text = " ".join([str(fields["said"]), *more])
+    if "traceback" in fields:
+        text += f"\n{fields['traceback']}"
+    level = level if level in LEVELS else _SAME.get(level, "info")
+    return Line(_clean(text), _moment(str(fields.get("at", ""))), level, str(fields.get("name", "")))
+
+
+def _plain(raw: str, last: datetime | None) -> Line:
+    head = raw[:60]
+    moment = _moment(head.split(" ")[0]) or _moment(head[:19].replace(" ", "T") + "Z")
+    level = _LEVEL.search(head)
+    word = level.group().lower() if level else "info"
+    return Line(_clean(raw), moment or last, _SAME.get(word, word))
+
+
+def _clean(text: str) -> str:
+    """Return ``text`` without what could forge a terminal's or a log's lines."""
+    return _CONTROL.sub("\ufffd", text[:LINE_MAX])
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return clock.from_text(text).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def _fitting(lines: Iterable[Line], wanted: Filter) -> Iterator[Line]:
+    worst = LEVELS.index(wanted.level)
+    needle = wanted.grep.casefold()
+    for line in lines:
+        if LEVELS.index(line.level) < worst:
+            continue
+        if wanted.since is not None and (line.at is None or line.at < wanted.since):
+            continue
+        if wanted.until is not None and line.at is not None and line.at > wanted.until:
+            continue
+        if needle and needle not in line.said.casefold():
+            continue
+        yield line

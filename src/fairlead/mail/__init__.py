@@ -1,0 +1,1 @@
+"""Mail: an outbox of records, and whoever sends what is in it."""

@@ -1,0 +1,139 @@
+"""The outbox: letters are written in the transaction of what they tell of, and sent afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fairlead.errors import Busy, Invalid, NotFound, Problem
+from fairlead.messages import Attachment
+from fairlead.status import MailStatus
+from fairlead.store.move import move_to, note
+from fairlead.store.records import Mail
+
+SUBJECT_MAX = 300
+TEXT_MAX = 1_000_000
+RECIPIENTS_MAX = 50
+ATTACHMENTS_MAX = 20
+PER_RUN_AND_HOUR = 100
+ATTEMPTS_MAX = 8
+RETRY_S = 30.0
+RETRY_FACTOR = 3.0
+
+
+def post(
+    session: Session,
+    to: Sequence[str],
+    subject: str,
+    text: str,
+    now: datetime,
+    *,
+    run: str | None = None,
+    attach: tuple[Attachment, ...] = (),
+) -> Mail:
+    """Put a letter into the outbox; raises :class:`Invalid` with every problem, :class:`Busy` when a run floods it."""
+    problems = [
+        Problem("to", "mail", f"{address[:80]!r} is no mail address") for address in to if not is_address(address)
+    ]
+    for path, count, most in (
+        ("to", len(to), RECIPIENTS_MAX),
+        ("subject", len(subject), SUBJECT_MAX),
+        ("text", len(text), TEXT_MAX),
+        ("attach", len(attach), ATTACHMENTS_MAX),
+    ):
+        if count > most:
+            problems.append(Problem(path, "max", f"{count} are more than {most}"))
+    if not to:
+        problems.append(Problem("to", "required", "nobody to write to"))
+    if problems:
+        first = problems[0]
+        raise Invalid(f"{first.path}: {first.message}", code="mail_invalid", problems=tuple(problems))
+    if run is not None:
+        since = now - timedelta(hours=1)
+        count = session.scalar(select(func.count()).where(Mail.run == run, Mail.created_at > since)) or 0
+        if count >= PER_RUN_AND_HOUR:
+            message = f"{run} wrote {count} mails within an hour"
+            raise Busy(message, code="too_many_mails", hint="write less often", retry_after_s=600)
+    mail = Mail(
+        to=tuple(to),
+        subject=" ".join(subject.split()) or "(no subject)",  # a line break would begin another header
+        text=text,
+        attach=attach,
+        run=run,
+        due_at=now,
+        created_at=now,
+    )
+    session.add(mail)
+    session.flush()
+    note(session, "mail", str(mail.id), f"written to {', '.join(mail.to)}", now, status=MailStatus.WAITING)
+    session.flush()
+    return mail
+
+
+def is_address(text: str) -> bool:
+    """Whether ``text`` could be a mail address; only the server knows whether it is one."""
+    local, _, host = text.rpartition("@")
+    plain = all(32 < ord(character) != 127 and character not in ',;<>"()[]\\' for character in text)
+    return bool(local) and bool(host) and plain and "@" not in local and len(text) <= 254
+
+
+def due(session: Session, now: datetime, limit: int = 20) -> Sequence[Mail]:
+    """Return letters that wait and may be tried now, oldest first."""
+    query = select(Mail).where(Mail.status == MailStatus.WAITING, Mail.due_at <= now)
+    return session.scalars(query.order_by(Mail.due_at, Mail.id).limit(limit)).all()
+
+
+def next_at(session: Session) -> datetime | None:
+    """Return when a letter is due next."""
+    return session.scalar(select(func.min(Mail.due_at)).where(Mail.status == MailStatus.WAITING))
+
+
+def sent(session: Session, mail: int, now: datetime) -> None:
+    """Mark a letter as handed over; again changes nothing."""
+    record = show(session, mail)
+    if record.status is MailStatus.WAITING:
+        record.attempts += 1
+        record.sent_at = now
+        move_to(session, record, MailStatus.SENT, "handed to the mail server", now)
+        session.flush()
+
+
+def kept(session: Session, mail: int, now: datetime) -> None:
+    """Mark a letter as kept here: there is no mail server."""
+    record = show(session, mail)
+    if record.status is MailStatus.WAITING:
+        move_to(session, record, MailStatus.KEPT, "there is no mail server: read it here (setting mail)", now)
+        session.flush()
+
+
+def failed(session: Session, mail: int, why: str, now: datetime, *, final: bool) -> None:
+    """Note a failed try: another one later, or, when final or after ``ATTEMPTS_MAX``, none."""
+    record = show(session, mail)
+    if record.status is not MailStatus.WAITING:
+        return
+    record.attempts += 1
+    if final or record.attempts >= ATTEMPTS_MAX:
+        move_to(session, record, MailStatus.FAILED, why, now)
+    else:
+        record.reason = why
+        record.due_at = now + timedelta(seconds=RETRY_S * RETRY_FACTOR ** (record.attempts - 1))
+        note(session, "mail", str(record.id), f"try {record.attempts}: {why}", now)
+    session.flush()
+
+
+def show(session: Session, mail: int) -> Mail:
+    record = session.get(Mail, mail)
+    if record is None:
+        raise NotFound(f"there is no mail {mail}", code="mail_not_found", hint="fairlead mail lists them")
+    return record
+
+
+def list_mails(session: Session, *, run: str | None = None, limit: int = 100) -> Sequence[Mail]:
+    """Return letters, newest first."""
+    query = select(Mail).order_by(Mail.id.desc()).limit(limit)
+    if run is not None:
+        query = query.where(Mail.run == run)
+    return session.scalars(query).all()

@@ -1,0 +1,1 @@
+"""Schedules: when an app runs where. ``due``, ``firing`` and ``check`` decide; ``service`` keeps the records."""

@@ -1,0 +1,373 @@
+"""Schedules: added, previewed, paused, removed, and fired when they are due."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairlead import ids
+from fairlead.apps import params, runs, versions
+from fairlead.apps.binding import Binding
+from fairlead.bundles.manifest import AppManifest
+from fairlead.devices import registry
+from fairlead.errors import Conflict, Forbidden, Invalid, NotFound, Problem
+from fairlead.schedules import due, firing
+from fairlead.schedules.check import Wanted, check, timetable
+from fairlead.schedules.due import Firing, Timetable
+from fairlead.status import RunStatus
+from fairlead.store.move import note
+from fairlead.store.records import Run, Schedule
+
+MISSED_MAX = 200
+"""Of firings that were missed so many are looked at; the rest is one line in the journal."""
+AHEAD = timedelta(days=14)
+"""How far ahead a preview looks for clashes with other schedules."""
+
+
+class Clash(msgspec.Struct, frozen=True):
+    """Another schedule that wants the same devices at the same time."""
+
+    schedule: str
+    devices: tuple[str, ...]
+    starts: datetime
+    ends: datetime | None
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What a schedule would do: nothing was written."""
+
+    zone: str
+    bindings: dict[str, tuple[str, ...]]
+    firings: tuple[Firing, ...]
+    clashes: tuple[Clash, ...]
+    problems: tuple[Problem, ...]
+
+
+def add(session: Session, wanted: Wanted, now: datetime, *, by: str, may_safety: bool = False) -> Schedule:
+    """Write a schedule; raises :class:`Invalid` with every problem.
+
+    ``may_safety``: the caller is a configurer and may schedule apps whose commands go before people's.
+    """
+    zone, manifest, problems = _judge(session, wanted, now)
+    if problems or manifest is None:
+        raise _invalid(problems)
+    if not may_safety and any(role.tier == "safety" for role in manifest.devices.values()):
+        message = f"{wanted.app} commands devices before people do"
+        raise Forbidden(message, code="safety_tier", hint="a configurer schedules it")
+    name = wanted.name or _free_name(session, wanted.app)
+    if session.scalars(select(Schedule.id).where(Schedule.name == name)).first():
+        message = f"a schedule named {name} is there already"
+        raise Conflict(message, code="schedule_exists", hint="--name, or fairlead schedules rm")
+    table = timetable(wanted, zone, now)
+    record = Schedule(
+        id=ids.new("sch"),
+        name=name,
+        app=wanted.app,
+        at=wanted.at,
+        zone=zone,
+        cron=wanted.cron,
+        every_s=wanted.every_s,
+        for_s=wanted.for_s,
+        windows=wanted.windows,
+        start=table.start.isoformat() if table.start else None,
+        end=wanted.end,
+        once_from=wanted.once_from,
+        once_to=_once_to(wanted),
+        excepted=wanted.excepted,
+        dst=wanted.dst,
+        overlap=wanted.overlap,
+        catch_up=wanted.catch_up,
+        params=dict(wanted.params),
+        bind=dict(wanted.bind),
+        notify=wanted.notify,
+        created_by=by,
+        created_at=now,
+        seen_until=now,
+    )
+    session.add(record)
+    _look_from(record, now)
+    note(session, "schedule", record.id, f"added: {record.app} at {record.at}", now, by=by)
+    session.flush()
+    return record
+
+
+def _once_to(wanted: Wanted) -> datetime | None:
+    if wanted.once_from and wanted.once_to is None and wanted.for_s is not None:
+        return wanted.once_from + timedelta(seconds=wanted.for_s)
+    return wanted.once_to
+
+
+def _judge(session: Session, wanted: Wanted, now: datetime) -> tuple[str, AppManifest | None, tuple[Problem, ...]]:
+    """Return the zone, the app's manifest and every problem."""
+    problems: list[Problem] = []
+    zone, manifest = wanted.zone or "UTC", None
+    try:
+        place = registry.show_location(session, wanted.at)
+        zone = wanted.zone or place.zone
+    except NotFound as error:
+        problems.append(Problem("at", error.code, error.message, error.hint))
+    try:
+        manifest = versions.manifest_of(versions.show_version(session, wanted.app))
+    except NotFound as error:
+        problems.append(Problem("app", error.code, error.message, error.hint))
+    problems += check(wanted, zone, now)
+    if manifest is not None:
+        problems += params.check(manifest.params, wanted.params)
+        problems += runs.problems_of(session, manifest, wanted.at, wanted.bind)
+    return zone, manifest, tuple(problems)
+
+
+def _invalid(problems: tuple[Problem, ...]) -> Invalid:
+    first = problems[0]
+    rest = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    message = f"{first.path}: {first.message}{rest}"
+    return Invalid(message, code="schedule_invalid", hint=first.hint, problems=problems)
+
+
+def _free_name(session: Session, app: str) -> str:
+    taken = set(session.scalars(select(Schedule.name).where(Schedule.name.startswith(app, autoescape=True))))
+    short = app[:50].rstrip("-")
+    return next(name for number in range(1, len(taken) + 2) if (name := f"{short}-{number}") not in taken)
+
+
+def preview(session: Session, wanted: Wanted, now: datetime, *, limit: int = 10) -> Preview:
+    """Return bindings, the next windows and clashes of a schedule that is not there yet."""
+    zone, manifest, problems = _judge(session, wanted, now)
+    timed = not check(wanted, zone, now)
+    table = timetable(wanted, zone, now) if timed else None
+    ahead = due.upcoming(table, now, limit) if table else ()
+    if table and (open_now := due.current(table, now)):
+        ahead = (open_now, *ahead)[:limit]
+    bound = runs.binding_of(session, manifest, wanted.at, wanted.bind, free=True) if manifest else Binding({})
+    clashes = _clashes(session, manifest, bound, table, now) if manifest and table else ()
+    return Preview(zone, bound.roles, ahead, clashes, problems)
+
+
+def _clashes(
+    session: Session, manifest: AppManifest, bound: Binding, table: Timetable, now: datetime
+) -> tuple[Clash, ...]:
+    mine = _alone(session, manifest, bound)
+    if not mine:
+        return ()
+    spans = tuple(due.between(table, now - timedelta(days=1), now + AHEAD))
+    found = []
+    for other in list_schedules(session):
+        if other.paused is not None:
+            continue
+        theirs_manifest = versions.manifest_of(versions.show_version(session, other.app))
+        theirs = _alone(
+            session, theirs_manifest, runs.binding_of(session, theirs_manifest, other.at, other.bind, free=True)
+        )
+        both = tuple(sorted(device for device in mine.keys() & theirs.keys() if not (mine[device] and theirs[device])))
+        if both and (first := _meets(spans, tuple(due.between(table_of(other), now - timedelta(days=1), now + AHEAD)))):
+            found.append(Clash(other.name, both, first.opens, first.closes))
+    return tuple(found)
+
+
+def _alone(session: Session, manifest: AppManifest, bound: Binding) -> dict[str, bool]:
+    """Return the controllers that a binding takes and whether they are shared."""
+    controls = {device.id for device in runs.candidates(session) if device.controls}
+    return {
+        device: manifest.devices[role].shared
+        for role, devices in bound.roles.items()
+        if manifest.devices[role].tier != "safety"
+        for device in devices
+        if device in controls
+    }
+
+
+def _meets(spans: Sequence[Firing], others: Sequence[Firing]) -> Firing | None:
+    for one in spans:
+        for other in others:
+            starts_before = other.closes is None or one.opens < other.closes
+            ends_after = one.closes is None or other.opens < one.closes
+            if not one.skipped and not other.skipped and starts_before and ends_after:
+                return one
+    return None
+
+
+def run_once(
+    session: Session,
+    wanted: Wanted,
+    now: datetime,
+    *,
+    by: str,
+    may_safety: bool = False,
+) -> Schedule:
+    """Write a schedule of one firing that begins now; ``for_s`` None: it goes on until it is stopped."""
+    once = msgspec.structs.replace(wanted, once_from=now, once_to=None)
+    return add(session, once, now, by=by, may_safety=may_safety)
+
+
+def again(session: Session, run: str, now: datetime, *, by: str, may_safety: bool = False) -> Schedule:
+    """Run the app of a run that ended once more, at the same place and with the same parameters and devices."""
+    old = runs.show(session, run)
+    origin = session.get_one(Schedule, old.schedule)
+    left_s = (old.ends_at - old.starts_at).total_seconds() if old.ends_at else None
+    wanted = Wanted(
+        app=old.app,
+        at=old.place,
+        zone=origin.zone,
+        for_s=left_s,
+        params=origin.params,
+        bind=origin.bind,
+        notify=origin.notify,
+    )
+    return run_once(session, wanted, now, by=by, may_safety=may_safety)
+
+
+def show(session: Session, ref: str) -> Schedule:
+    """Return the schedule that ``ref``, its name, its id or a unique beginning of it, names."""
+    found = session.scalars(select(Schedule).where(Schedule.name == ref)).first() or session.get(Schedule, ref)
+    if found is None and ref.startswith("sch-"):
+        several = session.scalars(select(Schedule).where(Schedule.id.startswith(ref, autoescape=True)).limit(2)).all()
+        found = several[0] if len(several) == 1 else None
+    if found is None:
+        message = f"there is no schedule {ref[:80]!r}"
+        raise NotFound(message, code="schedule_not_found", hint="fairlead schedules lists them")
+    return found
+
+
+def list_schedules(session: Session, *, app: str | None = None, at: str | None = None) -> Sequence[Schedule]:
+    """Return the schedules that were not removed, by name."""
+    query = select(Schedule).where(Schedule.removed_at.is_(None)).order_by(Schedule.name)
+    if app is not None:
+        query = query.where(Schedule.app == app)
+    if at is not None:
+        query = query.where((Schedule.at == at) | Schedule.at.startswith(f"{at}/", autoescape=True))
+    return session.scalars(query).all()
+
+
+def pause(session: Session, ref: str, now: datetime, *, by: str, why: str = "") -> Schedule:
+    """Open no window until it is resumed; a run that goes on is left alone."""
+    record = _there(session, ref)
+    if record.paused is None:
+        record.paused = why or f"paused by {by}"
+        record.next_at = None
+        note(session, "schedule", record.id, record.paused, now, by=by)
+        session.flush()
+    return record
+
+
+def resume(session: Session, ref: str, now: datetime, *, by: str) -> Schedule:
+    """Go on from now; windows that passed meanwhile are not made up for."""
+    record = _there(session, ref)
+    if record.paused is not None:
+        record.paused = None
+        record.seen_until = max(record.seen_until, now)
+        _look_from(record, now)
+        note(session, "schedule", record.id, f"resumed by {by}", now, by=by)
+        session.flush()
+    return record
+
+
+def remove(session: Session, ref: str, now: datetime, *, by: str) -> Schedule:
+    """Take a schedule away and stop its run; its history stays, its name is free again."""
+    record = _there(session, ref)
+    live = session.scalars(select(Run).where(Run.schedule == record.id, Run.finished_at.is_(None)))
+    for run in live.all():
+        runs.stop(session, run.id, now, by=by, reason=f"its schedule was removed by {by}")
+    note(session, "schedule", record.id, f"{record.name} removed", now, by=by)
+    record.removed_at, record.next_at, record.name = now, None, record.id
+    session.flush()
+    return record
+
+
+def _there(session: Session, ref: str) -> Schedule:
+    record = show(session, ref)
+    if record.removed_at is not None:
+        raise NotFound(f"{ref[:80]} was removed", code="schedule_not_found", hint="fairlead schedules lists them")
+    return record
+
+
+def table_of(record: Schedule) -> Timetable:
+    """Return when a schedule fires."""
+    wanted = Wanted(
+        app=record.app,
+        at=record.at,
+        windows=record.windows,
+        cron=record.cron,
+        every_s=record.every_s,
+        for_s=record.for_s,
+        once_from=record.once_from,
+        once_to=record.once_to,
+        start=record.start,
+        end=record.end,
+        excepted=record.excepted,
+        dst=record.dst,
+    )
+    return timetable(wanted, record.zone, record.created_at)
+
+
+def _look_from(record: Schedule, now: datetime) -> None:
+    """Set where to begin: a window that is open now is opened late, unless ``catch_up`` forbids it."""
+    table = table_of(record)
+    running = due.current(table, now)
+    once = record.once_from is not None and record.once_from <= now
+    if running is not None and (record.catch_up == "while_open" or once) and running.opens <= record.seen_until:
+        record.seen_until = running.opens - timedelta(microseconds=1)
+    record.next_at = _next(table, record.seen_until)
+
+
+def _next(table: Timetable, after: datetime) -> datetime | None:
+    ahead = due.upcoming(table, after, 1)
+    return ahead[0].opens if ahead else None
+
+
+def fire(session: Session, now: datetime) -> tuple[Run, ...]:
+    """Decide on every firing that has come due; return the runs that were opened. Again at the same time: none."""
+    opened: list[Run] = []
+    query = select(Schedule).where(Schedule.next_at <= now, Schedule.paused.is_(None), Schedule.removed_at.is_(None))
+    for record in session.scalars(query.order_by(Schedule.next_at, Schedule.id)).all():
+        opened += _fire_one(session, record, now)
+        record.seen_until = max(record.seen_until, now)
+        record.next_at = _next(table_of(record), record.seen_until)
+        session.flush()
+    return tuple(opened)
+
+
+def _fire_one(session: Session, record: Schedule, now: datetime) -> list[Run]:
+    recent: deque[Firing] = deque(maxlen=MISSED_MAX)
+    count = 0
+    for one in due.between(table_of(record), record.seen_until, now):
+        recent.append(one)
+        count += 1
+    live = session.scalars(
+        select(Run).where(Run.schedule == record.id, Run.finished_at.is_(None), Run.status != RunStatus.STOPPING)
+    ).first()
+    verdicts = firing.decide(
+        tuple(recent),
+        overlap=record.overlap,
+        catch_up=record.catch_up,
+        live=(live.id, live.ends_at) if live else None,
+        now=now,
+    )
+    skips = [verdict for verdict in verdicts if isinstance(verdict, firing.SkipFiring)]
+    left_out = count - len(recent) + max(0, len(skips) - firing.KEPT_SKIPS)
+    if left_out:
+        note(session, "schedule", record.id, f"{left_out} older windows were missed", now)
+    for skip in skips[-firing.KEPT_SKIPS :]:
+        runs.skip_window(session, record, skip.firing.opens, skip.firing.closes, now, skip.reason)
+    opened = []
+    for verdict in verdicts:
+        if isinstance(verdict, firing.OpenFiring):
+            if verdict.stop is not None:
+                runs.stop(session, verdict.stop, now, by="", reason="the next window opened (overlap = restart)")
+            run = runs.open_run(session, record, verdict.firing.opens, verdict.firing.closes, now, verdict.reason)
+            opened += [run] if run else []
+    return opened
+
+
+def next_at(session: Session) -> datetime | None:
+    """Return when :func:`fire` has something to do."""
+    return session.scalars(
+        select(Schedule.next_at)
+        .where(Schedule.next_at.is_not(None), Schedule.paused.is_(None), Schedule.removed_at.is_(None))
+        .order_by(Schedule.next_at)
+        .limit(1)
+    ).first()
