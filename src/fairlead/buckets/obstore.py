@@ -12,6 +12,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
@@ -21,8 +22,14 @@ from fairlead.buckets import keys
 from fairlead.buckets.port import OCTETS, Blob, Entry
 from fairlead.errors import Error, Invalid, NotFound, Unavailable
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig  # exists for type checkers only
+
 _TYPES = ".types"
 _PIECE_BYTES = 1024**2
+_REQUEST_S = timedelta(seconds=60)
+_RETRIES: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=20)}
+"""The default tries for three minutes: a caller would have gone."""
 
 
 def open_bucket(url: str) -> ObstoreBucket:
@@ -38,7 +45,7 @@ def open_bucket(url: str) -> ObstoreBucket:
             folder = Path(url.removeprefix("file://"))
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return ObstoreBucket(LocalStore(folder), folder)
-        return ObstoreBucket(from_url(url))
+        return ObstoreBucket(from_url(url, retry_config=_RETRIES, client_options={"timeout": _REQUEST_S}))
     except (BaseError, OSError, ValueError) as error:
         raise Invalid(
             f"bucket {url.partition('?')[0]}: {_first_line(error)}",
