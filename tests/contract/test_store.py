@@ -328,6 +328,45 @@ async def test_a_lost_database_is_never_created_anew(url: str, tmp_path: Path) -
     assert not (tmp_path / "gone.sqlite3").exists()
 
 
+async def test_a_migration_that_fails_leaves_nothing_behind(url: str) -> None:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE users (name TEXT)"))
+    with pytest.raises(Unavailable):
+        async with open_database(url):
+            pass
+    assert inspect(engine).get_table_names() == ["users"]
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE users"))
+    engine.dispose()
+    async with open_database(url) as database:
+        assert await names(database) == []
+
+
+async def test_a_server_that_hangs_up_is_asked_again(database: Database, postgres_folder: Path) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no server")
+    await database.write(add(user("ada")))
+    with psycopg.connect(host=str(postgres_folder), user="fairlead", dbname="postgres") as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database.url.database,)
+        )
+    await database.write(add(user("bob")))
+    assert await names(database) == ["ada", "bob"]
+
+
+async def test_a_copy_is_whole_while_work_goes_on(tmp_path: Path) -> None:
+    copied = tmp_path / "copy.sqlite3"
+    async with open_database(f"sqlite:///{tmp_path / 'fairlead.sqlite3'}") as database:
+        await database.write(add(user("ada")))
+        await asyncio.gather(database.copy_to(copied), *(database.write(add(user(f"u{n}"))) for n in range(20)))
+        with pytest.raises(Invalid):
+            await database.copy_to(copied)
+    async with open_database(f"sqlite:///{copied}") as database:
+        assert "ada" in await names(database)
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".new")] == []
+
+
 async def test_a_closed_database_takes_nothing_more_but_finishes_what_waits(url: str) -> None:
     async with open_database(url) as database:
         waiting = [asyncio.ensure_future(database.write(add(user(f"u{n}")))) for n in range(20)]

@@ -127,7 +127,7 @@ def _take(session: Session, version: ModelVersion, alias: str, now: datetime) ->
     place_alias(session, model, alias, targets, now, asked_at=asked_at, by=version.created_by)
 
 
-def _fact(row: Row[Any]) -> plan.Version:
+def _fact(row: Row[*tuple[Any, ...]]) -> plan.Version:
     return plan.Version(
         model=row.model,
         version=row.version,

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
@@ -113,6 +115,17 @@ class Database:
         """Return what ``run`` returned from one consistent view of what is committed; writing in it fails."""
         return await self._loop.run_in_executor(self._readers, self._read, run)
 
+    async def copy_to(self, path: Path) -> None:
+        """Write a consistent copy of a SQLite database to the new file ``path``, synced, while work goes on.
+
+        Raises :class:`Invalid` on PostgreSQL, which has tools of its own, and where ``path`` exists.
+        """
+        if not self.is_sqlite:
+            raise Invalid("PostgreSQL is copied with pg_dump", code="backup_postgres", hint="pg_dump -Fc")
+        if path.exists():
+            raise Invalid(f"{path} exists already", code="file_exists", hint="take a new name")
+        await self._loop.run_in_executor(self._readers, self._copy, path)
+
     async def close(self) -> None:
         """Finish the writes that wait, then close all connections."""
         self._closed = True
@@ -144,6 +157,15 @@ class Database:
         except DBAPIError as error:
             raise _translate(error) from error
 
+    def _copy(self, path: Path) -> None:
+        temporary = path.with_name(path.name + ".new")
+        temporary.unlink(missing_ok=True)
+        with closing(sqlite3.connect(str(self.url.database))) as source, closing(sqlite3.connect(temporary)) as copy:
+            source.backup(copy)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.rename(path)
+
     def _run(self) -> None:
         closing = False
         while not closing:
@@ -174,7 +196,7 @@ class Database:
             if failure.code == "database_broken":
                 self.broken = failure.message
             _log.error("a group of %d writes was lost: %s", len(group), failure.message)
-        except SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001 - the edge of the writer's loop: it must outlive everything
             failure = _unavailable(str(error))
             _log.exception("a group of %d writes was lost", len(group))
         return [_Outcome(write.future, error=failure) for write in group]

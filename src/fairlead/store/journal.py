@@ -1,0 +1,58 @@
+"""The journal read: histories, the audit, and what is known at a moment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from fairlead.store.records import Event
+
+LIST_MAX = 1000
+
+
+def history(session: Session, kind: str, ref: str, *, until: datetime | None = None) -> list[Event]:
+    """Return what happened to one thing, the oldest first, at most the newest :data:`LIST_MAX`."""
+    query = select(Event).where(Event.kind == kind, Event.ref == ref)
+    if until is not None:
+        query = query.where(Event.at <= until)
+    found = list(session.scalars(query.order_by(Event.id.desc()).limit(LIST_MAX)))
+    return found[::-1]
+
+
+def last(session: Session, kind: str, ref: str, *, until: datetime | None = None) -> Event | None:
+    """Return the newest event of one thing, up to ``until``."""
+    query = select(Event).where(Event.kind == kind, Event.ref == ref)
+    if until is not None:
+        query = query.where(Event.at <= until)
+    return session.scalar(query.order_by(Event.id.desc()).limit(1))
+
+
+def recent(
+    session: Session,
+    *,
+    kind: str | None = None,
+    by: str | None = None,
+    since: datetime | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> list[Event]:
+    """Return events of all things, the newest first; ``before`` is the last id of the page before."""
+    query = select(Event)
+    if kind is not None:
+        query = query.where(Event.kind == kind)
+    if by is not None:
+        query = query.where(Event.by == by)
+    if since is not None:
+        query = query.where(Event.at >= since)
+    if before is not None:
+        query = query.where(Event.id < before)
+    return list(session.scalars(query.order_by(Event.id.desc()).limit(min(limit, LIST_MAX))))
+
+
+def expire(session: Session, kind: str, older_than: datetime, limit: int = 5000) -> int:
+    """Remove events of one kind before a moment and return how many; the rest goes with the next call."""
+    gone = list(session.scalars(select(Event.id).where(Event.kind == kind, Event.at < older_than).limit(limit)))
+    session.execute(delete(Event).where(Event.id.in_(gone)))
+    return len(gone)
