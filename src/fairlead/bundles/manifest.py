@@ -89,7 +89,7 @@ def parse(text: str, *, source: str = FILE) -> ModelManifest | AppManifest:
     more = [*rules.common(manifest)]
     more += rules.model(manifest) if isinstance(manifest, ModelManifest) else rules.app(manifest)
     problems = [one for one in problems if one.rule != "missing" or one.path not in _meant(problems)]
-    problems += [problem for problem in more if not _covered(problem.path, told)]
+    problems += [problem for problem in more if not _covered(problem, told)]
     if problems:
         raise _refused(problems, text, source)
     return manifest
@@ -149,9 +149,12 @@ def _meant(problems: Iterable[Problem]) -> set[str]:
     return meant
 
 
-def _covered(path: str, told: Iterable[str]) -> bool:
-    """Whether a fault at ``path`` only follows from one that was told already."""
-    return any(path == other or path.startswith(f"{other}.") for other in told)
+def _covered(problem: Problem, told: Iterable[str]) -> bool:
+    """Whether ``problem`` only follows from one that was told already: at the same place, above, or in what is left."""
+    path = problem.path
+    if any(path == other or path.startswith(f"{other}.") for other in told):
+        return True
+    return problem.rule == "missing" and any(other.startswith(f"{path}.") for other in told)
 
 
 def _controls(value: Any, path: str) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ import functools
 import os
 import shutil
 import signal
+import stat
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
 
@@ -160,8 +161,10 @@ def _finish(spec: EnvironmentSpec, temporary: Path, folder: Path, python: base.B
         os.chmod(path, 0o755)  # noqa: S103 - bundles run under users of their own
         for name in names:
             file = os.path.join(path, name)
-            if not os.path.islink(file) and (mode := os.stat(file).st_mode) & 0o004 == 0:
-                os.chmod(file, mode | 0o444 | (0o111 if mode & 0o100 else 0))
+            mode = stat.S_IMODE(os.lstat(file).st_mode)
+            opened = (mode | 0o444 | (0o111 if mode & 0o100 else 0)) & ~0o022
+            if mode != opened and not os.path.islink(file):
+                os.chmod(file, opened)
     found = [path.name.removesuffix(".dist-info") for path in temporary.glob("lib/python*/site-packages/*.dist-info")]
     packages = sorted(name.replace("-", "==", 1) for name in found)
     made = Made(folder.name, spec.requires, python, tuple(packages))
