@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 from fairlead.bus.port import Bus
-from fairlead.errors import Error, Kind, Unavailable
+from fairlead.errors import Unavailable
 from fairlead.messages import ErrorInfo, Message
-from fairlead.sdk.wire import ERRORS
 
 ASK_S = 5.0
 _RETRY_S = 0.2
@@ -32,17 +29,10 @@ async def ask(bus: Bus, message: Message, timeout_s: float = ASK_S, *, again: bo
                 raise _control_away(timeout_s) from error
         else:
             if answer.error is not None or not answer.ok:
-                raise error_from(answer.error or ErrorInfo(code="internal", message="control refused"))
+                raise (answer.error or ErrorInfo(code="internal", message="control refused")).to_error()
             return answer.value
         await asyncio.sleep(min(_RETRY_S, max(0.0, deadline - loop.time())))
     raise _control_away(timeout_s)
-
-
-def error_from(info: ErrorInfo) -> Error:
-    """Return the error that came over a wire as an exception."""
-    kind: Callable[..., Any] = ERRORS.get(Kind(info.kind), Error) if info.kind in set(Kind) else Error
-    error: Error = kind(info.message, code=info.code, hint=info.hint, problems=info.problems)
-    return error
 
 
 def _control_away(timeout_s: float) -> Unavailable:

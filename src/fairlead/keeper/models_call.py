@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import aiohttp
+from aiohttp.client_exceptions import UnixClientConnectorError
 
 from fairlead import ids
 from fairlead.errors import Unavailable
 
+_log = logging.getLogger(__name__)
 _RETRY_S = 0.02
 _IDLE_S = 30
 _SESSIONS_MAX = 64
-_NOT_SENT = {errno.EAGAIN, errno.ENOTCONN, errno.ECONNREFUSED, errno.ENOENT}
-"""Errors of a connection that never was: the full backlog of a Unix socket, a replica that is gone. asyncio takes
-EAGAIN for a connection under way, and the first write finds ENOTCONN."""
 _HEADERS_BACK = ("content-type", "x-fairlead-version", "x-request-id", "server-timing", "retry-after")
 
 
@@ -49,6 +49,24 @@ class ModelCaller(Protocol):
         self, model_ref: str, body: bytes, content_type: str, accept: str, user: str, timeout_s: float
     ) -> Reply:
         """Return the model's answer, refusals included; raises :class:`fairlead.errors.Error` when none came."""
+
+
+class _Connector(aiohttp.UnixConnector):
+    """Connects by itself: asyncio takes the EAGAIN of a full backlog for a connection under way, and then the first
+    write fails, when nobody knows any more whether the call was taken."""
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> Any:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.connect(self.path)
+            _, protocol = await asyncio.get_running_loop().create_unix_connection(self._factory, sock=sock)
+        except OSError as error:
+            sock.close()
+            raise UnixClientConnectorError(self.path, req.connection_key, error) from error
+        return protocol
 
 
 class ReplicaCaller:
@@ -99,10 +117,9 @@ class ReplicaCaller:
         try:
             async with self._session(place.socket).post(f"http://replica{path}", data=body, headers=headers) as answer:
                 content = await answer.read()
-        except aiohttp.ClientOSError as error:
-            if error.errno in _NOT_SENT or isinstance(error.__cause__, BlockingIOError | FileNotFoundError):
-                return None
-            raise _broken(headers["x-fairlead-model"], error) from error
+        except aiohttp.ClientConnectorError as error:
+            _log.debug("%s: %s", place.socket, error)
+            return None
         except aiohttp.ClientError as error:
             raise _broken(headers["x-fairlead-model"], error) from error
         back = {name: answer.headers[name] for name in _HEADERS_BACK if name in answer.headers}
@@ -110,19 +127,19 @@ class ReplicaCaller:
         back.setdefault("x-fairlead-version", place.version)
         return Reply(answer.status, back, content)
 
-    def _session(self, socket: Path) -> aiohttp.ClientSession:
-        session = self._sessions.get(socket)
+    def _session(self, path: Path) -> aiohttp.ClientSession:
+        session = self._sessions.get(path)
         if session is None:
             while len(self._sessions) >= _SESSIONS_MAX:
                 self._forget(next(iter(self._sessions)))
-            connector = aiohttp.UnixConnector(path=str(socket), limit=0, keepalive_timeout=_IDLE_S)
+            connector = _Connector(path=str(path), limit=0, keepalive_timeout=_IDLE_S)
             session = aiohttp.ClientSession(connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout())
-            self._sessions[socket] = session
+            self._sessions[path] = session
         return session
 
-    def _forget(self, socket: Path) -> None:
-        session = self._sessions.pop(socket)
-        task = asyncio.get_running_loop().create_task(session.close(), name=f"close {socket.parent.name}")
+    def _forget(self, path: Path) -> None:
+        session = self._sessions.pop(path)
+        task = asyncio.get_running_loop().create_task(session.close(), name=f"close {path.parent.name}")
         _closing.add(task)
         task.add_done_callback(_closing.discard)
 

@@ -1,0 +1,72 @@
+"""What the end of a process means, and when a run is ready or frozen."""
+
+import pytest
+
+from fairlead.keeper import run_policy
+from fairlead.keeper.run_policy import Again, Done, Failed, Signs
+
+LINES = ("Traceback", "ModuleNotFoundError: No module named 'PIL'", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "was_ready", "failed_starts", "expected"),
+    [
+        (0, True, 0, Done()),
+        (0, False, 1, Done()),
+        (1, False, 1, Again("exit at start: ModuleNotFoundError: No module named 'PIL'")),
+        (1, False, 4, Failed("exit at start: ModuleNotFoundError: No module named 'PIL'")),
+        (1, True, 40, Again("exit: ModuleNotFoundError: No module named 'PIL'")),
+        (75, False, 40, Again("exit at start: ModuleNotFoundError: No module named 'PIL'")),
+        (78, True, 0, Failed("exit: ModuleNotFoundError: No module named 'PIL'")),
+        (-9, True, 0, Again("exit: ModuleNotFoundError: No module named 'PIL'")),
+        (None, True, 0, Again("exit: ModuleNotFoundError: No module named 'PIL'")),
+    ],
+)
+def test_end_of_a_process(code: int | None, was_ready: bool, failed_starts: int, expected: object) -> None:
+    found = run_policy.after_exit(code, "exit", LINES, was_ready=was_ready, failed_starts=failed_starts)
+
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ((), ""),
+        (("a", " b ", "  "), "b"),
+        (('{"level": "error", "said": "no room"}',), "no room"),
+        (('{"other": 1}',), '{"other": 1}'),
+        (("{broken",), "{broken"),
+    ],
+)
+def test_last_said(lines: tuple[str, ...], said: str) -> None:
+    assert run_policy.last_said(lines) == said
+
+
+@pytest.mark.parametrize(
+    ("signs", "has_probe", "ready"),
+    [
+        (Signs(None, 9), True, False),
+        (Signs(5, None), True, False),
+        (Signs(5, 4), True, False),
+        (Signs(5, 6), True, True),
+        (Signs(9.5, None), False, False),
+        (Signs(9, None), False, True),
+    ],
+)
+def test_ready(signs: Signs, has_probe: bool, ready: bool) -> None:
+    assert run_policy.is_ready(signs, 10, has_probe=has_probe) is ready
+
+
+@pytest.mark.parametrize(
+    ("signs", "has_probe", "frozen"),
+    [
+        (Signs(0, 69), True, True),
+        (Signs(0, 71), True, False),
+        (Signs(80, 60), True, False),
+        (Signs(0, None), True, False),
+        (Signs(None, 10), True, False),
+        (Signs(0, 10), False, False),
+    ],
+)
+def test_frozen(signs: Signs, has_probe: bool, frozen: bool) -> None:
+    assert run_policy.is_frozen(signs, 100, has_probe=has_probe) is frozen
