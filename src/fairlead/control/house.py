@@ -22,6 +22,7 @@ from fairlead.control.devicelink import DeviceLink
 from fairlead.control.jobflow import JobFlow
 from fairlead.control.nodes import Nodes
 from fairlead.control.post import Post
+from fairlead.control.pushes import Pushes
 from fairlead.control.reconcile import Reconcile
 from fairlead.control.runflow import RunFlow
 from fairlead.control.waiters import Waiters
@@ -67,6 +68,7 @@ class House:
             denied=self._deny,
         )
         self.asks = Asks(self)
+        self.pushes = Pushes(self)
         self._loops: list[asyncio.Task[None]] = []
 
     def _deny(self, denied: dict[str, float]) -> None:

@@ -1,0 +1,234 @@
+"""Durable calls: submitted at the model's path, followed below ``/api/v1/jobs``."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from fairlead import ids
+from fairlead.accounts.policy import Caller
+from fairlead.api.deps import TheHouse, Who
+from fairlead.api.errors import request_id
+from fairlead.api.stream import event, sse
+from fairlead.api.views.base import page
+from fairlead.api.views.jobs import JobView, job_view
+from fairlead.buckets.keys import input_key
+from fairlead.control.house import House
+from fairlead.errors import Conflict, Error, Invalid, NotFound, Unavailable
+from fairlead.jobs import policy, queries, service
+from fairlead.messages import JobStop
+from fairlead.models import queries as models
+from fairlead.status import JobStatus, is_final
+from fairlead.store.records import Job
+
+calls = APIRouter(tags=["calls"])
+router = APIRouter(tags=["jobs"])
+WAIT_MAX_S = 300.0
+_WAIT = re.compile(r"wait\s*=\s*(\d+(?:\.\d+)?)")
+_FILENAME = re.compile(r'filename="([^"]*)"')
+
+
+@calls.post("/v1/models/{ref}/jobs", status_code=202)
+@calls.post("/v1/models/{ref}/{entry}/jobs", status_code=202)
+@calls.post("/v1/models/{ref}/{entry}", status_code=202)
+async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: str = "predict") -> Response:
+    """Keep a call: 202 once it is on disk; with ``Prefer: wait=N`` the result, if it is there in time."""
+    name, _, wished = ref.partition("@")
+    body = await _body(request, house.settings.body_max_bytes)
+    job_id = ids.new("job")
+    content_type = request.headers.get("content-type", "application/json")
+    asked = {
+        "model": name,
+        "endpoint": entry,
+        "content_type": content_type,
+        "accept": request.headers.get("accept", "*/*"),
+        "idempotency_key": request.headers.get("idempotency-key"),
+        "priority": request.headers.get("x-priority", "normal"),
+        "id": job_id,
+    }
+    if len(body) > policy.INLINE_MAX_BYTES:
+        key = input_key(name, job_id, _filename(request))
+        await house.bucket.put(key, body, content_type=content_type)
+        asked |= {"input_key": key, "input_hash": hashlib.sha256(body).hexdigest()}
+    else:
+        asked["body"] = body
+    now = house.clock.now()
+
+    def write(session: Any) -> service.Submitted:
+        version = models.resolve(session, who, name, wished or models.PRODUCTION)
+        manifest = models.manifest_of(models.version_of(session, name, version))
+        submission = service.Submission(**asked, version=version, timeout_s=manifest.run.timeout_s)
+        return service.submit(session, who, submission, now)
+
+    submitted = await house.database.write(write)
+    house.jobs.nudge()
+    if submitted.again and asked.get("input_key"):
+        await house.bucket.delete(str(asked["input_key"]))
+    wait_s = _wait(request)
+    if wait_s:
+        job = await _wait_for(house, who, submitted.job.id, wait_s)
+        if is_final(job.status):
+            return await _outcome(house, job, request)
+        return _accepted(job)
+    return _accepted(submitted.job)
+
+
+@router.get("/jobs")
+async def list_jobs(
+    house: TheHouse,
+    who: Who,
+    model: str | None = None,
+    status: JobStatus | None = None,
+    before: str | None = None,
+    limit: int = 50,
+) -> dict[str, Any]:
+    found = await house.database.read(
+        lambda s: queries.list_of(s, who, model=model, status=status, before=before, limit=limit)
+    )
+    return page([job_view(job) for job in found], found[-1].id if len(found) == limit else None)
+
+
+@router.get("/jobs/{job}")
+async def show(job: str, house: TheHouse, who: Who, wait: float = 0) -> JobView:
+    """Return a job; ``wait`` holds the answer until it ended, or for so many seconds."""
+    if wait > 0:
+        return job_view(await _wait_for(house, who, job, wait))
+    return await house.database.read(lambda session: job_view(queries.get(session, who, job)))
+
+
+@router.get("/jobs/{job}/result")
+async def result(job: str, request: Request, house: TheHouse, who: Who) -> Response:
+    """Return what the job answered, as the model gave it."""
+    found = await house.database.read(lambda session: queries.get(session, who, job))
+    if not is_final(found.status):
+        raise Unavailable(
+            f"{found.id} is {found.status}", code="not_ready", hint=f"fairlead jobs wait {found.id}", retry_after_s=1
+        )
+    return await _outcome(house, found, request)
+
+
+@router.get("/jobs/{job}/events")
+async def follow(job: str, house: TheHouse, who: Who) -> StreamingResponse:
+    found = await house.database.read(lambda session: queries.get(session, who, job))
+    return sse(_events(house, who, found.id))
+
+
+@router.delete("/jobs/{job}")
+async def cancel(job: str, house: TheHouse, who: Who) -> JobView:
+    now = house.clock.now()
+    changed = await house.database.write(
+        lambda session: service.cancel(session, who, queries.get(session, who, job), now)
+    )
+    if changed.node:
+        stop = JobStop(job=changed.id, model=changed.model, version=changed.version)
+        try:
+            await house.bus.publish(stop, node=changed.node)
+        except Unavailable:
+            pass  # its epoch no longer holds: whatever it still answers is refused
+    house.waiters.tell(changed.id)
+    return job_view(changed)
+
+
+@router.post("/jobs/{job}/replay")
+async def replay(job: str, house: TheHouse, who: Who) -> JobView:
+    now = house.clock.now()
+    changed = await house.database.write(
+        lambda session: service.replay(session, who, queries.get(session, who, job), now)
+    )
+    house.jobs.nudge()
+    return job_view(changed)
+
+
+async def _body(request: Request, most: int) -> bytes:
+    parts, size = [], 0
+    async for block in request.stream():
+        size += len(block)
+        if size > most:
+            raise Invalid(f"the body has more than {most} bytes", code="too_large", hint="send less at once")
+        parts.append(block)
+    return b"".join(parts)
+
+
+def _filename(request: Request) -> str:
+    named = _FILENAME.search(request.headers.get("content-disposition", ""))
+    return named[1] if named and named[1] else "body"
+
+
+def _wait(request: Request) -> float:
+    """Return the seconds of ``Prefer: wait=N`` (RFC 7240), at most ``WAIT_MAX_S``."""
+    named = _WAIT.search(request.headers.get("prefer", ""))
+    return min(float(named[1]), WAIT_MAX_S) if named else 0
+
+
+async def _wait_for(house: House, who: Caller, prefix: str, wait_s: float) -> Job:
+    first = await house.database.read(lambda session: queries.get(session, who, prefix))
+    deadline = house.clock.monotonic() + min(wait_s, WAIT_MAX_S)
+    with house.waiters.ticket(first.id) as ticket:
+        while True:
+            job = await house.database.read(lambda session: queries.get(session, who, first.id))
+            left = deadline - house.clock.monotonic()
+            if is_final(job.status) or left <= 0 or house.closing.is_set():
+                return job
+            await ticket.wait(min(left, 5))
+
+
+def _accepted(job: Job) -> Response:
+    view = job_view(job)
+    return JSONResponse(view.model_dump(), 202, headers={"Location": view.links["self"]})
+
+
+async def _outcome(house: House, job: Job, request: Request) -> Response:
+    """Return the job's result as the answer, or raise the error it ended with."""
+    headers = {"X-Fairlead-Job": job.id, "X-Fairlead-Version": job.version, "X-Request-Id": request_id(request)}
+    if job.status is JobStatus.CANCELED:
+        raise Conflict(f"{job.id} was canceled", code="job_canceled", hint=f"fairlead jobs replay {job.id}")
+    if job.status is JobStatus.FAILED:
+        raise _error_of(job)
+    content_type = job.result_type or "application/json"
+    if not job.result_key:
+        return Response(job.result or b"", media_type=content_type, headers=headers)
+    try:
+        stream = house.bucket.stream(job.result_key)
+        first = await anext(aiter(stream), b"")
+    except NotFound as error:
+        raise NotFound(f"the result of {job.id} is gone", code="result_gone", hint="submit it again") from error
+
+    async def rest() -> AsyncIterator[bytes]:
+        yield first
+        async for block in stream:
+            yield block
+
+    return StreamingResponse(rest(), media_type=content_type, headers=headers)
+
+
+def _error_of(job: Job) -> Error:
+    found = job.error
+    if found is None:
+        return Conflict(f"{job.id} failed: {job.reason}", code="job_failed")
+    if found.kind == "invalid":
+        return Invalid(found.message, code=found.code, hint=found.hint, problems=found.problems)
+    return Conflict(
+        f"{job.id} failed: {found.message}", code=found.code, hint=found.hint or f"fairlead jobs replay {job.id}"
+    )
+
+
+async def _events(house: House, who: Caller, job_id: str) -> AsyncIterator[bytes]:
+    last = None
+    with house.waiters.ticket(job_id) as ticket:
+        while not house.closing.is_set():
+            job = await house.database.read(lambda session: queries.get(session, who, job_id))
+            view = job_view(job)
+            if is_final(job.status):
+                yield event("done" if job.status is JobStatus.SUCCEEDED else "error", view.model_dump())
+                return
+            if view != last:
+                last = view
+                yield event("progress", view.model_dump())
+            await ticket.wait(5)
+            await asyncio.sleep(0)

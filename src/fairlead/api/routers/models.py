@@ -1,0 +1,151 @@
+"""Models: listed, shown, aliased, rolled back, retired."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from fairlead.accounts.policy import Caller
+from fairlead.api.deps import TheHouse, Who
+from fairlead.api.stream import event, sse
+from fairlead.api.views.base import page
+from fairlead.api.views.models import ModelView, VersionView, model_view, target_views, version_view
+from fairlead.control.house import House
+from fairlead.messages import Target
+from fairlead.models import queries, service
+from fairlead.status import VersionStatus
+from fairlead.store.records import Model
+
+router = APIRouter(tags=["models"])
+FOLLOW_S = 5.0
+_DONE = (VersionStatus.READY, VersionStatus.SLEEPING, VersionStatus.RETIRED)
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TargetBody(Body):
+    version: str
+    weight: int = 100
+
+
+class AliasBody(Body):
+    targets: list[TargetBody] = Field(min_length=1)
+
+
+class RollbackBody(Body):
+    alias: str = "production"
+
+
+class ModelChange(Body):
+    visibility: str
+
+
+@router.get("/models")
+async def list_models(house: TheHouse, who: Who) -> dict[str, Any]:
+    return page(await house.database.read(lambda s: [_view(s, house, model) for model in queries.list_all(s, who)]))
+
+
+@router.get("/models/{name}")
+async def show(name: str, house: TheHouse, who: Who) -> ModelView:
+    return await house.database.read(lambda session: _view(session, house, queries.get(session, who, name)))
+
+
+@router.patch("/models/{name}")
+async def change(name: str, body: ModelChange, house: TheHouse, who: Who) -> ModelView:
+    now = house.clock.now()
+    view = await house.database.write(
+        lambda s: _view(s, house, service.set_visibility(s, who, name, body.visibility, now))
+    )
+    await house.reconcile.settle()
+    return view
+
+
+@router.delete("/models/{name}", status_code=204)
+async def remove(name: str, house: TheHouse, who: Who) -> None:
+    now = house.clock.now()
+    await house.database.write(lambda session: service.remove(session, who, name, now))
+    await house.reconcile.settle()
+
+
+@router.get("/models/{name}/versions/{version}")
+async def show_version(name: str, version: str, house: TheHouse, who: Who) -> VersionView:
+    return await house.database.read(lambda session: _version(session, who, name, version))
+
+
+@router.delete("/models/{name}/versions/{version}", status_code=204)
+async def retire(name: str, version: str, house: TheHouse, who: Who) -> None:
+    now = house.clock.now()
+    await house.database.write(lambda session: service.retire(session, who, name, version, now))
+    await house.reconcile.settle()
+
+
+@router.get("/models/{name}/versions/{version}/events")
+async def follow(name: str, version: str, house: TheHouse, who: Who) -> StreamingResponse:
+    """Stream a version's steps until it is ready or has failed."""
+    await house.database.read(lambda session: _version(session, who, name, version))
+    return sse(_steps(house, who, name, version))
+
+
+@router.put("/models/{name}/aliases/{alias}")
+async def move_alias(name: str, alias: str, body: AliasBody, house: TheHouse, who: Who) -> dict[str, Any]:
+    now = house.clock.now()
+    targets = [Target(one.version, one.weight) for one in body.targets]
+    placed = await house.database.write(lambda s: service.move_alias(s, who, name, alias, targets, now))
+    await house.reconcile.settle()
+    return {"alias": placed.alias, "targets": [view.model_dump() for view in target_views(placed.targets)]}
+
+
+@router.post("/models/{name}/rollback")
+async def rollback(name: str, body: RollbackBody, house: TheHouse, who: Who) -> dict[str, Any]:
+    now = house.clock.now()
+
+    def write(session: Session) -> dict[str, Any]:
+        before = (
+            service.say(queries.alias_of(session, name, body.alias).targets) if queries.get(session, who, name) else ""
+        )
+        placed = service.rollback(session, who, name, now, body.alias)
+        return {"alias": placed.alias, "from": before, "to": service.say(placed.targets)}
+
+    view = await house.database.write(write)
+    await house.reconcile.settle()
+    return view
+
+
+def _view(session: Session, house: House, model: Model) -> ModelView:
+    versions, aliases = queries.versions_of(session, model.name), queries.aliases_of(session, model.name)
+    return model_view(model, versions, aliases, house.settings.url, house.nodes.alive())
+
+
+def _version(session: Session, who: Caller, name: str, version: str) -> VersionView:
+    queries.get(session, who, name)
+    return version_view(queries.version_of(session, name, version))
+
+
+async def _steps(house: House, who: Caller, name: str, version: str) -> AsyncIterator[bytes]:
+    last = None
+    with house.waiters.ticket(f"models/{name}") as ticket:
+        while not house.closing.is_set():
+            view = await house.database.read(lambda session: _version(session, who, name, version))
+            if view.status == VersionStatus.FAILED.value:
+                yield event("error", view.model_dump())
+                return
+            if view != last:
+                last = view
+                yield event("step", view.model_dump())
+            if view.status in {status.value for status in _DONE} and await _has_settled(house, name, version):
+                yield event("done", view.model_dump())
+                return
+            await ticket.wait(FOLLOW_S)
+
+
+async def _has_settled(house: House, name: str, version: str) -> bool:
+    """Whether the alias that the push asked for is its own: only then do calls reach it."""
+    row = await house.database.read(lambda session: queries.version_of(session, name, version))
+    return row.takes is None

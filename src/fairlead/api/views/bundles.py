@@ -1,0 +1,15 @@
+"""What a push answers."""
+
+from __future__ import annotations
+
+from fairlead.api.views.base import View
+
+
+class PushView(View):
+    kind: str
+    name: str
+    version: str
+    digest: str
+    status: str
+    url: str
+    warnings: list[str]

@@ -1,0 +1,58 @@
+"""Jobs (docs/contract.md §8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairlead.api.views.base import View, moment
+from fairlead.store.records import Job
+
+
+class ProgressView(View):
+    step: int
+    total: int | None
+    note: str
+
+
+class JobView(View):
+    id: str
+    model: str
+    version: str
+    endpoint: str
+    status: str
+    reason: str | None
+    priority: str
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    deadline_at: str | None
+    expires_at: str | None
+    attempts: int
+    progress: ProgressView | None
+    error: dict[str, Any] | None
+    created_by: str
+    links: dict[str, str]
+
+
+def job_view(job: Job) -> JobView:
+    base = f"/api/v1/jobs/{job.id}"
+    progress = job.progress
+    return JobView(
+        id=job.id,
+        model=job.model,
+        version=job.version,
+        endpoint=job.endpoint,
+        status=job.status.value,
+        reason=job.reason or None,
+        priority=job.priority,
+        created_at=moment(job.created_at),
+        started_at=moment(job.started_at),
+        finished_at=moment(job.finished_at),
+        deadline_at=moment(job.deadline_at),
+        expires_at=moment(job.expires_at),
+        attempts=job.attempts,
+        progress=ProgressView(step=progress.step, total=progress.total, note=progress.note) if progress else None,
+        error={"code": job.error.code, "message": job.error.message, "hint": job.error.hint} if job.error else None,
+        created_by=job.created_by,
+        links={"self": base, "events": f"{base}/events", "result": f"{base}/result"},
+    )

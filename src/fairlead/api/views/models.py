@@ -1,0 +1,158 @@
+"""Models and their versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from fairlead.api.views.base import View, moment
+from fairlead.messages import NodeReport, Target
+from fairlead.models import queries
+from fairlead.store.records import Alias, Model, ModelVersion
+
+
+class TargetView(View):
+    version: str
+    weight: int
+
+
+class ReplicaView(View):
+    replica: str
+    node: str
+    version: str
+    status: str
+    reason: str
+    pid: int
+    since: str
+    served: int
+    failed: int
+    in_flight: int
+    queued: int
+
+
+class VersionView(View):
+    version: str
+    status: str
+    reason: str
+    said: str
+    digest: str
+    created_at: str | None
+    created_by: str
+    ready_at: str | None = None
+    warnings: list[str] = []
+    last_lines: list[str] = []
+    error: dict[str, Any] | None = None
+
+
+class ModelView(View):
+    name: str
+    owner: str
+    visibility: str
+    summary: str
+    card: dict[str, Any]
+    url: str
+    aliases: dict[str, list[TargetView]]
+    versions: list[VersionView]
+    inputs: dict[str, str] = {}
+    signature: dict[str, Any] | None = None
+    examples: list[dict[str, Any]] = []
+    replicas: list[ReplicaView] = []
+
+
+def version_view(version: ModelVersion) -> VersionView:
+    """Return a version; ``said`` is how far its preparation is, in words."""
+    failed = version.status.value == "failed"
+    return VersionView(
+        version=version.version,
+        status=version.status.value,
+        reason=version.reason,
+        said=version.reason if version.status.value in ("building", "starting") else "",
+        digest=version.digest,
+        created_at=moment(version.created_at),
+        created_by=version.created_by,
+        ready_at=moment(version.ready_at),
+        warnings=list(version.warnings),
+        last_lines=list(version.last_lines),
+        error={"code": "version_failed", "message": version.reason, "hint": ""} if failed else None,
+    )
+
+
+def target_views(targets: tuple[Target, ...]) -> list[TargetView]:
+    return [TargetView(version=target.version, weight=target.weight) for target in targets]
+
+
+def model_view(
+    model: Model, versions: list[ModelVersion], aliases: list[Alias], url: str, reports: tuple[NodeReport, ...]
+) -> ModelView:
+    main = _main(versions, aliases)
+    manifest = queries.manifest_of(main) if main else None
+    return ModelView(
+        name=model.name,
+        owner=model.owner,
+        visibility=model.visibility,
+        summary=model.summary,
+        card=model.card,
+        url=f"{url}/v1/models/{model.name}/predict",
+        aliases={alias.alias: target_views(alias.targets) for alias in aliases},
+        versions=[version_view(version) for version in versions],
+        inputs=inputs_in_words(main.signature) if main else {},
+        signature=main.signature if main else None,
+        examples=[msgspec.to_builtins(example) for example in manifest.examples] if manifest else [],
+        replicas=[view for report in reports for view in _replicas(report, model.name)],
+    )
+
+
+def inputs_in_words(signature: dict[str, Any] | None) -> dict[str, str]:
+    """Return each input of ``predict`` in a few words: ``integer, 1 to 12``."""
+    endpoint = ((signature or {}).get("endpoints") or {}).get("predict") or {}
+    schema = endpoint.get("input") or {}
+    definitions = schema.get("$defs") or {}
+    for option in (schema, *(schema.get("anyOf") or ())):
+        found = _resolved(option, definitions)
+        if found.get("properties"):
+            return {name: _words(_resolved(one, definitions)) for name, one in found["properties"].items()}
+    return {}
+
+
+def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    reference = schema.get("$ref", "")
+    return definitions.get(reference.rpartition("/")[2], schema) if reference else schema
+
+
+def _words(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    words = str(schema.get("type") or "any")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None or high is not None:
+        words += f", {low if low is not None else ''} to {high if high is not None else ''}"
+    return words
+
+
+def _main(versions: list[ModelVersion], aliases: list[Alias]) -> ModelVersion | None:
+    production = next((alias for alias in aliases if alias.alias == queries.PRODUCTION), None)
+    if production is None:
+        return versions[0] if versions else None
+    named = max(production.targets, key=lambda target: target.weight).version
+    return next((version for version in versions if version.version == named), None)
+
+
+def _replicas(report: NodeReport, model: str) -> list[ReplicaView]:
+    return [
+        ReplicaView(
+            replica=one.replica,
+            node=report.node,
+            version=one.version,
+            status=one.status.value,
+            reason=one.reason,
+            pid=one.pid,
+            since=one.since,
+            served=one.served,
+            failed=one.failed,
+            in_flight=one.in_flight,
+            queued=one.queued,
+        )
+        for one in report.replicas
+        if one.model == model
+    ]

@@ -1,0 +1,217 @@
+"""Answers what runs ask through their keepers. The keeper vouches for which run asks; what it may do is held against
+the records here once more."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from fairlead.accounts.policy import Caller, Role
+from fairlead.apps import asks as app_asks
+from fairlead.apps import versions
+from fairlead.apps.letters import Letter
+from fairlead.devices import commands
+from fairlead.devices.commands import Asked
+from fairlead.errors import NotFound
+from fairlead.jobs import service as jobs
+from fairlead.messages import (
+    Answer,
+    CommandAsk,
+    CommandShow,
+    FreshAsk,
+    JobStop,
+    MailAsk,
+    Message,
+    ReadingsAsk,
+    ReleaseAsk,
+    RunJobShow,
+    RunJobSubmit,
+    StateGet,
+    StatePut,
+)
+from fairlead.models import queries as model_queries
+from fairlead.sdk.wire import CommandState
+from fairlead.status import JobStatus, is_final
+from fairlead.store.records import AppVersion, Command, Job, Run
+
+if TYPE_CHECKING:
+    from fairlead.control.house import House
+
+WAIT_MAX_S = 25.0
+MEDIA_MAX_BYTES = 4 * 1024**2
+"""Larger last pictures are left out of an answer on the bus: the next reading brings them."""
+
+
+class Asks:
+    """One method a message; each answers JSON of ``sdk.wire``."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def serve(self) -> None:
+        """Begin to answer."""
+        table: dict[type[Message], Callable[[Any], Any]] = {
+            CommandAsk: self.command,
+            CommandShow: self.command_show,
+            ReleaseAsk: self.release,
+            FreshAsk: self.fresh,
+            ReadingsAsk: self.readings,
+            StateGet: self.state_get,
+            StatePut: self.state_put,
+            MailAsk: self.mail,
+            RunJobSubmit: self.job_submit,
+            RunJobShow: self.job_show,
+        }
+        for kind, answer in table.items():
+            await self._house.bus.serve(kind, answer)
+
+    async def command(self, ask: CommandAsk) -> Answer:
+        now = self._house.clock.now()
+        return await self._asked(await self._house.database.write(lambda session: app_asks.command(session, ask, now)))
+
+    async def fresh(self, ask: FreshAsk) -> Answer:
+        now = self._house.clock.now()
+        return await self._asked(await self._house.database.write(lambda session: app_asks.fresh(session, ask, now)))
+
+    async def command_show(self, ask: CommandShow) -> Answer:
+        """Answer at once when nothing more will happen soon, else when something did, or after ``wait_s``."""
+        clock = self._house.clock
+        deadline = clock.monotonic() + min(ask.wait_s, WAIT_MAX_S)
+        with self._house.waiters.ticket("commands") as ticket:
+            while True:
+                row: Command = await self._house.database.read(lambda s: app_asks.shown(s, ask.run, ask.command))
+                left = deadline - clock.monotonic()
+                if commands.is_settled(row) or left <= 0:
+                    return _json(app_asks.state_of(row))
+                await ticket.wait(left)
+
+    async def release(self, ask: ReleaseAsk) -> Answer:
+        now = self._house.clock.now()
+        await self._house.devices.send(
+            await self._house.database.write(lambda session: app_asks.release(session, ask, now))
+        )
+        self._house.devices.nudge()
+        return _json(None)
+
+    async def readings(self, ask: ReadingsAsk) -> Answer:
+        now = self._house.clock.now()
+        found = await self._house.database.read(lambda session: app_asks.last_values(session, ask, now))
+        filled = []
+        for measure, key in found:
+            if not key:
+                filled.append(measure)
+                continue
+            blob = await self._house.bucket.get(key)
+            if len(blob.data) <= MEDIA_MAX_BYTES:
+                filled.append(msgspec.structs.replace(measure, media=blob.data))
+        return _json(filled)
+
+    async def state_get(self, ask: StateGet) -> Answer:
+        return _json(await self._house.database.read(lambda session: app_asks.state_get(session, ask)))
+
+    async def state_put(self, ask: StatePut) -> Answer:
+        now = self._house.clock.now()
+        return _json(await self._house.database.write(lambda session: app_asks.state_put(session, ask, now)))
+
+    async def mail(self, ask: MailAsk) -> Answer:
+        now = self._house.clock.now()
+
+        def write(session: Session) -> None:
+            letter: Letter = app_asks.letter(session, ask)
+            self._house.post.put(session, letter, now, attach=ask.attach)
+
+        await self._house.database.write(write)
+        self._house.post.nudge()
+        return _json(None)
+
+    async def job_submit(self, ask: RunJobSubmit) -> Answer:
+        now = self._house.clock.now()
+
+        def write(session: Session) -> Job:
+            run = session.get(Run, ask.run)
+            if run is None:
+                raise NotFound(f"there is no run {ask.run}", code="run_not_found")
+            manifest = versions.manifest_of(session.get_one(AppVersion, (run.app, run.version)))
+            if ask.role not in manifest.models:
+                raise NotFound(f"{run.app} uses no model {ask.role}", code="role_not_found")
+            name, _, ref = manifest.models[ask.role].partition("@")
+            caller = _caller(run)
+            version = model_queries.resolve(session, caller, name, ref or model_queries.PRODUCTION)
+            asked = jobs.Submission(
+                model=name, version=version, body=ask.body, content_type=ask.content_type, run=run.id
+            )
+            return jobs.submit(session, caller, asked, now).job
+
+        job = await self._house.database.write(write)
+        self._house.jobs.nudge()
+        return _json(_job_state(job))
+
+    async def job_show(self, ask: RunJobShow) -> Answer:
+        """Answer when the job ended, or after ``wait_s``."""
+        clock = self._house.clock
+        if ask.cancel:
+            await self._cancel(ask)
+        deadline = clock.monotonic() + min(ask.wait_s, WAIT_MAX_S)
+        with self._house.waiters.ticket(ask.job) as ticket:
+            while True:
+                job = await self._house.database.read(lambda session: _job_of(session, ask))
+                left = deadline - clock.monotonic()
+                if is_final(job.status) or left <= 0:
+                    return _json(await self._with_result(job))
+                await ticket.wait(left)
+
+    async def _cancel(self, ask: RunJobShow) -> None:
+        now = self._house.clock.now()
+
+        def write(session: Session) -> Job:
+            job = _job_of(session, ask)
+            run = session.get_one(Run, ask.run)
+            return jobs.cancel(session, _caller(run), job, now)
+
+        job = await self._house.database.write(write)
+        if job.node:
+            stop = JobStop(job=job.id, model=job.model, version=job.version)
+            await self._house.bus.publish(stop, node=job.node)
+
+    async def _asked(self, asked: Asked) -> Answer:
+        await self._house.devices.send(asked.outgoing)
+        self._house.devices.nudge()
+        self._house.waiters.tell("commands")
+        state: CommandState = app_asks.state_of(asked.command)
+        return _json(state)
+
+    async def _with_result(self, job: Job) -> dict[str, Any]:
+        state = _job_state(job)
+        if job.status is not JobStatus.SUCCEEDED:
+            return state
+        data = job.result if not job.result_key else (await self._house.bucket.get(job.result_key)).data
+        if (job.result_type or "").startswith("application/json"):
+            return state | {"result": msgspec.json.decode(data or b"null")}
+        return state | {"result_base64": base64.b64encode(data or b"").decode()}
+
+
+def _job_of(session: Session, ask: RunJobShow) -> Job:
+    job = session.get(Job, ask.job)
+    if job is None or job.run != ask.run:
+        raise NotFound(f"there is no job {ask.job[:40]}", code="job_not_found")
+    return job
+
+
+def _caller(run: Run) -> Caller:
+    """A run calls models as the person who scheduled it, and may do nothing else."""
+    return Caller(run.user, frozenset({Role.USER}))
+
+
+def _job_state(job: Job) -> dict[str, Any]:
+    error = (
+        None if job.error is None else {"code": job.error.code, "message": job.error.message, "hint": job.error.hint}
+    )
+    return {"id": job.id, "status": job.status.value, "reason": job.reason or None, "error": error}
+
+
+def _json(value: Any) -> Answer:
+    return Answer(value=msgspec.json.encode(value))
