@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairlead import ids
 from fairlead.sdk.model import Request
@@ -20,45 +20,35 @@ ProgressHook = Callable[[int, int | None, "Image | None", str], None]
 class Call:
     """One request or job. Shaped like ``sdk.model.Scope``: the code under it sees its request and its cancellation.
 
-    ``deadline`` is of the monotonic clock, in seconds.
+    ``deadline`` is of the monotonic clock, in seconds. ``peer`` is what the caller is watched by, if it can leave.
     """
 
-    __slots__ = (
-        "accept",
-        "body",
-        "canceled",
-        "content_type",
-        "deadline",
-        "endpoint",
-        "id",
-        "on_progress",
-        "query",
-        "user",
-    )
+    __slots__ = ("body", "canceled", "deadline", "endpoint", "id", "on_progress", "peer")
 
-    def __init__(
-        self,
-        endpoint: str,
-        body: bytes,
-        *,
-        id: str,
-        deadline: float,
-        content_type: str = "application/json",
-        accept: str = "*/*",
-        query: str = "",
-        user: str = "",
-        on_progress: ProgressHook | None = None,
-    ) -> None:
+    def __init__(self, endpoint: str, body: bytes, id: str, deadline: float) -> None:
         self.endpoint = endpoint
         self.body = body
         self.id = id
         self.deadline = deadline
-        self.content_type = content_type
-        self.accept = accept
-        self.query = query
-        self.user = user
-        self.on_progress = on_progress
+        self.on_progress: ProgressHook | None = None
         self.canceled = False
+        self.peer: Any = None
+
+    @property
+    def content_type(self) -> str:
+        return "application/json"
+
+    @property
+    def accept(self) -> str:
+        return "*/*"
+
+    @property
+    def query(self) -> str:
+        return ""
+
+    @property
+    def user(self) -> str:
+        return ""
 
     @property
     def request(self) -> Request:
@@ -66,12 +56,54 @@ class Call:
         return Request(self.id, self.user, datetime.fromtimestamp(time.time() + left_s, UTC))
 
 
+class TypedCall(Call):
+    """A call whose types are given, as jobs have them."""
+
+    __slots__ = ("_accept", "_content_type", "_query", "_user")
+
+    def __init__(
+        self,
+        endpoint: str,
+        body: bytes,
+        id: str,
+        deadline: float,
+        *,
+        content_type: str = "application/json",
+        accept: str = "*/*",
+        query: str = "",
+        user: str = "",
+        on_progress: ProgressHook | None = None,
+    ) -> None:
+        super().__init__(endpoint, body, id, deadline)
+        self._content_type = content_type
+        self._accept = accept
+        self._query = query
+        self._user = user
+        self.on_progress = on_progress
+
+    @property
+    def content_type(self) -> str:
+        return self._content_type
+
+    @property
+    def accept(self) -> str:
+        return self._accept
+
+    @property
+    def query(self) -> str:
+        return self._query
+
+    @property
+    def user(self) -> str:
+        return self._user
+
+
 class Reply:
     """An answer as bytes, and how long it waited and was worked on, in seconds."""
 
     __slots__ = ("body", "compute_s", "content_type", "queue_s")
 
-    def __init__(self, body: bytes, content_type: str, queue_s: float = 0, compute_s: float = 0) -> None:
+    def __init__(self, body: bytes, content_type: str, queue_s: float = 0.0, compute_s: float = 0.0) -> None:
         self.body = body
         self.content_type = content_type
         self.queue_s = queue_s

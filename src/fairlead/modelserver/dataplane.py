@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fairlead.errors import Error, NotFound, Unavailable
 from fairlead.messages import BatchSpec, ModelSpec
-from fairlead.modelserver.batcher import Batcher, Item, Load, LoopBatcher, ThreadBatcher, Workers, refuse_bad_rows
+from fairlead.modelserver.batcher import (
+    Batcher,
+    Item,
+    Load,
+    LoopBatcher,
+    QuickBatcher,
+    ThreadBatcher,
+    Workers,
+    refuse_bad_rows,
+)
 from fairlead.modelserver.calls import Call, Reply
 from fairlead.modelserver.protocols.answers import encode_json, encode_many, encode_one
 from fairlead.modelserver.protocols.bodies import instance_rows, rows_of
 from fairlead.modelserver.runtimes.port import Endpoint
 from fairlead.sdk.inputs import Signature
-from fairlead.sdk.model import InvalidInput
 
 INSTANCES = ":predict"
 """Endpoint name of the form ``{"instances": […]}`` → ``{"predictions": […]}``."""
@@ -57,7 +65,8 @@ class DataPlane:
                 concurrency=self.spec.concurrency,
                 **common,
             )
-        return ThreadBatcher(endpoint.run, encode, limits, self.load, workers=self.workers, **common)
+        kind = QuickBatcher if endpoint.native else ThreadBatcher
+        return kind(endpoint.run, encode, limits, self.load, workers=self.workers, **common)
 
     async def infer(self, call: Call) -> Reply:
         """Return the answer to ``call``; raises :class:`Error`: the caller's, a full queue, a deadline, the model's."""
@@ -85,7 +94,10 @@ class DataPlane:
         signature = self.endpoints[name].signature
         if len(call.body) >= _LARGE_BODY:
             return asyncio.ensure_future(self._large(call, batcher, signature))
-        rows, many = _decode(call, signature)
+        if call.endpoint == INSTANCES:
+            rows, many = instance_rows(call, signature), True
+        else:
+            rows, many = rows_of(call, signature)
         if many and len(rows) != 1:
             return asyncio.ensure_future(self._many(call, batcher, rows))
         future: asyncio.Future[Reply] = batcher.loop.create_future()
@@ -110,20 +122,21 @@ class DataPlane:
             future: asyncio.Future[Reply] = batcher.loop.create_future()
             batcher.submit(Item(call, rows, future, many=many))
             return await future
-        pieces = []
+        pieces: list[asyncio.Future[Answers]] = []
         for start in range(0, len(rows), batcher.max_rows):
             piece: asyncio.Future[Answers] = batcher.loop.create_future()
             pieces.append(piece)
             part = rows[start : start + batcher.max_rows]
             batcher.submit(Item(call, part, piece, many=True, whole=False), force=start > 0)
-        results = await asyncio.gather(*pieces, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        answers = [answer for result in results for answer in result.values]  # type: ignore[union-attr]
-        reply = encode(Item(call, rows, batcher.loop.create_future(), many=True), answers)
-        reply.queue_s = results[0].queue_s  # type: ignore[union-attr]
-        reply.compute_s = sum(result.compute_s for result in results)  # type: ignore[union-attr]
+        await asyncio.wait(pieces)  # all of them: what is left alone would warn of its unread error
+        failures = [failure for piece in pieces if (failure := piece.exception()) is not None]
+        if failures:
+            raise failures[0]
+        results = [piece.result() for piece in pieces]
+        answers = [answer for result in results for answer in result.values]
+        reply: Reply = encode(Item(call, rows, batcher.loop.create_future(), many=True), answers)
+        reply.queue_s = results[0].queue_s
+        reply.compute_s = sum(result.compute_s for result in results)
         return reply
 
     def cancel(self, call: Call) -> None:
@@ -134,6 +147,13 @@ class DataPlane:
         """Answer calls whose deadline has passed; to be called several times a second."""
         for batcher in self._batchers.values():
             batcher.expire(now)
+
+    def watched(self, before: float) -> Iterator[Call]:
+        """Yield the calls that came before ``before`` (monotonic) and whose caller may leave."""
+        for batcher in self._batchers.values():
+            for item in batcher.items():
+                if item.added < before and item.call.peer is not None:
+                    yield item.call
 
     @property
     def active(self) -> int:
@@ -174,9 +194,9 @@ def encode(item: Item, answers: Sequence[Any]) -> Any:
     call = item.call
     if not item.many:
         answer = answers[0]
-        if isinstance(answer, InvalidInput | BaseException):
+        if isinstance(answer, BaseException):
             refuse_bad_rows(item, answers)
-        return Reply(*encode_one(answer, call.accept))
+        return Reply(*encode_one(answer, call))
     if any(isinstance(answer, BaseException) for answer in answers):
         refuse_bad_rows(item, answers)
     if call.endpoint == INSTANCES:

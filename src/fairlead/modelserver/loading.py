@@ -38,7 +38,7 @@ def load(spec: ModelSpec, folder: Path, device: str = "cpu") -> Loaded:
     if spec.entry is None:
         if artifact is None:
             raise Invalid("the bundle names neither artifact nor entry", code="nothing_to_run")
-        endpoint = Endpoint("predict", artifact.signature, artifact.infer, together=True)
+        endpoint = Endpoint("predict", artifact.signature, artifact.infer, together=True, native=spec.runtime == "onnx")
         return Loaded(artifact, {"predict": endpoint}, artifact.warnings)
     python = PythonRuntime(spec.entry, device=device, artifact=artifact)
     python.load(folder)

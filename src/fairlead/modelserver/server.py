@@ -8,10 +8,12 @@ event loop) run the model. The channel to the keeper has a thread of its own and
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import time
 import traceback
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from granian.server.embed import Server
 
 from fairlead.errors import Error, Internal, Invalid
 from fairlead.messages import Beat, ErrorInfo, ExampleSpec, Fork
-from fairlead.modelserver.calls import Call, Reply
+from fairlead.modelserver.calls import Call, Reply, TypedCall
 from fairlead.modelserver.dataplane import DataPlane
 from fairlead.modelserver.examples import body_of, difference
 from fairlead.modelserver.loading import Loaded, load
@@ -71,7 +73,7 @@ class ReplicaServer:
         self._grace_s = _GRACE_S
         self._loaded: Loaded | None = None
         self._watched: dict[Call, asyncio.Task[None]] = {}
-        self.on_change = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
 
     # --- called from the channel's thread ---
 
@@ -123,7 +125,7 @@ class ReplicaServer:
         finally:
             for task in (starting, stopping, ticking):
                 task.cancel()
-            server.stop()
+            server.stop()  # type: ignore[no-untyped-call]
             await asyncio.wait({serving}, timeout=2)
 
     async def _start(self) -> bool:
@@ -141,6 +143,8 @@ class ReplicaServer:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the bundle's code may raise anything
             self._fail(error, last_lines(error))
             return False
+        gc.collect()
+        gc.freeze()  # the model and its libraries live as long as we: no later collection walks them
         self._move(ReplicaStatus.READY, "")
         return True
 
@@ -163,7 +167,7 @@ class ReplicaServer:
         body = body_of(example, self.plane.endpoints["predict"].signature, Path(self._fork.folder))
         deadline = time.monotonic() + max(spec.timeout_s, spec.start_timeout_s)
         try:
-            reply = await self.plane.infer(Call("predict", body, id="example", deadline=deadline))
+            reply = await self.plane.infer(TypedCall("predict", body, "example", deadline))
         except Error as error:
             hint = error.hint or "correct the example or the model"
             raise Invalid(f"example {example.title!r}: {error}", code="example_failed", hint=hint) from error
@@ -209,15 +213,15 @@ class ReplicaServer:
             if now - refreshed >= _LEFT_AFTER_S:
                 refreshed = now
                 front.ids.refresh()
-                self._watch_callers(front)
+                self._watch_callers()
 
-    def _watch_callers(self, front: Front) -> None:
+    def _watch_callers(self) -> None:
         """Watch the connections of calls that take long: what nobody waits for any more is canceled."""
-        for call in [call for call in self._watched if call not in front.slow]:
+        old = set(self.plane.watched(time.monotonic() - _LEFT_AFTER_S))
+        for call in [call for call in self._watched if call not in old]:
             self._watched.pop(call).cancel()
-        for call, proto in list(front.slow.items()):
-            if call not in self._watched:
-                self._watched[call] = asyncio.create_task(_cancel_when_left(call, proto), name="caller")
+        for call in old - self._watched.keys():
+            self._watched[call] = asyncio.create_task(_cancel_when_left(call), name="caller")
 
     def _drain(self, grace_s: float) -> None:
         if self._status is ReplicaStatus.DRAINING or self._stopping is None:
@@ -231,7 +235,7 @@ class ReplicaServer:
     async def _finish(self) -> None:
         """Wait for what is in hand, at most ``grace_s``, then close the model."""
         end = time.monotonic() + self._grace_s
-        while self.plane.active and time.monotonic() < end:
+        while self.plane.active and time.monotonic() < end:  # noqa: ASYNC110 - counted in the hot path, without events
             await asyncio.sleep(_TICK_S / 5)
         await asyncio.sleep(_TICK_S)  # the last answers leave
         if self._loaded is not None and not self.plane.active:
@@ -241,8 +245,8 @@ class ReplicaServer:
                 log.warning("close failed: %s", closing.exception())
 
 
-async def _cancel_when_left(call: Call, proto: Any) -> None:
-    await proto.client_disconnect()
+async def _cancel_when_left(call: Call) -> None:
+    await call.peer.client_disconnect()
     call.canceled = True
 
 

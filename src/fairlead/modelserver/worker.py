@@ -35,7 +35,7 @@ from fairlead.messages import (
     read_frame,
 )
 from fairlead.modelserver.batcher import as_error
-from fairlead.modelserver.calls import Call, Reply
+from fairlead.modelserver.calls import Call, Reply, TypedCall
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.sdk.files import Image
 
@@ -167,11 +167,11 @@ class Channel:
             if running[0] >= order.epoch:
                 return  # delivered twice
             running[1].canceled = True
-        call = Call(
+        call = TypedCall(
             order.endpoint,
             order.body,
-            id=order.job,
-            deadline=time.monotonic() + order.timeout_s,
+            order.job,
+            time.monotonic() + order.timeout_s,
             content_type=order.content_type,
             accept=order.accept,
             user=order.user,

@@ -257,9 +257,10 @@ def _from_pcm(frames: bytes, width: int, channels: int) -> np.ndarray[Any, Any]:
     if width == 1:
         flat = (np.frombuffer(frames, np.uint8).astype(np.float32) - 128) / 128
     elif width == 3:
-        wide = np.zeros((len(frames) // 3, 4), np.uint8)
+        wide: np.ndarray[Any, Any] = np.zeros((len(frames) // 3, 4), np.uint8)
         wide[:, 1:] = np.frombuffer(frames, np.uint8).reshape(-1, 3)
         flat = wide.view("<i4").ravel().astype(np.float32) / 2**31
     else:
         flat = np.frombuffer(frames, f"<i{width}").astype(np.float32) / 2.0 ** (8 * width - 1)
-    return flat.reshape(-1, channels)
+    shaped: np.ndarray[Any, Any] = flat.reshape(-1, channels)
+    return shaped

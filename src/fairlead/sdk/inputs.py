@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import operator
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -53,16 +53,16 @@ class Signature:
         self.shapes = [shape_of(parameter.annotation) for parameter in parameters]
         self.single = len(parameters) == 1 and _is_object(self.shapes[0])
         self.returns = returns
+        self.shape: Shape
+        kind: Any
         if self.single:
-            self.shape: Shape = self.shapes[0]
-            self._type: Any = parameters[0].annotation
+            self.shape, kind = self.shapes[0], parameters[0].annotation
         else:
-            struct = _parameter_struct(parameters)
-            self.shape = ObjectShape(struct, self._fields, closed=True)
-            self._type = struct
+            kind = _parameter_struct(parameters)
+            self.shape = ObjectShape(kind, self._fields, closed=True)
         self.arguments = _arguments(parameters, self.single)
-        self._one = _decoder(self._type)
-        self._many = _decoder(list[self._type])
+        self._one = _decoder(kind)
+        self._many = _decoder(list[kind])
 
     def _fields(self) -> list[FieldOf]:
         return [
@@ -100,6 +100,12 @@ class Signature:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
         return self.check_many(self._parse(body))
+
+    def columns(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
+        """Return the values of each parameter over ``rows``."""
+        if self.single:
+            return [rows]
+        return [list(map(operator.attrgetter(f"p{index}"), rows)) for index in range(len(self.parameters))]
 
     def check(self, value: Any, *, lax: bool = False) -> Any:
         """Return ``value``, already parsed JSON (files may be :class:`File`), as a row; raises :class:`Invalid`."""

@@ -7,6 +7,7 @@ for what msgspec cannot express (untagged unions of structs, arrays, files).
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import copy
 import dataclasses
 import datetime
@@ -370,10 +371,8 @@ class ObjectShape(Shape):
     def _property(self, field: FieldOf) -> dict[str, Any]:
         found = field.shape.schema()
         if not field.required and field.factory is None:
-            try:
+            with contextlib.suppress(TypeError):  # a default that JSON cannot hold stays unsaid
                 found = {**found, "default": msgspec.to_builtins(field.default)}
-            except TypeError:
-                pass  # a default that JSON cannot hold stays unsaid
         return found
 
 
@@ -396,7 +395,7 @@ class UnionShape(Shape):
                 tried.append(attempt.problems)
         inside = [problems for problems in tried if not (problems[0].path == path and problems[0].rule == "type")]
         if inside:
-            into.problems.extend(min(inside, key=len))
+            into.problems.extend(min(inside, key=lambda problems: len(problems)))
         else:
             self.wrong_type(value, path, into)
         return value
@@ -481,7 +480,7 @@ class PydanticShape(Shape):
         try:
             return self.kind.model_validate(value)
         except ValueError as error:
-            errors = getattr(error, "errors", list)()
+            errors: list[Any] = getattr(error, "errors", list)()
             for one in errors or [{"loc": (), "type": "value", "msg": str(error)}]:
                 where = path
                 for part in one["loc"]:

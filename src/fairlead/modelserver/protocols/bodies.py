@@ -22,7 +22,7 @@ def rows_of(call: Call, signature: Signature) -> tuple[list[Any], bool]:
     """Return the rows of ``call`` and whether it sent a list; raises :class:`Invalid` with every fault."""
     body = call.body
     first = body[:1]
-    if first == b"{" and not call.content_type.startswith("image/"):
+    if first == b"{":
         return [signature.decode(body)], False
     if first == b"[":
         return signature.decode_many(body), True
@@ -30,7 +30,7 @@ def rows_of(call: Call, signature: Signature) -> tuple[list[Any], bool]:
 
 
 def instance_rows(call: Call, signature: Signature) -> list[Any]:
-    """Return the rows of ``{"instances": […]}``; one input of a bare list stands for itself. Raises :class:`Invalid`."""
+    """Return the rows of ``{"instances": […]}``; a sole input needs no key. Raises :class:`Invalid`."""
     try:
         instances = _INSTANCES.decode(call.body).get("instances")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

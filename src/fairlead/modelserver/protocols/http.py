@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import hmac
+import math
 import re
-import time
 from collections.abc import Callable
+from hmac import compare_digest
+from time import monotonic
 from typing import Any
 
 from fairlead.errors import Error, Forbidden, Invalid, Kind, NotFound
 from fairlead.modelserver.batcher import as_error
-from fairlead.modelserver.calls import Call, Reply, RequestIds
+from fairlead.modelserver.calls import Call, RequestIds
 from fairlead.modelserver.dataplane import INSTANCES, DataPlane
 from fairlead.modelserver.protocols.answers import JSON, error_body
 from fairlead.modelserver.protocols.docs import docs_page, openapi_body
@@ -36,8 +36,38 @@ _PATH = re.compile(
     r"/v1/models/(?P<name>[a-z0-9-]+)(?:@[A-Za-z0-9._+-]+)?(?:/(?P<entry>[A-Za-z_][\w.]*)|(?P<own>:predict))"
 )
 _WAIT = re.compile(r"\bwait=(\d+(?:\.\d+)?)")
+HEALTH = "/healthz"
 _PAGES = ("docs", "openapi.json")
 _PATHS_KEPT = 256
+
+
+class HttpCall(Call):
+    """A call that looks its headers up when they are asked for: most models never do."""
+
+    __slots__ = ("scope",)
+    scope: Any
+
+    @property
+    def content_type(self) -> str:
+        return str(self.scope.headers.get("content-type") or "")
+
+    @property
+    def accept(self) -> str:
+        return str(self.scope.headers.get("accept") or "*/*")
+
+    @property
+    def query(self) -> str:
+        return str(self.scope.query_string)
+
+    @property
+    def user(self) -> str:
+        return str(self.scope.headers.get("x-fairlead-user") or "")
+
+
+def _wanted_by(prefer: str) -> float:
+    """Return the moment (monotonic) until which ``Prefer: wait=N`` (RFC 7240) waits; never, where it does not say."""
+    wait = _WAIT.search(prefer)
+    return monotonic() + float(wait[1]) if wait else math.inf
 
 
 class Front:
@@ -45,73 +75,64 @@ class Front:
 
     def __init__(self, plane: DataPlane, gate: str, probe: Callable[[], tuple[bool, str]]) -> None:
         self._plane = plane
-        self._gate = gate.encode()
+        self._gate = gate
+        self._load = plane.load
+        self._submit = plane.submit
         self._probe = probe
         self._targets: dict[str, str] = {}
         self.ids = RequestIds()
         self._version = ("x-fairlead-version", plane.spec.version)
         self._json = ("content-type", JSON)
         self._timeout_s = plane.spec.timeout_s
-        self.slow: dict[Call, Any] = {}
-        """Calls in hand and the request each came with, to notice callers that left."""
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
-        headers = scope.headers
-        request_id = headers.get("x-request-id") or self.ids.new()
+        get, load = scope.headers.get, self._load
+        request_id = get("x-request-id") or self.ids.new()
+        load.open += 1
         try:
-            if not hmac.compare_digest(headers.get("x-fairlead-gate", "").encode(), self._gate):
+            if not compare_digest(get("x-fairlead-gate", ""), self._gate):
                 self._ungated(scope, proto, request_id)
                 return
-            target = self._targets.get(scope.path) or self._target(scope.path)
-            if scope.method == "POST":
-                body = await proto()
-            elif scope.method in ("GET", "HEAD") or target in _PAGES:
-                if target in _PAGES or scope.path == "/healthz":
-                    self._page(target, scope, proto)
-                    return
-                body = await proto()
-            else:
-                raise Invalid(
-                    f"{scope.method} means nothing here",
-                    code="method_not_allowed",
-                    hint="POST a body, or GET with a query",
-                )
-            timeout_s = self._timeout_s
-            prefer = headers.get("prefer")
+            path = scope.path
+            target = self._targets.get(path) or self._target(path)
+            if scope.method != "POST" and self._not_posted(target, scope, proto):
+                return
+            body = await proto()
+            deadline = monotonic() + self._timeout_s
+            prefer = get("prefer")
             if prefer is not None:
-                wait = _WAIT.search(prefer)
-                timeout_s = min(timeout_s, float(wait[1])) if wait else timeout_s
-            call = Call(
-                target,
-                body,
-                id=request_id,
-                deadline=time.monotonic() + timeout_s,
-                content_type=headers.get("content-type") or "",
-                accept=headers.get("accept") or "*/*",
-                query=scope.query_string,
-                user=headers.get("x-fairlead-user") or "",
-            )
-            self.slow[call] = proto
-            try:
-                reply = await self._plane.infer(call)
-            finally:
-                del self.slow[call]
+                deadline = min(deadline, _wanted_by(prefer))
+            call = HttpCall(target, body, request_id, deadline)
+            call.scope = scope
+            call.peer = proto
+            reply = await self._submit(call)
         except Error as error:
+            load.failed += 1
             self._refuse(proto, error, request_id)
             return
-        except asyncio.CancelledError:
-            raise
         except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the caller gets an answer
+            load.failed += 1
             self._refuse(proto, as_error(error), request_id)
             return
-        self._answer(proto, reply, request_id)
-
-    def _answer(self, proto: Any, reply: Reply, request_id: str) -> None:
+        finally:
+            load.open -= 1
+        load.served += 1
         kind = self._json if reply.content_type is JSON else ("content-type", reply.content_type)
         timing = f"queue;dur={reply.queue_s * 1000:.3f}, compute;dur={reply.compute_s * 1000:.3f}"
         proto.response_bytes(
             200, [kind, self._version, ("x-request-id", request_id), ("server-timing", timing)], reply.body
         )
+
+    def _not_posted(self, target: str, scope: Any, proto: Any) -> bool:
+        """Answer a page and return True; False when a GET calls an endpoint. Raises :class:`Invalid` for the rest."""
+        if scope.method not in ("GET", "HEAD"):
+            raise Invalid(
+                f"{scope.method} means nothing here", code="method_not_allowed", hint="POST a body, or GET with a query"
+            )
+        if target in _PAGES or target == HEALTH:
+            self._page(target, proto)
+            return True
+        return False
 
     def _refuse(self, proto: Any, error: Error, request_id: str) -> None:
         status = _STATUS_OF_CODE.get(error.code) or _STATUS[error.kind]
@@ -122,7 +143,7 @@ class Front:
 
     def _ungated(self, scope: Any, proto: Any, request_id: str) -> None:
         """Answer who did not come through the front door: health only."""
-        if scope.path == "/healthz":
+        if scope.path == HEALTH:
             self._health(proto)
             return
         hint = "call the front door; it checks who you are"
@@ -135,7 +156,7 @@ class Front:
 
     def _target(self, path: str) -> str:
         """Return the endpoint or page that ``path`` names; raises :class:`NotFound`."""
-        if path == "/healthz":
+        if path == HEALTH:
             return path
         match = _PATH.fullmatch(path)
         if match is None or match["name"] != self._plane.spec.name:
@@ -146,8 +167,8 @@ class Front:
             self._targets[path] = target
         return target
 
-    def _page(self, target: str, scope: Any, proto: Any) -> None:
-        if target == "/healthz":
+    def _page(self, target: str, proto: Any) -> None:
+        if target == HEALTH:
             self._health(proto)
         elif target == "docs":
             page = docs_page(self._plane.spec, self._plane.endpoints)

@@ -49,4 +49,6 @@ class Endpoint(msgspec.Struct, frozen=True):
     together: bool = False
     """Takes a whole batch at once."""
     is_async: bool = False
+    native: bool = False
+    """Runs nothing of the bundle's code: its cost depends on the rows alone."""
     summary: str = ""

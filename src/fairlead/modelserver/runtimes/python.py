@@ -1,4 +1,4 @@
-"""Code as a model: a class with ``predict``, ``predict_batch`` or both, or one function; with or without an artifact."""
+"""Code as a model: a class with ``predict`` or ``predict_batch``, or one function, with or without artifact."""
 
 from __future__ import annotations
 

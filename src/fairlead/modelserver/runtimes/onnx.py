@@ -1,0 +1,100 @@
+"""ONNX models by onnxruntime. A row has one key for each input; answers have the model's own output names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fairlead.errors import Invalid
+from fairlead.modelserver.runtimes.tensors import bind, row_type, split, stack
+from fairlead.sdk.inputs import Signature, signature_from
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(int16)": "int16",
+    "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16",
+    "tensor(uint32)": "uint32",
+    "tensor(uint64)": "uint64",
+    "tensor(bool)": "bool",
+    "tensor(string)": "str",
+}
+"""Types of onnxruntime's NodeArg.type: https://onnxruntime.ai/docs/api/python/api_summary.html."""
+
+
+class OnnxRuntime:
+    """Serves one ``.onnx`` file."""
+
+    signature: Signature
+
+    def __init__(self, artifact: str, *, device: str = "cpu") -> None:
+        self.warnings: Sequence[str] = ()
+        self._artifact = artifact
+        self._device = device
+        self._session: Any = None
+        self._dtypes: dict[str, str] = {}
+        self._tails: dict[str, tuple[int, ...]] = {}
+        self._outputs: list[str] = []
+        self._one_by_one = False
+
+    def load(self, folder: Path) -> None:
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at import; its collector must never be called
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = int(os.environ.get("FAIRLEAD_THREADS", "1"))
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        have = ort.get_available_providers()
+        cuda = self._device.startswith("cuda") and "CUDAExecutionProvider" in have
+        providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
+        if self._device.startswith("cuda") and not cuda:
+            self.warnings = ("there is a GPU, but this onnxruntime has no CUDA: require onnxruntime-gpu",)
+        self._session = ort.InferenceSession(str(folder / self._artifact), options, providers=providers)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._describe()
+
+    def _describe(self) -> None:
+        fields: dict[str, Any] = {}
+        for node in self._session.get_inputs():
+            dtype = _DTYPES.get(node.type)
+            if dtype is None:
+                raise Invalid(
+                    f"input {node.name} is a {node.type}, which cannot be fed from JSON",
+                    code="input_unsupported",
+                    hint="export the model with tensor inputs",
+                )
+            shape = [length if isinstance(length, int) and length > 0 else None for length in node.shape]
+            self._one_by_one |= bool(shape) and shape[0] == 1
+            tail = shape[1:]
+            scalar = tail == [1]  # one column, as converters of tables make them
+            self._dtypes[node.name] = dtype
+            self._tails[node.name] = (1,) if scalar else ()
+            kind = {"str": "U", "bool": "b"}.get(dtype) or ("f" if "float" in dtype else "i")
+            fields[node.name] = row_type(kind, [] if scalar else tail)
+        self.signature = signature_from(fields)
+
+    def infer(self, batch: Sequence[Any]) -> Sequence[Any]:
+        if self._one_by_one and len(batch) > 1:
+            return [self.infer([row])[0] for row in batch]
+        columns = self.signature.columns(batch)
+        feed = {}
+        for (name, dtype), column in zip(self._dtypes.items(), columns, strict=True):
+            array = stack(column, dtype)
+            feed[name] = array.reshape(len(batch), 1) if self._tails[name] else array
+        return split(dict(zip(self._outputs, self._session.run(None, feed), strict=True)), len(batch))
+
+    def call(self, *rows: Any, **named: Any) -> Mapping[str, Any]:
+        bound = bind(list(self._dtypes), rows, named)
+        feed = {name: stack(value, self._dtypes[name]) for name, value in bound.items()}
+        return dict(zip(self._outputs, self._session.run(None, feed), strict=True))
+
+    def close(self) -> None:
+        self._session = None
