@@ -20,7 +20,9 @@ from pathlib import Path
 import msgspec
 
 from fairlead.bundles import disk
-from fairlead.environments import base, own, resolve
+from fairlead.environments.base import Base, choose
+from fairlead.environments.own import pins, wheel
+from fairlead.environments.resolve import environ, install, is_clash, key, refusal
 from fairlead.errors import Invalid, Problem, Unavailable
 from fairlead.messages import EnvironmentSpec
 
@@ -39,7 +41,7 @@ class Made(msgspec.Struct, frozen=True):
 
     key: str
     requires: tuple[str, ...]
-    base: base.Base
+    base: Base
     packages: tuple[str, ...]
     """``name==version``, sorted."""
 
@@ -57,7 +59,7 @@ async def build(
     Whoever else asks for the same one, in any process, waits for the first. Raises :class:`Invalid` or
     :class:`Unavailable` (``environment_failed``) in uv's own words; nothing half-built is left. Canceling kills uv.
     """
-    name = await asyncio.to_thread(resolve.key, spec)
+    name = await asyncio.to_thread(key, spec)
     folder = root / name
     python = folder / "bin" / "python"
     if (folder / MARKER).exists():
@@ -97,7 +99,7 @@ async def _build(
     spec: EnvironmentSpec, folder: Path, *, source_builds: bool, on_step: Callable[[str], None], timeout_s: float
 ) -> None:
     """Make the environment ``folder``; the caller holds its lock."""
-    python = await asyncio.to_thread(base.choose, spec.python)
+    python = await asyncio.to_thread(choose, spec.python)
     if python is None:
         raise Invalid(
             f"no Python on this machine is {spec.python}",
@@ -122,25 +124,25 @@ async def _build(
         await asyncio.shield(asyncio.to_thread(disk.remove, temporary))
 
 
-async def _venv(spec: EnvironmentSpec, folder: Path, python: base.Base) -> None:
+async def _venv(spec: EnvironmentSpec, folder: Path, python: Base) -> None:
     command = [_uv(), "venv", "--quiet", "--relocatable", "--no-project", "--python", python.python, str(folder)]
     code, said = await _run(command, folder.parent, lambda said: None)
     if code:
-        raise resolve.refusal(said, spec, python.version, [str(folder)])
+        raise refusal(said, spec, python.version, [str(folder)])
 
 
 async def _install(
-    spec: EnvironmentSpec, folder: Path, python: base.Base, *, source_builds: bool, on_step: Callable[[str], None]
+    spec: EnvironmentSpec, folder: Path, python: Base, *, source_builds: bool, on_step: Callable[[str], None]
 ) -> None:
     """Install this build of Fairlead and the requirements: with the versions it was tried with, else what fits."""
-    wheel = await asyncio.to_thread(own.wheel, folder.parent / _WHEELS)
+    ours = await asyncio.to_thread(wheel, folder.parent / _WHEELS)
     requires = folder / "requires.txt"
-    requires.write_text("".join(f"{line}\n" for line in (f"fairlead @ {wheel.absolute().as_uri()}", *spec.requires)))
+    requires.write_text("".join(f"{line}\n" for line in (f"fairlead @ {ours.absolute().as_uri()}", *spec.requires)))
     constraints = folder / "pins.txt"
-    constraints.write_text("".join(f"{name}=={version}\n" for name, version in own.pins().items()))
+    constraints.write_text("".join(f"{name}=={version}\n" for name, version in pins().items()))
     on_step(f"installing {len(spec.requires)} requirements" if spec.requires else "installing the SDK")
     command = functools.partial(
-        resolve.install,
+        install,
         _uv(),
         folder,
         requires=requires,
@@ -148,14 +150,14 @@ async def _install(
         no_index=_is_on("PIP_NO_INDEX") or _is_on("UV_NO_INDEX"),
     )
     code, said = await _run(command(constraints=constraints), folder.parent, on_step)
-    if code and resolve.is_clash(said):
+    if code and is_clash(said):
         code, said = await _run(command(constraints=None), folder.parent, on_step)
     if code:
-        hidden = [wheel.absolute().as_uri(), str(wheel.absolute()), str(folder)]
-        raise resolve.refusal(said, spec, python.version, hidden)
+        hidden = [ours.absolute().as_uri(), str(ours.absolute()), str(folder)]
+        raise refusal(said, spec, python.version, hidden)
 
 
-def _finish(spec: EnvironmentSpec, temporary: Path, folder: Path, python: base.Base) -> None:
+def _finish(spec: EnvironmentSpec, temporary: Path, folder: Path, python: Base) -> None:
     """Open the new environment to all users, write down what it is, have it on disk, and give it its name."""
     for path, _, names in os.walk(temporary):
         os.chmod(path, 0o755)  # noqa: S103 - bundles run under users of their own
@@ -179,7 +181,7 @@ async def _run(command: list[str], folder: Path, on_step: Callable[[str], None])
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
-        env=resolve.environ(os.environ),
+        env=environ(os.environ),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from fairlead.environments import base, own
+from fairlead.environments.base import choose
+from fairlead.environments.own import pins, source_digest
 from fairlead.errors import Error, Invalid, Problem, Unavailable
 from fairlead.messages import EnvironmentSpec
 
@@ -35,14 +36,14 @@ _DECORATION = re.compile(r"[│├╰─▶×╭]+|\x1b\[[0-9;]*m")
 
 def key(spec: EnvironmentSpec) -> str:
     """Return the digest of all that an environment of ``spec`` is made of here: 32 hexadecimal digits."""
-    python = base.choose(spec.python)
+    python = choose(spec.python)
     parts = {
         "format": FORMAT,
         "requires": sorted(" ".join(line.split()) for line in spec.requires),
         "python": [python.python, python.version] if python else [spec.python],
         "platform": sysconfig.get_platform(),
-        "fairlead": own.source_digest(),
-        "pins": own.pins(),
+        "fairlead": source_digest(),
+        "pins": pins(),
     }
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
