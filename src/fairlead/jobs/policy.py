@@ -13,15 +13,9 @@ LEASE_S = 30.0
 BACKOFF_FIRST_S = 1.0
 BACKOFF_FACTOR = 5.0
 BACKOFF_MAX_S = 300.0
-ORDERS_MAX = 50
-"""Orders that nobody began, before a job is given up: its node never answers."""
 RETENTION_DAYS = 7.0
 INLINE_MAX_BYTES = 64 * 1024
 """Inputs and results up to this size live in the row, larger ones in the bucket."""
-
-
-_FINAL_KINDS = frozenset({"invalid", "not_found", "conflict", "forbidden"})
-"""Kinds of error that the same call meets again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +47,7 @@ def after_failure(
     attempts: int, error: ErrorInfo, deadline_at: datetime | None, now: datetime, chance: float
 ) -> Retry | GiveUp:
     """Decide what follows when an attempt (the ``attempts``-th) has failed with ``error``."""
-    if error.kind in _FINAL_KINDS and not error.retry:
+    if not error.retry:
         return GiveUp(error, f"{error.code}: {error.message}")
     if attempts >= ATTEMPTS_MAX:
         exhausted = ErrorInfo(

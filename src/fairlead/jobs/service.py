@@ -335,9 +335,9 @@ def sweep(session: Session, now: datetime, chance: float, limit: int = 500) -> l
             continue
         began = job.status is JobStatus.RUNNING
         error = policy.lost(began, job.replica, job.node)
-        if began or job.epoch >= policy.ORDERS_MAX:
+        if began:
             _failed(session, job, error, now, chance)
-        else:
+        else:  # no attempt was made: it waits for as long as its deadline lets it
             job.lease_until, job.reason = None, error.message
             job.due_at = now + timedelta(seconds=policy.backoff_s(1, chance))
         changed.append(job)

@@ -45,8 +45,10 @@ def test_invalid_input_is_never_tried_again() -> None:
     assert after_failure(1, error, None, NOW, 0.5) == GiveUp(error, "invalid_input: month: 13 is above 12")
 
 
-def test_an_error_of_the_models_own_code_is_tried_again() -> None:
-    assert isinstance(after_failure(1, ErrorInfo("model_error", "ValueError"), None, NOW, 0.5), Retry)
+@pytest.mark.parametrize(("retry", "expected"), [(True, Retry), (False, GiveUp)])
+def test_whoever_reports_an_error_says_whether_to_try_again(retry: bool, expected: type) -> None:
+    error = ErrorInfo("model_error", "ValueError", retry=retry)
+    assert isinstance(after_failure(1, error, None, NOW, 0.5), expected)
 
 
 def test_no_attempt_is_planned_beyond_the_deadline() -> None:

@@ -74,6 +74,17 @@ def test_an_order_is_given_once_until_its_lease_runs_out(session: Session) -> No
     assert again.epoch == 2
 
 
+def test_a_job_that_nobody_begins_waits_without_using_up_its_attempts(session: Session) -> None:
+    job = submit(session)
+    now = NOW
+    for epoch in range(1, 60):
+        assert service.order(session, job.id, "away", now) is not None
+        now += timedelta(seconds=policy.LEASE_S)
+        service.sweep(session, now, 1.0)
+        assert (job.status, job.attempts, job.epoch) == (JobStatus.QUEUED, 0, epoch)
+        now = job.due_at
+
+
 def test_an_attempt_that_was_thought_lost_changes_nothing(session: Session) -> None:
     job = submit(session)
     service.order(session, job.id, "local", NOW)
