@@ -1,0 +1,1 @@
+"""Load, comparison and simulated devices."""
