@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,14 +177,7 @@ class Prepare:
             with file.open("wb") as target:
                 async for block in self._bucket.stream(task.bundle_key):
                     target.write(block)
-            digest = await asyncio.to_thread(archive.unpack, file, folder)
-            if digest != task.digest:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-                raise Internal(
-                    f"{task.name}: the bucket holds other bytes than were pushed",
-                    code="bundle_damaged",
-                    hint="push it again",
-                )
+            await asyncio.to_thread(archive.unpack, file, folder, expect=task.digest)
         finally:
             file.unlink(missing_ok=True)
 
