@@ -18,7 +18,6 @@ from pathlib import Path
 
 import fairlead
 from fairlead.bundles import disk
-from fairlead.errors import Conflict
 
 _NAME = "fairlead"
 _MOMENT = (1980, 1, 1, 0, 0, 0)
@@ -32,18 +31,8 @@ def source_digest() -> str:
 
 
 def wheel(folder: Path) -> Path:
-    """Return the wheel of this build in ``folder``, written if it is not there yet.
-
-    Raises :class:`Conflict` when the files changed since this process started.
-    """
-    contents = _contents()
-    found = _digest(contents)
-    if found != source_digest():
-        raise Conflict(
-            "Fairlead's own files changed since it was started",
-            code="build_changed",
-            hint="restart it: fairlead down, then fairlead up",
-        )
+    """Return the wheel of this build in ``folder``, written if it is not there yet."""
+    contents, found = _contents(), source_digest()
     version = f"{importlib.metadata.version(_NAME).partition('+')[0]}+b{found[:12]}"
     target = folder / f"{_NAME}-{version}-py3-none-any.whl"
     if not target.exists():
@@ -77,8 +66,12 @@ def pins() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+@functools.cache
 def _contents() -> dict[str, bytes]:
-    """Return path in the wheel to content, of all files but compiled ones."""
+    """Return path in the wheel to content, of all files but compiled ones.
+
+    As they were when first asked for, a few megabytes: a checkout may change while its platform runs.
+    """
     root = Path(fairlead.__file__).parent
     found = {f"{_NAME}/{path.relative_to(root).as_posix()}": path.read_bytes() for path in _files(root)}
     metadata = importlib.metadata.distribution(_NAME).read_text("METADATA") or ""
@@ -116,6 +109,8 @@ def _write(target: Path, version: str, contents: dict[str, bytes]) -> None:
                 entry = zipfile.ZipInfo(path, _MOMENT)
                 entry.external_attr = 0o100644 << 16
                 archive.writestr(entry, content)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
