@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from fairlead.cli import terminal
@@ -82,15 +81,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code."""
     try:
         code = app(list(arguments), standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         return 130
-    except click.exceptions.NoArgsIsHelpError as error:
-        terminal.note(error.format_message())
-        return 2
-    except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "fairlead"
-        terminal.error(error.format_message(), hint=f"{where} --help", code="usage")
-        return 2
+    except typer.TyperException as error:
+        return _usage(error)
     except Refused as error:
         terminal.error(error.message, hint=error.hint, code=error.code, id=error.id, problems=error.problems)
         return error.exit_code
@@ -103,6 +97,17 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _usage(error: typer.TyperException) -> int:
+    """Say how the command is used; 2 is usage."""
+    message = error.format_message()
+    if message.startswith("Usage:"):  # called bare: the help is the answer
+        terminal.note(message)
+    else:
+        context = getattr(error, "ctx", None)
+        terminal.error(message, hint=f"{context.command_path if context else 'fairlead'} --help", code="usage")
+    return 2
 
 
 def _with_json_first(arguments: list[str]) -> list[str]:

@@ -85,7 +85,7 @@ def _runs(name: str, path: str, hint: str) -> Finding:
 def _isolation(settings: Settings) -> Finding:
     found = isolation()
     said = f"level {found.level}" + (f"; missing: {', '.join(found.missing)}" if found.missing else "")
-    if not reachable(sys.executable):
+    if not reachable(Path(sys.executable)):
         said += "; this Python is hidden from other users, bundles see it in a file tree of their own"
     return Finding(
         "isolation",

@@ -38,19 +38,16 @@ def init(
 def check(folder: Path = typer.Argument(Path(), help="The bundle's folder.")) -> None:
     """Look for every problem that a push would refuse."""
     from fairlead.bundles.check import check as examine  # noqa: PLC0415 - keeps --help fast
-    from fairlead.errors import Invalid  # noqa: PLC0415
 
-    try:
-        checked = examine(folder)
-    except Invalid as error:
-        if not error.problems:
-            raise
-        for item in error.problems:
-            terminal.problem(item, "fairlead.toml")
-        raise typer.Exit(5) from error
+    checked = examine(folder)
     for item in checked.warnings:
         terminal.note(f"warning: {item.path}: {item.message}")
-    terminal.result(f"{checked.manifest.name}: {len(checked.files)} files, no problems")
+    for item in checked.problems:
+        terminal.problem(item, "fairlead.toml")
+    if checked.problems:
+        raise typer.Exit(5)
+    manifest = checked.require()
+    terminal.result(f"{manifest.name}: {len(checked.files)} files, no problems")
 
 
 def push(
@@ -63,6 +60,7 @@ def push(
     from fairlead.bundles.pack import pack  # noqa: PLC0415
 
     checked = examine(folder)
+    checked.require()
     terminal.step(f"checked {len(checked.files)} files")
     with tempfile.TemporaryDirectory() as scratch, Api(timeout_s=600) as api:
         archive = Path(scratch) / "bundle.zip"
