@@ -1,16 +1,21 @@
-"""How many jobs a second the ledger accepts: rows committed and synced, by so many submitters at once."""
+"""How many jobs a second the ledger accepts and carries to their end: rows committed and synced each time.
+
+Accepting is one write a job, by so many submitters at once; carrying is ordering, beginning and ending.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import tempfile
 import time
 from datetime import UTC, datetime
 
 from fairlead.accounts.policy import SYSTEM
-from fairlead.jobs import service
-from fairlead.store.database import open_database
+from fairlead.jobs import queries, service
+from fairlead.messages import JobOrder
+from fairlead.store.database import Database, open_database
 
 BODY = b'{"x": [' + b"0.5," * 120 + b"0.5]}"
 
@@ -30,9 +35,31 @@ async def measure(url: str, submitters: int, jobs: int) -> None:
         began = time.perf_counter()
         await asyncio.gather(*(submit(jobs // submitters) for _ in range(submitters)))
         took = time.perf_counter() - began
+        carried = await carry(database, submitters)
     times.sort()
     p50, p99 = (1000 * times[int(len(times) * share)] for share in (0.5, 0.99))
-    print(f"{submitters:5} submitters: {len(times) / took:8.0f} jobs/s   p50 {p50:6.1f} ms   p99 {p99:6.1f} ms")
+    accepted = f"{len(times) / took:8.0f} jobs/s   p50 {p50:6.1f} ms   p99 {p99:6.1f} ms"
+    print(f"{submitters:5} submitters: {accepted}   carried {carried:6.0f}/s")
+
+
+async def carry(database: Database, workers: int) -> float:
+    """Order, begin and end all jobs that are due, and return how many a second."""
+    began = time.perf_counter()
+    count = 0
+
+    async def work(orders: list[JobOrder]) -> None:
+        for order in orders:
+            now = datetime.now(UTC)
+            await database.write_joined(service.begin_all, service.Began(order.job, order.epoch, "rep-1", now))
+            done = service.Ended(order.job, order.epoch, service.Result(b"1"), now, 0.5)
+            await database.write_joined(service.end_all, done)
+
+    while due := await database.read(lambda session: queries.due(session, datetime.now(UTC), 500)):
+        nodes = {job: "local" for job, _, _ in due}
+        orders = await database.write(functools.partial(service.order_all, nodes=nodes, now=datetime.now(UTC)))
+        await asyncio.gather(*(work(orders[worker::workers]) for worker in range(workers)))
+        count += len(orders)
+    return count / (time.perf_counter() - began)
 
 
 def main() -> None:
