@@ -141,7 +141,7 @@ class House:
         self.control = Control()
         self.bundle = root / "bundle"
         for folder in (self.home.children, self.home.logs, self.home.scratch, self.home.keeper, self.bundle):
-            folder.mkdir(parents=True, mode=0o711)
+            folder.mkdir(parents=True, mode=0o711, exist_ok=True)
         self.bundle.chmod(0o755)
         self.home.run.mkdir(mode=0o711, exist_ok=True)
         self.runs = self.keeper()
@@ -271,6 +271,48 @@ async def test_keeper_that_comes_back_keeps_the_process(tmp_path: Path) -> None:
 
         assert it.report().pids == before
         assert it.control.state["starts"] == (b"1", 1)
+
+
+KEEPER = """
+import asyncio, importlib.util, sys
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("house", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+sys.modules["house"] = module
+spec.loader.exec_module(module)
+
+async def main():
+    it = module.House(Path(sys.argv[2]))
+    it.write(module.APP)
+    await it.runs.converge((it.wanted(),))
+    await it.until(module.RunStatus.READY)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_process_outlives_a_keeper_that_is_killed(tmp_path: Path) -> None:
+    argv = (sys.executable, "-c", KEEPER, __file__, str(tmp_path))
+    keeper = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    assert keeper.stdout is not None
+    async with asyncio.timeout(DEADLINE_S):
+        assert await keeper.stdout.readline() == b"ready\n"
+    keeper.kill()
+    await keeper.wait()
+    async with house(tmp_path) as it:
+        assert it.runs.adopt() == ("run-1",)
+        await it.runs.converge((it.wanted(),))
+        await it.until(RunStatus.READY)
+        pid = it.report().pids["app"]
+        await it.control.measured("t1", "temperature", 27.4)
+        await wait_for(lambda: it.control.all(MailAsk), it.said)
+        assert "starts" not in it.control.state  # it was told once, to the keeper before
+        os.kill(pid, signal.SIGKILL)
+        await wait_for(lambda: it.report().restarts == 1, it.said)
+
+        assert it.report().reason.startswith("ended while nobody watched")
 
 
 async def test_killed_app_is_started_again(tmp_path: Path) -> None:

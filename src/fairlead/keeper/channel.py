@@ -394,8 +394,11 @@ class RunChannel:
             await self._readings.unwatch(devices)
 
     async def _ask_last(self, devices: tuple[str, ...]) -> list[Measured]:
-        answer = await ask(self._bus, ReadingsAsk(self.run.run, devices))
-        found = msgspec.json.decode(answer, type=tuple[Measure, ...] | None) or ()
+        """Return the last values that control knows; one question a device, since pictures are large for the bus."""
+        found: list[Measure] = []
+        for device in devices:
+            answer = await ask(self._bus, ReadingsAsk(self.run.run, (device,)))
+            found += msgspec.json.decode(answer, type=tuple[Measure, ...] | None) or ()
         return [
             Measured(m.device, m.property, m.at, msgspec.json.encode(m.value), m.media, m.content_type) for m in found
         ]

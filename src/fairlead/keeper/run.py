@@ -126,7 +126,8 @@ class DrivenRun:
 
     def report(self) -> RunReport:
         """Return what is known now."""
-        pids = {name: p.child.pid for name, p in self._processes.items() if p.child is not None}
+        pids = {name: child.pid for name, child in self._found.items()}
+        pids |= {name: p.child.pid for name, p in self._processes.items() if p.child is not None}
         return RunReport(
             run=self.wanted.run,
             status=self.kept.status,
@@ -229,6 +230,8 @@ class DrivenRun:
             self._processes[name] = Process(name, argv, self._found.pop(name, None), self._ports.clock.monotonic())
         for child in self._found.values():  # of an older manifest
             await child.stop(STOP_GRACE_S)
+            child.close()
+        self._found.clear()
         missing = [p.name for p in self._processes.values() if p.child is None]
         if self.kept.status is not RunStatus.READY or missing:
             ended = f"{', '.join(missing)} ended while nobody watched" if self.kept.was_ready else "its window is open"
@@ -402,6 +405,7 @@ class DrivenRun:
         """SIGTERM to all processes, SIGKILL after the grace; nothing of the run's user is left."""
         for name, child in self._found.items():
             self._processes.setdefault(name, Process(name, ())).child = child
+        self._found.clear()
         if any(p.child is not None for p in self._processes.values()):
             self._move(RunStatus.STOPPING, self._verdict[1])
         await self._end_processes(self._grace_s)

@@ -44,8 +44,9 @@ def after_exit(
     """Return what the end of a process means; ``failed_starts`` counts ends before the run was ready, this one too."""
     if code == 0:
         return Done()
-    said = last_said(last_lines)
-    full = f"{reason}{'' if was_ready else ' at start'}{f': {said}' if said else ''}"
+    said = last_said(last_lines) if code is None or code > 0 else ""  # a signal came from outside
+    between = "; last line: " if code is None else ": "
+    full = f"{reason}{'' if was_ready else ' at start'}{between + said if said else ''}"
     if code == EXIT_CONFIG:
         return Failed(full)
     if not was_ready and failed_starts >= FAILED_STARTS_MAX and code != EXIT_RETRY:

@@ -18,8 +18,8 @@ LINES = ("Traceback", "ModuleNotFoundError: No module named 'PIL'", "")
         (1, True, 40, Again("exit: ModuleNotFoundError: No module named 'PIL'")),
         (75, False, 40, Again("exit at start: ModuleNotFoundError: No module named 'PIL'")),
         (78, True, 0, Failed("exit: ModuleNotFoundError: No module named 'PIL'")),
-        (-9, True, 0, Again("exit: ModuleNotFoundError: No module named 'PIL'")),
-        (None, True, 0, Again("exit: ModuleNotFoundError: No module named 'PIL'")),
+        (-9, True, 0, Again("exit")),
+        (None, True, 0, Again("exit; last line: ModuleNotFoundError: No module named 'PIL'")),
     ],
 )
 def test_end_of_a_process(code: int | None, was_ready: bool, failed_starts: int, expected: object) -> None:
