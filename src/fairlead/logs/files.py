@@ -73,7 +73,7 @@ def find(folder: Path, name: str) -> Path:
 
 
 def read(path: Path, wanted: Filter, offset: int | None = None) -> Lines:
-    """Return the last lines that fit, or all that fit after ``offset`` (bytes) up to ``limit``.
+    """Return the last lines that fit, of the whole log or of what follows ``offset`` (bytes).
 
     A log that was begun anew meanwhile is read from its start. A last line without its end is left for later.
     """
@@ -90,9 +90,7 @@ def read(path: Path, wanted: Filter, offset: int | None = None) -> Lines:
     end = data.rfind(b"\n") + 1
     skip = data.find(b"\n") + 1 if offset is None and begin else 0  # the first line may be cut
     found = list(_fitting(parse(data[skip:end]), wanted))
-    if offset is None:
-        return Lines(tuple(found[-wanted.limit :]), begin + end)
-    return Lines(tuple(found[: wanted.limit] if len(found) <= wanted.limit else found[-wanted.limit :]), begin + end)
+    return Lines(tuple(found[-wanted.limit :]), begin + end)
 
 
 def parse(data: bytes) -> Iterator[Line]:
@@ -150,7 +148,7 @@ def _fitting(lines: Iterable[Line], wanted: Filter) -> Iterator[Line]:
     for line in lines:
         if LEVELS.index(line.level) < worst:
             continue
-        if wanted.since is not None and (line.at is None or line.at < wanted.since):
+        if wanted.since is not None and line.at is not None and line.at < wanted.since:
             continue
         if wanted.until is not None and line.at is not None and line.at > wanted.until:
             continue

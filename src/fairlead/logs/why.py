@@ -1,0 +1,124 @@
+"""Why something is as it is: facts in, one sentence and a chain out. Pure; ``logs.facts`` finds the facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from fairlead import clock
+
+
+class Link(msgspec.Struct, frozen=True):
+    """One link of a chain: what happened, when, to what."""
+
+    at: datetime
+    kind: str
+    """schedule, run, reading, prediction, command, version, job, device, alias …"""
+    id: str
+    said: str
+
+
+class Why(msgspec.Struct, frozen=True):
+    """The answer of ``fairlead why``."""
+
+    of: str
+    at: datetime
+    answer: str
+    chain: tuple[Link, ...]
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A command, told for an explanation."""
+
+    id: str
+    device: str
+    words: str
+    """E.g. ``on = true``."""
+    status: str
+    reason: str
+    tier: str
+    at: datetime
+    app: str | None = None
+    run: str | None = None
+    user: str = ""
+    because: tuple[str, ...] = ()
+
+
+_BECAUSE = re.compile(r"(?P<kind>reading|prediction)\s+(?P<id>\S+)\s+(?P<said>.+?)(?:\s+at\s+(?P<at>\S+))?$", re.DOTALL)
+
+
+def of_command(of: str, at: datetime, order: Order, events: Sequence[Link], before: Sequence[Link]) -> Why:
+    """Explain a command: ``events`` are its own, ``before`` those of the schedule and run that it came from."""
+    causes = [because(text, order.at) for text in order.because]
+    chain = ordered([*before, *causes, *events])
+    reason = f": {'; '.join(_spoken(link) for link in causes)}" if causes else ""
+    end = f" ({order.status}: {order.reason})" if order.status == "failed" else ""
+    return Why(of, at, f"{_who(order)} {_did(order)} {order.device}: {order.words}{reason or ''}{end}.", chain)
+
+
+def _who(order: Order) -> str:
+    if order.app:
+        return order.app
+    return order.user or "The platform"
+
+
+def _did(order: Order) -> str:
+    if order.status == "accepted":
+        return "wants to set"
+    return "tried to set" if order.status == "failed" else "set"
+
+
+def _spoken(link: Link) -> str:
+    return (
+        f"{link.id} read {link.said}"
+        if link.kind == "reading"
+        else link.said
+        if link.kind == "because"
+        else f"{link.id}: {link.said}"
+    )
+
+
+def because(text: str, at: datetime) -> Link:
+    """Return one cause as a link. ``send`` writes ``reading t1.temperature 27.4 at 14:03:06Z``; others write freely."""
+    match = _BECAUSE.match(text.strip())
+    if not match:
+        return Link(at, "because", "", text.strip())
+    return Link(_time(match["at"], at), match["kind"], match["id"], match["said"])
+
+
+def _time(text: str | None, near: datetime) -> datetime:
+    """Return the moment in ``text``; a bare time of day is the last one at or before ``near``."""
+    if text is None:
+        return near
+    try:
+        if "T" in text:
+            return clock.from_text(text)
+        moment = clock.from_text(f"{near.astimezone(UTC):%Y-%m-%d}T{text}")
+    except ValueError:
+        return near
+    return moment if moment <= near else moment - _DAY
+
+
+_DAY = datetime(2000, 1, 2, tzinfo=UTC) - datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def of_events(of: str, at: datetime, events: Sequence[Link], before: Sequence[Link] = ()) -> Why:
+    """Explain a life by the last thing that happened to it."""
+    if not events:
+        return Why(of, at, f"Nothing is known of {of} at that time.", ordered(before))
+    last = events[-1]
+    return Why(of, at, f"{of}: {last.said}.", ordered([*before, *events]))
+
+
+def of_reading(of: str, at: datetime, value: str, measured: datetime) -> Why:
+    """Explain a value that no command set."""
+    said = f"The device reported {of} = {value} itself; no command of the platform set it."
+    return Why(of, at, said, (Link(measured, "reading", of, value),))
+
+
+def ordered(links: Iterable[Link]) -> tuple[Link, ...]:
+    """Return links in order of time, each once."""
+    return tuple(sorted(dict.fromkeys(links), key=lambda link: link.at))
