@@ -117,7 +117,7 @@ async def _live(simulation: Simulation, device: SimulatedDevice, world: World, s
                 said = str(error)
                 _log.warning("device %s: %s; it tries again", device.device, said)
             # spread out, so that a thousand do not come back at once
-            if await _within(stop, wait_s * random.uniform(0.5, 1.5)):  # noqa: S311
+            if await _within(stop, wait_s * random.uniform(0.5, 1.5)):
                 return
             wait_s = min(_RETRY_S[1], wait_s * 2)
 

@@ -66,7 +66,7 @@ class World:
     def __init__(
         self, devices: tuple[SimulatedDevice, ...], *, seed: int = 0, pictures: tuple[bytes, ...] = ()
     ) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - a simulation must be repeatable
+        self._random = random.Random(seed)
         self._devices = {each.device: each for each in devices}
         self._pictures = pictures or (_EMPTY_JPEG,)
         self.rooms: dict[str, dict[str, float]] = {
