@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from fairlead.errors import Problem, Unavailable
-from fairlead.sdk.wire import Dropped, Measure, Refusal, Welcome, error_of_status
+from fairlead.errors import Unavailable
+from fairlead.sdk.client import refusal_of
+from fairlead.sdk.wire import Dropped, Measure, Welcome
 
 _log = logging.getLogger("fairlead.channel")
 HOLD_S = 10.0
@@ -196,16 +197,7 @@ def checked(response: httpx.Response) -> httpx.Response:
     """Return ``response`` if it is a success; raises the :class:`Error` that it carries."""
     if response.is_success:
         return response
-    kind = error_of_status(response.status_code)
-    retry_after = response.headers.get("retry-after", "")
-    retry_after_s = float(retry_after) if retry_after.isdigit() else None
-    try:
-        said = msgspec.json.decode(response.content, type=Refusal).error
-    except msgspec.DecodeError:
-        text = response.text.strip()[:200] or f"status {response.status_code}"
-        raise kind(text, retry_after_s=retry_after_s) from None
-    problems = msgspec.convert(said.problems, type=tuple[Problem, ...])
-    raise kind(said.message, code=said.code, hint=said.hint, problems=problems, retry_after_s=retry_after_s)
+    raise refusal_of(response)
 
 
 def model_call(role: str, params: list[Any] | Mapping[str, Any], *, timeout_s: float = 60) -> Any:

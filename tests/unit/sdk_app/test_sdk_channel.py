@@ -17,6 +17,7 @@ from fairlead.sdk.devices import Command, reading_of
 from fairlead.sdk.files import Audio, File, Image
 from fairlead.sdk.wire import Binding, Dropped, Measure, Welcome
 
+REQUEST = httpx.Request("GET", "http://run/state/x")
 READING = b'event: reading\ndata: {"device":"t1","property":"t","at":"2026-11-20T12:00:00Z","value":1}\n\n'
 
 
@@ -65,7 +66,7 @@ def test_status_tells_the_kind_of_error(status: int, kind: type[Error]) -> None:
         "error": {"code": "c", "message": "m", "hint": "h", "problems": [{"path": "p", "rule": "r", "message": "x"}]}
     }
     with pytest.raises(kind) as raised:
-        checked(httpx.Response(status, json=body, headers={"retry-after": "3"}))
+        checked(httpx.Response(status, json=body, headers={"retry-after": "3"}, request=REQUEST))
 
     assert type(raised.value) is kind
     assert (raised.value.code, raised.value.hint, raised.value.retry_after_s) == ("c", "h", 3)
@@ -73,8 +74,8 @@ def test_status_tells_the_kind_of_error(status: int, kind: type[Error]) -> None:
 
 
 def test_answer_that_is_no_json_is_an_error_all_the_same() -> None:
-    with pytest.raises(Unavailable, match="upstream connect error"):
-        checked(httpx.Response(503, text="upstream connect error"))
+    with pytest.raises(Unavailable, match="/state/x: 503 Service Unavailable"):
+        checked(httpx.Response(503, text="upstream connect error", request=REQUEST))
 
 
 def test_outside_a_run_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
