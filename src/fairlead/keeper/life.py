@@ -45,20 +45,26 @@ async def _live(settings: Settings, home: Home, ready: Ready) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
+    living = asyncio.create_task(_serve(settings, home, ready), name="house")
+    stopped = asyncio.create_task(stop.wait(), name="stop")
     try:
-        async with open_house(settings, home) as house:
-            greeting = asyncio.ensure_future(ready(house))
-            stopped = asyncio.ensure_future(stop.wait())
-            await asyncio.wait([greeting, stopped], return_when=asyncio.FIRST_COMPLETED)
-            if greeting.done():
-                greeting.result()
-            else:
-                greeting.cancel()
-            await stopped
+        await asyncio.wait([living, stopped], return_when=asyncio.FIRST_COMPLETED)
+        living.cancel()
+        await asyncio.gather(living, return_exceptions=True)
+        if not living.cancelled():
+            living.result()
     except BaseExceptionGroup as group:
         raise _first(group) from group
     finally:
+        stopped.cancel()
         await sweep(home)
+
+
+async def _serve(settings: Settings, home: Home, ready: Ready) -> None:
+    """Open the house, greet, and stay until canceled."""
+    async with open_house(settings, home) as house:
+        await ready(house)
+        await asyncio.Event().wait()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -25,6 +25,8 @@ PROBE_S = 0.02
 WATCH_S = 2.0
 """Between two looks whether a running program still answers."""
 ANSWER_S = 5.0
+TRIES = 3
+"""Ends before the first answer after which a start is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,9 @@ class _Running:
     reason: str = ""
     starts: list[float] = field(default_factory=list)
     up: asyncio.Event = field(default_factory=asyncio.Event)
+    was_up: bool = False
+    hopeless: asyncio.Event = field(default_factory=asyncio.Event)
+    """It ended ``TRIES`` times before it ever answered."""
     task: asyncio.Task[None] | None = None
     stopping: bool = False
 
@@ -73,18 +78,22 @@ class Programs:
         self._running[spec.name] = running
         running.task = self._group.create_task(self._drive(running), name=f"program {spec.name}")
         up = asyncio.ensure_future(running.up.wait())
+        hopeless = asyncio.ensure_future(running.hopeless.wait())
         try:
             async with asyncio.timeout(spec.start_s):
-                await up
+                await asyncio.wait([up, hopeless], return_when=asyncio.FIRST_COMPLETED)
+            if not up.done():
+                raise TimeoutError
         except TimeoutError as error:
             lines = logfile.tail(self._log(spec.name), 5)
             raise Unavailable(
-                f"{spec.name} did not answer within {spec.start_s:g} s: {'; '.join(lines[-2:]) or running.reason or 'it said nothing'}",
+                f"{spec.name} did not come up: {'; '.join(lines[-2:]) or running.reason or 'it said nothing'}",
                 code=f"{spec.name}_not_up",
                 hint=f"see {self._log(spec.name)}",
             ) from error
         finally:
             up.cancel()
+            hopeless.cancel()
 
     async def stop(self, name: str) -> None:
         """Stop a program within its grace; fine when it is not there."""
@@ -135,6 +144,8 @@ class Programs:
             running.child = None
             running.since = ""
             running.restarts += 1
+            if running.restarts >= TRIES and not running.was_up:
+                running.hopeless.set()
             _log.warning("program ended", extra={"program": running.spec.name, "reason": ended.reason})
             await self._pause(running)
 
@@ -185,6 +196,7 @@ class Programs:
                     if running.spec.after_start is not None:
                         await running.spec.after_start()
                     running.status = "running"
+                    running.was_up = True
                     running.up.set()
             elif self._clock.monotonic() - answered > limit and running.child is not None:
                 _log.error("program is frozen", extra={"program": running.spec.name})
