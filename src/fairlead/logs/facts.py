@@ -158,11 +158,10 @@ def _agrees(command: Command, name: str, reading: Reading) -> bool:
 
 def _command(session: Session, of: str, at: datetime, command: Command) -> Why:
     run = session.get(Run, command.run) if command.run else None
-    values = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in command.set.items()]
     order = Order(
         id=command.id,
         device=command.device,
-        words=", ".join(values) or f"read {', '.join(command.get)}",
+        values={name: msgspec.json.encode(value).decode() for name, value in command.set.items()},
         status=command.status.value,
         reason=command.reason,
         tier=command.tier,

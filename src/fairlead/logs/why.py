@@ -35,8 +35,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     device: str
-    words: str
-    """E.g. ``on = true``."""
+    values: dict[str, str]
+    """Property to its value as JSON; empty for a command that reads."""
     status: str
     reason: str
     tier: str
@@ -55,8 +55,8 @@ def of_command(of: str, at: datetime, order: Order, events: Sequence[Link], befo
     causes = [because(text, order.at) for text in order.because]
     chain = ordered([*before, *causes, *events])
     reason = f": {'; '.join(_spoken(link) for link in causes)}" if causes else ""
-    end = f" ({order.status}: {order.reason})" if order.status == "failed" else ""
-    return Why(of, at, f"{_who(order)} {_did(order)} {order.device}: {order.words}{reason or ''}{end}.", chain)
+    end = f" ({order.reason})" if order.status == "failed" else ""
+    return Why(of, at, f"{_who(order)} {_did(order)}{reason}{end}.", chain)
 
 
 def _who(order: Order) -> str:
@@ -66,19 +66,24 @@ def _who(order: Order) -> str:
 
 
 def _did(order: Order) -> str:
-    if order.status == "accepted":
-        return "wants to set"
-    return "tried to set" if order.status == "failed" else "set"
+    if not order.values:
+        return f"asked {order.device} for fresh values"
+    wish = {"accepted": "wants to ", "failed": "tried to "}.get(order.status, "")
+    if order.values.keys() == {"on"}:
+        return (
+            f"{wish}{'switch' if wish else 'switched'} {order.device} {'on' if order.values['on'] == 'true' else 'off'}"
+        )
+    return f"{wish}set " + ", ".join(f"{order.device}.{name} = {value}" for name, value in order.values.items())
 
 
 def _spoken(link: Link) -> str:
-    return (
-        f"{link.id} read {link.said}"
-        if link.kind == "reading"
-        else link.said
-        if link.kind == "because"
-        else f"{link.id}: {link.said}"
-    )
+    match link.kind:
+        case "reading":
+            return f"{link.id} read {link.said}"
+        case "because":
+            return link.said
+        case _:
+            return f"{link.id}: {link.said}"
 
 
 def because(text: str, at: datetime) -> Link:

@@ -1,0 +1,82 @@
+"""Log files by name, time, level and text; what a hostile line may not do."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fairlead.errors import Invalid, NotFound
+from fairlead.logs import files
+from fairlead.logs.files import Filter
+
+JSON = """\
+{"at": "2026-11-20T12:00:00.000Z", "level": "info", "name": "fairlead.keeper", "said": "started", "pid": 7}
+{"at": "2026-11-20T12:01:00.000Z", "level": "error", "name": "fairlead.keeper", "said": "it fell"}
+{"broken
+"""
+TEXT = """\
+2026-11-20T12:00:00Z WARNING no camera
+Traceback (most recent call last):
+plain FACE found
+"""
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / f"{name}.log"
+    path.write_text(text)
+    return path
+
+
+def said(path: Path, **wanted: object) -> list[str]:
+    return [line.said for line in files.read(path, Filter(**wanted)).items]  # type: ignore[arg-type]
+
+
+def test_json_lines_and_text(tmp_path: Path) -> None:
+    assert said(write(tmp_path, "a", JSON)) == ["started pid=7", "it fell", '{"broken']
+    lines = files.read(write(tmp_path, "b", TEXT), Filter()).items
+    assert [line.level for line in lines] == ["warning", "info", "info"]
+    assert lines[2].at == datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def test_filters_add_up(tmp_path: Path) -> None:
+    path = write(tmp_path, "a", JSON)
+
+    assert said(path, level="warning") == ["it fell"]
+    assert said(path, grep="STARTED") == ["started pid=7"]
+    assert said(path, since=datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)) == ["it fell", '{"broken']
+    assert said(path, until=datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)) == ["started pid=7"]
+    assert said(path, limit=1) == ['{"broken']
+
+
+def test_following_reads_on_and_leaves_half_a_line(tmp_path: Path) -> None:
+    path = write(tmp_path, "a", "one\ntwo\nhal")
+    first = files.read(path, Filter())
+
+    with path.open("a") as file:
+        file.write("f\nthree\n")
+    second = files.read(path, Filter(), first.next)
+
+    assert [[line.said for line in part.items] for part in (first, second)] == [["one", "two"], ["half", "three"]]
+    write(tmp_path, "a", "anew\n")
+    assert [line.said for line in files.read(path, Filter(), second.next).items] == ["anew"]
+
+
+def test_a_line_cannot_forge_a_terminal(tmp_path: Path) -> None:
+    path = write(tmp_path, "a", '\x1b[2Jgone\n{"at": "x", "said": "a\\u001b[31mb", "level": 3}\n')
+
+    assert said(path) == ["\ufffd[2Jgone", "a\ufffd[31mb"]
+
+
+def test_a_unique_beginning_names_a_log(tmp_path: Path) -> None:
+    write(tmp_path, "run-01k9aaa", "")
+    write(tmp_path, "run-01k9bbb", "")
+
+    assert files.find(tmp_path, "run-01k9a").stem == "run-01k9aaa"
+    with pytest.raises(NotFound):
+        files.find(tmp_path, "run-01k9")
+
+
+@pytest.mark.parametrize("name", ["../secret", "a/b", "", "..", "/etc/passwd", "a\x00"])
+def test_a_path_is_no_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Invalid):
+        files.find(tmp_path, name)

@@ -1,0 +1,469 @@
+"""From a schedule to a run, its commands and its end, on records in memory."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairlead.apps import asks, plan, runs, versions, wanted
+from fairlead.bundles import manifest
+from fairlead.devices import readings, registry
+from fairlead.devices.door import Heard
+from fairlead.devices.types import Measurement
+from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
+from fairlead.logs import facts
+from fairlead.messages import CommandAsk, EnvironmentSpec, Prepared, ReadingsAsk, RunReport, StateGet, StatePut
+from fairlead.schedules import service
+from fairlead.schedules.check import Wanted
+from fairlead.status import CommandStatus, RunStatus, VersionStatus
+from fairlead.store.records import Obligation, Run, Schedule, User, Window
+from fairlead.testing.store import memory
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday; 13:00 in Berlin
+FAN = """
+name = "fan"
+version = "1.0.0"
+[properties.on]
+type = "boolean"
+access = "rw"
+safe = false
+[properties.temperature]
+type = "number"
+"""
+APP = """
+kind = "app"
+name = "cool"
+[run]
+entry = "app:app"
+web = "/healthz"
+[devices]
+fan = { type = "fan" }
+[params]
+above = { type = "number", default = 26, maximum = 40 }
+"""
+AFTERNOON = (Window(days=("fri",), start="14:00", end="18:00"),)
+
+
+def later(**delta: float) -> datetime:
+    return NOON + timedelta(**delta)
+
+
+def push(session: Session, text: str = APP, digest: str = "d1", **more: object) -> versions.Registered:
+    parsed = manifest.parse(text)
+    assert isinstance(parsed, manifest.AppManifest)
+    pushed = versions.Pushed(
+        manifest=parsed,
+        environment=EnvironmentSpec(requires=("numpy",)),
+        digest=digest,
+        key=f"bundles/{digest}.zip",
+        size_bytes=9,
+    )
+    return versions.register(session, pushed, NOON, **{"by": "dev", **more})  # type: ignore[arg-type]
+
+
+def prepare(session: Session, version: str = "1") -> None:
+    versions.prepared(session, Prepared("app", "cool", version, "d1", "done"), NOON)
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    with memory() as session:
+        for name in ("dev", "ada"):
+            session.add(User(name=name, roles=("user",), created_at=NOON))
+        session.flush()
+        registry.add_type(session, FAN, NOON, by="root")
+        registry.add_location(session, "campus/lab", NOON, by="root", zone="Europe/Berlin")
+        registry.add_device(session, "fan-1", NOON, by="root", type="fan", at="campus/lab")
+        push(session)
+        prepare(session)
+        yield session
+
+
+def schedule(session: Session, now: datetime = NOON, **more: object) -> Schedule:
+    fields = {"app": "cool", "at": "campus/lab", "windows": AFTERNOON, "name": "daily", **more}
+    return service.add(session, Wanted(**fields), now, by="ada")  # type: ignore[arg-type]
+
+
+def step(session: Session, now: datetime, *reports: RunReport, **more: object) -> runs.Outcome:
+    service.fire(session, now)
+    seen = {report.run: plan.Seen(report, **more) for report in reports}  # type: ignore[arg-type]
+    return runs.step(session, seen, now, lambda name: f"http://{name}.apps.localhost")
+
+
+def the_run(session: Session) -> Run:
+    return session.scalars(select(Run).order_by(Run.created_at.desc(), Run.id.desc())).first()  # type: ignore[return-value]
+
+
+def up(session: Session) -> Run:
+    """Return a run that is ready."""
+    schedule(session, notify=("ada@example.org",))
+    step(session, later(hours=1))
+    run = the_run(session)
+    step(session, later(hours=1, seconds=2), RunReport(run.id, RunStatus.READY, page=True))
+    return run
+
+
+def test_a_window_opens_on_time_once_and_says_so(session: Session) -> None:
+    schedule(session)
+
+    assert service.next_at(session) == later(hours=1)
+    assert step(session, later(minutes=59)).moved == ()
+    outcome = step(session, later(hours=1))
+    again = step(session, later(hours=1))
+
+    run = the_run(session)
+    assert (outcome.moved, again.moved) == ((run.id,), ())
+    assert (run.status, run.bindings, run.params) == (RunStatus.STARTING, {"fan": ("fan-1",)}, {"above": 26})
+    assert runs.next_end(session) == later(hours=5)
+    assert [event.said for event in runs.history(session, run.id)] == ["window opened", "starts with fan = fan-1"]
+
+
+def test_what_a_node_is_told_of_a_run(session: Session) -> None:
+    up(session)
+
+    (told,) = wanted.runs(session)
+
+    assert told.environment.requires == ("numpy",)
+    assert told.bindings["fan"].properties["on"] == {"type": "boolean", "access": "rw", "safe": False, "keep_days": 30}
+    assert (told.bindings["fan"].single, told.zone, told.ends) == (True, "Europe/Berlin", "2026-11-20T17:00:00Z")
+    assert {page.name for page in wanted.pages(session)} == {"daily", told.run}
+
+
+def test_a_ready_run_is_mailed_with_its_address_once(session: Session) -> None:
+    schedule(session, notify=("ada@example.org",))
+    step(session, later(hours=1))
+    run = the_run(session)
+
+    first = step(session, later(hours=1, seconds=2), RunReport(run.id, RunStatus.READY, page=True))
+    step(session, later(hours=2), RunReport(run.id, RunStatus.STARTING, restarts=1, reason="exit 1"))
+    second = step(session, later(hours=2), RunReport(run.id, RunStatus.READY, page=True, restarts=1))
+
+    (letter,) = first.letters
+    assert letter.to == ("ada@example.org",)
+    assert "http://daily.apps.localhost" in letter.text
+    assert "until 2026-11-20 18:00 CET" in letter.text
+    assert second.letters == ()
+    assert run.restarts == 1
+
+
+def test_the_end_of_the_window_stops_the_run_and_makes_its_devices_safe(session: Session) -> None:
+    run = up(session)
+    asks.command(session, CommandAsk(run.id, "fan", "fan-1", {"on": True}), later(hours=2))
+
+    ending = step(session, later(hours=5), RunReport(run.id, RunStatus.READY, page=True))
+    done = step(session, later(hours=5, seconds=3), RunReport(run.id, RunStatus.SUCCEEDED))
+
+    assert [msgspec.json.decode(one.payload)["set"] for one in ending.outgoing] == [{"on": False}]
+    assert wanted.runs(session) == ()
+    assert (run.status, run.reason, done.outgoing) == (RunStatus.SUCCEEDED, "the window closed", ())
+    assert session.scalars(select(Obligation.done_at)).all() == [later(hours=5)]
+
+
+def test_an_end_that_came_while_the_machine_was_off_is_kept_at_the_next_start(session: Session) -> None:
+    run = up(session)
+    asks.command(session, CommandAsk(run.id, "fan", "fan-1", {"on": True}), later(hours=2))
+
+    outcome = step(session, later(days=2))
+    step(session, later(days=2), RunReport("x", RunStatus.READY))
+    runs.step(session, {run.id: plan.Seen(since_stop=True)}, later(days=2), str)
+
+    assert len(outcome.outgoing) == 1
+    assert run.status is RunStatus.SUCCEEDED
+
+
+def test_a_run_that_cannot_be_bound_waits_and_says_for_what(session: Session) -> None:
+    run = up(session)
+    service.add(
+        session, Wanted(app="cool", at="campus/lab", windows=AFTERNOON, name="second"), later(hours=2), by="ada"
+    )
+
+    step(session, later(hours=2), RunReport(run.id, RunStatus.READY, page=True))
+
+    waiting = session.scalars(select(Run).where(Run.status == RunStatus.PLANNED)).one()
+    assert waiting.reason == f"waits: fan wants 1 fan; taken at campus/lab: fan-1 ({run.id})"
+    step(session, later(hours=5), RunReport(run.id, RunStatus.SUCCEEDED))
+    assert waiting.status is RunStatus.SKIPPED
+    assert waiting.reason.startswith("waits: fan wants 1 fan")
+
+
+def test_a_platform_that_was_off_catches_up_while_the_window_is_open(session: Session) -> None:
+    schedule(session)
+
+    step(session, later(hours=3))
+
+    assert runs.history(session, the_run(session).id)[0].said == "window opened 2.0 h ago; caught up"
+
+
+def test_missed_windows_are_one_row_each_and_no_more_than_twenty(session: Session) -> None:
+    schedule(session, windows=(Window(days=("mon", "tue", "wed", "thu", "fri"), start="14:00", end="18:00"),))
+
+    step(session, later(days=60, hours=12))
+
+    statuses = [run.status for run in runs.list_runs(session)]
+    assert statuses == [RunStatus.SKIPPED] * 20
+    assert service.next_at(session) is not None
+
+
+def test_a_clock_that_goes_back_fires_nothing_twice(session: Session) -> None:
+    schedule(session)
+    step(session, later(hours=1))
+
+    step(session, later(minutes=30))
+    step(session, later(hours=1))
+
+    assert len(runs.list_runs(session)) == 1
+
+
+def test_a_schedule_added_within_its_window_runs_at_once(session: Session) -> None:
+    schedule(session, later(hours=2))
+
+    step(session, later(hours=2))
+
+    assert the_run(session).status is RunStatus.STARTING
+
+
+def test_paused_nothing_opens_and_resumed_it_does_again(session: Session) -> None:
+    schedule(session)
+    service.pause(session, "daily", NOON, by="ada", why="holidays")
+
+    step(session, later(hours=6))
+    assert runs.list_runs(session) == []
+    service.resume(session, "daily", later(hours=6), by="ada")
+    assert service.next_at(session) == later(days=7, hours=1)
+
+
+def test_removing_a_schedule_stops_its_run_and_frees_its_name(session: Session) -> None:
+    run = up(session)
+    service.remove(session, "daily", later(hours=2), by="ada")
+
+    step(session, later(hours=2), RunReport(run.id, RunStatus.READY, page=True))
+    step(session, later(hours=2), RunReport(run.id, RunStatus.SUCCEEDED))
+
+    assert (run.status, run.reason) == (RunStatus.CANCELED, "its schedule was removed by ada")
+    schedule(session)
+
+
+def test_run_once_without_end_goes_on_until_it_is_stopped(session: Session) -> None:
+    service.run_once(session, Wanted(app="cool", at="campus/lab"), NOON, by="ada")
+    step(session, NOON)
+    run = the_run(session)
+
+    assert (run.status, run.ends_at) == (RunStatus.STARTING, None)
+    runs.stop(session, run.id, later(days=9), by="ada")
+    step(session, later(days=9))
+    step(session, later(days=9), RunReport(run.id, RunStatus.SUCCEEDED))
+    assert (run.status, run.reason) == (RunStatus.CANCELED, "stopped by ada")
+    with pytest.raises(Conflict):
+        runs.stop(session, run.id, later(days=9), by="ada")
+    assert service.again(session, run.id, later(days=10), by="ada").once_to is None
+
+
+def test_every_problem_of_a_schedule_comes_at_once(session: Session) -> None:
+    with pytest.raises(Invalid) as caught:
+        schedule(
+            session,
+            at="moon",
+            zone="Mars/Olympus",
+            windows=(Window(days=("monday",), start="25:00", end="18:00"),),
+            end="tomorrow",
+            overlap="queue",
+            params={"above": 99, "abov": 1},
+            notify=("nobody",),
+            bind={"lamp": ("x",)},
+        )
+
+    paths = {problem.path for problem in caught.value.problems}
+    assert paths >= {
+        "at",
+        "zone",
+        "windows.0.days",
+        "windows.0.from",
+        "end",
+        "overlap",
+        "params.above",
+        "params.abov",
+        "notify",
+        "bind.lamp",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"windows": ()}, "one_of"),
+        ({"cron": "0 8 * * *"}, "one_of"),
+        ({"windows": (), "cron": "0 8 * *", "for_s": 60}, "cron"),
+        ({"windows": (), "cron": "0 8 * * *"}, "required"),
+        ({"windows": (), "every_s": 5, "for_s": 1}, "ge"),
+        ({"windows": (), "every_s": 60, "for_s": 61}, "le"),
+        ({"start": "2026-01-02", "end": "2026-01-01"}, "ge"),
+        ({"end": "2020-01-01"}, "never"),
+    ],
+)
+def test_a_time_that_makes_no_sense(session: Session, fields: dict[str, object], rule: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        schedule(session, **fields)
+
+    assert rule in {problem.rule for problem in caught.value.problems}
+
+
+def test_a_safety_app_needs_a_configurer(session: Session) -> None:
+    push(session, APP.replace('"fan" }', '"fan", tier = "safety" }').replace("cool", "alarm"), "d9")
+    versions.prepared(session, Prepared("app", "alarm", "1", "d9", "done"), NOON)
+
+    with pytest.raises(Forbidden):
+        schedule(session, app="alarm")
+    service.add(session, Wanted(app="alarm", at="campus/lab", windows=AFTERNOON), NOON, by="root", may_safety=True)
+
+
+def test_a_preview_shows_bindings_windows_and_clashes_and_writes_nothing(session: Session) -> None:
+    schedule(session)
+
+    shown = service.preview(session, Wanted(app="cool", at="campus/lab", windows=AFTERNOON), NOON)
+
+    assert shown.bindings == {"fan": ("fan-1",)}
+    assert [one.opens for one in shown.firings][:2] == [later(hours=1), later(days=7, hours=1)]
+    assert [(clash.schedule, clash.devices) for clash in shown.clashes] == [("daily", ("fan-1",))]
+    assert shown.problems == ()
+    assert len(service.list_schedules(session)) == 1
+
+
+def test_a_preview_of_nonsense_tells_its_problems(session: Session) -> None:
+    shown = service.preview(session, Wanted(app="ghost", at="moon", windows=(Window(days=(), start="", end=""),)), NOON)
+
+    assert {problem.path for problem in shown.problems} >= {"app", "at", "windows.0.days", "windows.0.from"}
+
+
+# --- what a run may do ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_commands_only_its_own_devices(session: Session) -> None:
+    run = up(session)
+    registry.add_device(session, "fan-2", NOON, by="root", type="fan", at="campus/lab")
+
+    with pytest.raises(Forbidden, match="does not stand for"):
+        asks.command(session, CommandAsk(run.id, "fan", "fan-2", {"on": True}), later(hours=2))
+    with pytest.raises(NotFound):
+        asks.command(session, CommandAsk("run-x", "fan", "fan-1", {"on": True}), later(hours=2))
+    with pytest.raises(Forbidden):
+        asks.last_values(session, ReadingsAsk(run.id, ("fan-2",)), later(hours=2))
+
+
+def test_a_value_out_of_range_is_a_failed_command(session: Session) -> None:
+    run = up(session)
+
+    row = asks.command(session, CommandAsk(run.id, "fan", "fan-1", {"on": 3}), later(hours=2)).command
+
+    assert (row.status, row.reason) == (CommandStatus.FAILED, "refused: on: 3 is neither true nor false")
+
+
+def test_a_hold_ends_with_the_window(session: Session) -> None:
+    run = up(session)
+
+    row = asks.command(session, CommandAsk(run.id, "fan", "fan-1", {"on": True}, hold_s=1e6), later(hours=2)).command
+
+    assert row.hold_until == later(hours=5)
+
+
+def test_a_run_that_stops_commands_nothing_more(session: Session) -> None:
+    run = up(session)
+    step(session, later(hours=5))
+
+    with pytest.raises(Conflict, match="the window closed"):
+        asks.command(session, CommandAsk(run.id, "fan", "fan-1", {"on": True}), later(hours=5))
+
+
+def test_state_is_kept_between_runs_and_guarded_by_its_version(session: Session) -> None:
+    run = up(session)
+
+    assert asks.state_get(session, StateGet(run.id, "seen")) is None
+    assert asks.state_put(session, StatePut(run.id, "seen", b"1", 0), NOON).version == 1
+    assert asks.state_put(session, StatePut(run.id, "seen", b"2", 1), NOON).version == 2
+    with pytest.raises(Conflict):
+        asks.state_put(session, StatePut(run.id, "seen", b"3", 1), NOON)
+    with pytest.raises(Invalid):
+        asks.state_put(session, StatePut(run.id, "seen", b"{", None), NOON)
+    with pytest.raises(Invalid):
+        asks.state_put(session, StatePut(run.id, "seen", b'"' + b"x" * 256_000 + b'"', None), NOON)
+    stored = asks.state_get(session, StateGet(run.id, "seen"))
+    assert stored
+    assert stored.value == 2
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+
+def test_versions_count_and_the_same_content_is_the_same_version(session: Session) -> None:
+    second = push(session, digest="d2")
+    same = push(session, digest="d2")
+
+    assert (second.version.version, second.created, same.created) == ("2", True, False)
+    versions.prepared(session, Prepared("app", "cool", "2", "d2", "done"), NOON)
+    assert versions.show_version(session, "cool").version == "2"
+    assert versions.rollback(session, "cool", NOON, by="dev").version == "1"
+
+
+def test_a_taken_version_with_other_content_is_refused(session: Session) -> None:
+    push(session, APP.replace("[run]", 'version = "9"\n[run]'), "d3")
+
+    with pytest.raises(Conflict, match="other content"):
+        push(session, APP.replace("[run]", 'version = "9"\n[run]'), "d4")
+    with pytest.raises(Forbidden):
+        push(session, digest="d5", by="ada")
+
+
+def test_a_failed_version_moves_no_alias_and_is_tried_again(session: Session) -> None:
+    push(session, digest="d2")
+    versions.prepared(session, Prepared("app", "cool", "2", "d2", "failed", "no numpy", last_lines=("boom",)), NOON)
+    version = versions.show_version(session, "cool", "2")
+
+    assert (version.status, version.reason, version.last_lines) == (VersionStatus.FAILED, "no numpy", ("boom",))
+    assert versions.show_version(session, "cool").version == "1"
+    push(session, digest="d2")
+    assert (version.status, version.attempt) == (VersionStatus.BUILDING, 1)
+    assert [(one.version, one.attempt) for one in versions.wanted(session)] == [("1", 0), ("2", 1)]
+
+
+def test_a_live_run_keeps_its_version(session: Session) -> None:
+    run = up(session)
+    push(session, digest="d2")
+    versions.prepared(session, Prepared("app", "cool", "2", "d2", "done"), NOON)
+
+    assert [told.version for told in wanted.runs(session)] == ["1"]
+    assert run.version == "1"
+
+
+# --- why --------------------------------------------------------------------------------------------------------------
+
+
+def test_why_tells_who_set_a_property_and_upon_what(session: Session) -> None:
+    run = up(session)
+    heard = Heard("fan-1", later(hours=2), later(hours=2), measured=(Measurement("on", False),))
+    readings.record(session, [readings.Kept(heard)], later(hours=2))
+    said = ("reading t1.temperature 27.4 at 14:00:06Z",)
+    asks.command(session, CommandAsk(run.id, "fan", "fan-1", {"on": True}, because=said), later(hours=2, seconds=7))
+
+    told = facts.why(session, "fan-1.on", later(hours=2, minutes=1))
+
+    assert told.answer == "cool switched fan-1 on: t1.temperature read 27.4."
+    assert told.chain[0].kind == "schedule"
+    assert ("reading", "27.4", later(hours=2, seconds=6)) in [(link.kind, link.said, link.at) for link in told.chain]
+    assert facts.why(session, "fan-1.on", later(hours=2, seconds=1)).answer.startswith("The device reported")
+
+
+@pytest.mark.parametrize("of", ["daily", "cool", "cool@1", "fan-1", "cool@production"])
+def test_why_knows_every_noun(session: Session, of: str) -> None:
+    run = up(session)
+
+    assert facts.why(session, of, later(hours=3)).chain
+    assert (
+        facts.why(session, run.id[:12], later(hours=3)).answer == f"{run.id}: cool at campus/lab is ready: it is ready."
+    )
+
+
+def test_why_of_nothing_says_what_it_takes(session: Session) -> None:
+    with pytest.raises(NotFound, match="nothing is known"):
+        facts.why(session, "ghost", NOON)
