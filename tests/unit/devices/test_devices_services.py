@@ -20,7 +20,7 @@ from fairlead.testing.store import memory
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FAN = """
 name = "fan"
-version = "1.0.0"
+version = "1.1.0"
 [properties.on]
 type = "boolean"
 access = "rw"
@@ -107,6 +107,13 @@ def test_all_wrong_fields_of_a_device_are_named(session: Session) -> None:
     assert [problem.path for problem in caught.value.problems] == ["id", "type", "at"]
 
 
+def test_every_type_that_comes_along_is_good(session: Session) -> None:
+    registry.add_builtin(session, NOON)
+    registry.add_builtin(session, NOON)
+
+    assert {"camera", "fan", "lamp", "temperature"} <= {one.name for one in registry.list_types(session)}
+
+
 def test_a_type_never_changes(session: Session) -> None:
     registry.add_type(session, FAN, NOON, by="root")
 
@@ -115,8 +122,8 @@ def test_a_type_never_changes(session: Session) -> None:
 
 
 def test_the_newest_version_of_a_major_is_taken(session: Session) -> None:
-    registry.add_type(session, FAN.replace("1.0.0", "1.10.0"), NOON, by="root")
-    registry.add_type(session, FAN.replace("1.0.0", "1.9.0"), NOON, by="root")
+    registry.add_type(session, FAN.replace("1.1.0", "1.10.0"), NOON, by="root")
+    registry.add_type(session, FAN.replace("1.1.0", "1.9.0"), NOON, by="root")
 
     assert registry.show_type(session, "fan@1").version == "1.10.0"
     with pytest.raises(NotFound):
