@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -14,6 +14,10 @@ from fairlead.accounts.policy import Caller, Role
 from fairlead.apps import asks as app_asks
 from fairlead.apps import versions
 from fairlead.apps.letters import Letter
+from fairlead.control.devicelink import DeviceLink
+from fairlead.control.jobflow import JobFlow
+from fairlead.control.parts import Parts
+from fairlead.control.post import Post
 from fairlead.devices import commands
 from fairlead.devices.commands import Asked
 from fairlead.errors import NotFound
@@ -38,9 +42,6 @@ from fairlead.sdk.wire import CommandState
 from fairlead.status import JobStatus, is_final
 from fairlead.store.records import AppVersion, Command, Job, Run
 
-if TYPE_CHECKING:
-    from fairlead.control.house import House
-
 WAIT_MAX_S = 25.0
 MEDIA_MAX_BYTES = 4 * 1024**2
 """Larger last pictures are left out of an answer on the bus: the next reading brings them."""
@@ -49,8 +50,8 @@ MEDIA_MAX_BYTES = 4 * 1024**2
 class Asks:
     """One method a message; each answers JSON of ``sdk.wire``."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, parts: Parts, *, jobs: JobFlow, devices: DeviceLink, post: Post) -> None:
+        self._parts, self._jobs, self._devices, self._post = parts, jobs, devices, post
 
     async def serve(self) -> None:
         """Begin to answer."""
@@ -67,69 +68,67 @@ class Asks:
             RunJobShow: self.job_show,
         }
         for kind, answer in table.items():
-            await self._house.bus.serve(kind, answer)
+            await self._parts.bus.serve(kind, answer)
 
     async def command(self, ask: CommandAsk) -> Answer:
-        now = self._house.clock.now()
-        return await self._asked(await self._house.database.write(lambda session: app_asks.command(session, ask, now)))
+        now = self._parts.clock.now()
+        return await self._asked(await self._parts.database.write(lambda session: app_asks.command(session, ask, now)))
 
     async def fresh(self, ask: FreshAsk) -> Answer:
-        now = self._house.clock.now()
-        return await self._asked(await self._house.database.write(lambda session: app_asks.fresh(session, ask, now)))
+        now = self._parts.clock.now()
+        return await self._asked(await self._parts.database.write(lambda session: app_asks.fresh(session, ask, now)))
 
     async def command_show(self, ask: CommandShow) -> Answer:
         """Answer at once when nothing more will happen soon, else when something did, or after ``wait_s``."""
-        clock = self._house.clock
+        clock = self._parts.clock
         deadline = clock.monotonic() + min(ask.wait_s, WAIT_MAX_S)
-        with self._house.waiters.ticket("commands") as ticket:
+        with self._parts.waiters.ticket("commands") as ticket:
             while True:
-                row: Command = await self._house.database.read(lambda s: app_asks.shown(s, ask.run, ask.command))
+                row: Command = await self._parts.database.read(lambda s: app_asks.shown(s, ask.run, ask.command))
                 left = deadline - clock.monotonic()
                 if commands.is_settled(row) or left <= 0:
                     return _json(app_asks.state_of(row))
                 await ticket.wait(left)
 
     async def release(self, ask: ReleaseAsk) -> Answer:
-        now = self._house.clock.now()
-        await self._house.devices.send(
-            await self._house.database.write(lambda session: app_asks.release(session, ask, now))
-        )
-        self._house.devices.nudge()
+        now = self._parts.clock.now()
+        await self._devices.send(await self._parts.database.write(lambda session: app_asks.release(session, ask, now)))
+        self._devices.nudge()
         return _json(None)
 
     async def readings(self, ask: ReadingsAsk) -> Answer:
-        now = self._house.clock.now()
-        found = await self._house.database.read(lambda session: app_asks.last_values(session, ask, now))
+        now = self._parts.clock.now()
+        found = await self._parts.database.read(lambda session: app_asks.last_values(session, ask, now))
         filled = []
         for measure, key in found:
             if not key:
                 filled.append(measure)
                 continue
-            blob = await self._house.bucket.get(key)
+            blob = await self._parts.bucket.get(key)
             if len(blob.data) <= MEDIA_MAX_BYTES:
                 filled.append(msgspec.structs.replace(measure, media=blob.data))
         return _json(filled)
 
     async def state_get(self, ask: StateGet) -> Answer:
-        return _json(await self._house.database.read(lambda session: app_asks.state_get(session, ask)))
+        return _json(await self._parts.database.read(lambda session: app_asks.state_get(session, ask)))
 
     async def state_put(self, ask: StatePut) -> Answer:
-        now = self._house.clock.now()
-        return _json(await self._house.database.write(lambda session: app_asks.state_put(session, ask, now)))
+        now = self._parts.clock.now()
+        return _json(await self._parts.database.write(lambda session: app_asks.state_put(session, ask, now)))
 
     async def mail(self, ask: MailAsk) -> Answer:
-        now = self._house.clock.now()
+        now = self._parts.clock.now()
 
         def write(session: Session) -> None:
             letter: Letter = app_asks.letter(session, ask)
-            self._house.post.put(session, letter, now, attach=ask.attach)
+            self._post.put(session, letter, now, attach=ask.attach)
 
-        await self._house.database.write(write)
-        self._house.post.nudge()
+        await self._parts.database.write(write)
+        self._post.nudge()
         return _json(None)
 
     async def job_submit(self, ask: RunJobSubmit) -> Answer:
-        now = self._house.clock.now()
+        now = self._parts.clock.now()
 
         def write(session: Session) -> Job:
             run = session.get(Run, ask.run)
@@ -146,41 +145,41 @@ class Asks:
             )
             return jobs.submit(session, caller, asked, now).job
 
-        job = await self._house.database.write(write)
-        self._house.jobs.nudge()
+        job = await self._parts.database.write(write)
+        self._jobs.nudge()
         return _json(_job_state(job))
 
     async def job_show(self, ask: RunJobShow) -> Answer:
         """Answer when the job ended, or after ``wait_s``."""
-        clock = self._house.clock
+        clock = self._parts.clock
         if ask.cancel:
             await self._cancel(ask)
         deadline = clock.monotonic() + min(ask.wait_s, WAIT_MAX_S)
-        with self._house.waiters.ticket(ask.job) as ticket:
+        with self._parts.waiters.ticket(ask.job) as ticket:
             while True:
-                job = await self._house.database.read(lambda session: _job_of(session, ask))
+                job = await self._parts.database.read(lambda session: _job_of(session, ask))
                 left = deadline - clock.monotonic()
                 if is_final(job.status) or left <= 0:
                     return _json(await self._with_result(job))
                 await ticket.wait(left)
 
     async def _cancel(self, ask: RunJobShow) -> None:
-        now = self._house.clock.now()
+        now = self._parts.clock.now()
 
         def write(session: Session) -> Job:
             job = _job_of(session, ask)
             run = session.get_one(Run, ask.run)
             return jobs.cancel(session, _caller(run), job, now)
 
-        job = await self._house.database.write(write)
+        job = await self._parts.database.write(write)
         if job.node:
             stop = JobStop(job=job.id, model=job.model, version=job.version)
-            await self._house.bus.publish(stop, node=job.node)
+            await self._parts.bus.publish(stop, node=job.node)
 
     async def _asked(self, asked: Asked) -> Answer:
-        await self._house.devices.send(asked.outgoing)
-        self._house.devices.nudge()
-        self._house.waiters.tell("commands")
+        await self._devices.send(asked.outgoing)
+        self._devices.nudge()
+        self._parts.waiters.tell("commands")
         state: CommandState = app_asks.state_of(asked.command)
         return _json(state)
 
@@ -188,7 +187,7 @@ class Asks:
         state = _job_state(job)
         if job.status is not JobStatus.SUCCEEDED:
             return state
-        data = job.result if not job.result_key else (await self._house.bucket.get(job.result_key)).data
+        data = job.result if not job.result_key else (await self._parts.bucket.get(job.result_key)).data
         if (job.result_type or "").startswith("application/json"):
             return state | {"result": msgspec.json.decode(data or b"null")}
         return state | {"result_base64": base64.b64encode(data or b"").decode()}

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from fairlead.apps import versions as app_versions
 from fairlead.apps import wanted as apps
 from fairlead.devices import registry
 from fairlead.messages import NodeReport, NodeWanted
@@ -25,7 +26,7 @@ def wanted_by_node(
     rows = models.load(session)
     versions, routes = models.versions(rows, now), models.routes(rows)
     devices = registry.access(session)
-    prepared, runs, pages = apps.versions(session), apps.runs(session, now), apps.pages(session)
+    prepared, runs, pages = app_versions.wanted(session), apps.runs(session), apps.pages(session)
     home = min(report.node for report in reports)
     return [
         NodeWanted(

@@ -21,6 +21,7 @@ from fairlead.control.asks import Asks
 from fairlead.control.devicelink import DeviceLink
 from fairlead.control.jobflow import JobFlow
 from fairlead.control.nodes import Nodes
+from fairlead.control.parts import Parts
 from fairlead.control.post import Post
 from fairlead.control.pushes import Pushes
 from fairlead.control.reconcile import Reconcile
@@ -67,8 +68,9 @@ class House:
             devices=self.devices,
             denied=self._deny,
         )
-        self.asks = Asks(self)
-        self.pushes = Pushes(self)
+        parts = Parts(settings, home, clock, database, bus, bucket, self.nodes, self.waiters)
+        self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)
+        self.pushes = Pushes(parts, self.reconcile.nudge)
         self._loops: list[asyncio.Task[None]] = []
 
     def _deny(self, denied: dict[str, float]) -> None:

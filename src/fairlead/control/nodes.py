@@ -25,6 +25,7 @@ class Nodes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heard: dict[str, Heard] = {}
+        self._started = clock.monotonic()
 
     def take(self, report: NodeReport) -> None:
         self._heard[report.node] = Heard(report, self._clock.monotonic())
@@ -37,6 +38,11 @@ class Nodes:
         """Return the reports of nodes that spoke lately."""
         now = self._clock.monotonic()
         return tuple(heard.report for heard in self._heard.values() if now - heard.at < SILENT_S)
+
+    def silent_s(self) -> float:
+        """Return for how long no node has spoken, counted from control's own start at most."""
+        last = max((heard.at for heard in self._heard.values()), default=self._started)
+        return self._clock.monotonic() - last
 
     def has(self, model: str, version: str) -> str | None:
         """Return a live node that holds this version, the least loaded first."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -19,12 +19,10 @@ from fairlead.bundles.archive import Limits
 from fairlead.bundles.check import check as check_bundle
 from fairlead.bundles.manifest import AppManifest, ModelManifest
 from fairlead.bundles.specs import environment_spec
+from fairlead.control.parts import Parts
 from fairlead.messages import EnvironmentSpec
 from fairlead.models import service as models
 from fairlead.store.records import AppVersion, ModelVersion
-
-if TYPE_CHECKING:
-    from fairlead.control.house import House
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +50,13 @@ class _Bundle:
 class Pushes:
     """The way in for bundles."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, parts: Parts, nudge: Callable[[], None]) -> None:
+        self._parts, self._nudge = parts, nudge
         self._slots = asyncio.Semaphore(2)
 
     def incoming(self) -> Path:
         """Return a path for an upload; whoever takes it removes it."""
-        folder = self._house.home.keeper / "incoming"
+        folder = self._parts.home.keeper / "incoming"
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder / f"{ids.ulid()}.zip"
 
@@ -70,8 +68,8 @@ class Pushes:
         check(who, Verb.PUSH_MODELS if is_model else Verb.PUSH_APPS)
         key = bundle_key(bundle.digest)
         size = file.stat().st_size
-        await self._house.bucket.put(key, file, content_type="application/zip")
-        now = self._house.clock.now()
+        await self._parts.bucket.put(key, file, content_type="application/zip")
+        now = self._parts.clock.now()
 
         def write(session: Session) -> Pushed:
             if isinstance(bundle.manifest, ModelManifest):
@@ -102,13 +100,13 @@ class Pushes:
             )
             return _of_app(registered.version, bundle, not registered.created)
 
-        pushed = await self._house.database.write(write)
-        self._house.reconcile.nudge()
+        pushed = await self._parts.database.write(write)
+        self._nudge()
         return pushed
 
     def _look(self, file: Path) -> _Bundle:
         """Unpack into a folder of its own, check, and remove it again."""
-        limits = Limits(total_bytes=self._house.settings.bundle_max_bytes)
+        limits = Limits(total_bytes=self._parts.settings.bundle_max_bytes)
         folder = file.with_suffix("")
         try:
             digest = archive.unpack(file, folder, limits)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead.apps import plan, runs, versions
+from fairlead.apps.letters import Letter
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
 from fairlead.control.post import Post
 from fairlead.control.waiters import Waiters
 from fairlead.devices.commands import Outgoing
+from fairlead.errors import Error
 from fairlead.messages import NodeReport, RunReport
 from fairlead.schedules import service as schedules
 from fairlead.settings import Settings
 from fairlead.status import RunStatus
 from fairlead.store.database import Database
-from fairlead.store.records import Run
+from fairlead.store.records import AppVersion, Node, Run
 
 _log = logging.getLogger(__name__)
 
@@ -32,50 +35,72 @@ class RunFlow:
     ) -> None:
         self._database, self._clock, self._nodes = database, clock, nodes
         self._waiters, self._post, self._settings = waiters, post, settings
-        self._started = clock.monotonic()
 
     async def settle(self, now: datetime) -> tuple[Outgoing, ...]:
         """Do what is due; return what devices must be told, to be published after the commit."""
-        reports = self._nodes.reports()
-        silent_s = 0.0 if self._nodes.alive() else self._clock.monotonic() - self._started
-        outcome, opened = await self._database.write(lambda session: self._step(session, reports, now, silent_s))
+        reports, silent_s = self._nodes.alive(), self._nodes.silent_s()
+        outcome, opened, prepared = await self._database.write(
+            lambda session: self._step(session, reports, now, silent_s)
+        )
         if outcome.letters:
             self._post.nudge()
         self._waiters.tell(*(f"runs/{run}" for run in outcome.moved), *(("runs",) if outcome.moved or opened else ()))
+        self._waiters.tell(*(f"apps/{app}" for app in prepared))
         return outcome.outgoing
 
-    def _step(
-        self, session: Session, reports: tuple[NodeReport, ...], now: datetime, silent_s: float
-    ) -> tuple[runs.Outcome, bool]:
-        for report in reports:
-            for prepared in report.prepared:
-                if prepared.kind == "app":
-                    versions.prepared(session, prepared, now)
-        opened = schedules.fire(session, now)
-        by_run: dict[str, RunReport] = {one.run: one for report in reports for one in report.runs}
-        since = {run: True for run in _stopped_since(session, reports, by_run)}
-        seen = runs.seen_of(by_run, nodes_since=since, silent_s=silent_s)
-        outcome = runs.step(session, _for_all(session, seen, silent_s), now, self._address)
-        for letter in outcome.letters:
-            self._post.put(session, letter, now)
-        return outcome, bool(opened)
-
-    def _address(self, name: str) -> str:
+    def address(self, name: str) -> str:
         """Return the address of the page called ``name``."""
         scheme, _, host = self._settings.url.partition("://")
         _, colon, port = host.rpartition(":")
         return f"{scheme}://{name}.{self._settings.apps_domain}{colon + port if port.isdigit() else ''}"
 
+    def _step(
+        self, session: Session, reports: tuple[NodeReport, ...], now: datetime, silent_s: float
+    ) -> tuple[runs.Outcome, bool, set[str]]:
+        prepared = {app for report in reports for app in _take_prepared(session, report, now)}
+        opened = schedules.fire(session, now)
+        by_run: dict[str, RunReport] = {one.run: one for report in reports for one in report.runs}
+        taken = dict.fromkeys(_stopped(session, reports, by_run), True)
+        seen = runs.seen_of(by_run, nodes_since=taken)
+        outcome = runs.step(session, _for_all(session, seen, silent_s), now, self.address)
+        for letter in outcome.letters:
+            self._put(session, letter, now)
+        return outcome, bool(opened), prepared
 
-def _stopped_since(session: Session, reports: tuple[NodeReport, ...], by_run: dict[str, RunReport]) -> tuple[str, ...]:
-    """Return stopping runs of which no node that took the order to stop says anything any more: they are gone."""
+    def _put(self, session: Session, letter: Letter, now: datetime) -> None:
+        """Write a letter; one that cannot be written must not hold up runs and devices."""
+        try:
+            self._post.put(session, letter, now)
+        except Error as error:
+            _log.warning("a letter was not written", extra={"run": letter.run, "reason": error.message})
 
-    stopping = session.scalars(select(Run).where(Run.status == RunStatus.STOPPING)).all()
-    generation = {report.node: report.generation for report in reports}
-    return tuple(run.id for run in stopping if run.id not in by_run and generation)
+
+def _take_prepared(session: Session, report: NodeReport, now: datetime) -> Iterator[str]:
+    """Bring what a node says of the preparation of apps into the records; yield the apps of which it was news."""
+    for one in report.prepared:
+        version = session.get(AppVersion, (one.name, one.version)) if one.kind == "app" else None
+        if version is None:
+            continue
+        before = (version.step, version.status)
+        versions.prepared(session, one, now)
+        if (version.step, version.status) != before:
+            yield one.name
 
 
-def _for_all(session: Session, seen: dict[str, plan.Seen], silent_s: float) -> dict[str, plan.Seen]:
+def _stopped(session: Session, reports: tuple[NodeReport, ...], by_run: Mapping[str, RunReport]) -> Iterator[str]:
+    """Yield stopping runs of which their node says nothing any more, though it took the order to stop."""
+    if not reports:
+        return
+    home = min(reports, key=lambda report: report.node)
+    node = session.get(Node, home.node)
+    if node is None or home.generation < node.generation:
+        return
+    for run in session.scalars(select(Run.id).where(Run.status == RunStatus.STOPPING)):
+        if run not in by_run:
+            yield run
 
+
+def _for_all(session: Session, seen: Mapping[str, plan.Seen], silent_s: float) -> dict[str, plan.Seen]:
+    """Return what is known of every run that has not ended; of most, only for how long nothing was heard."""
     live = session.scalars(select(Run.id).where(Run.finished_at.is_(None)))
     return {run: seen.get(run, plan.Seen(silent_s=silent_s)) for run in live}

@@ -1,0 +1,27 @@
+"""What nearly every loop of control needs, opened once by ``house``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fairlead.buckets.port import Bucket
+from fairlead.bus.port import Bus
+from fairlead.clock import Clock
+from fairlead.control.nodes import Nodes
+from fairlead.control.waiters import Waiters
+from fairlead.settings import Home, Settings
+from fairlead.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Ports and shared state; closed by whoever opened them."""
+
+    settings: Settings
+    home: Home
+    clock: Clock
+    database: Database
+    bus: Bus
+    bucket: Bucket
+    nodes: Nodes
+    waiters: Waiters
