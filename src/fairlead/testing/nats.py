@@ -31,6 +31,10 @@ class NatsRig:
         """Start nats-server; anew if it runs."""
         self.kill()
         self.server = server.prepare(self.bus_folder, "local")
+        self.restart_as_it_was()
+
+    def restart_as_it_was(self) -> None:
+        """Start nats-server with the ports it had."""
         with (self.folder / "nats.log").open("ab") as log:
             self._process = subprocess.Popen(self.server.argv, stdout=log, stderr=log)
 

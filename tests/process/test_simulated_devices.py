@@ -1,0 +1,155 @@
+"""Simulated devices are real clients of the real bus."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fairlead.bus import callout, server
+from fairlead.bus.nats import NatsBus
+from fairlead.errors import Forbidden, Invalid, NotFound
+from fairlead.measure.simulate import Simulation, load
+from fairlead.measure.world import SimulatedDevice
+from fairlead.testing.nats import NatsRig, nats_server
+
+WAIT_S = 30
+DEVICES = {"t1": "secret-1", "fan-1": "secret-2"}
+TYPES: dict[str, dict[str, dict[str, object]]] = {
+    "t1": {"temperature": {"type": "number", "senses": "temperature"}},
+    "fan-1": {"on": {"type": "boolean", "access": "rw", "safe": False, "moves": {"temperature": -600}}},
+}
+
+
+class Heard(list[tuple[str, str, bytes]]):
+    async def __call__(self, device: str, tail: str, payload: bytes) -> None:
+        self.append((device, tail, payload))
+
+    async def until(self, holds: Callable[[tuple[str, str, bytes]], bool]) -> tuple[str, str, bytes]:
+        async with asyncio.timeout(WAIT_S):
+            while not any(map(holds, self)):
+                await asyncio.sleep(0.005)
+        return next(each for each in self if holds(each))
+
+    async def has(self, *wanted: object) -> None:
+        await self.until(lambda each: each == wanted)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[NatsRig]:
+    async with nats_server(tmp_path, DEVICES) as started:
+        yield started
+
+
+@pytest.fixture
+async def control(rig: NatsRig) -> AsyncIterator[NatsBus]:
+    bus = await rig.connect("control")
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def heard(control: NatsBus) -> Heard:
+    heard = Heard()
+    await control.subscribe_devices(heard)
+    return heard
+
+
+def write(folder: Path, port: int, **more: object) -> Path:
+    devices = tuple(
+        SimulatedDevice(device=name, password=DEVICES[name], properties=TYPES[name], every_s=0.1) for name in DEVICES
+    )
+    file = folder / "simulation.json"
+    file.write_bytes(msgspec.json.encode(Simulation(host="127.0.0.1", port=port, devices=devices, **more)))  # type: ignore[arg-type]
+    file.chmod(0o600)
+    return file
+
+
+async def start(file: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "fairlead.measure.simulate", str(file)), stderr=asyncio.subprocess.DEVNULL
+    )
+
+
+async def test_they_report_obey_move_the_room_and_leave_clean(
+    rig: NatsRig, control: NatsBus, heard: Heard, tmp_path: Path
+) -> None:
+    process = await start(write(tmp_path, rig.devices_port))
+    await heard.has("fan-1", "status", b"online")
+    await heard.has("fan-1", "state/on", b"false")
+    _, _, first = await heard.until(lambda each: each[:2] == ("t1", "state/temperature"))
+    await control.publish_device("fan-1", "cmd", json.dumps({"id": "cmd-1", "set": {"on": True}}).encode())
+    await heard.has("fan-1", "state/on", b"true")
+    await heard.has("fan-1", "cmd/ack", b'{"id": "cmd-1"}')
+    await heard.until(lambda each: each[1] == "state/temperature" and float(each[2]) < float(first) - 5)
+    await control.publish_device("fan-1", "cmd", b'{"id": "cmd-2", "set": {"on": 3}}')
+    await control.publish_device("fan-1", "cmd", b"no json")
+    await heard.has("fan-1", "cmd/ack", b'{"id": "cmd-2", "status": "refused", "reason": "on: not a boolean"}')
+    heard.clear()
+    await control.publish_device("fan-1", "cmd", b'{"id": "cmd-3", "get": ["on"]}')
+    await heard.has("fan-1", "cmd/ack", b'{"id": "cmd-3"}')
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(WAIT_S):
+        assert await process.wait() == 0
+    await heard.has("fan-1", "status", b"offline")
+    await heard.has("t1", "status", b"offline")
+
+
+async def test_killed_ones_leave_their_will(rig: NatsRig, heard: Heard, tmp_path: Path) -> None:
+    process = await start(write(tmp_path, rig.devices_port))
+    await heard.has("t1", "status", b"online")
+    process.kill()
+    await process.wait()
+    await heard.has("t1", "status", b"offline")
+
+
+async def test_they_come_back_after_they_were_put_out(rig: NatsRig, heard: Heard, tmp_path: Path) -> None:
+    process = await start(write(tmp_path, rig.devices_port))
+    await heard.has("t1", "status", b"online")
+    rig.allow({"fan-1": DEVICES["fan-1"]})
+    await rig.responder.put_out({"t1"})
+    await heard.has("t1", "status", b"offline")
+    heard.clear()
+    rig.allow(DEVICES)
+    await heard.has("t1", "status", b"online")
+    process.terminate()
+    await process.wait()
+
+
+async def test_they_wait_for_a_bus_that_is_not_there_yet(tmp_path: Path) -> None:
+    async with nats_server(tmp_path, DEVICES, answer=False) as rig:
+        await asyncio.to_thread(rig.kill)
+        process = await start(write(tmp_path, rig.devices_port))
+        rig.restart_as_it_was()
+        async with callout.respond(server.gate_access(rig.bus_folder), rig.gate, wait_s=WAIT_S):
+            control, heard = await rig.connect("control"), Heard()
+            await control.subscribe_devices(heard)
+            await heard.until(lambda each: each[:2] == ("t1", "state/temperature"))
+            await control.close()
+        process.terminate()
+        await process.wait()
+
+
+def test_files_are_checked(tmp_path: Path) -> None:
+    file = write(tmp_path, 1)
+    assert load(file).port == 1
+    os.chmod(file, 0o644)
+    with pytest.raises(Forbidden):
+        load(file)
+    file.chmod(0o600)
+    file.write_text('{"host": "h", "port": 1, "devices": [{"device": "t1", "password": "p", "fault": "tired"}]}')
+    with pytest.raises(Invalid) as refused:
+        load(file)
+    assert "stuck" in refused.value.hint
+    file.write_text("{")
+    with pytest.raises(Invalid):
+        load(file)
+    with pytest.raises(NotFound):
+        load(tmp_path / "none")
