@@ -130,7 +130,7 @@ class Asks:
     async def job_submit(self, ask: RunJobSubmit) -> Answer:
         now = self._parts.clock.now()
 
-        def write(session: Session) -> Job:
+        def look(session: Session) -> jobs.Asked:
             run = session.get(Run, ask.run)
             if run is None:
                 raise NotFound(f"there is no run {ask.run}", code="run_not_found")
@@ -143,9 +143,10 @@ class Asks:
             asked = jobs.Submission(
                 model=name, version=version, body=ask.body, content_type=ask.content_type, run=run.id
             )
-            return jobs.submit(session, caller, asked, now).job
+            return jobs.Asked(caller, asked, now)
 
-        job = await self._parts.database.write(write)
+        found = await self._parts.database.read(look)
+        job = (await self._parts.database.write_joined(jobs.submit_all, found)).job
         self._jobs.nudge()
         return _json(_job_state(job))
 

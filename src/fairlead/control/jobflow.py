@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -17,7 +16,7 @@ from fairlead.control.nodes import Nodes
 from fairlead.control.waiters import Waiters
 from fairlead.errors import Unavailable
 from fairlead.jobs import queries, service
-from fairlead.messages import Answer, ErrorInfo, JobBegan, JobEnded, JobMoved, JobOrder, NodeReport
+from fairlead.messages import Answer, ErrorInfo, JobBegan, JobEnded, JobMoved, NodeReport
 from fairlead.store.database import Database
 from fairlead.store.records import Progress
 
@@ -62,9 +61,8 @@ class JobFlow:
     async def began(self, message: JobBegan) -> Answer:
         """Answer whether an attempt still holds."""
         now = self._clock.now()
-        holds = await self._database.write(
-            lambda session: service.begin(session, message.job, message.epoch, message.replica or message.node, now)
-        )
+        began = service.Began(message.job, message.epoch, message.replica or message.node, now)
+        holds = await self._database.write_joined(service.begin_all, began)
         self._waiters.tell(message.job)
         return Answer(ok=holds)
 
@@ -77,13 +75,11 @@ class JobFlow:
 
     async def ended(self, message: JobEnded) -> Answer:
         """Note the end of an attempt; an attempt that counts no more is answered all the same: nothing is left to do."""
-        now, chance = self._clock.now(), random.random()
         result: service.Result | ErrorInfo = message.error or service.Result(
             body=None if message.result_key else message.body, key=message.result_key, content_type=message.content_type
         )
-        job = await self._database.write(
-            lambda session: service.end(session, message.job, message.epoch, result, now, chance)
-        )
+        ended = service.Ended(message.job, message.epoch, result, self._clock.now(), random.random())
+        job = await self._database.write_joined(service.end_all, ended)
         if job is None and message.result_key:
             await self._bucket.delete(message.result_key)
         self._waiters.tell(message.job)
@@ -99,12 +95,12 @@ class JobFlow:
     async def _order_due(self, now: datetime) -> bool:
         """Order due jobs; return whether some found no node."""
         due = await self._database.read(lambda session: queries.due(session, now, AT_ONCE))
-        placed = [(job, node) for job, model, version in due if (node := self._nodes.has(model, version))]
+        placed = {job: node for job, model, version in due if (node := self._nodes.has(model, version))}
         if placed:
-            orders = await self._database.write(lambda session: _order(session, placed, now))
-            for node, order in orders:
+            orders = await self._database.write(lambda session: service.order_all(session, placed, now))
+            for order in orders:
                 try:
-                    await self._bus.publish(order, node=node)
+                    await self._bus.publish(order, node=placed[order.job])
                 except Unavailable:
                     _log.warning("an order waits for its lease", extra={"job": order.job})
             if len(due) == AT_ONCE:
@@ -129,8 +125,3 @@ class JobFlow:
 
 def _sweep(session: Session, now: datetime) -> list[str]:
     return [job.id for job in service.sweep(session, now, random.random())]
-
-
-def _order(session: Session, placed: Sequence[tuple[str, str]], now: datetime) -> list[tuple[str, JobOrder]]:
-    made = [(node, service.order(session, job, node, now)) for job, node in placed]
-    return [(node, order) for node, order in made if order is not None]

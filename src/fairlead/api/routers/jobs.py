@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts.policy import Caller
@@ -40,10 +41,16 @@ _FILENAME = re.compile(r'filename="([^"]*)"')
 async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: str = "predict") -> Response:
     """Keep a call: 202 once it is on disk; with ``Prefer: wait=N`` the result, if it is there in time."""
     name, _, wished = ref.partition("@")
+
+    def look(session: Session) -> tuple[str, float]:
+        version = models.resolve(session, who, name, wished or models.PRODUCTION)
+        return version, models.manifest_of(models.version_of(session, name, version)).run.timeout_s
+
+    version, timeout_s = await house.database.read(look)
     body = await _body(request, house.settings.body_max_bytes)
     job_id = ids.new("job")
     content_type = request.headers.get("content-type", "application/json")
-    asked = {
+    asked: dict[str, Any] = {
         "model": name,
         "endpoint": entry,
         "content_type": content_type,
@@ -58,15 +65,8 @@ async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: s
         asked |= {"input_key": key, "input_hash": hashlib.sha256(body).hexdigest()}
     else:
         asked["body"] = body
-    now = house.clock.now()
-
-    def write(session: Any) -> service.Submitted:
-        version = models.resolve(session, who, name, wished or models.PRODUCTION)
-        manifest = models.manifest_of(models.version_of(session, name, version))
-        submission = service.Submission(**asked, version=version, timeout_s=manifest.run.timeout_s)
-        return service.submit(session, who, submission, now)
-
-    submitted = await house.database.write(write)
+    submission = service.Submission(**asked, version=version, timeout_s=timeout_s)
+    submitted = await house.database.write_joined(service.submit_all, service.Asked(who, submission, house.clock.now()))
     house.jobs.nudge()
     if submitted.again and asked.get("input_key"):
         await house.bucket.delete(str(asked["input_key"]))
