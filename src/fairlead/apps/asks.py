@@ -22,6 +22,10 @@ from fairlead.store.records import AppVersion, Command, LastValue, Run, RunState
 
 STATE_MAX_BYTES = 256_000
 STATE_KEYS_MAX = 1000
+BECAUSES_MAX = 20
+"""Causes of a command that are kept: the newest."""
+BECAUSE_MAX = 500
+"""Characters of a cause."""
 HOLD_MAX_S = 366 * 24 * 3600.0
 
 
@@ -29,7 +33,8 @@ def command(session: Session, ask: CommandAsk, now: datetime) -> Asked:
     """Write and decide a command of a run; what it may not do is a failed command with its reason, never lost."""
     run = _live(session, ask.run)
     tier = _tier(session, run, ask.role, ask.device)
-    author = Author(tier, run.user, run.id, ask.because)
+    causes = tuple(text[:BECAUSE_MAX] for text in ask.because[-BECAUSES_MAX:])
+    author = Author(tier, run.user, run.id, causes)
     if ask.command and (there := session.get(Command, ask.command)) is not None:
         if there.run != run.id:
             raise Conflict(f"{ask.command} is another run's command", code="command_taken")

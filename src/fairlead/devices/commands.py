@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from fairlead import clock, ids
@@ -23,7 +23,7 @@ from fairlead.devices.types import DeviceType, check_command
 from fairlead.errors import Invalid, NotFound, Problem
 from fairlead.status import CommandStatus, DeviceStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import Command, Device, Hold, LastValue
+from fairlead.store.records import Command, Device, Event, Hold, LastValue
 
 RESEND_S = 1.0
 RESEND_FACTOR = 1.5
@@ -224,7 +224,10 @@ def sweep(session: Session, now: datetime) -> tuple[Outgoing, ...]:
         out += _drop(session, device, [hold for hold in ended if hold.device == device], now, "its time is over")
     due = select(Command).where(Command.finished_at.is_(None), Command.due_at <= now)
     for row in session.scalars(due.order_by(Command.id)).all():
-        _fail(session, row, _overdue(session, row), now)
+        why = _overdue(session, row)
+        if row.status is CommandStatus.ACCEPTED:  # it never held anything, and must not begin to
+            session.execute(delete(Hold).where(Hold.command == row.id))
+        _fail(session, row, why, now)
     again = select(Command).where(Command.finished_at.is_(None), Command.resend_at <= now).order_by(Command.id)
     for row in session.scalars(again).all():
         out += _send_again(session, row, now)
@@ -243,10 +246,37 @@ def next_at(session: Session) -> datetime | None:
 
 
 def show(session: Session, command: str) -> Command:
+    """Return the command that ``command``, an id or a unique beginning of one, names."""
     row = session.get(Command, command)
     if row is None:
-        raise NotFound(f"there is no command {command[:40]!r}", code="command_not_found")
+        found = session.scalars(select(Command).where(Command.id.startswith(command, autoescape=True)).limit(2)).all()
+        if len(found) != 1:
+            what = "is ambiguous" if found else "names no command"
+            raise NotFound(f"{command[:40]!r} {what}", code="command_not_found", hint="fairlead devices show DEVICE")
+        row = found[0]
     return row
+
+
+def list_commands(
+    session: Session, *, device: str | None = None, run: str | None = None, limit: int = 100
+) -> Sequence[Command]:
+    """Return commands, newest first."""
+    query = select(Command).order_by(Command.created_at.desc(), Command.id.desc()).limit(limit)
+    if device is not None:
+        query = query.where(Command.device == device)
+    if run is not None:
+        query = query.where(Command.run == run)
+    return session.scalars(query).all()
+
+
+def history(session: Session, command: str) -> Sequence[Event]:
+    """Return what happened to a command, in order."""
+    return session.scalars(select(Event).where(Event.kind == "command", Event.ref == command).order_by(Event.id)).all()
+
+
+def holders(session: Session, device: str, now: datetime) -> tuple[Claim, ...]:
+    """Return every living claim on a device, those that wait included; ``arbiter.winners`` tells who holds."""
+    return arbiter.alive(_claims(session, device), now)
 
 
 def is_settled(command: Command) -> bool:
@@ -403,7 +433,9 @@ def _supersede_safe(session: Session, by: Command, now: datetime) -> tuple[Outgo
         rest = {name: value for name, value in row.set.items() if name not in by.set}
         if len(rest) < len(row.set):
             _fail(session, row, f"superseded: {by.id} sets it", now)
-            out += _make_safe(session, session.get_one(Device, row.device), rest, now, row.because[0])
+            out += _make_safe(
+                session, session.get_one(Device, row.device), rest, now, row.because[0] if row.because else ""
+            )
     return tuple(out)
 
 

@@ -12,7 +12,7 @@ from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
@@ -345,6 +345,7 @@ def retire_device(session: Session, device: str, now: datetime, *, by: str) -> D
         by_run = held or live[0]
         hint = f"fairlead runs stop {by_run}"
         raise Conflict(f"{device} is in use by {by_run}", code="device_in_use", hint=hint)
+    session.execute(delete(Hold).where(Hold.device == device))
     record.password_hash = ""
     move_to(session, record, DeviceStatus.RETIRED, "retired", now, by=by)
     session.flush()

@@ -16,6 +16,7 @@ from fairlead.schedules import due
 from fairlead.store.records import Dst, Window
 
 EVERY_MIN_S = 60
+WINDOWS_MAX = 100
 FOR_MAX_S = 366 * 24 * 3600
 
 
@@ -122,7 +123,9 @@ def _when(wanted: Wanted) -> Iterable[Problem]:
         yield Problem("for_s", "le", "lasts longer than until the next one", "a longer --every or a shorter --for")
     if wanted.once_from and wanted.once_to and wanted.once_to <= wanted.once_from:
         yield Problem("once_to", "gt", "ends before it starts")
-    for index, window in enumerate(wanted.windows):
+    if len(wanted.windows) > WINDOWS_MAX:
+        yield Problem("windows", "max", f"{len(wanted.windows)} are more than {WINDOWS_MAX}")
+    for index, window in enumerate(wanted.windows[:WINDOWS_MAX]):
         yield from _window(f"windows.{index}", window)
 
 

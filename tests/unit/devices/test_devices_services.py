@@ -362,3 +362,23 @@ def test_the_door_holds_a_property_to_its_rate_and_tells_once_a_second(session: 
 
     assert 2 <= sum(len(one.measured) for one in heard) <= 4
     assert [error.code for one in heard for error in one.errors] == ["too_fast"]
+
+
+def test_what_never_had_its_turn_holds_nothing_afterwards(session: Session) -> None:
+    commands.ask(session, "fan-1", {"on": False}, NOON, Author("safety", run="run-9"))
+    waiting = commands.ask(session, "fan-1", {"on": True}, NOON, OTHER)
+
+    commands.sweep(session, NOON + commands.WAIT_MAX)
+
+    assert waiting.command.reason.startswith("expired: it never had its turn (waits: run-9 (safety) holds on")
+    assert [claim.tier for claim in commands.holders(session, "fan-1", NOON)] == ["safety"]
+
+
+def test_a_unique_beginning_names_a_command(session: Session) -> None:
+    row = commands.ask(session, "fan-1", {"on": True}, NOON, APP).command
+
+    assert commands.show(session, row.id[:10]) is row
+    assert [one.id for one in commands.list_commands(session, device="fan-1")] == [row.id]
+    assert [event.status_to for event in commands.history(session, row.id)] == ["accepted", "sent"]
+    with pytest.raises(NotFound):
+        commands.show(session, "cmd-zzz")
