@@ -115,7 +115,7 @@ class Responder:
             raise Unavailable("the bus is not connected", code="bus_down", retry_after_s=1)
         closed = 0
         try:
-            for server, connection in await _connections(self.warden):
+            for server, connection in await connections(self.warden):
                 if connection.authorized_user in devices and connection.mqtt_client is not None:
                     ask = json.dumps({"cid": connection.cid}).encode()
                     await self.warden.request(subjects.kick(server), ask, timeout=_ANSWER_S)
@@ -161,7 +161,7 @@ class _Told(msgspec.Struct):
     data: _Page
 
 
-async def _connections(warden: Client) -> list[tuple[str, _Connection]]:
+async def connections(warden: Client) -> list[tuple[str, _Connection]]:
     """Return nats-server's id with each of its connections."""
     found: list[tuple[str, _Connection]] = []
     while True:
