@@ -40,6 +40,7 @@ class App:
 uvloop.run(Server(App(), uds=pathlib.Path(sys.argv[1]), interface=Interfaces.RSGI, backlog=4096).serve())
 """
 BODY = json.dumps({f"x{i}": i / 7 for i in range(37)})
+MANAGER = "envoy.extensions.filters.network.http_connection_manager"
 PATH = "/v1/models/model-0/predict"
 SCRIPT = 'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
 
@@ -65,7 +66,7 @@ def free_port() -> int:
 def plain(folder: Path, port: int, upstream: str, workers: int) -> list[str]:
     """Write an Envoy that does nothing but pass requests on; returns its command."""
     manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"type.googleapis.com/{MANAGER}.v3.HttpConnectionManager",
         "stat_prefix": "plain",
         "route_config": {
             "virtual_hosts": [
@@ -233,8 +234,8 @@ def main() -> None:
             )
         ]
         try:
-            for argv in (plain(folder, ports[0], echo, options.workers), command):
-                running.append(psutil.Popen(argv, stdout=subprocess.DEVNULL))
+            commands = plain(folder, ports[0], echo, options.workers), command
+            running.extend([psutil.Popen(argv, stdout=subprocess.DEVNULL) for argv in commands])
             doors = [Door(*parts) for parts in zip(("plain", "fairlead"), ports, running[1:], strict=True)]
             for door in doors:
                 wait(door.port)

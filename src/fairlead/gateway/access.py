@@ -1,7 +1,7 @@
 """Who gets in: token verification, the deny-list and the right to a route, as Envoy resources.
 
-Claims become request headers and rules compare those: the ``strip`` filter has removed every header of these names that
-the client sent, and comparing a header costs less than building the payload as metadata for each request.
+Claims become request headers and rules compare those: the listener has removed every header of these names that the
+client sent, and comparing a header costs less than building the payload as metadata for each request.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def shape_filter(body_max_bytes: int, bundle_max_bytes: int) -> Resource:
     Envoy passes ``/a;x=y`` on as it is, and some servers cut it there. Plain substrings, no expression: those of Envoy
     do not match where bytes are no UTF-8. The path here has no query.
     """
-    semicolons = [{"url_path": {"path": {"contains": text, "ignore_case": True}}} for text in (";", "%3b")]
+    semicolons = [{"url_path": {"path": {"contains": text}}} for text in (";", "%3b", "%3B")]
     not_api = {"not_rule": {"url_path": {"path": {"prefix": "/api/"}}}}
     too_long = [
         {"and_rules": {"rules": [_longer(body_max_bytes), not_api]}},

@@ -117,8 +117,13 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
         case Upstream(cluster=cluster):
             made["route"] = {"cluster": cluster, "timeout": "0s", "idle_timeout": seconds(_IDLE_S)}
             made["route"]["retry_policy"] = _HOUSE_RETRY
-        case Versions():
-            made["route"] = _predict(route, route.goal, state)
+        case Versions(shares=shares):
+            made["route"] = _predict(route)
+            if len(shares) == 1:
+                made["route"]["cluster"] = shares[0][0]
+                made["request_headers_to_add"] = _version_headers(shares[0][0], state)
+            else:
+                made["route"]["weighted_clusters"] = {"clusters": [_share(*share, state) for share in shares]}
     if route.page:
         made["metadata"] = {"filter_metadata": {"fairlead": {"page": route.page}}}
         made["request_headers_to_add"] = [header("x-forwarded-host", "%REQ(:AUTHORITY)%")]
@@ -153,18 +158,20 @@ def _match(route: Route) -> Resource:
     return made
 
 
-def _predict(route: Route, goal: Versions, state: DoorState) -> Resource:
-    action: Resource = {
+def _predict(route: Route) -> Resource:
+    return {
         "timeout": seconds(route.timeout_s + _MARGIN_S),
         "idle_timeout": seconds(route.timeout_s + _MARGIN_S),
         "retry_policy": _PREDICT_RETRY,
-        "weighted_clusters": {"clusters": [_share(version, weight, state) for version, weight in goal.shares]},
     }
-    return action
 
 
 def _share(version: str, weight: int, state: DoorState) -> Resource:
+    return {"name": version, "weight": weight, "request_headers_to_add": _version_headers(version, state)}
+
+
+def _version_headers(version: str, state: DoorState) -> list[Resource]:
     added = [header(MODEL, version)]
     if version in state.gates:
         added.append(header(GATE, state.gates[version]))
-    return {"name": version, "weight": weight, "request_headers_to_add": added}
+    return added

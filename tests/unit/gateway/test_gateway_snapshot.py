@@ -1,0 +1,149 @@
+"""The front door's files, as values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fairlead.gateway import DoorFiles, DoorSettings, DoorState, snapshot
+from fairlead.gateway.refusals import LINES
+from fairlead.gateway.snapshot import bootstrap, document
+from fairlead.messages import ModelRoute, PageRoute, Target
+
+DOOR = DoorSettings(
+    listen="127.0.0.1:8080",
+    url="http://127.0.0.1:8080",
+    apps_domain="apps.localhost",
+    control_socket="/run/control.sock",
+    waker_socket="/run/waker.sock",
+    admin_socket="/run/envoy.sock",
+)
+FILES = DoorFiles(Path("/home/envoy"))
+STATE = DoorState(
+    jwks='{"keys": []}',
+    routes=(
+        ModelRoute(
+            model="flowers",
+            visibility="private",
+            owner="ada",
+            targets={"production": (Target("1", 90), Target("2", 10))},
+            versions=("1", "2"),
+            timeout_s=9,
+        ),
+    ),
+    pages=(PageRoute(name="night", run="run-1", visibility="team", owner="ada"),),
+    endpoints={"flowers@1": ("/run/b.sock", "/run/a.sock"), "other@1": ("/run/c.sock",)},
+    gates={"flowers@1": "secret-1", "flowers@2": "secret-2"},
+    page_endpoints={"run-1": "127.0.0.1:7000"},
+    denied={"tok-old": 100.0, "tok-new": 300.0},
+)
+
+
+def made(state: DoorState = STATE, door: DoorSettings = DOOR) -> dict[str, Any]:
+    parts = snapshot(door, state, FILES, now=200)
+    return {
+        name: json.loads(document(getattr(parts, name)))["resources"]
+        for name in ("listeners", "routes", "clusters", "denied")
+    }
+
+
+def walk(value: Any, key: str) -> list[Any]:
+    """Every value under ``key`` somewhere in ``value``."""
+    if isinstance(value, list):
+        return [found for item in value for found in walk(item, key)]
+    if not isinstance(value, dict):
+        return []
+    own = [value[key]] if key in value else []
+    return own + [found for item in value.values() for found in walk(item, key)]
+
+
+def test_the_same_state_gives_the_same_bytes() -> None:
+    shuffled = msgspec.structs.replace(STATE, endpoints=dict(reversed(list(STATE.endpoints.items()))))
+    assert made() == made(shuffled)
+
+
+def test_replicas_come_first_and_the_waker_second() -> None:
+    clusters = {cluster["name"]: cluster for cluster in made()["clusters"]}
+    assert set(clusters) == {"control", "flowers@1", "flowers@2", "page/run-1"}
+    first, second = clusters["flowers@1"]["load_assignment"]["endpoints"]
+    paths = [endpoint["endpoint"]["address"]["pipe"]["path"] for endpoint in first["lb_endpoints"]]
+    assert (first["priority"], paths) == (0, ["/run/a.sock", "/run/b.sock"])
+    assert second["priority"] == 1
+    assert walk(second, "path") == ["/run/waker.sock"]
+    assert clusters["flowers@2"]["load_assignment"]["endpoints"][0]["lb_endpoints"] == []
+    assert walk(clusters["page/run-1"], "port_value") == [7000]
+
+
+def test_the_defaults_that_drop_requests_are_not_the_defaults() -> None:
+    for cluster in made()["clusters"]:
+        assert cluster["circuit_breakers"]["thresholds"][0]["max_retries"] == 10_000
+    flowers = next(cluster for cluster in made()["clusters"] if cluster["name"] == "flowers@1")
+    assert flowers["outlier_detection"]["max_ejection_percent"] == 100
+    assert made()["listeners"][0]["tcp_backlog_size"] == 4096
+
+
+def test_each_share_carries_its_own_gate() -> None:
+    shares = walk(made()["routes"], "weighted_clusters")[0]["clusters"]
+    assert [(share["name"], share["weight"]) for share in shares] == [("flowers@1", 90), ("flowers@2", 10)]
+    gates = [
+        [
+            item["header"]["value"]
+            for item in share["request_headers_to_add"]
+            if item["header"]["key"] == "x-fairlead-gate"
+        ]
+        for share in shares
+    ]
+    assert gates == [["secret-1"], ["secret-2"]]
+
+
+def test_every_route_says_who_may() -> None:
+    table = made()["routes"]
+    routes = [route for routes in walk(table, "routes") for route in routes]
+    assert len(routes) > 10
+    for route in routes:
+        config = route["typed_per_filter_config"]
+        assert set(config) >= {"jwt", "roles"}, route["name"]
+        assert config["jwt"]["requirement_name"]
+
+
+def test_only_tokens_that_still_count_stand_in_the_deny_list() -> None:
+    (found,) = walk(made()["denied"], "exact_match_map")
+    assert set(found["map"]) == {"tok-new"}
+    (nobody,) = walk(made(msgspec.structs.replace(STATE, denied={}))["denied"], "exact_match_map")
+    assert set(nobody["map"]) == {"none"}
+
+
+def test_a_host_is_named_once_whoever_claims_it() -> None:
+    twice = (*STATE.pages, PageRoute(name="night", run="run-2", visibility="team", owner="eve"))
+    hosts = made(msgspec.structs.replace(STATE, pages=twice))["routes"][0]["virtual_hosts"]
+    domains = [domain for host in hosts for domain in host["domains"]]
+    assert len(domains) == len(set(domains))
+    assert "run-2.apps.localhost" in domains
+
+
+def test_tls_comes_with_a_certificate() -> None:
+    assert walk(made()["listeners"], "transport_socket") == []
+    door = msgspec.structs.replace(DOOR, cert="/c.pem", key="/k.pem")
+    assert walk(made(door=door)["listeners"], "alpn_protocols") == [["h2", "http/1.1"]]
+
+
+def test_the_admin_interface_is_a_private_socket() -> None:
+    admin = bootstrap(DOOR, FILES)["admin"]["address"]
+    assert admin == {"pipe": {"path": "/run/envoy.sock", "mode": 0o600}}
+
+
+def test_watched_files_have_folders_of_their_own() -> None:
+    folders = {file.parent for file in (FILES.listeners, FILES.routes, FILES.clusters, FILES.denied)}
+    assert len(folders) == 4
+    assert FILES.bootstrap.parent not in folders
+
+
+def test_refusals_have_codes_and_say_what() -> None:
+    for line in LINES:
+        assert line.code
+        assert line.message
+        assert 400 <= line.status < 600
+    assert all(line.retry_after_s for line in LINES if line.status in (429, 503))
