@@ -4,6 +4,7 @@ the records here once more."""
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -139,7 +140,7 @@ class Asks:
                 raise NotFound(f"{run.app} uses no model {ask.role}", code="role_not_found")
             name, _, ref = manifest.models[ask.role].partition("@")
             caller = _caller(run)
-            version = model_queries.resolve(session, caller, name, ref or model_queries.PRODUCTION)
+            version = model_queries.resolve(session, caller, name, ref or model_queries.PRODUCTION, random.random())
             asked = jobs.Submission(
                 model=name, version=version, body=ask.body, content_type=ask.content_type, run=run.id
             )

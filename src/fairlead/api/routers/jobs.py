@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -43,7 +44,7 @@ async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: s
     name, _, wished = ref.partition("@")
 
     def look(session: Session) -> tuple[str, float]:
-        version = models.resolve(session, who, name, wished or models.PRODUCTION)
+        version = models.resolve(session, who, name, wished or models.PRODUCTION, random.random())
         return version, models.manifest_of(models.version_of(session, name, version)).run.timeout_s
 
     version, timeout_s = await house.database.read(look)

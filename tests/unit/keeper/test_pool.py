@@ -1,0 +1,151 @@
+"""What a version's replicas do next, as tables of states in and steps out."""
+
+from __future__ import annotations
+
+import pytest
+
+from fairlead.keeper.pool import (
+    DRAIN_S,
+    FROZEN_S,
+    LEAVE_S,
+    SILENT_S,
+    Demand,
+    DrainNow,
+    Kill,
+    Leave,
+    Replica,
+    Start,
+    awake,
+    decide,
+)
+from fairlead.messages import EnvironmentSpec, ModelSpec, VersionWanted
+from fairlead.status import ReplicaStatus
+
+NOW = 1000.0
+IDLE = Demand()
+
+
+def wanted(
+    replicas: int = 0, *, may_sleep: bool = True, idle_s: float = 300, start_timeout_s: float = 20
+) -> VersionWanted:
+    spec = ModelSpec(name="m", version="1", runtime="python", start_timeout_s=start_timeout_s, timeout_s=10)
+    return VersionWanted(
+        spec=spec,
+        digest="d",
+        bundle_key="k",
+        environment=EnvironmentSpec(),
+        gate="g",
+        replicas=replicas,
+        may_sleep=may_sleep,
+        idle_s=idle_s,
+    )
+
+
+def replica(
+    name: str = "a", status: ReplicaStatus = ReplicaStatus.READY, *, age: float = 50, beat: float | None = 0.1
+) -> Replica:
+    made = Replica(name, started=NOW - age, status=status)
+    made.beat = None if beat is None else NOW - beat
+    return made
+
+
+def steps(
+    version: VersionWanted | None, *replicas: Replica, demand: Demand = IDLE, may_start: bool = True
+) -> list[object]:
+    return list(decide(version, replicas, demand, NOW, may_start=may_start))
+
+
+def test_an_idle_version_that_may_sleep_has_no_replica() -> None:
+    assert steps(wanted()) == []
+
+
+def test_a_waiting_request_starts_one_replica() -> None:
+    assert steps(wanted(), demand=Demand(waiting=7)) == [Start("asked for")]
+
+
+def test_a_second_request_starts_no_second_replica_while_the_first_starts() -> None:
+    assert steps(wanted(), replica(status=ReplicaStatus.STARTING, age=1, beat=None), demand=Demand(waiting=7)) == []
+
+
+def test_nothing_starts_while_a_back_off_holds() -> None:
+    assert steps(wanted(2), may_start=False) == []
+
+
+def test_what_is_wanted_is_started() -> None:
+    assert steps(wanted(3), replica()) == [Start("wanted"), Start("wanted")]
+
+
+@pytest.mark.parametrize(("since_call", "count"), [(299, 1), (301, 0)])
+def test_a_version_stays_awake_for_idle_s_after_its_last_call(since_call: float, count: int) -> None:
+    assert awake(wanted(), Demand(last_called=NOW - since_call), NOW) == count
+
+
+def test_a_version_that_may_not_sleep_keeps_its_replicas() -> None:
+    assert awake(wanted(2, may_sleep=False), IDLE, NOW) == 2
+
+
+def test_an_idle_replica_leaves_the_front_door_before_it_drains() -> None:
+    leaving = replica()
+
+    assert steps(wanted(), leaving) == [Leave("a", "idle")]
+
+    leaving.left, leaving.status = NOW - LEAVE_S / 2, ReplicaStatus.DRAINING
+    assert steps(wanted(), leaving) == []
+
+    leaving.left = NOW - LEAVE_S
+    assert steps(wanted(), leaving) == [DrainNow("a")]
+
+
+def test_a_drained_replica_that_does_not_end_is_killed() -> None:
+    stubborn = replica(status=ReplicaStatus.DRAINING)
+    stubborn.left, stubborn.drained = NOW - DRAIN_S - 2, NOW - DRAIN_S - 1
+
+    assert steps(wanted(), stubborn) == [Kill("a", "did not end in time")]
+
+
+def test_the_least_useful_replica_leaves_first() -> None:
+    busy, idle, starting = (
+        replica("busy"),
+        replica("idle"),
+        replica("starting", ReplicaStatus.STARTING, age=1, beat=None),
+    )
+    busy.in_flight = 3
+
+    assert steps(wanted(1), busy, idle, starting) == [
+        Leave("starting", "fewer are wanted"),
+        Leave("idle", "fewer are wanted"),
+    ]
+
+
+def test_a_silent_replica_leaves_the_rotation_before_it_is_killed() -> None:
+    silent = replica(beat=SILENT_S + 0.1)
+
+    assert not silent.in_rotation(NOW)
+    assert steps(wanted(1), silent) == []
+
+
+def test_a_frozen_replica_is_killed_and_replaced() -> None:
+    frozen = replica(beat=FROZEN_S + 0.1)
+
+    assert steps(wanted(1), frozen) == [Kill("a", "frozen: no sign of life for 7 s"), Start("wanted")]
+
+
+def test_a_replica_that_hangs_at_load_is_killed_after_its_limit() -> None:
+    slow = replica(status=ReplicaStatus.STARTING, age=21, beat=0.1)
+
+    assert steps(wanted(1), slow)[0] == Kill("a", "not ready after 20 s")
+
+
+def test_a_call_without_progress_beyond_its_limit_is_stuck() -> None:
+    stuck = replica()
+    stuck.stuck_s = 16
+
+    assert isinstance(steps(wanted(1), stuck)[0], Kill)
+
+
+def test_replicas_of_a_version_that_is_wanted_no_more_leave() -> None:
+    assert steps(None, replica()) == [Leave("a", "not wanted any more")]
+
+
+def test_a_crashed_replica_counts_for_nothing() -> None:
+    assert steps(wanted(1), replica(status=ReplicaStatus.CRASHED)) == [Start("wanted")]
