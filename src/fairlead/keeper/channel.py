@@ -132,6 +132,11 @@ class RunChannel:
         """Every device that the run is bound to."""
         return tuple(dict.fromkeys(device for b in self.run.bindings.values() for device in b.devices))
 
+    @property
+    def listeners(self) -> int:
+        """How many streams of readings are open."""
+        return len(self._streams)
+
     async def open(self) -> None:
         """Listen, over what a dead keeper may have left at the same path; readings follow as soon as they can."""
         app = web.Application(middlewares=[self._guard], client_max_size=_BODY_MAX_BYTES)

@@ -50,6 +50,10 @@ class Channel:
             )
         return path
 
+    def use(self, path: str) -> None:
+        """Speak over the socket at ``path`` from now on."""
+        self._path, self._welcome = path, None
+
     @property
     def welcome(self) -> Welcome:
         """What this run is and may use; asked for once, blocking, unless :meth:`open` did."""

@@ -56,6 +56,11 @@ class Lanes:
             name = f"lane {measure.device}"
             self._tasks[measure.device] = asyncio.create_task(self._drive(measure.device), name=name)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        return not self._tasks
+
     async def close(self, grace_s: float) -> None:
         """Forget what waits, let what runs finish within ``grace_s``, then cancel it."""
         self._closed = True

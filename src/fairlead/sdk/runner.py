@@ -35,6 +35,11 @@ class Runner:
         self.counts = Counts()
         self.stopping = asyncio.Event()
         self.exit_code = 0
+        self.started = asyncio.Event()
+        """Set once the functions of ``@start`` are done."""
+        self.received = 0
+        """Readings that came over the channel, those sent again not counted."""
+        self._running = 0
         self._clock = clock or SystemClock()
         self._lanes = Lanes(self._react, self.counts)
         self._tasks: list[asyncio.Task[None]] = []
@@ -50,6 +55,7 @@ class Runner:
             for function in self.app.registered.starters:
                 cause.begin(None)
                 await _call(function)
+            self.started.set()
             self._spawn("readings", self._read())
             for seconds, function in self.app.registered.periodic:
                 self._spawn(f"every {seconds:g} s", self._repeat(seconds, function))
@@ -62,6 +68,11 @@ class Runner:
         finally:
             await self._finish()
         return self.exit_code
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no function of the app runs and no reading waits for one."""
+        return self._running == 0 and self._lanes.is_idle
 
     def stop(self, exit_code: int = 0) -> None:
         """Have :meth:`run` end in order."""
@@ -97,7 +108,9 @@ class Runner:
             if isinstance(event, Dropped):
                 self.counts.dropped += event.count
                 self.app.log.warning("%d readings were dropped: the app is too slow for them", event.count)
-            elif not self._is_known(event):
+                continue
+            self.received += not event.again
+            if not self._is_known(event):
                 for reaction in self._routes.get(event.device, ()):
                     if reaction.property in (None, event.property):
                         self._lanes.offer(reaction, event, every=reaction.every)
@@ -153,6 +166,7 @@ class Runner:
 
     async def _guarded(self, function: Handler, *args: object) -> bool:
         """Call a function of the app; what it raises is logged and counted. Returns whether it went well."""
+        self._running += 1
         try:
             await _call(function, *args)
         except SystemExit as error:
@@ -162,6 +176,8 @@ class Runner:
             self.counts.failed += 1
             self.app.log.exception("%s failed", name_of(function))
             return False
+        finally:
+            self._running -= 1
         return True
 
 

@@ -47,6 +47,12 @@ class ManualClock:
         self._passed = end
 
     @property
+    def due_s(self) -> float | None:
+        """Seconds until the first sleeper wakes; ``None`` when nobody sleeps."""
+        left = [due - self._passed for due, _, wake in self._sleepers if not wake.done()]
+        return min(left, default=None)
+
+    @property
     def sleepers(self) -> int:
         """How many sleep now: lets a test wait until a loop has come to rest."""
         return sum(not wake.done() for _, _, wake in self._sleepers)
