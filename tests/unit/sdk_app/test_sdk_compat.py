@@ -110,12 +110,15 @@ async def test_pictures(world: World) -> None:
     await world.readings.arrived(world.picture(1))
     one = await asyncio.to_thread(compat.get_sensor_image, 1)
     taking = asyncio.create_task(asyncio.to_thread(compat.get_stream_image, 1, 2))
-    await asyncio.sleep(0.05)
-    await world.readings.arrived(world.picture(2))
+    second = 1
+    while not taking.done():
+        await world.readings.arrived(world.picture(second := second % 9 + 1))
+        await asyncio.sleep(0.02)
+    first, following = await taking
 
     assert isinstance(one, Image)
     assert one.read() == b"1"
-    assert (await taking)[-1].read() == b"2"
+    assert first.read() != following.read()
 
 
 async def test_values_are_set_in_the_order_of_the_type(world: World) -> None:
