@@ -92,6 +92,7 @@ class House:
             on_message=self._on_message,
             on_lost=self._on_lost,
             changed=self._door_changed,
+            zygote_memory_mb=settings.zygote_memory_mb,
         )
         self.front_door = FrontDoor(
             self.gateway, door, lambda: keys.load(home.keys).jwks(), self.replicas.endpoints, self._pages, self._mqtt

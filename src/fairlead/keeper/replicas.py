@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from fairlead import messages
 from fairlead.clock import Clock, to_text
 from fairlead.engines import Engine, Launch, Observed, ReplicaLink
+from fairlead.engines.launch import zygote_name
 from fairlead.errors import Busy, Error, NotFound, Unavailable
-from fairlead.keeper import pool
+from fairlead.keeper import pool, warmth
 from fairlead.status import ReplicaStatus, VersionStatus
 from fairlead.supervisor import logfile, restarts
 
@@ -23,6 +26,8 @@ TICK_S = 0.25
 HELD_MAX = 1000
 """Requests that may wait for one sleeping version."""
 STOP_GRACE_S = 5.0
+WARM_EVERY_S = 2.0
+"""How often zygotes are looked at: memory is read from /proc."""
 
 Key = tuple[str, str]
 """Model and version."""
@@ -34,6 +39,7 @@ class Version:
     """One version on this machine."""
 
     wanted: messages.VersionWanted | None
+    digest: str = ""
     replicas: dict[str, pool.Replica] = field(default_factory=dict)
     links: dict[str, ReplicaLink] = field(default_factory=dict)
     serve: dict[str, Path] = field(default_factory=dict)
@@ -70,6 +76,7 @@ class Replicas:
         on_message: Callable[[Key, str, messages.FromReplica], None],
         on_lost: Callable[[Key, str, str], None],
         changed: asyncio.Event,
+        zygote_memory_mb: float = 2048,
     ) -> None:
         self._engine, self._launcher, self._clock = engine, launcher, clock
         self._on_message, self._on_lost, self._changed = on_message, on_lost, changed
@@ -78,6 +85,9 @@ class Replicas:
         self._rotation: dict[str, tuple[str, ...]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
+        self._budget_mb = zygote_memory_mb
+        self._warmed_at = float("-inf")
+        self._warming: set[str] = set()
 
     # --- what others ask ------------------------------------------------------------------------------------------
 
@@ -91,7 +101,7 @@ class Replicas:
             if version.wanted is None or version.wanted.attempt != item.attempt:
                 version.failed, version.loop, version.again_at = None, "", 0
                 version.starts.clear()
-            version.wanted = item
+            version.wanted, version.digest = item, item.digest
             version.was_ready = version.was_ready or item.proven
         self.nudge()
 
@@ -258,10 +268,48 @@ class Replicas:
             self._hand_out(version, now)
             if version.wanted is None and not version.replicas:
                 del self._versions[key]
+        if now - self._warmed_at >= WARM_EVERY_S:
+            self._warmed_at = now
+            self._keep_warm(now)
         rotation = self.endpoints()
         if rotation != self._rotation:
             self._rotation = rotation
             self._changed.set()
+
+    def _keep_warm(self, now: float) -> None:
+        """Have zygotes of versions that sleep ready to fork, and end those that are spare."""
+        wanted = {
+            zygote_name(key[0], version.wanted.digest): (key, version, version.wanted)
+            for key, version in self._versions.items()
+            if version.wanted is not None
+        }
+        candidates = [
+            warmth.Candidate(
+                name,
+                last_used=version.last_called if version.last_called is not None else float("-inf"),
+                needed=bool(version.replicas),
+                may_start=version.failed is None and now >= version.again_at and name not in self._warming,
+            )
+            for name, (_, version, _) in wanted.items()
+        ]
+        needed = {zygote_name(key[0], version.digest) for key, version in self._versions.items() if version.replicas}
+        running = {name: _memory_mb(pid) for name, pid in self._engine.zygotes().items()}
+        plan = warmth.decide(candidates, running, self._budget_mb)
+        for name in plan.warm:
+            key, version, item = wanted[name]
+            self._warming.add(name)
+            self._spawn(self._warm(name, key, version, item), f"warm {name}")
+        for name in plan.cool:
+            if name not in needed:
+                self._spawn(self._engine.cool(name), f"cool {name}")
+
+    async def _warm(self, name: str, key: Key, version: Version, wanted: messages.VersionWanted) -> None:
+        try:
+            await self._engine.warm(await self._launcher(wanted))
+        except Error as error:
+            self._cannot_start(key, version, error)
+        finally:
+            self._warming.discard(name)
 
     def _carry_out(self, key: Key, version: Version, step: pool.Step, now: float) -> None:
         match step:
@@ -335,7 +383,7 @@ class Replicas:
         version.replicas[replica.id] = replica
         version.serve[replica.id] = Path(observed.serve)
         version.logs[replica.id] = Path(observed.log)
-        version.was_ready, version.last_called = True, now
+        version.was_ready, version.last_called, version.digest = True, now, observed.digest
         if observed.alive:
             _log.info("adopted replica", extra={"replica": replica.id, "pid": replica.pid})
             self._spawn(self._follow(key, version, replica, Path(observed.keep)), f"follow {replica.id}")
@@ -455,6 +503,14 @@ class Replicas:
         task = self._group.create_task(guarded(), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _memory_mb(pid: int) -> float:
+    """Return the memory of a process; shared pages count in full, so the budget is kept with room to spare."""
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / 1024**2
+    except psutil.Error:
+        return 0.0
 
 
 def _refuse_hopeless(version: Version, now: float) -> None:
