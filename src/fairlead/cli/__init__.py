@@ -8,10 +8,10 @@ import sys
 def start() -> None:
     """Run the command line, or say what to install where only the core is; what the program ``fairlead`` calls."""
     try:
-        import typer  # noqa: F401, PLC0415 - only whether it is there
+        import typer  # noqa: F401 - only whether it is there
     except ModuleNotFoundError:
         sys.stderr.write("error: the command line is not installed\n  hint: pip install 'fairlead[platform]'\n")
         sys.exit(6)
-    from fairlead.cli.main import main  # noqa: PLC0415 - not there without typer
+    from fairlead.cli.main import main
 
     main()
