@@ -52,6 +52,8 @@ class Error(Exception):
 
     kind: Kind = Kind.INTERNAL
     default_code = "internal"
+    status: int | None = None
+    """HTTP status of the answer that told of it; only on errors that a client raises."""
 
     def __init__(
         self,

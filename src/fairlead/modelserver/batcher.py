@@ -121,7 +121,7 @@ class Batcher:
 
     def submit(self, item: Item, *, force: bool = False) -> None:
         """Queue ``item``; raises :class:`Busy` when the queue is full, unless ``force`` (the call has begun)."""
-        if not force and len(self._waiting) >= self._queue_max:
+        if not force and self.is_full:
             raise self._full()
         item.added = time.monotonic()
         self._active.add(item)
@@ -132,6 +132,8 @@ class Batcher:
                 self.loop.call_later(self._wait_s, self._kick)
             else:
                 self.loop.call_soon(self._kick)
+        elif self._wait_s > 0 and len(self._waiting) == self.max_rows:
+            self.loop.call_soon(self._kick)  # full before its time
 
     def _kick(self) -> None:
         self._scheduled = False
@@ -170,7 +172,8 @@ class Batcher:
 
     @property
     def is_full(self) -> bool:
-        return len(self._waiting) >= self._queue_max
+        """Whether no more calls may wait; what an idle worker is about to take does not wait."""
+        return len(self._waiting) >= self._queue_max + len(self._idle)
 
     def expire(self, now: float) -> None:
         """Answer the calls whose deadline has passed; workers skip those that still wait."""
@@ -289,7 +292,7 @@ class ThreadBatcher(Batcher):
             check_count(answers, len(rows))
         except Canceled:
             self._settle(batch, canceled(), started)
-        except Exception as error:  # noqa: BLE001 - the model's own code: its failure is an answer, not ours
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code: its failure is an answer
             if len(batch) == 1:
                 self._settle(batch, as_error(error), started)
             else:
@@ -419,7 +422,7 @@ class LoopBatcher(Batcher):
             check_count(answers, len(rows))
         except Canceled:
             self._settle(batch, canceled(), started)
-        except Exception as error:  # noqa: BLE001 - the model's own code: its failure is an answer, not ours
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code: its failure is an answer
             if len(batch) == 1:
                 self._settle(batch, as_error(error), started)
                 return

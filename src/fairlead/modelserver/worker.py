@@ -8,6 +8,7 @@ connection behind); all hear everything, and a result that nobody could hear is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -41,6 +42,7 @@ from fairlead.sdk.files import Image
 
 log = logging.getLogger(__name__)
 _BEAT_S = 1.0
+_LOOK_S = 0.1
 _PROGRESS_S = 0.1
 _KEPT_RESULTS = 100
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of Linux, unix(7)
@@ -105,13 +107,18 @@ class Channel:
             await self._beating()
 
     async def _beating(self) -> None:
+        """Beat every second, at once where the status changed, and soon where work began or ended."""
         while True:
-            await self._broadcast(self._replica.beat())
-            try:
-                async with asyncio.timeout(_BEAT_S):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
+            beat = self._replica.beat()
+            await self._broadcast(beat)
+            end = time.monotonic() + _BEAT_S
+            while not self._changed.is_set() and time.monotonic() < end:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_S):
+                        await self._changed.wait()
+                now = self._replica.beat()
+                if (now.in_flight, now.queued > 0) != (beat.in_flight, beat.queued > 0):
+                    break
             self._changed.clear()
 
     async def _broadcast(self, message: Message) -> bool:

@@ -18,7 +18,7 @@ import sys
 import types
 import typing
 import uuid
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -395,7 +395,8 @@ class UnionShape(Shape):
                 tried.append(attempt.problems)
         inside = [problems for problems in tried if not (problems[0].path == path and problems[0].rule == "type")]
         if inside:
-            into.problems.extend(min(inside, key=lambda problems: len(problems)))
+            nearest: list[Problem] = min(inside, key=len)
+            into.problems.extend(nearest)
         else:
             self.wrong_type(value, path, into)
         return value
@@ -561,7 +562,9 @@ def _tuple(arguments: tuple[Any, ...], meta: msgspec.Meta | None) -> Shape:
     return TupleShape([shape_of(one) for one in arguments]) if arguments else ListShape(AnyShape(), tuple, meta)
 
 
+@cache
 def _class(kind: type) -> Shape:
+    # one shape a class: a class that holds itself would otherwise have shapes without end
     if issubclass(kind, TensorType):
         return TensorShape(kind.dtype, kind.shape)
     if issubclass(kind, File):

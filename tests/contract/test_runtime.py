@@ -1,0 +1,193 @@
+"""One suite for every runtime, the fake included: rows in, answers out, in order, each its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from fairlead.errors import Invalid
+from fairlead.messages import ModelSpec
+from fairlead.modelserver.loading import load
+from fairlead.modelserver.runtimes.onnx import OnnxRuntime
+from fairlead.modelserver.runtimes.port import Runtime
+from fairlead.modelserver.runtimes.python import PythonRuntime
+from fairlead.modelserver.runtimes.sklearn import SklearnRuntime
+from fairlead.modelserver.runtimes.torch import TorchRuntime
+from fairlead.sdk.model import InvalidInput
+from fairlead.testing.runtime import DoublingRuntime
+
+
+def doubling(folder: Path) -> tuple[Runtime, str]:
+    return DoublingRuntime(), "y"
+
+
+def python(folder: Path) -> tuple[Runtime, str]:
+    (folder / "double_model.py").write_text(
+        "import fairlead\n"
+        "class Double(fairlead.Model):\n"
+        "    def load(self): assert (self.folder / 'double_model.py').exists()\n"
+        "    def predict(self, x: float) -> dict:\n"
+        "        if x < 0: raise fairlead.InvalidInput('is negative', 'x')\n"
+        "        return {'y': 2 * x}\n"
+    )
+    return PythonRuntime("double_model:Double"), "y"
+
+
+def onnx(folder: Path) -> tuple[Runtime, str]:
+    from onnx import TensorProto, helper, save_model
+
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        "double",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    save_model(model, folder / "double.onnx")
+    return OnnxRuntime("double.onnx"), "y"
+
+
+def sklearn(folder: Path) -> tuple[Runtime, str]:
+    import joblib
+    import pandas
+    from sklearn.linear_model import LinearRegression
+
+    table = pandas.DataFrame({"x": [0.0, 1.0, 2.0]})
+    joblib.dump(LinearRegression().fit(table, [0.0, 2.0, 4.0]), folder / "double.joblib")
+    return SklearnRuntime("double.joblib"), "prediction"
+
+
+def torch(folder: Path) -> tuple[Runtime, str]:
+    import torch
+
+    class Double(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * x
+
+    torch.jit.script(Double()).save(str(folder / "double.pt"))
+    return TorchRuntime("double.pt"), "output"
+
+
+NO_TORCH = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed here")
+Make = Callable[[Path], tuple[Runtime, str]]
+
+
+@pytest.fixture(params=[doubling, python, onnx, sklearn, pytest.param(torch, marks=NO_TORCH)])
+def loaded(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    make: Make = request.param
+    runtime, output = make(tmp_path)
+    runtime.load(tmp_path)
+    yield runtime, output
+    runtime.close()
+    runtime.close()
+
+
+def value(answer: Any) -> float:
+    return answer[0] if isinstance(answer, list) else answer
+
+
+def test_each_row_gets_its_own_answer_in_order(loaded: tuple[Runtime, str]) -> None:
+    runtime, output = loaded
+    rows = [runtime.signature.decode(b'{"x": %d}' % number) for number in range(70)]
+    for size in (1, 2, 70):
+        answers = runtime.infer(rows[:size])
+        assert [value(answer[output]) for answer in answers] == pytest.approx([2 * n for n in range(size)], abs=1e-6)
+
+
+def test_answers_are_json(loaded: tuple[Runtime, str]) -> None:
+    runtime, _ = loaded
+    assert msgspec.json.encode(runtime.infer([runtime.signature.decode(b'{"x": 1.5}')]))
+
+
+def test_a_row_without_its_field_is_refused_by_name(loaded: tuple[Runtime, str]) -> None:
+    runtime, _ = loaded
+    with pytest.raises(Invalid) as caught:
+        runtime.signature.decode(b'{"z": 1}')
+    assert {"x", "z"} <= {problem.path for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize("make", [doubling, python])
+def test_a_row_that_the_model_refuses_leaves_the_others_alone(make: Make, tmp_path: Path) -> None:
+    runtime, output = make(tmp_path)
+    runtime.load(tmp_path)
+    rows = [runtime.signature.decode(body) for body in (b'{"x": 1}', b'{"x": -1}', b'{"x": 2}')]
+    good, bad, other = runtime.infer(rows)
+    assert (good[output], other[output]) == (2, 4)
+    assert isinstance(bad, InvalidInput)
+
+
+def test_onnx_may_be_called_with_whole_arrays(tmp_path: Path) -> None:
+    runtime, _ = onnx(tmp_path)
+    runtime.load(tmp_path)
+    assert runtime.call(np.ones((3, 1)))["y"].tolist() == [[2], [2], [2]]  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="no input z"):
+        runtime.call(z=[1])  # type: ignore[attr-defined]
+
+
+def test_scikit_learn_names_classes_and_choices(tmp_path: Path) -> None:
+    import joblib
+    import pandas
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    table = pandas.DataFrame({"carrier": ["UA", "AA", "UA", "AA"], "hour": [1.0, 2.0, 20.0, 21.0]})
+    encode = make_column_transformer((OneHotEncoder(), ["carrier"]), remainder="passthrough")
+    joblib.dump(make_pipeline(encode, LogisticRegression()).fit(table, ["on time", "on time", "late", "late"]),
+                tmp_path / "m.joblib")  # fmt: skip
+    runtime = SklearnRuntime("m.joblib")
+    runtime.load(tmp_path)
+    assert runtime.signature.schema()["properties"]["carrier"] == {"enum": ["AA", "UA"]}
+    (answer,) = runtime.infer([runtime.signature.decode(b'{"carrier": "UA", "hour": 20}')])
+    assert answer["prediction"] == "late"
+    assert set(answer["probability"]) == {"late", "on time"}
+    assert sum(answer["probability"].values()) == pytest.approx(1)
+    assert set(runtime.call(table)) == {"prediction", "probability"}
+
+
+def test_another_version_of_scikit_learn_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import joblib
+    import sklearn.base
+    from sklearn.linear_model import LinearRegression
+
+    with warnings.catch_warnings(), monkeypatch.context() as patch:
+        warnings.simplefilter("ignore")
+        patch.setattr(sklearn.base, "__version__", "0.1.2")
+        joblib.dump(LinearRegression().fit([[1.0]], [1.0]), tmp_path / "m.joblib")
+    runtime = SklearnRuntime("m.joblib")
+    runtime.load(tmp_path)
+    assert "0.1.2" in runtime.warnings[0]
+    assert runtime.signature.decode(b'{"x": [1]}')
+
+
+def test_code_around_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx(tmp_path)
+    (tmp_path / "around_model.py").write_text(
+        "import fairlead, numpy as np\n"
+        "class Around(fairlead.Model):\n"
+        "    def predict_batch(self, rows: list[float]) -> list[float]:\n"
+        "        return self.artifact(np.array(rows).reshape(-1, 1))['y'][:, 0] + 1\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    spec = ModelSpec(name="m", version="1", runtime="onnx", artifact="double.onnx", entry="around_model:Around")
+    model = load(spec, tmp_path)
+    predict = model.endpoints["predict"]
+    assert predict.together
+    rows = [msgspec.convert(3.0, float)]
+    assert list(predict.run(rows)) == [7.0]
+    model.close()
+
+
+def test_an_entry_that_is_not_there_names_what_is(tmp_path: Path) -> None:
+    (tmp_path / "named_model.py").write_text("class Right: ...\n")
+    with pytest.raises(Invalid, match="has no Wrong") as caught:
+        PythonRuntime("named_model:Wrong").load(tmp_path)
+    assert "Right" in caught.value.hint

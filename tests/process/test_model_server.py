@@ -1,0 +1,408 @@
+"""A real model server in a process of its own: over its two sockets, as front door and keeper see it."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from fairlead.messages import (
+    BatchSpec,
+    Beat,
+    Drain,
+    ExampleSpec,
+    Fork,
+    FromReplica,
+    JobCancel,
+    JobDone,
+    JobProgress,
+    JobStart,
+    Message,
+    ModelSpec,
+    frame,
+)
+from fairlead.status import ReplicaStatus
+
+DEADLINE_S = 30.0
+GATE = "the-gate"
+MODEL = """
+import asyncio, time
+from typing import Annotated
+import fairlead
+
+class M(fairlead.Model):
+    def predict(self, x: Annotated[float, fairlead.Field(ge=0)]) -> float:
+        if x == 13: raise RuntimeError("unlucky")
+        if x == 14: raise fairlead.InvalidInput("is fourteen", "x")
+        if x == 15: raise SystemExit(3)
+        return 2 * x
+    def block(self, s: float) -> str:
+        time.sleep(s)
+        return "done"
+    async def nap(self, s: float) -> str:
+        time.sleep(s)  # what async code must not do
+        return "done"
+    def steps(self, n: int) -> str:
+        for step in range(n):
+            fairlead.progress(step + 1, n, note="working")
+            time.sleep(0.02)
+        return fairlead.request().user
+    def picture(self, image: fairlead.Image, note: str = "") -> fairlead.File:
+        return fairlead.File(image.read() + note.encode(), media_type="image/png")
+"""
+SERVE = (
+    "import os, sys, msgspec\n"
+    "from fairlead.messages import Fork\n"
+    "from fairlead.modelserver.server import serve\n"
+    "os._exit(serve(msgspec.json.decode(sys.argv[1], type=Fork)))\n"
+)
+
+
+class Keeper:
+    """The keeper's end of a replica's channel."""
+
+    def __init__(self, path: str) -> None:
+        self.heard: list[FromReplica] = []
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(DEADLINE_S)
+        self._socket.connect(path)
+        self._buffer = b""
+
+    def send(self, message: Message) -> None:
+        self._socket.sendall(frame(message))
+
+    def until(self, wanted: Callable[[Any], bool]) -> Any:
+        """Return the first message heard that is ``wanted``."""
+        end = time.monotonic() + DEADLINE_S
+        while time.monotonic() < end:
+            for index, message in enumerate(self.heard):
+                if wanted(message):
+                    del self.heard[: index + 1]
+                    return message
+            self.heard.clear()
+            self._read(end - time.monotonic())
+        raise AssertionError("the replica never said it")
+
+    def _read(self, timeout_s: float) -> None:
+        if select.select([self._socket], [], [], max(0.0, timeout_s))[0]:
+            data = self._socket.recv(1 << 20)
+            assert data, "the replica hung up"
+            self._buffer += data
+        while len(self._buffer) >= 4:
+            (length,) = struct.unpack(">I", self._buffer[:4])
+            if len(self._buffer) < 4 + length:
+                return
+            self.heard.append(msgspec.msgpack.decode(self._buffer[4 : 4 + length], type=FromReplica))
+            self._buffer = self._buffer[4 + length :]
+
+    def status(self, status: ReplicaStatus) -> Beat:
+        found: Beat = self.until(lambda message: isinstance(message, Beat) and message.status is status)
+        return found
+
+    def done(self, job: str) -> JobDone:
+        found: JobDone = self.until(lambda message: isinstance(message, JobDone) and message.job == job)
+        return found
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Replica:
+    """A served bundle in a short folder, since paths of sockets are short."""
+
+    def __init__(self, code: str, spec: ModelSpec) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="fl-"))
+        (self.folder / "served_model.py").write_text(textwrap.dedent(code))
+        self.fork = Fork(
+            "r1", spec, GATE, str(self.folder), str(self.folder), str(self.folder / "s"), str(self.folder / "k")
+        )
+        argument = msgspec.json.encode(self.fork).decode()
+        self.process = subprocess.Popen([sys.executable, "-P", "-c", SERVE, argument])
+        wait_for(lambda: Path(self.fork.keep).exists() or self.process.poll() is not None)
+        self.keeper = Keeper(self.fork.keep)
+        transport = httpx.HTTPTransport(uds=self.fork.serve)
+        headers = {"x-fairlead-gate": GATE, "x-fairlead-user": "ada"}
+        self.http = httpx.Client(transport=transport, base_url="http://r", headers=headers, timeout=DEADLINE_S)
+
+    def call(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return self.http.post(f"/v1/models/m/{path}", json=body, **options)
+
+    def end(self) -> None:
+        self.http.close()
+        self.keeper.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(DEADLINE_S)
+        shutil.rmtree(self.folder)
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.005)
+
+
+def spec_of(**changes: Any) -> ModelSpec:
+    return ModelSpec(**({"name": "m", "version": "7", "runtime": "python", "entry": "served_model:M"} | changes))
+
+
+@pytest.fixture(scope="module")
+def replica() -> Iterator[Replica]:
+    """One replica for the tests that leave it as it is."""
+    made = Replica(MODEL, spec_of(examples=(ExampleSpec("two", {"x": 2}, 4),), concurrency=2, timeout_s=20))
+    made.keeper.status(ReplicaStatus.READY)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Replica]]:
+    made: list[Replica] = []
+
+    def begin(code: str = MODEL, **changes: Any) -> Replica:
+        made.append(Replica(code, spec_of(**changes)))
+        return made[-1]
+
+    yield begin
+    for one in made:
+        one.end()
+
+
+def error_of(response: httpx.Response) -> dict[str, Any]:
+    error: dict[str, Any] = response.json()["error"]
+    assert {"code", "message", "id"} <= error.keys()
+    return error
+
+
+def test_predict_answers_with_version_id_and_timing(replica: Replica) -> None:
+    response = replica.call("predict", {"x": 3}, headers={"x-request-id": "req-7"})
+    assert (response.status_code, response.json()) == (200, 6)
+    assert response.headers["x-fairlead-version"] == "7"
+    assert response.headers["x-request-id"] == "req-7"
+    assert "compute;dur=" in response.headers["server-timing"]
+    assert replica.call("predict", {"x": 3}).headers["x-request-id"].startswith("req-")
+
+
+def test_rows_instances_queries_and_references(replica: Replica) -> None:
+    assert replica.call("predict", [{"x": 1}, {"x": 2}]).json() == [2, 4]
+    assert replica.call("predict", []).json() == []
+    assert replica.http.post("/v1/models/m:predict", json={"instances": [1, 2]}).json() == {"predictions": [2, 4]}
+    assert replica.http.post("/v1/models/m:predict", json={"instances": [{"x": 1}]}).json() == {"predictions": [2]}
+    assert replica.http.get("/v1/models/m@production/predict?x=4").json() == 8
+    assert replica.http.post("/v1/models/m@7/predict", data={"x": "5"}).json() == 10
+
+
+def test_files_as_the_body_in_a_form_and_in_json(replica: Replica) -> None:
+    png = b"\x89PNG\r\n\x1a\n\r\n--x"
+    raw = replica.http.post("/v1/models/m/picture?note=hi", content=png, headers={"content-type": "image/png"})
+    assert (raw.content, raw.headers["content-type"]) == (png + b"hi", "image/png")
+    form = replica.http.post("/v1/models/m/picture", files={"image": ("a.png", png, "image/png")}, data={"note": "!"})
+    assert form.content == png + b"!"
+    assert replica.call("picture", {"image": "iVBORw=="}).content == b"\x89PNG"
+
+
+def test_wrong_input_names_every_field_and_bad_json_is_400(replica: Replica) -> None:
+    refused = replica.call("predict", {"x": -1, "y": 2})
+    assert refused.status_code == 422
+    assert {problem["path"] for problem in error_of(refused)["problems"]} == {"x", "y"}
+    assert replica.http.post("/v1/models/m/predict", content=b"{").status_code == 400
+    many = replica.call("predict", [{"x": 1}, {"x": 14}])
+    assert many.status_code == 422
+    assert error_of(many)["problems"][0]["path"] == "[1].x"
+
+
+def test_what_the_model_raises_fails_that_call_alone(replica: Replica) -> None:
+    failed = replica.call("predict", {"x": 13})
+    assert (failed.status_code, error_of(failed)["code"]) == (500, "model_failed")
+    assert "unlucky" in error_of(failed)["message"]
+    assert replica.call("predict", {"x": 14}).status_code == 422
+    assert replica.call("predict", {"x": 15}).status_code == 500
+    assert replica.call("predict", {"x": 1}).json() == 2
+
+
+def test_nobody_gets_in_beside_the_front_door(replica: Replica) -> None:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=replica.fork.serve), base_url="http://r") as outside:
+        for headers in ({}, {"x-fairlead-gate": ""}, {"x-fairlead-gate": "the-gatf"}, {"x-fairlead-gate": "ü"}):
+            encoded = [(key, value.encode("latin-1")) for key, value in headers.items()]
+            response = outside.post("/v1/models/m/predict", json={"x": 1}, headers=encoded)
+            assert (response.status_code, error_of(response)["code"]) == (403, "gate_required")
+        assert outside.get("/v1/models/m/docs").status_code == 403
+        assert outside.get("/healthz").json() == {"live": True, "ready": True, "status": "ready"}
+
+
+def test_unknown_paths_methods_and_types_are_told_what_there_is(replica: Replica) -> None:
+    assert error_of(replica.call("predikt", {}))["code"] == "endpoint_unknown"
+    assert replica.http.post("/v1/models/other/predict", json={}).status_code == 404
+    assert replica.http.delete("/v1/models/m/predict").status_code == 405
+    strange = replica.http.post("/v1/models/m/predict", content=b"<x/>", headers={"content-type": "text/xml"})
+    assert strange.status_code == 415
+
+
+def test_docs_and_openapi_tell_the_signature(replica: Replica) -> None:
+    openapi = replica.http.get("/v1/models/m/openapi.json").json()
+    assert openapi["info"] == {"title": "m", "version": "7"}
+    assert {"/v1/models/m/predict", "/v1/models/m/block"} <= openapi["paths"].keys()
+    page = replica.http.get("/v1/models/m@7/docs")
+    assert "POST /v1/models/m/predict" in page.text
+
+
+@pytest.mark.parametrize("endpoint", ["block", "nap"])
+def test_health_and_beats_go_on_while_the_model_blocks(replica: Replica, endpoint: str) -> None:
+    replica.keeper.send(JobStart(f"job-{endpoint}", 1, endpoint, b'{"s": 1.2}', "application/json", "*/*", "ada", 20))
+    stuck = replica.keeper.until(lambda message: isinstance(message, Beat) and message.stuck_s > 0.5)
+    assert stuck.in_flight == 1
+    began = time.monotonic()
+    assert replica.http.get("/healthz").json()["live"]
+    assert time.monotonic() - began < 1
+    assert replica.keeper.done(f"job-{endpoint}").body == b'"done"'
+    assert replica.keeper.until(lambda message: isinstance(message, Beat)).stuck_s == 0
+
+
+def test_a_call_may_ask_for_less_time(replica: Replica) -> None:
+    late = replica.call("block", {"s": 0.6}, headers={"prefer": "wait=0.1"})
+    assert (late.status_code, error_of(late)["code"]) == (504, "timed_out")
+
+
+def test_a_job_reports_progress_and_ends(replica: Replica) -> None:
+    order = JobStart("job-1", 3, "steps", b'{"n": 5}', "application/json", "*/*", "grace", 20)
+    replica.keeper.send(order)
+    moved = replica.keeper.until(lambda message: isinstance(message, JobProgress))
+    assert (moved.job, moved.epoch, moved.total, moved.note) == ("job-1", 3, 5, "working")
+    done = replica.keeper.done("job-1")
+    assert (done.epoch, done.body, done.error) == (3, b'"grace"', None)
+
+
+def test_a_canceled_job_stops_where_it_tells_its_progress(replica: Replica) -> None:
+    replica.keeper.send(JobStart("job-2", 1, "steps", b'{"n": 2000}', "application/json", "*/*", "", 60))
+    replica.keeper.until(lambda message: isinstance(message, JobProgress))
+    replica.keeper.send(JobCancel("job-2"))
+    error = replica.keeper.done("job-2").error
+    assert error is not None
+    assert (error.code, error.retry) == ("canceled", False)
+
+
+def test_a_wrong_job_is_not_tried_again_and_a_broken_one_is(replica: Replica) -> None:
+    for job, body, retry in (("job-3", b'{"x": -1}', False), ("job-4", b'{"x": 13}', True)):
+        replica.keeper.send(JobStart(job, 1, "predict", body, "application/json", "*/*", "", 20))
+        error = replica.keeper.done(job).error
+        assert error is not None
+        assert error.retry is retry
+
+
+def test_a_result_that_no_keeper_heard_is_kept_for_the_next(start: Callable[..., Replica]) -> None:
+    replica = start()
+    replica.keeper.status(ReplicaStatus.READY)
+    replica.keeper.send(JobStart("job-5", 1, "block", b'{"s": 0.3}', "application/json", "*/*", "", 20))
+    replica.keeper.until(lambda message: isinstance(message, Beat) and message.in_flight == 1)
+    replica.keeper.close()
+    wait_for(lambda: replica.call("predict", {"x": 1}).status_code == 200)  # behind the job in the only thread
+    replica.keeper = Keeper(replica.fork.keep)
+    assert replica.keeper.done("job-5").body == b'"done"'
+
+
+def test_drain_finishes_what_is_in_hand_and_exits_0(start: Callable[..., Replica]) -> None:
+    replica = start()
+    replica.keeper.status(ReplicaStatus.READY)
+    replica.keeper.send(JobStart("job-6", 1, "block", b'{"s": 0.5}', "application/json", "*/*", "", 20))
+    replica.keeper.until(lambda message: isinstance(message, Beat) and message.in_flight == 1)
+    replica.keeper.send(Drain(grace_s=20))
+    replica.keeper.status(ReplicaStatus.DRAINING)
+    refused = replica.call("predict", {"x": 1})
+    assert (refused.status_code, error_of(refused)["code"]) == (503, "draining")
+    assert replica.keeper.done("job-6").body == b'"done"'
+    assert replica.process.wait(DEADLINE_S) == 0
+
+
+def test_sigterm_drains_too(start: Callable[..., Replica]) -> None:
+    replica = start()
+    replica.keeper.status(ReplicaStatus.READY)
+    replica.process.send_signal(signal.SIGTERM)
+    assert replica.process.wait(DEADLINE_S) == 0
+
+
+def test_drain_gives_up_after_its_grace(start: Callable[..., Replica]) -> None:
+    replica = start()
+    replica.keeper.status(ReplicaStatus.READY)
+    replica.keeper.send(JobStart("job-7", 1, "block", b'{"s": 600}', "application/json", "*/*", "", 600))
+    replica.keeper.until(lambda message: isinstance(message, Beat) and message.in_flight == 1)
+    replica.keeper.send(Drain(grace_s=0.2))
+    assert replica.process.wait(DEADLINE_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "changes", "error_code", "said"),
+    [
+        ("import no_such_thing", {}, "load_failed", "no_such_thing"),
+        ("class M:\n    def load(self): raise SystemExit('bye')", {}, "load_failed", "bye"),
+        ("class N: ...", {}, "entry_invalid", "has no M"),
+        ("class M: ...", {}, "entry_invalid", "neither predict"),
+        (MODEL, {"examples": (ExampleSpec("wrong", {"x": 2}, 5),)}, "example_differs", "4.0 instead of 5"),
+        (MODEL, {"examples": (ExampleSpec("broken", {"x": -2}),)}, "example_failed", "below 0"),
+    ],
+)
+def test_a_model_that_does_not_start_says_why_and_exits_1(
+    start: Callable[..., Replica], code: str, changes: dict[str, Any], error_code: str, said: str
+) -> None:
+    replica = start(code, **changes)
+    error = replica.keeper.status(ReplicaStatus.CRASHED).error
+    assert error is not None
+    assert error.code == error_code
+    assert said in error.message
+    assert replica.process.wait(DEADLINE_S) == 1
+
+
+def test_a_model_that_hangs_while_it_loads_is_still_seen(start: Callable[..., Replica]) -> None:
+    replica = start("import time\ntime.sleep(600)")
+    assert replica.keeper.status(ReplicaStatus.STARTING).reason == "loading"
+    replica.keeper.status(ReplicaStatus.STARTING)
+    wait_for(lambda: Path(replica.fork.serve).exists())
+    assert replica.http.get("/healthz").json() == {"live": True, "ready": False, "status": "starting"}
+    loading = replica.call("predict", {"x": 1})
+    assert (loading.status_code, error_of(loading)["code"]) == (503, "starting")
+    replica.process.kill()
+    assert replica.process.wait(DEADLINE_S) == -signal.SIGKILL
+
+
+def test_a_full_queue_is_429_with_retry_after(start: Callable[..., Replica]) -> None:
+    replica = start(queue_max=1, batch=BatchSpec(max_size=1))
+    replica.keeper.status(ReplicaStatus.READY)
+    for number in range(2):
+        replica.keeper.send(JobStart(f"job-q{number}", 1, "block", b'{"s": 1}', "application/json", "*/*", "", 20))
+    replica.keeper.status(ReplicaStatus.BUSY)
+    full = replica.call("block", {"s": 0})
+    assert (full.status_code, error_of(full)["code"]) == (429, "queue_full")
+    assert int(full.headers["retry-after"]) >= 1
+    replica.keeper.done("job-q1")
+    replica.keeper.status(ReplicaStatus.READY)
+
+
+def test_the_user_of_another_uid_is_hung_up_on(replica: Replica) -> None:
+    if os.getuid() != 0:
+        pytest.skip("needs root to become somebody else")
+    os.chmod(replica.folder, 0o755)
+    os.chmod(replica.fork.keep, 0o777)
+    code = (
+        "import os, socket, sys\n"
+        "os.setuid(65534)\n"
+        "s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(sys.argv[1])\n"
+        "sys.exit(0 if s.recv(1) == b'' else 1)\n"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code, replica.fork.keep], timeout=DEADLINE_S, check=False).returncode == 0
+    )

@@ -1,0 +1,300 @@
+"""Batching: everybody gets their own rows' answers, bad rows fail alone, bounds hold."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairlead.errors import Busy, Error, Internal, Invalid, Unavailable
+from fairlead.messages import BatchSpec, ModelSpec
+from fairlead.modelserver.calls import Reply, TypedCall
+from fairlead.modelserver.dataplane import DataPlane
+from fairlead.modelserver.runtimes.port import Endpoint
+from fairlead.sdk.inputs import signature_from
+from fairlead.sdk.model import Canceled, InvalidInput, progress
+from fairlead.testing.runtime import DoublingRuntime
+
+DEADLINE_S = 30.0
+ROW = signature_from({"x": float})
+
+
+def spec_of(**changes: Any) -> ModelSpec:
+    return ModelSpec(**({"name": "m", "version": "1", "runtime": "python"} | changes))
+
+
+def plane_of(endpoint: Endpoint, **changes: Any) -> DataPlane:
+    plane = DataPlane(spec_of(**changes))
+    plane.open({"predict": endpoint})
+    return plane
+
+
+def call_of(value: Any, **changes: Any) -> TypedCall:
+    deadline = time.monotonic() + changes.pop("timeout_s", DEADLINE_S)
+    return TypedCall("predict", msgspec.json.encode(value), "req", deadline, **changes)
+
+
+def value_of(row: Any) -> float:
+    value: float = ROW.arguments(row)[0]
+    return value
+
+
+def doubling(**changes: Any) -> Endpoint:
+    runtime = DoublingRuntime()
+    runtime.load(Path())
+    return Endpoint("predict", runtime.signature, runtime.infer, **({"together": True} | changes))
+
+
+def touchy(rows: Sequence[Any]) -> list[Any]:
+    """Double each row; refuse negative ones, and break altogether where any is 13."""
+    values = [value_of(row) for row in rows]
+    if 13 in values:
+        raise ZeroDivisionError("13")
+    return [InvalidInput("is negative", "x") if value < 0 else 2 * value for value in values]
+
+
+async def touchy_async(rows: Sequence[Any]) -> list[Any]:
+    await asyncio.sleep(0)
+    return touchy(rows)
+
+
+def one_by_one(rows: Sequence[Any]) -> list[Any]:
+    return [answer for row in rows for answer in touchy([row])]
+
+
+ENDPOINTS = {
+    "threads": Endpoint("predict", ROW, touchy, together=True),
+    "native": Endpoint("predict", ROW, touchy, together=True, native=True),
+    "async": Endpoint("predict", ROW, touchy_async, together=True, is_async=True),
+    "single": Endpoint("predict", ROW, one_by_one),
+}
+
+
+async def outcome(plane: DataPlane, values: list[float], many: bool) -> Any:
+    body = [{"x": value} for value in values] if many else {"x": values[0]}
+    try:
+        return msgspec.json.decode((await plane.infer(call_of(body))).body)
+    except Error as error:
+        return type(error)
+
+
+def expected(values: list[float], many: bool) -> Any:
+    if 13 in values:
+        return Internal
+    if min(values) < 0:
+        return Invalid
+    doubled = [2.0 * value for value in values]
+    return doubled if many else doubled[0]
+
+
+@pytest.mark.parametrize("kind", ENDPOINTS)
+@given(
+    calls=st.lists(
+        st.tuples(st.lists(st.sampled_from([-1.0, 0, 1, 2, 13, 500, 501, 502]), min_size=1, max_size=9), st.booleans()),
+        max_size=40,
+    ),
+    max_size=st.integers(1, 8),
+    concurrency=st.integers(1, 3),
+)
+@settings(max_examples=25, deadline=None)
+def test_nobody_ever_gets_the_row_of_another(
+    kind: str, calls: list[tuple[list[float], bool]], max_size: int, concurrency: int
+) -> None:
+    async def run() -> None:
+        calls_cut = [(values if many else values[:1], many) for values, many in calls]
+        plane = plane_of(ENDPOINTS[kind], batch=BatchSpec(max_size=max_size), concurrency=concurrency)
+        async with asyncio.timeout(DEADLINE_S):
+            got = await asyncio.gather(*[outcome(plane, values, many) for values, many in calls_cut])
+        for (values, many), answer in zip(calls_cut, got, strict=True):
+            wanted = expected(values, many)
+            mixed = 13 in values and min(values) < 0
+            assert answer == wanted or (mixed and answer in (Internal, Invalid))
+        assert plane.active == 0
+        assert plane.load.queued == 0
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+async def gate() -> AsyncIterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def gated(gate: threading.Event, seen: list[int]) -> Callable[[Sequence[Any]], list[float]]:
+    def run(rows: Sequence[Any]) -> list[float]:
+        seen.append(len(rows))
+        gate.wait(DEADLINE_S)
+        return [2 * value_of(row) for row in rows]
+
+    return run
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def ask(plane: DataPlane, value: float, **changes: Any) -> asyncio.Task[Reply]:
+    task = asyncio.create_task(plane.infer(call_of({"x": value}, **changes)), name="ask")
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_what_comes_while_the_worker_is_busy_goes_together(gate: threading.Event) -> None:
+    seen: list[int] = []
+    plane = plane_of(Endpoint("predict", ROW, gated(gate, seen), together=True), batch=BatchSpec(max_size=4))
+    tasks = [await ask(plane, 0)]
+    await until(lambda: seen == [1])
+    tasks += [await ask(plane, value) for value in range(1, 7)]
+    gate.set()
+    replies = await asyncio.gather(*tasks)
+    assert seen == [1, 4, 2]
+    assert [float(reply.body) for reply in replies] == [0, 2, 4, 6, 8, 10, 12]
+
+
+async def test_a_batch_is_bounded_by_bytes(gate: threading.Event) -> None:
+    seen: list[int] = []
+    plane = plane_of(Endpoint("predict", ROW, gated(gate, seen), together=True), batch=BatchSpec(max_bytes=20))
+    tasks = [await ask(plane, 0)]
+    await until(lambda: seen == [1])
+    tasks += [await ask(plane, value) for value in range(1, 5)]  # 9 bytes each: two fit
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert seen == [1, 2, 2]
+
+
+async def test_a_lone_request_waits_for_nobody_and_max_wait_gathers() -> None:
+    runtime = DoublingRuntime()
+    runtime.load(Path())
+    endpoint = Endpoint("predict", ROW, runtime.infer, together=True)
+    plane = plane_of(endpoint, batch=BatchSpec(max_wait_ms=200))
+    tasks = [await ask(plane, 1)]
+    await asyncio.sleep(0.01)
+    tasks.append(await ask(plane, 2))
+    await asyncio.gather(*tasks)
+    assert runtime.batches == [2]
+    eager = plane_of(endpoint)
+    assert (await eager.infer(call_of({"x": 1}))).queue_s < 0.15
+
+
+async def test_a_full_queue_says_when_to_come_back(gate: threading.Event) -> None:
+    seen: list[int] = []
+    plane = plane_of(Endpoint("predict", ROW, gated(gate, seen), together=True), queue_max=2)
+    tasks = [await ask(plane, 0)]
+    await until(lambda: seen == [1])
+    tasks += [await ask(plane, 1), await ask(plane, 2)]
+    assert plane.is_full
+    with pytest.raises(Busy) as caught:
+        await plane.infer(call_of({"x": 3}))
+    assert caught.value.code == "queue_full"
+    assert caught.value.retry_after_s >= 1
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert not plane.is_full
+    assert (plane.load.served, plane.load.failed) == (3, 1)
+
+
+async def test_deadlines_hold_for_what_waits_and_what_runs(gate: threading.Event) -> None:
+    seen: list[int] = []
+    plane = plane_of(Endpoint("predict", ROW, gated(gate, seen), together=True))
+    tasks = [await ask(plane, 0, timeout_s=0.01)]
+    await until(lambda: seen == [1])
+    tasks.append(await ask(plane, 1, timeout_s=0.01))
+    await asyncio.sleep(0.02)
+    plane.tick(time.monotonic())
+    for task in tasks:
+        with pytest.raises(Unavailable) as caught:
+            await task
+        assert caught.value.code == "timed_out"
+    gate.set()
+    assert float((await plane.infer(call_of({"x": 4}))).body) == 8
+    assert seen == [1, 1]  # what nobody waited for any more was skipped
+
+
+async def test_progress_ends_a_canceled_call(gate: threading.Event) -> None:
+    heard: list[tuple[int, int | None]] = []
+    begun = threading.Event()
+
+    def run(rows: Sequence[Any]) -> list[str]:
+        progress(1, 2)
+        begun.set()
+        gate.wait(DEADLINE_S)
+        try:
+            progress(2, 2)
+        except Exception:  # a broad handler does not swallow Canceled
+            return ["swallowed"]
+        return ["went on"]
+
+    plane = plane_of(Endpoint("predict", ROW, run))
+    call = call_of({"x": 1}, on_progress=lambda step, total, preview, note: heard.append((step, total)))
+    task = asyncio.create_task(plane.infer(call), name="canceled")
+    await until(begun.is_set)
+    plane.cancel(call)
+    gate.set()
+    with pytest.raises(Unavailable) as caught:
+        await task
+    assert caught.value.code == "canceled"
+    assert heard == [(1, 2), (2, 2)]
+    assert issubclass(Canceled, BaseException)
+    assert not issubclass(Canceled, Exception)
+
+
+@pytest.mark.parametrize("answers", [[1.0], [1.0] * 3, "ab", None, {"a": 1, "b": 2}])
+async def test_a_wrong_number_of_answers_reaches_nobody(answers: Any) -> None:
+    plane = plane_of(Endpoint("predict", ROW, lambda rows: answers, together=True))
+    with pytest.raises(Internal) as caught:
+        await plane.infer(call_of([{"x": 1}, {"x": 2}]))
+    assert caught.value.code == "answer_count"
+
+
+async def test_an_answer_that_json_cannot_hold_is_the_models_failure() -> None:
+    plane = plane_of(Endpoint("predict", ROW, lambda rows: [object() for _ in rows], together=True))
+    with pytest.raises(Internal) as caught:
+        await plane.infer(call_of({"x": 1}))
+    assert caught.value.code == "model_failed"
+
+
+async def test_draining_refuses_and_finishes(gate: threading.Event) -> None:
+    seen: list[int] = []
+    plane = plane_of(Endpoint("predict", ROW, gated(gate, seen), together=True))
+    task = await ask(plane, 1)
+    plane.drain()
+    with pytest.raises(Unavailable) as caught:
+        await plane.infer(call_of({"x": 2}))
+    assert caught.value.code == "draining"
+    gate.set()
+    assert float((await task).body) == 2
+    assert plane.active == 0
+
+
+async def test_native_batches_run_on_the_loop_only_while_they_are_quick() -> None:
+    threads: list[bool] = []
+    burn_s = 0.0
+
+    def run(rows: Sequence[Any]) -> list[float]:
+        threads.append(threading.current_thread() is threading.main_thread())
+        end = time.thread_time() + burn_s
+        while time.thread_time() < end:
+            pass
+        return [0.0 for _ in rows]
+
+    plane = plane_of(Endpoint("predict", ROW, run, together=True, native=True))
+    for _ in range(100):
+        await plane.infer(call_of({"x": 1}))
+    assert threads[0] is False
+    assert threads[-1] is True
+    burn_s = 0.01
+    await plane.infer(call_of({"x": 1}))
+    await plane.infer(call_of({"x": 1}))
+    assert threads[-1] is False

@@ -1,0 +1,69 @@
+"""The client against a front door of canned answers."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+import fairlead
+
+
+def client_of(answers: dict[tuple[str, str], httpx.Response | list[httpx.Response]]) -> fairlead.Client:
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = answers[request.method, request.url.path]
+        return found.pop(0) if isinstance(found, list) else found
+
+    return fairlead.Client("http://door", "secret", transport=httpx.MockTransport(answer))
+
+
+def test_predict_returns_the_answer() -> None:
+    with client_of({("POST", "/v1/models/m@2/predict"): httpx.Response(200, json={"y": 6})}) as client:
+        assert client.model("m@2").predict(x=3) == {"y": 6}
+
+
+def test_a_refusal_is_an_error_with_everything_it_said() -> None:
+    body = {"error": {"code": "queue_full", "message": "1000 wait", "hint": "later", "id": "req-1"}}
+    refused = httpx.Response(429, json=body, headers={"retry-after": "3"})
+    with client_of({("POST", "/v1/models/m/predict"): refused}) as client, pytest.raises(fairlead.Error) as caught:
+        client.model("m").predict(x=3)
+    error = caught.value
+    assert (error.code, error.hint, error.status, error.retry_after_s) == ("queue_full", "later", 429, 3)
+
+
+def test_a_proxy_that_speaks_no_json_is_an_error_too() -> None:
+    answers = {("POST", "/v1/models/m/predict"): httpx.Response(502, text="<html>bad gateway")}
+    with client_of(answers) as client, pytest.raises(fairlead.Error) as caught:
+        client.model("m").predict(x=3)
+    assert caught.value.status == 502
+
+
+def test_a_job_is_waited_for_and_its_result_returned() -> None:
+    answers = {
+        ("POST", "/v1/models/m/jobs"): httpx.Response(202, json={"id": "job-1", "status": "queued"}),
+        ("GET", "/api/v1/jobs/job-1"): [
+            httpx.Response(200, json={"id": "job-1", "status": "running"}),
+            httpx.Response(200, json={"id": "job-1", "status": "succeeded"}),
+        ],
+        ("GET", "/api/v1/jobs/job-1/result"): httpx.Response(
+            200, content=b"\x89PNG", headers={"content-type": "image/png"}
+        ),
+    }
+    with client_of(answers) as client:
+        picture = client.model("m").submit(x=1).result(timeout_s=30)
+    assert isinstance(picture, fairlead.Image)
+
+
+def test_a_failed_job_raises_its_error() -> None:
+    failed = {"id": "job-1", "status": "failed", "error": {"code": "model_failed", "message": "boom"}}
+    answers = {
+        ("POST", "/v1/models/m/jobs"): httpx.Response(202, json={"id": "job-1"}),
+        ("GET", "/api/v1/jobs/job-1"): httpx.Response(200, json=failed),
+    }
+    with client_of(answers) as client, pytest.raises(fairlead.Error, match="boom"):
+        client.model("m").submit(x=1).result()
+
+
+def test_nothing_there_is_said_plainly() -> None:
+    with fairlead.Client("http://127.0.0.1:1", timeout_s=5) as client, pytest.raises(fairlead.Error) as caught:
+        client.model("m").predict(x=1)
+    assert caught.value.code == "unreachable"
