@@ -42,7 +42,7 @@ class Refused(Exception):
         exit_code: int = 1,
         hint: str = "",
         code: str = "",
-        id: str = "",  # noqa: A002 - the contract's word
+        id: str = "",
         problems: tuple[Problem, ...] = (),
     ) -> None:
         super().__init__(message)

@@ -118,7 +118,7 @@ def _add_devices(api: Api, home: Home, settings: Settings) -> None:
 
 
 def _push(api: Api, folder: Path) -> None:
-    from fairlead.bundles.pack import pack  # noqa: PLC0415 - not needed without the demo
+    from fairlead.bundles.pack import pack
 
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "bundle.zip"

@@ -25,7 +25,7 @@ def file(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the file of sessions; ``FAIRLEAD_CONFIG`` names another folder."""
     if environ.get("FAIRLEAD_CONFIG"):
         return Path(environ["FAIRLEAD_CONFIG"]) / "sessions.json"
-    from platformdirs import user_config_path  # noqa: PLC0415 - keeps --help fast
+    from platformdirs import user_config_path
 
     return user_config_path("fairlead") / "sessions.json"
 

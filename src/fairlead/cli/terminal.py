@@ -60,7 +60,7 @@ def step(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-def error(message: str, *, hint: str = "", code: str = "", id: str = "", problems: Sequence[Problem] = ()) -> None:  # noqa: A002 - the contract's word
+def error(message: str, *, hint: str = "", code: str = "", id: str = "", problems: Sequence[Problem] = ()) -> None:
     """Print ``error: MESSAGE`` and ``  hint: HINT (CODE, ID)`` on stderr."""
     print(f"error: {message}", file=sys.stderr)
     for problem in problems:

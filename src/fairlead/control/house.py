@@ -15,6 +15,8 @@ from fairlead.accounts.signin import SignIn
 from fairlead.buckets.obstore import open_bucket
 from fairlead.buckets.port import Bucket
 from fairlead.bus import nats, server
+from fairlead.bus.callout import respond
+from fairlead.bus.gate import DeviceGate
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock, SystemClock
 from fairlead.control.asks import Asks
@@ -72,6 +74,7 @@ class House:
         self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)
         self.pushes = Pushes(parts, self.reconcile.nudge)
         self._loops: list[asyncio.Task[None]] = []
+        self._callout = respond(server.gate_access(home.bus), DeviceGate(home.keeper / "devices.msgpack"))
 
     def _deny(self, denied: dict[str, float]) -> None:
         self.denied = denied
@@ -83,6 +86,7 @@ class House:
     async def open(self) -> None:
         """Make the first user, listen on the bus, start the loops."""
         await self._first_user()
+        await self._callout.__aenter__()  # beside the keeper's: while one of them restarts, no device is refused
         await self.devices.refresh()
         await self.bus.subscribe(NodeReport, self.reconcile.heard)
         await self.bus.subscribe(JobMoved, self.jobs.moved)
@@ -107,6 +111,7 @@ class House:
         for task in self._loops:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._callout.__aexit__(None, None, None)
 
     async def _first_user(self) -> None:
         now = self.clock.now()

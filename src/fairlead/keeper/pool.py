@@ -117,7 +117,7 @@ def decide(
     *,
     may_start: bool,
 ) -> list[Step]:
-    """Return the next steps; ``wanted`` None: the version is not wanted here at all; ``may_start``: no back-off holds."""
+    """Return the next steps; ``wanted`` None: the version is not wanted here; ``may_start``: no back-off holds."""
     steps: list[Step] = []
     live: list[Replica] = []
     for replica in replicas:

@@ -1,4 +1,4 @@
-"""Drives the replicas of this machine: observes the engine and the beats, asks ``pool.decide``, carries out its steps."""
+"""Drives the replicas of this machine: observes the engine and the beats, asks ``pool.decide``, does what it says."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def init(
 
 def check(folder: Path = typer.Argument(Path(), help="The bundle's folder.")) -> None:
     """Look for every problem that a push would refuse."""
-    from fairlead.bundles.check import check as examine  # noqa: PLC0415 - keeps --help fast
+    from fairlead.bundles.check import check as examine
 
     checked = examine(folder)
     for item in checked.warnings:
@@ -56,8 +56,8 @@ def push(
     wait: bool = typer.Option(True, "--wait/--no-wait", help="Follow until it is ready or has failed."),
 ) -> None:
     """Pack, check and send a bundle; follow it until it answers."""
-    from fairlead.bundles.check import check as examine  # noqa: PLC0415
-    from fairlead.bundles.pack import pack  # noqa: PLC0415
+    from fairlead.bundles.check import check as examine
+    from fairlead.bundles.pack import pack
 
     checked = examine(folder)
     checked.require()

@@ -39,7 +39,7 @@ def submit(
     key: str = typer.Option("", "--idempotency-key", help="The same key and body give the same job."),
 ) -> None:
     """Keep calls until they are done; prints one id a line."""
-    from fairlead.cli.commands.bundles import _pair, as_value  # noqa: PLC0415 - only this verb needs them
+    from fairlead.cli.commands.bundles import _pair, as_value
 
     headers = {"Idempotency-Key": key} if key else {}
     bodies: list[tuple[bytes, str]] = []

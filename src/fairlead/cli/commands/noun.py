@@ -7,7 +7,7 @@ from collections.abc import Callable
 import typer
 
 
-def group(help: str, list_items: Callable[[], None]) -> typer.Typer:  # noqa: A002 - typer's word
+def group(help: str, list_items: Callable[[], None]) -> typer.Typer:
     """Return a group of verbs which, called bare, lists its items."""
     noun = typer.Typer(help=help, invoke_without_command=True, rich_markup_mode=None)
 

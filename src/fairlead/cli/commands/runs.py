@@ -74,7 +74,7 @@ def again(run: str) -> None:
 @app.command()
 def why(run: str) -> None:
     """Tell why a run is as it is."""
-    from fairlead.cli.commands.why import why as tell  # noqa: PLC0415 - the verb of the same name
+    from fairlead.cli.commands.why import why as tell
 
     tell(run, at="")
 

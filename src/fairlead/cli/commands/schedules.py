@@ -37,7 +37,7 @@ def days(text: str) -> list[str]:
 
 
 def values(items: list[str]) -> dict[str, Any]:
-    from fairlead.cli.commands.bundles import _pair, as_value  # noqa: PLC0415 - bundles registers verbs of its own
+    from fairlead.cli.commands.bundles import _pair, as_value
 
     return {name: as_value(value) for name, value in map(_pair, items)}
 

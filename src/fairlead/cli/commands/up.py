@@ -36,9 +36,9 @@ def up(
     demo: bool = typer.Option(False, "--demo", help="Also deploy the examples."),
 ) -> None:
     """Start the platform in the foreground; Ctrl-C stops everything."""
-    from fairlead import log, settings  # noqa: PLC0415 - keeps --help fast
-    from fairlead.cli import welcome  # noqa: PLC0415
-    from fairlead.keeper import life  # noqa: PLC0415
+    from fairlead import log, settings
+    from fairlead.cli import welcome
+    from fairlead.keeper import life
 
     chosen = settings.load(
         {
@@ -62,8 +62,8 @@ def up(
 
 def down(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
     """Stop the platform of a home, also one whose keeper was killed."""
-    from fairlead import settings  # noqa: PLC0415
-    from fairlead.keeper import life  # noqa: PLC0415
+    from fairlead import settings
+    from fairlead.keeper import life
 
     chosen = settings.load({"home": home})
     ended = life.stop(chosen)
@@ -88,8 +88,8 @@ def status() -> None:
 
 def doctor(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
     """Look whether this machine has what Fairlead needs, and print its settings."""
-    from fairlead import settings  # noqa: PLC0415
-    from fairlead.keeper.doctor import examine  # noqa: PLC0415
+    from fairlead import settings
+    from fairlead.keeper.doctor import examine
 
     chosen = settings.load({"home": home})
     findings = examine(chosen)
