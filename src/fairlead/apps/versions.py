@@ -205,6 +205,10 @@ def list_versions(session: Session, app: str) -> Sequence[AppVersion]:
     return session.scalars(select(AppVersion).where(AppVersion.app == app).order_by(AppVersion.ordinal.desc())).all()
 
 
+def list_aliases(session: Session, app: str) -> Sequence[AppAlias]:
+    return session.scalars(select(AppAlias).where(AppAlias.app == app).order_by(AppAlias.alias)).all()
+
+
 def show_version(session: Session, app: str, ref: str = PRODUCTION) -> AppVersion:
     """Return the version that ``ref``, a version or an alias, names."""
     show_app(session, app)

@@ -258,7 +258,7 @@ def show(session: Session, command: str) -> Command:
 
 
 def list_commands(
-    session: Session, *, device: str | None = None, run: str | None = None, limit: int = 100
+    session: Session, device: str | None = None, limit: int = 100, *, run: str | None = None
 ) -> Sequence[Command]:
     """Return commands, newest first."""
     query = select(Command).order_by(Command.created_at.desc(), Command.id.desc()).limit(limit)
@@ -277,6 +277,11 @@ def history(session: Session, command: str) -> Sequence[Event]:
 def holders(session: Session, device: str, now: datetime) -> tuple[Claim, ...]:
     """Return every living claim on a device, those that wait included; ``arbiter.winners`` tells who holds."""
     return arbiter.alive(_claims(session, device), now)
+
+
+def list_holds(session: Session, device: str) -> Sequence[Hold]:
+    """Return all claims on a device, by property, those that were made last first."""
+    return session.scalars(select(Hold).where(Hold.device == device).order_by(Hold.property, Hold.since.desc())).all()
 
 
 def is_settled(command: Command) -> bool:
