@@ -36,6 +36,9 @@ from fairlead.messages import (
     ModelSpec,
     frame,
 )
+from fairlead.sandbox.ground import base_of
+from fairlead.sandbox.level import Level, isolation
+from fairlead.sandbox.rules import VARIABLE, Ground, Rules, for_replica
 from fairlead.status import ReplicaStatus
 
 DEADLINE_S = 30.0
@@ -125,19 +128,35 @@ class Keeper:
 class Replica:
     """A served bundle in a short folder, since paths of sockets are short."""
 
-    def __init__(self, code: str, spec: ModelSpec) -> None:
+    def __init__(self, code: str, spec: ModelSpec, *, fenced: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fl-"))
         (self.folder / "served_model.py").write_text(textwrap.dedent(code))
         self.fork = Fork(
             "r1", spec, GATE, str(self.folder), str(self.folder), str(self.folder / "s"), str(self.folder / "k")
         )
         argument = msgspec.json.encode(self.fork).decode()
-        self.process = subprocess.Popen([sys.executable, "-P", "-c", SERVE, argument])
+        command = [sys.executable, "-P", "-c", SERVE, argument]
+        environment = dict(os.environ)
+        if fenced:
+            environment[VARIABLE] = msgspec.json.encode(self._fence(command)).decode()
+            command = [sys.executable, "-P", "-m", "fairlead.sandbox.run"]
+        self.process = subprocess.Popen(command, env=environment)
         wait_for(lambda: Path(self.fork.keep).exists() or self.process.poll() is not None)
         self.keeper = Keeper(self.fork.keep)
         transport = httpx.HTTPTransport(uds=self.fork.serve)
         headers = {"x-fairlead-gate": GATE, "x-fairlead-user": "ada"}
         self.http = httpx.Client(transport=transport, base_url="http://r", headers=headers, timeout=DEADLINE_S)
+
+    def _fence(self, command: list[str]) -> Rules:
+        """Return the rules that a replica has: a user of its own, no network, nothing to write but its folder."""
+        uid = 64999 if os.getuid() == 0 else None
+        if uid is not None:
+            os.chown(self.folder, uid, uid)
+        folder = str(self.folder)
+        ground = Ground(
+            environment=sys.prefix, base=base_of(Path(sys.prefix)), bundle=folder, scratch=folder, memory_mb=2048
+        )
+        return for_replica(ground, command, isolation(), uid=uid, sockets=folder, logs=folder)
 
     def call(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
         return self.http.post(f"/v1/models/m/{path}", json=body, **options)
@@ -390,6 +409,30 @@ def test_a_full_queue_is_429_with_retry_after(start: Callable[..., Replica]) -> 
     assert int(full.headers["retry-after"]) >= 1
     replica.keeper.done("job-q1")
     replica.keeper.status(ReplicaStatus.READY)
+
+
+@pytest.mark.skipif(isolation().level.rank < Level.LANDLOCK.rank, reason="this kernel has no Landlock")
+def test_it_serves_inside_the_sandbox_where_nothing_can_be_connected() -> None:
+    code = """
+        import socket, fairlead
+        def predict(path: str) -> str:
+            with socket.socket(socket.AF_UNIX) as unix:
+                try:
+                    unix.connect(path)
+                except OSError as error:
+                    return type(error).__name__
+            return "connected"
+        """
+    replica = Replica(code, spec_of(entry="served_model:predict"), fenced=True)
+    try:
+        replica.keeper.status(ReplicaStatus.READY)
+        assert replica.call("predict", {"path": replica.fork.keep}).json() == "PermissionError"
+        replica.keeper.send(JobStart("job-f", 1, "predict", b'{"path": "x"}', "application/json", "*/*", "", 20))
+        assert replica.keeper.done("job-f").body == b'"PermissionError"'
+        replica.keeper.send(Drain(5))
+        assert replica.process.wait(DEADLINE_S) == 0
+    finally:
+        replica.end()
 
 
 def test_the_user_of_another_uid_is_hung_up_on(replica: Replica) -> None:

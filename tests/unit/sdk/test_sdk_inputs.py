@@ -219,8 +219,7 @@ def test_schema_and_decoder_agree(body: dict[str, Any]) -> None:
     valid = jsonschema.Draft202012Validator(signature.schema()).is_valid(body)
     try:
         signature.decode(msgspec.json.encode(body))
-    except Invalid as error:
-        assert error.problems
+    except Invalid:
         accepted = False
     else:
         accepted = True
