@@ -28,11 +28,11 @@ async def serve() -> None:
         server = Server(
             make_app(house),
             uds=home.control_socket,
-            uds_permissions=0o600,
             interface=Interfaces.ASGI,
             backlog=BACKLOG,
             log_enabled=False,
         )
+        server.uds_permissions = 0o600  # the embedded server has it, but does not take it when it is made
         loop = asyncio.get_running_loop()
         serving = asyncio.ensure_future(server.serve())
         stopped = asyncio.Event()
@@ -42,7 +42,7 @@ async def serve() -> None:
         failed = asyncio.ensure_future(house.failed())
         await asyncio.wait([serving, stop, failed], return_when=asyncio.FIRST_COMPLETED)
         house.closing.set()
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]
         await serving
 
 

@@ -28,7 +28,7 @@ async def _with_beats(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     pending: asyncio.Task[bytes] | None = None
     try:
         while True:
-            pending = pending or asyncio.ensure_future(anext(events))  # type: ignore[arg-type] # an awaitable is enough
+            pending = pending or asyncio.ensure_future(anext(events))
             done, _ = await asyncio.wait([pending], timeout=BEAT_S)
             if not done:
                 yield b": still here\n\n"

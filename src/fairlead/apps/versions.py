@@ -87,7 +87,8 @@ def register(
 
 
 def _app(session: Session, manifest: AppManifest, now: datetime, by: str, admin: bool) -> App:
-    if session.get(Model, manifest.name) is not None:
+    there = session.get(Model, manifest.name)
+    if there is not None and there.removed_at is None:
         message = f"{manifest.name} is the name of a model"
         raise Conflict(message, code="name_taken", hint="models and apps share one set of names: choose another")
     app = session.get(App, manifest.name)

@@ -83,6 +83,15 @@ class House:
         """Return when the store is beyond repair by itself: control must end, and start anew."""
         await self._broken.wait()
 
+    def troubles(self) -> tuple[str, ...]:
+        """Return what keeps control from its work; nothing: it is ready."""
+        found = [f"the loop {task.get_name()} does not run" for task in self._loops if task.done()]
+        if not self._loops:
+            found.append("control is still opening")
+        if self.database.broken:
+            found.append(self.database.broken)
+        return tuple(found)
+
     async def open(self) -> None:
         """Make the first user, listen on the bus, start the loops."""
         await self._first_user()

@@ -23,7 +23,7 @@ _HINT = "fairlead models lists those that you may see"
 def get(session: Session, caller: Caller | None, name: str) -> Model:
     """Return the model; raises :class:`NotFound`, also for one that the caller may not see."""
     model = session.get(Model, name)
-    if model is None:
+    if model is None or model.removed_at is not None:
         raise NotFound(f"there is no model {name}", hint=_HINT)
     check_see(caller, model.owner, model.visibility, f"model {name}", _HINT)
     return model
@@ -31,7 +31,7 @@ def get(session: Session, caller: Caller | None, name: str) -> Model:
 
 def list_all(session: Session, caller: Caller | None) -> list[Model]:
     """Return all models that the caller may see, by name."""
-    models = session.scalars(select(Model).order_by(Model.name))
+    models = session.scalars(select(Model).where(Model.removed_at.is_(None)).order_by(Model.name))
     return [model for model in models if may_see(caller, model.owner, model.visibility)]
 
 

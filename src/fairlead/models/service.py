@@ -62,7 +62,7 @@ def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Pus
     manifest = pushed.manifest
     alias = _checked_alias(pushed.alias)
     model = session.get(Model, manifest.name)
-    if model is not None:
+    if model is not None and model.removed_at is None:
         check_owner(caller, model.owner, f"the model {model.name}")
     elif session.get(App, manifest.name) is not None:
         raise Conflict(f"an app is called {manifest.name}", code="name_taken", hint="models and apps share their names")
@@ -72,6 +72,9 @@ def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Pus
     if model is None:
         model = Model(name=manifest.name, owner=caller.name, created_at=now)
         session.add(model)
+        apply_access(session, model, manifest, caller.name, now)
+    elif model.removed_at is not None:
+        model.removed_at, model.owner, model.granted, model.visibility = None, caller.name, (), "team"
         apply_access(session, model, manifest, caller.name, now)
     session.flush()
     model.summary = manifest.summary
@@ -218,6 +221,26 @@ def retire(session: Session, caller: Caller, name: str, number: str, now: dateti
         raise Conflict(
             f"{', '.join(holders)} names {name}@{number}", code="version_in_use", hint="move the alias first"
         )
+    _retire(session, version, caller, now)
+    return version
+
+
+def remove(session: Session, caller: Caller, name: str, now: datetime) -> None:
+    """Remove a model: its versions are stopped, its aliases dropped, and it is as if it were not there.
+
+    What was done with it stays in the journal; the name can be pushed again, by anyone who may push.
+    """
+    model = _managed(session, caller, name)
+    for held in queries.aliases_of(session, name):
+        session.delete(held)
+    for version in queries.versions_of(session, name):
+        _retire(session, version, caller, now)
+    model.removed_at = now
+    note(session, "model", name, "removed", now, by=caller.name)
+    session.flush()
+
+
+def _retire(session: Session, version: ModelVersion, caller: Caller, now: datetime) -> None:
     version.takes, version.takes_at = None, None
     said = f"retired by {caller.name}"
     if version.status in (VersionStatus.BUILDING, VersionStatus.STARTING):
@@ -225,7 +248,6 @@ def retire(session: Session, caller: Caller, name: str, number: str, now: dateti
         move_to(session, version, VersionStatus.FAILED, said, now, by=caller.name)
     elif version.status in (VersionStatus.READY, VersionStatus.SLEEPING):
         move_to(session, version, VersionStatus.RETIRED, said, now, by=caller.name)
-    return version
 
 
 def say(targets: Sequence[Target]) -> str:

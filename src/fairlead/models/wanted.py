@@ -92,7 +92,11 @@ def routes(rows: Rows) -> tuple[ModelRoute, ...]:
     aliases: dict[str, list[Alias]] = {}
     for alias in rows.aliases:
         aliases.setdefault(alias.model, []).append(alias)
-    return tuple(_route(model, by_model.get(model.name, {}), aliases.get(model.name, ())) for model in rows.models)
+    return tuple(
+        _route(model, by_model.get(model.name, {}), aliases.get(model.name, ()))
+        for model in rows.models
+        if model.removed_at is None
+    )
 
 
 def _route(model: Model, known: dict[str, ModelVersion], aliases: Iterable[Alias]) -> ModelRoute:

@@ -34,21 +34,34 @@ def recent(
     *,
     kind: str | None = None,
     by: str | None = None,
+    people: bool = False,
     since: datetime | None = None,
     before: int | None = None,
     limit: int = 100,
 ) -> list[Event]:
-    """Return events of all things, the newest first; ``before`` is the last id of the page before."""
+    """Return events of all things, the newest first; ``before`` is the last id of the page before.
+
+    ``people``: only what a person had done, which is the audit.
+    """
     query = select(Event)
     if kind is not None:
         query = query.where(Event.kind == kind)
     if by is not None:
         query = query.where(Event.by == by)
+    if people:
+        query = query.where(Event.by != "")
     if since is not None:
         query = query.where(Event.at >= since)
     if before is not None:
         query = query.where(Event.id < before)
     return list(session.scalars(query.order_by(Event.id.desc()).limit(min(limit, LIST_MAX))))
+
+
+def following(session: Session, after: int | None, limit: int = 500) -> list[Event]:
+    """Return the events after the one with id ``after``, in order; None: the newest one alone, to begin behind."""
+    if after is None:
+        return list(session.scalars(select(Event).order_by(Event.id.desc()).limit(1)))
+    return list(session.scalars(select(Event).where(Event.id > after).order_by(Event.id).limit(limit)))
 
 
 def expire(session: Session, kind: str, older_than: datetime, limit: int = 5000) -> int:

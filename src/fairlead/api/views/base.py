@@ -26,7 +26,7 @@ class Page(View, Generic[T]):
     next: str | None = None
 
 
-def page(items: Iterable[Any], next: str | None = None) -> dict[str, Any]:  # noqa: A002 - the contract's word
+def page(items: Iterable[Any], next: str | None = None) -> dict[str, Any]:
     """Return a list of views as the API shows it."""
     return {"items": list(items), "next": next}
 

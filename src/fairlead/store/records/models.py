@@ -51,6 +51,8 @@ class Model(Base, kw_only=True):
     card: Mapped[dict[str, Any]] = mapped_column(OBJECT, default_factory=dict)
     """Authors, license, paper and so on, of the newest version."""
     created_at: Mapped[datetime] = mapped_column(Moment)
+    removed_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """Since when it is as if it were not there; whoever pushes the name then has it."""
 
 
 class ModelVersion(Base, kw_only=True):

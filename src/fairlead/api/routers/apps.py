@@ -1,0 +1,139 @@
+"""Apps: listed, shown, aliased, rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.orm import Session
+
+from fairlead.accounts.policy import Caller, Verb, check, check_owner, may_see
+from fairlead.api.deps import TheHouse, Who
+from fairlead.api.stream import event, sse
+from fairlead.api.views.base import page
+from fairlead.api.views.models import VersionView
+from fairlead.api.views.runs import AppView, app_version_view, app_view
+from fairlead.apps import versions
+from fairlead.control.house import House
+from fairlead.errors import Conflict, NotFound
+from fairlead.status import VersionStatus
+from fairlead.store.records import App
+
+router = APIRouter(tags=["apps"])
+FOLLOW_S = 2.0
+_DONE = (VersionStatus.READY.value, VersionStatus.RETIRED.value)
+
+
+class AliasBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    version: str
+
+
+class RollbackBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    alias: str = versions.PRODUCTION
+
+
+def seen(session: Session, who: Caller, name: str) -> App:
+    """Return the app; raises :class:`NotFound`, also for one that the caller may not see."""
+    app = versions.show_app(session, name)
+    if not may_see(who, app.owner, app.visibility):
+        raise NotFound(f"there is no app {name[:80]!r}", code="app_not_found", hint="fairlead apps lists them")
+    return app
+
+
+@router.get("/apps")
+async def list_apps(house: TheHouse, who: Who) -> dict[str, Any]:
+    def read(session: Session) -> list[AppView]:
+        found = versions.list_apps(session)
+        return [_view(session, house, app) for app in found if may_see(who, app.owner, app.visibility)]
+
+    return page(await house.database.read(read))
+
+
+@router.get("/apps/{name}")
+async def show(name: str, house: TheHouse, who: Who) -> AppView:
+    return await house.database.read(lambda session: _view(session, house, seen(session, who, name)))
+
+
+@router.get("/apps/{name}/versions/{version}")
+async def show_version(name: str, version: str, house: TheHouse, who: Who) -> VersionView:
+    return await house.database.read(lambda session: _version(session, who, name, version))
+
+
+@router.get("/apps/{name}/versions/{version}/events")
+async def follow(name: str, version: str, house: TheHouse, who: Who) -> StreamingResponse:
+    """Stream a version's steps until it is ready or has failed."""
+    await house.database.read(lambda session: _version(session, who, name, version))
+    return sse(_steps(house, who, name, version))
+
+
+@router.put("/apps/{name}/aliases/{alias}")
+async def move_alias(name: str, alias: str, body: AliasBody, house: TheHouse, who: Who) -> dict[str, Any]:
+    """Name a version: runs that go on keep theirs, schedules follow at their next window."""
+    now = house.clock.now()
+
+    def write(session: Session) -> str:
+        _managed(session, who, name)
+        found = versions.show_version(session, name, body.version)
+        if found.ready_at is None:
+            said = f"{name}@{found.version} is {found.status}: {found.reason or 'it never was ready'}"
+            raise Conflict(said, code="version_not_ready", hint=f"fairlead why {name}@{found.version}")
+        return versions.set_alias(session, name, alias, found.version, now, by=who.name).version
+
+    version = await house.database.write(write)
+    house.reconcile.nudge()
+    return {"alias": alias, "targets": [{"version": version, "weight": 100}]}
+
+
+@router.post("/apps/{name}/rollback")
+async def rollback(name: str, body: RollbackBody, house: TheHouse, who: Who) -> dict[str, Any]:
+    now = house.clock.now()
+
+    def write(session: Session) -> dict[str, Any]:
+        _managed(session, who, name)
+        placed = versions.rollback(session, name, now, by=who.name, alias=body.alias)
+        return {"alias": placed.alias, "from": placed.previous, "to": placed.version}
+
+    view = await house.database.write(write)
+    house.reconcile.nudge()
+    return view
+
+
+def _managed(session: Session, who: Caller, name: str) -> App:
+    app = seen(session, who, name)
+    check(who, Verb.MANAGE_APPS)
+    check_owner(who, app.owner, f"the app {name}")
+    return app
+
+
+def _view(session: Session, house: House, app: App) -> AppView:
+    found, aliases = versions.list_versions(session, app.name), versions.list_aliases(session, app.name)
+    return app_view(app, found, aliases, house.settings.url)
+
+
+def _version(session: Session, who: Caller, name: str, version: str) -> VersionView:
+    seen(session, who, name)
+    return app_version_view(versions.show_version(session, name, version))
+
+
+async def _steps(house: House, who: Caller, name: str, version: str) -> AsyncIterator[bytes]:
+    last = None
+    with house.waiters.ticket(f"apps/{name}") as ticket:
+        while not house.closing.is_set():
+            view = await house.database.read(lambda session: _version(session, who, name, version))
+            if view.status == VersionStatus.FAILED.value:
+                yield event("error", view.model_dump())
+                return
+            if view != last:
+                last = view
+                yield event("step", view.model_dump())
+            if view.status in _DONE:
+                yield event("done", view.model_dump())
+                return
+            await ticket.wait(FOLLOW_S)

@@ -1,0 +1,64 @@
+"""Logs of bundles and of the platform."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from fairlead.api import moments
+from fairlead.api.deps import TheHouse, Who
+from fairlead.api.stream import event, sse
+from fairlead.api.views.base import page
+from fairlead.api.views.journal import line_view
+from fairlead.control import sources
+from fairlead.control.house import House
+from fairlead.control.sources import Tail
+from fairlead.errors import Invalid
+from fairlead.logs.files import LEVELS, Filter
+
+router = APIRouter(tags=["logs"])
+LINES_MAX = 10_000
+FOLLOW_S = 0.3
+
+
+@router.get("/logs")
+async def read(
+    house: TheHouse, who: Who, of: str = "", since: str = "", level: str = "", grep: str = "", limit: int = 200
+) -> dict[str, Any]:
+    """Return the last lines of a model, run, app or program (of all, without ``of``), oldest first."""
+    wanted = _filter(house, since, level, grep, limit)
+    found = await house.database.read(lambda session: sources.of(session, who, of))
+    told = await asyncio.to_thread(sources.read, house.home.logs, found, wanted)
+    return page([line_view(one) for one in told])
+
+
+@router.get("/logs/follow")
+async def follow(
+    house: TheHouse, who: Who, of: str = "", since: str = "", level: str = "", grep: str = ""
+) -> StreamingResponse:
+    """Stream lines as they are written."""
+    wanted = _filter(house, since, level, grep, LINES_MAX)
+    found = await house.database.read(lambda session: sources.of(session, who, of))
+    tail = await asyncio.to_thread(Tail, house.home.logs, found)
+    return sse(_lines(house, tail, wanted))
+
+
+def _filter(house: House, since: str, level: str, grep: str, limit: int) -> Filter:
+    if not 0 < limit <= LINES_MAX:
+        raise Invalid(f"limit: {limit} is not within 1 and {LINES_MAX}", code="limit_out_of_range")
+    if level and level not in LEVELS:
+        raise Invalid(f"{level[:20]!r} is no level", code="level_invalid", hint=", ".join(LEVELS))
+    from_ = moments.parse(since, house.clock.now(), UTC) if since else None
+    return Filter(since=from_, level=level or "debug", grep=grep, limit=limit)
+
+
+async def _lines(house: House, tail: Tail, wanted: Filter) -> AsyncIterator[bytes]:
+    while not house.closing.is_set():
+        for told in await asyncio.to_thread(tail.more, wanted):
+            yield event("line", line_view(told).model_dump())
+        await asyncio.sleep(FOLLOW_S)

@@ -1,0 +1,141 @@
+"""Runs: listed, shown, followed, stopped, restarted, run again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from sqlalchemy.orm import Session
+
+from fairlead.accounts.policy import Caller, Verb, check, check_owner
+from fairlead.api.deps import TheHouse, Who
+from fairlead.api.routers.apps import seen
+from fairlead.api.stream import event, sse
+from fairlead.api.views.base import page
+from fairlead.api.views.runs import RunView, run_view
+from fairlead.apps import runs
+from fairlead.control.house import House
+from fairlead.errors import Invalid, Unavailable
+from fairlead.schedules import service as schedules
+from fairlead.status import RunStatus, is_final
+from fairlead.store.records import Run, Schedule
+
+router = APIRouter(tags=["runs"])
+FOLLOW_S = 5.0
+LIST_MAX = 500
+
+
+@router.get("/runs")
+async def list_runs(
+    house: TheHouse,
+    who: Who,
+    live: bool = False,
+    app: str | None = None,
+    schedule: str | None = None,
+    at: str | None = None,
+    limit: int = 100,
+) -> dict[str, Any]:
+    """Return runs, those that started last first; ``schedule`` is a name or an id."""
+    if not 0 < limit <= LIST_MAX:
+        raise Invalid(f"limit: {limit} is not within 1 and {LIST_MAX}", code="limit_out_of_range")
+
+    def read(session: Session) -> list[RunView]:
+        of = schedules.show(session, schedule).id if schedule else None
+        found = runs.list_runs(session, live=live, app=app, schedule=of, at=at, limit=limit)
+        return [_view(session, house, run) for run in found]
+
+    return page(await house.database.read(read))
+
+
+@router.get("/runs/{run}")
+async def show(run: str, house: TheHouse, who: Who) -> RunView:
+    return await house.database.read(lambda session: _whole(session, house, run))
+
+
+@router.get("/runs/{run}/events")
+async def follow(run: str, house: TheHouse, who: Who) -> StreamingResponse:
+    """Stream a run's changes until it ended."""
+    found = await house.database.read(lambda session: runs.show(session, run))
+    return sse(_changes(house, found.id))
+
+
+@router.post("/runs/{run}/stop")
+async def stop(run: str, house: TheHouse, who: Who) -> RunView:
+    now = house.clock.now()
+    await house.database.write(lambda s: runs.stop(s, _own(s, who, run).id, now, by=who.name))
+    return await _settled(house, run)
+
+
+@router.post("/runs/{run}/restart")
+async def restart(run: str, house: TheHouse, who: Who) -> RunView:
+    """Have its processes started anew; window, version and devices stay."""
+    now = house.clock.now()
+    await house.database.write(lambda s: runs.restart(s, _own(s, who, run).id, now, by=who.name))
+    return await _settled(house, run)
+
+
+@router.post("/runs/{run}/again", status_code=201)
+async def again(run: str, house: TheHouse, who: Who) -> RunView:
+    """Run the same app once more, now, at the same place; answers with the new run."""
+    check(who, Verb.SCHEDULE)
+    now = house.clock.now()
+
+    def write(session: Session) -> Schedule:
+        old = runs.show(session, run)
+        seen(session, who, old.app)
+        return schedules.again(session, old.id, now, by=who.name, may_safety=who.may(Verb.SCHEDULE_SAFETY))
+
+    schedule = await house.database.write(write)
+    await house.reconcile.settle()
+
+    def read(session: Session) -> RunView:
+        found = runs.list_runs(session, schedule=schedule.id, limit=1)
+        if not found:
+            hint = f"fairlead why {schedule.name}"
+            raise Unavailable(f"{schedule.name} did not open a run yet", code="not_ready", hint=hint, retry_after_s=1)
+        return _view(session, house, found[0])
+
+    return await house.database.read(read)
+
+
+def _own(session: Session, who: Caller, run: str) -> Run:
+    check(who, Verb.SCHEDULE)
+    record = runs.show(session, run)
+    check_owner(who, record.user, f"the run {record.id}")
+    return record
+
+
+async def _settled(house: House, run: str) -> RunView:
+    await house.reconcile.settle()
+    return await house.database.read(lambda session: _whole(session, house, run))
+
+
+def _view(session: Session, house: House, run: Run) -> RunView:
+    schedule = session.get_one(Schedule, run.schedule).name
+    return run_view(run, schedule, _url(house, run, schedule))
+
+
+def _whole(session: Session, house: House, ref: str) -> RunView:
+    run = runs.show(session, ref)
+    schedule = session.get_one(Schedule, run.schedule).name
+    return run_view(run, schedule, _url(house, run, schedule), runs.history(session, run.id))
+
+
+def _url(house: House, run: Run, schedule: str) -> str | None:
+    return house.runs.address(schedule) if run.page and run.status is RunStatus.READY else None
+
+
+async def _changes(house: House, run: str) -> AsyncIterator[bytes]:
+    last = None
+    with house.waiters.ticket(f"runs/{run}") as ticket:
+        while not house.closing.is_set():
+            view = await house.database.read(lambda session: _whole(session, house, run))
+            if view != last:
+                last = view
+                yield event("step", view.model_dump(by_alias=True))
+            if is_final(RunStatus(view.status)):
+                yield event("done", view.model_dump(by_alias=True))
+                return
+            await ticket.wait(FOLLOW_S)

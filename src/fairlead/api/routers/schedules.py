@@ -1,0 +1,174 @@
+"""Schedules: previewed, added, paused, removed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from fairlead.accounts.policy import Caller, Verb, check, check_owner
+from fairlead.api.deps import TheHouse, Who
+from fairlead.api.routers.apps import seen
+from fairlead.api.views.base import page
+from fairlead.api.views.runs import PreviewView, ScheduleView, preview_view, schedule_view
+from fairlead.apps import versions
+from fairlead.errors import Invalid, NotFound
+from fairlead.schedules import service
+from fairlead.schedules.check import Wanted
+from fairlead.store.records import Dst, Schedule, Window
+
+router = APIRouter(tags=["schedules"])
+DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class WindowBody(Body):
+    days: list[str] = Field(default_factory=DAYS.copy)
+    start: str = Field(alias="from")
+    to: str
+
+
+class DstBody(Body):
+    gap: str = "shift"
+    overlap: str = "first"
+    length: str = "wall"
+
+
+class ScheduleBody(Body):
+    app: str
+    at: str
+    name: str | None = None
+    zone: str | None = None
+    windows: list[WindowBody] = Field(default_factory=list)
+    cron: str | None = None
+    every_s: float | None = None
+    for_s: float | None = None
+    now: bool = False
+    """One firing that begins now; without ``for_s`` it goes on until it is stopped."""
+    once_from: AwareDatetime | None = None
+    once_to: AwareDatetime | None = None
+    start: str | None = None
+    end: str | None = None
+    excepted: list[str] = Field(default_factory=list, alias="except")
+    dst: DstBody = Field(default_factory=DstBody)
+    overlap: str = "skip"
+    catch_up: str = "while_open"
+    params: dict[str, Any] = Field(default_factory=dict)
+    bind: dict[str, list[str]] = Field(default_factory=dict)
+    notify: list[str] = Field(default_factory=list)
+    dry_run: bool = False
+
+    def wanted(self, now: datetime) -> Wanted:
+        """Return it as the schedules take it."""
+        return Wanted(
+            app=self.app,
+            at=self.at,
+            name=self.name,
+            zone=self.zone,
+            windows=tuple(Window(days=tuple(one.days), start=one.start, end=one.to) for one in self.windows),
+            cron=self.cron,
+            every_s=self.every_s,
+            for_s=self.for_s,
+            once_from=now if self.now else self.once_from,
+            once_to=None if self.now else self.once_to,
+            start=self.start,
+            end=self.end,
+            excepted=tuple(self.excepted),
+            dst=Dst(gap=self.dst.gap, overlap=self.dst.overlap, length=self.dst.length),
+            overlap=self.overlap,
+            catch_up=self.catch_up,
+            params=self.params,
+            bind={role: tuple(devices) for role, devices in self.bind.items()},
+            notify=tuple(self.notify),
+        )
+
+
+class ScheduleChange(Body):
+    paused: bool
+    why: str = ""
+
+
+@router.get("/schedules")
+async def list_schedules(house: TheHouse, who: Who, app: str | None = None, at: str | None = None) -> dict[str, Any]:
+    return page(
+        await house.database.read(lambda s: [schedule_view(one) for one in service.list_schedules(s, app=app, at=at)])
+    )
+
+
+@router.post("/schedules", status_code=201)
+async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who) -> ScheduleView | PreviewView:
+    """Have an app run at a place and time; with ``dry_run`` tell what that would come to, and write nothing."""
+    check(who, Verb.SCHEDULE)
+    now = house.clock.now()
+    wanted = body.wanted(now)
+    if body.dry_run:
+        response.status_code = 200
+        return await house.database.read(lambda session: _preview(session, who, wanted, now))
+
+    def write(session: Session) -> ScheduleView:
+        _check_app(session, who, wanted.app)
+        may_safety = who.may(Verb.SCHEDULE_SAFETY)
+        if body.now:
+            return schedule_view(service.run_once(session, wanted, now, by=who.name, may_safety=may_safety))
+        return schedule_view(service.add(session, wanted, now, by=who.name, may_safety=may_safety))
+
+    view = await house.database.write(write)
+    house.reconcile.nudge()
+    return view
+
+
+@router.get("/schedules/{ref}")
+async def show(ref: str, house: TheHouse, who: Who) -> ScheduleView:
+    """Return the schedule of this name, id or unique beginning of an id."""
+    return await house.database.read(lambda session: schedule_view(service.show(session, ref)))
+
+
+@router.patch("/schedules/{ref}")
+async def change(ref: str, body: ScheduleChange, house: TheHouse, who: Who) -> ScheduleView:
+    """Pause a schedule, or have it go on; a run that goes on is left alone."""
+    now = house.clock.now()
+
+    def write(session: Session) -> ScheduleView:
+        record = _own(session, who, ref)
+        if body.paused:
+            return schedule_view(service.pause(session, record.id, now, by=who.name, why=body.why))
+        return schedule_view(service.resume(session, record.id, now, by=who.name))
+
+    view = await house.database.write(write)
+    house.reconcile.nudge()
+    return view
+
+
+@router.delete("/schedules/{ref}", status_code=204)
+async def remove(ref: str, house: TheHouse, who: Who) -> None:
+    """Take a schedule away; its run is stopped."""
+    now = house.clock.now()
+    await house.database.write(lambda s: service.remove(s, _own(s, who, ref).id, now, by=who.name))
+    await house.reconcile.settle()
+
+
+def _own(session: Session, who: Caller, ref: str) -> Schedule:
+    check(who, Verb.SCHEDULE)
+    record = service.show(session, ref)
+    check_owner(who, record.created_by, f"the schedule {record.name}")
+    return record
+
+
+def _preview(session: Session, who: Caller, wanted: Wanted, now: datetime) -> PreviewView:
+    _check_app(session, who, wanted.app)
+    return preview_view(service.preview(session, wanted, now))
+
+
+def _check_app(session: Session, who: Caller, name: str) -> None:
+    """Raise :class:`Invalid`, as if it were not there, for an app that the caller may not see."""
+    try:
+        seen(session, who, name)
+    except NotFound as error:
+        if any(app.name == name for app in versions.list_apps(session)):
+            raise Invalid(f"app: {error.message}", code="schedule_invalid", hint=error.hint) from error

@@ -1,0 +1,122 @@
+"""The installation as a whole: health, limits, state, and what happens in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from fairlead.accounts.policy import Caller, Verb, check
+from fairlead.api.deps import TheHouse, Who
+from fairlead.api.routers.devices import mqtt_url
+from fairlead.api.stream import event, sse
+from fairlead.api.views.journal import event_view
+from fairlead.api.views.system import (
+    HealthView,
+    IsolationView,
+    StatusView,
+    SystemView,
+    node_views,
+    process_views,
+)
+from fairlead.control import condition
+from fairlead.control.house import House
+from fairlead.errors import Error, Unavailable
+from fairlead.sandbox.level import isolation
+from fairlead.store import journal
+from fairlead.store.records import Event
+
+health = APIRouter(tags=["health"])
+router = APIRouter(tags=["system"])
+FOLLOW_S = 0.5
+OPEN_KINDS = ("device", "command", "run", "schedule", "location", "type")
+"""What everybody signed in may see happen; all the rest takes the audit."""
+
+
+@health.get("/healthz")
+async def alive() -> HealthView:
+    """Answer: the process is there."""
+    return HealthView(status="ok")
+
+
+@health.get("/readyz")
+async def ready(house: TheHouse) -> HealthView:
+    """Answer 200 when the database can be read and all loops run, else 503 with what is wrong."""
+    troubles = house.troubles()
+    try:
+        await house.database.read(lambda session: session.execute(text("SELECT 1")).scalar_one())
+    except Error as error:
+        troubles = (*troubles, error.message)
+    if troubles:
+        raise Unavailable("; ".join(troubles), code="not_ready", hint="fairlead logs control", retry_after_s=1)
+    return HealthView(status="ready")
+
+
+@router.get("/system")
+async def system(house: TheHouse, who: Who) -> SystemView:
+    """Return what this installation is and how strongly it isolates bundles here."""
+    found = await asyncio.to_thread(isolation)
+    settings, reports = house.settings, house.nodes.alive()
+    return SystemView(
+        version=house.version,
+        node=settings.node,
+        url=settings.url,
+        mqtt=mqtt_url(settings),
+        apps_domain=settings.apps_domain,
+        isolation=IsolationView(level=found.level.value, holds=list(found.holds), missing=list(found.missing)),
+        limits={
+            "bundle_max_bytes": settings.bundle_max_bytes,
+            "body_max_bytes": settings.body_max_bytes,
+            "zygote_memory_mb": settings.zygote_memory_mb,
+            "token_days": settings.token_days,
+        },
+        processes={one.name: one.status for report in reports for one in report.programs},
+        nodes=node_views(reports),
+    )
+
+
+@router.get("/status")
+async def status(house: TheHouse, who: Who) -> StatusView:
+    """Return what runs, what is wrong, and how much there is."""
+    reports, alive_now = house.nodes.reports(), house.nodes.alive()
+    troubles = (*house.troubles(), *condition.troubles(reports, alive_now))
+    found = await house.database.read(lambda session: condition.counts(session, who))
+    return StatusView(
+        state="degraded" if troubles else "ok",
+        troubles=list(troubles),
+        processes=process_views(reports),
+        models=found.models,
+        runs=found.runs,
+        jobs=found.jobs,
+        devices=found.devices,
+    )
+
+
+@router.get("/events")
+async def follow(house: TheHouse, who: Who, kind: str | None = None, after: int | None = None) -> StreamingResponse:
+    """Stream the journal from now on, or after the event with id ``after``; ``kind`` narrows it."""
+    if kind is not None and kind not in OPEN_KINDS:
+        check(who, Verb.SEE_AUDIT)
+    return sse(_events(house, who, kind, after))
+
+
+async def _events(house: House, who: Caller, kind: str | None, after: int | None) -> AsyncIterator[bytes]:
+    if after is None:
+        newest = await house.database.read(lambda session: journal.following(session, None))
+        after = newest[0].id if newest else 0
+    while not house.closing.is_set():
+        found = await house.database.read(_following(after))
+        for one in found:
+            after = one.id
+            if (kind is None or one.kind == kind) and (one.kind in OPEN_KINDS or who.may(Verb.SEE_AUDIT)):
+                yield event(one.kind, event_view(one).model_dump(by_alias=True))
+        if not found:
+            await asyncio.sleep(FOLLOW_S)
+
+
+def _following(after: int) -> Callable[[Session], list[Event]]:
+    return lambda session: journal.following(session, after)

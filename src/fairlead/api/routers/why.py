@@ -1,0 +1,55 @@
+"""Why something is as it is."""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter
+from sqlalchemy.orm import Session
+
+from fairlead.accounts.policy import Caller, Verb, check
+from fairlead.api import moments
+from fairlead.api.deps import TheHouse, Who
+from fairlead.api.routers.apps import seen
+from fairlead.api.views.journal import WhyView, why_view
+from fairlead.jobs import queries as jobs
+from fairlead.logs import facts
+from fairlead.models import queries as models
+from fairlead.store.records import App, Device, Location, Model
+
+router = APIRouter(tags=["why"])
+
+
+@router.get("/why")
+async def why(of: str, house: TheHouse, who: Who, at: str = "") -> WhyView:
+    """Explain a model, version, job, schedule, run, command, device or ``device.property``, now or as it was then.
+
+    A time of day is the last such time where the device stands, else in UTC.
+    """
+    now = house.clock.now()
+
+    def read(session: Session) -> WhyView:
+        _check(session, who, of)
+        moment = moments.parse(at, now, _zone(session, of)) if at else now
+        return why_view(facts.why(session, of, moment))
+
+    return await house.database.read(read)
+
+
+def _check(session: Session, who: Caller, of: str) -> None:
+    """Raise :class:`fairlead.errors.NotFound` for what the caller may not see."""
+    check(who, Verb.SEE_DEVICES)
+    if of.startswith("job-"):
+        jobs.get(session, who, of)
+        return
+    name = of.partition("@")[0]
+    if session.get(Model, name) is not None:
+        models.get(session, who, name)
+    elif session.get(App, name) is not None:
+        seen(session, who, name)
+
+
+def _zone(session: Session, of: str) -> tzinfo:
+    device = session.get(Device, of.partition(".")[0])
+    return ZoneInfo(session.get_one(Location, device.at).zone) if device is not None else ZoneInfo("UTC")
