@@ -393,6 +393,25 @@ async def test_unwanted_run_is_stopped_and_forgotten(tmp_path: Path) -> None:
         assert not (it.home.scratch / "run-1").exists()
 
 
+async def test_run_that_was_removed_while_no_keeper_was_there_is_stopped_and_swept(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(APP)
+        await it.runs.converge((it.wanted(),))
+        pid = (await it.until(RunStatus.READY)).pids["app"]
+        await it.runs.let_go()
+        ended = it.home.keeper / "runs" / "run-2.json"
+        ended.write_bytes(b"{}")
+        (it.home.scratch / "run-2").mkdir()
+        it.runs = it.keeper()
+        it.runs.adopt()
+        await it.runs.converge(())
+        await wait_for(lambda: not it.runs.reports(), it.said)
+
+        assert proc.start_time(pid) is None
+        assert list(it.home.scratch.iterdir()) == []
+        assert list((it.home.keeper / "runs").iterdir()) == []
+
+
 PROGRAM = """#!/bin/sh
 echo "started $FAIRLEAD_RUN in $PWD"
 touch "$TMPDIR/mine" || exit 3

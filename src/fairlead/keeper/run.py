@@ -118,7 +118,7 @@ class DrivenRun:
     @property
     def file(self) -> Path:
         """Where :class:`Kept` lies."""
-        return self._ports.home.keeper / "runs" / f"{self.wanted.run}.json"
+        return kept_file(self._ports.home, self.wanted.run)
 
     @property
     def is_final(self) -> bool:
@@ -197,9 +197,7 @@ class DrivenRun:
 
     async def clean(self) -> None:
         """Remove all that the run left on this machine but its log."""
-        for folder in (self.paths.folder, self.paths.scratch):
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        self.file.unlink(missing_ok=True)
+        await asyncio.to_thread(remove, self._ports.home, self.wanted.run)
 
     # --- from start to end
 
@@ -342,7 +340,11 @@ class DrivenRun:
                     self._kill(f"not ready after {self.wanted.start_timeout_s:g} s")
             elif self.kept.status is RunStatus.READY and run_policy.is_frozen(signs, now, has_probe=has_probe):
                 self._kill(f"frozen: no sign of life for {run_policy.FROZEN_S:g} s")
-            await asyncio.sleep(WATCH_S if self.kept.status is RunStatus.READY else LOOK_S)
+            if self.kept.status is RunStatus.READY:
+                await asyncio.to_thread(logfile.rotate, self.paths.log)
+                await asyncio.sleep(WATCH_S)
+            else:
+                await asyncio.sleep(LOOK_S)
 
     def _signs(self) -> run_policy.Signs:
         awaited = [p for p in self._processes.values() if not p.done]
@@ -477,6 +479,19 @@ class DrivenRun:
     async def _sleep_until(self, moment: str) -> None:
         while (left := (from_text(moment) - self._ports.clock.now()).total_seconds()) > 0:
             await self._ports.clock.sleep(min(left, _LONG_S))
+
+
+def kept_file(home: Home, run: str) -> Path:
+    """Return where :class:`Kept` of a run lies."""
+    return home.keeper / "runs" / f"{run}.json"
+
+
+def remove(home: Home, run: str) -> None:
+    """Remove all files of a run on this machine but its log."""
+    paths = paths_of(home, run)
+    for folder in (paths.folder, paths.scratch):
+        shutil.rmtree(folder, ignore_errors=True)
+    kept_file(home, run).unlink(missing_ok=True)
 
 
 def _free_port() -> int:

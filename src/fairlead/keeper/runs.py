@@ -7,7 +7,7 @@ import logging
 
 import msgspec
 
-from fairlead.keeper.run import DrivenRun, Kept, RunPorts
+from fairlead.keeper.run import DrivenRun, Kept, RunPorts, kept_file, remove
 from fairlead.keeper.run_launch import KIND
 from fairlead.messages import EnvironmentSpec, RunReport, RunWanted
 from fairlead.status import RunStatus
@@ -26,6 +26,7 @@ class Runs:
         self._runs: dict[str, DrivenRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._found: dict[str, dict[str, Child]] = {}
+        self._swept = False
 
     def adopt(self) -> tuple[str, ...]:
         """Find the processes of runs that an earlier keeper left; return the runs they belong to."""
@@ -55,6 +56,9 @@ class Runs:
                 self._drop(driven)
         for name in self._found.keys() - named.keys():
             self._end_stranger(name)
+        if not self._swept:
+            self._swept = True
+            await asyncio.to_thread(self._sweep)
 
     def reports(self) -> tuple[RunReport, ...]:
         """Return one report a run; a run that ended is reported until it is not wanted any more."""
@@ -83,23 +87,28 @@ class Runs:
         found = self._found.pop(wanted.run, {})
         kept = self._recall(wanted)
         driven = DrivenRun(wanted, self._ports, kept, found)
-        driven.save()
         self._runs[wanted.run] = driven
+        driven.save()
         self._spawn(wanted.run, driven.drive())
         if kept.attempt < wanted.attempt:
             self._again(driven, wanted)
 
     def _recall(self, wanted: RunWanted) -> Kept:
         """Return what an earlier keeper knew of the run, or a new beginning with a free slot."""
-        file = self._ports.home.keeper / "runs" / f"{wanted.run}.json"
         try:
-            kept = msgspec.json.decode(file.read_bytes(), type=Kept)
+            kept = msgspec.json.decode(kept_file(self._ports.home, wanted.run).read_bytes(), type=Kept)
         except (FileNotFoundError, msgspec.DecodeError):
             kept = Kept(attempt=wanted.attempt)
         if kept.slot < 0:
             taken = {driven.kept.slot for driven in self._runs.values()} | self._kept_slots(wanted.run)
             kept.slot = next(number for number in range(len(taken) + 1) if number not in taken)
         return kept
+
+    def _sweep(self) -> None:
+        """Remove what is left of runs that ended, or were removed, while no keeper was there."""
+        for file in (self._ports.home.keeper / "runs").glob("run-*.json"):
+            if file.stem not in self._runs:
+                remove(self._ports.home, file.stem)
 
     def _kept_slots(self, but: str) -> set[int]:
         """Return the slots of runs on disk: a keeper that starts must not give one of theirs to a new run."""
