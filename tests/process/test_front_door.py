@@ -401,7 +401,7 @@ def test_control_gets_the_token_itself(house: House) -> None:
         ("POST", "/v1/models/flowers/predict", "one", ""),
         ("POST", "/v1/models/flowers:predict", "one", ""),
         ("POST", "/v1/models/flowers/explain?a=1", "one", ""),
-        ("GET", "/v1/models/flowers/openapi.json", "one", ""),
+        ("GET", "/v1/models/flowers/openapi.json", "control", ""),
         ("POST", "/v1/models/flowers@staging/predict", "two", ""),
         ("POST", "/v1/models/flowers@2/predict", "two", ""),
         ("POST", "/v2/models/flowers/infer", "one", ""),

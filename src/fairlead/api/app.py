@@ -37,6 +37,7 @@ def make_app(house: House) -> FastAPI:
     errors.install(app)
     app.include_router(system.health)
     app.include_router(jobs.calls)
+    app.include_router(models.calls)
     for room in (system, accounts, bundles, models, apps, jobs, devices, schedules, runs, why, logs, mails):
         app.include_router(room.router, prefix=PREFIX)
     return app

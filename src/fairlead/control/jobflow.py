@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -50,7 +51,7 @@ class JobFlow:
         while True:
             self._wake.clear()
             now = self._clock.now()
-            changed = await self._database.write(lambda session: _sweep(session, now))
+            changed = await self._database.write(partial(_sweep, now=now))
             self._waiters.tell(*changed)
             stuck = await self._order_due(now)
             await self._expire(now)
@@ -74,7 +75,7 @@ class JobFlow:
         self._waiters.tell(message.job)
 
     async def ended(self, message: JobEnded) -> Answer:
-        """Note the end of an attempt; an attempt that counts no more is answered all the same: nothing is left to do."""
+        """Note the end of an attempt; one that counts no more is answered all the same: nothing is left to do."""
         result: service.Result | ErrorInfo = message.error or service.Result(
             body=None if message.result_key else message.body, key=message.result_key, content_type=message.content_type
         )

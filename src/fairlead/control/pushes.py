@@ -61,7 +61,7 @@ class Pushes:
         return folder / f"{ids.ulid()}.zip"
 
     async def take(self, file: Path, who: Caller, alias: str) -> Pushed:
-        """Register the zip ``file``; raises :class:`fairlead.errors.Invalid` with all problems, and what the rooms do."""
+        """Register the zip ``file``; raises :class:`fairlead.errors.Invalid` with all problems, and as the rooms do."""
         async with self._slots:
             bundle = await asyncio.to_thread(self._look, file)
         is_model = isinstance(bundle.manifest, ModelManifest)

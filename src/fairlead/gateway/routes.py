@@ -188,12 +188,14 @@ def _branches(route: ModelRoute) -> Iterator[Branch]:
 
 
 def _v1_routes(route: ModelRoute, base: str, goal: Goal) -> Iterator[Route]:
-    """What lies below ``/v1/models/name[@ref]/``: jobs are control's, the rest the replica's."""
+    """What lies below ``/v1/models/name[@ref]/``: jobs are control's, and what it knows without waking the model; the
+    rest is the replica's."""
     if isinstance(goal, Versions):
         for entry in ("predict", *route.entries):
             yield Route(Fit.EXACT, f"{base}/{entry}", Upstream(CONTROL), Access.TOKEN, "control", asynchronous=True)
             yield _control(Fit.EXACT, f"{base}/{entry}/jobs", Access.TOKEN)
-        yield _control(Fit.EXACT, f"{base}/jobs", Access.TOKEN)
+        for known in ("jobs", "docs", "openapi.json"):
+            yield _control(Fit.EXACT, f"{base}/{known}", Access.TOKEN)
     yield _model(route, Fit.BELOW, base, goal)
 
 

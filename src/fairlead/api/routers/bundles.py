@@ -20,7 +20,7 @@ _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 
 @router.post("/bundles", status_code=202)
 async def push(request: Request, response: Response, house: TheHouse, who: Who, alias: str = "production") -> PushView:
-    """Take a zip in (RFC 9530 ``Content-Digest`` is checked if given): 202 while it is prepared, 200 if it was there."""
+    """Take a zip in (a ``Content-Digest``, RFC 9530, is checked): 202 while it is prepared, 200 if it was there."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/zip":
         raise Invalid(

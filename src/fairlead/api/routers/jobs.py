@@ -7,6 +7,7 @@ import hashlib
 import random
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -128,10 +129,8 @@ async def cancel(job: str, house: TheHouse, who: Who) -> JobView:
     )
     if changed.node:
         stop = JobStop(job=changed.id, model=changed.model, version=changed.version)
-        try:
+        with suppress(Unavailable):  # its epoch no longer holds: whatever it still answers is refused
             await house.bus.publish(stop, node=changed.node)
-        except Unavailable:
-            pass  # its epoch no longer holds: whatever it still answers is refused
     house.waiters.tell(changed.id)
     return job_view(changed)
 

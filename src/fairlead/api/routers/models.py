@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -15,12 +15,16 @@ from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import event, sse
 from fairlead.api.views.base import page
 from fairlead.api.views.models import ModelView, VersionView, model_view, target_views, version_view
+from fairlead.bundles.specs import model_spec
 from fairlead.control.house import House
-from fairlead.messages import Target
+from fairlead.errors import Unavailable
+from fairlead.messages import ModelSpec, Target
 from fairlead.models import queries, service
+from fairlead.modelserver.protocols.docs import openapi_of, page_of
 from fairlead.status import VersionStatus
 from fairlead.store.records import Model
 
+calls = APIRouter(tags=["calls"])
 router = APIRouter(tags=["models"])
 FOLLOW_S = 5.0
 _DONE = (VersionStatus.READY, VersionStatus.SLEEPING, VersionStatus.RETIRED)
@@ -47,14 +51,31 @@ class ModelChange(Body):
     visibility: str
 
 
+@calls.get("/v1/models")
 @router.get("/models")
 async def list_models(house: TheHouse, who: Who) -> dict[str, Any]:
     return page(await house.database.read(lambda s: [_view(s, house, model) for model in queries.list_all(s, who)]))
 
 
+@calls.get("/v1/models/{name}")
 @router.get("/models/{name}")
 async def show(name: str, house: TheHouse, who: Who) -> ModelView:
     return await house.database.read(lambda session: _view(session, house, queries.get(session, who, name)))
+
+
+@calls.get("/v1/models/{ref}/openapi.json")
+async def openapi(ref: str, house: TheHouse, who: Who) -> dict[str, Any]:
+    """Return OpenAPI of a model from its stored signature: it may go on sleeping."""
+    return await house.database.read(lambda session: openapi_of(*_described(session, who, ref)))
+
+
+@calls.get("/v1/models/{ref}/docs", response_class=HTMLResponse)
+async def docs(ref: str, house: TheHouse, who: Who) -> HTMLResponse:
+    """Return a page that tells how to call a model."""
+    page_text = await house.database.read(lambda session: page_of(*_described(session, who, ref)))
+    # Nothing of it comes from elsewhere, and nothing in it may run.
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return HTMLResponse(page_text, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
 
 
 @router.patch("/models/{name}")
@@ -116,6 +137,16 @@ async def rollback(name: str, body: RollbackBody, house: TheHouse, who: Who) -> 
     view = await house.database.write(write)
     await house.reconcile.settle()
     return view
+
+
+def _described(session: Session, who: Caller, ref: str) -> tuple[ModelSpec, dict[str, Any]]:
+    """Return a version and what was found out about its inputs and outputs when it was pushed."""
+    name, _, wished = ref.partition("@")
+    version = queries.version_of(session, name, queries.resolve(session, who, name, wished or queries.PRODUCTION))
+    if version.signature is None:
+        said = f"the signature of {name}@{version.version} is not known yet"
+        raise Unavailable(said, code="model_not_ready", hint=f"fairlead why {name}@{version.version}", retry_after_s=1)
+    return model_spec(queries.manifest_of(version), version.version), version.signature
 
 
 def _view(session: Session, house: House, model: Model) -> ModelView:

@@ -96,13 +96,18 @@ def openapi_body(spec: ModelSpec, endpoints: Mapping[str, Endpoint]) -> bytes:
 
 
 def docs_page(spec: ModelSpec, endpoints: Mapping[str, Endpoint]) -> str:
-    """Return a page that shows how to call the model; everything in it is escaped."""
+    """Return a page that shows how to call the model."""
+    return page_of(spec, signature_view(spec, endpoints))
+
+
+def page_of(spec: ModelSpec, signature: Mapping[str, Any]) -> str:
+    """Return the page of a model from its stored signature; everything in it is escaped; needs no running model."""
     parts = []
-    for name, endpoint in endpoints.items():
-        schema = msgspec.json.format(msgspec.json.encode(endpoint.signature.schema()), indent=2).decode()
+    for name, endpoint in signature["endpoints"].items():
+        schema = msgspec.json.format(msgspec.json.encode(endpoint["input"]), indent=2).decode()
         parts.append(
             f"<h2>POST /v1/models/{html.escape(spec.name)}/{html.escape(name)}</h2>"
-            f"<p>{html.escape(endpoint.summary)}</p><pre>{html.escape(schema)}</pre>"
+            f"<p>{html.escape(endpoint['summary'])}</p><pre>{html.escape(schema)}</pre>"
         )
     for one in spec.examples:
         shown = msgspec.json.format(msgspec.json.encode(one.input), indent=2).decode()
