@@ -119,8 +119,13 @@ def state_get(session: Session, ask: StateGet) -> Stored | None:
 
 
 def state_put(session: Session, ask: StatePut, now: datetime) -> Stored:
-    """Keep a value; raises :class:`Conflict` when ``if_version`` is not what is there (0: nothing)."""
-    run = _live(session, ask.run)
+    """Keep a value; raises :class:`Conflict` when ``if_version`` is not what is there (0: nothing).
+
+    A run that stops may still keep what it knows: ``@app.stop`` is for that.
+    """
+    run = _any(session, ask.run)
+    if run.status is not RunStatus.STOPPING:
+        run = _live(session, ask.run)
     if len(ask.value) > STATE_MAX_BYTES:
         message = f"{ask.key[:60]}: {len(ask.value)} bytes are more than {STATE_MAX_BYTES}"
         raise Invalid(message, code="state_too_large", hint="keep large things in app.files")

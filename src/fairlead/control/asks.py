@@ -192,7 +192,8 @@ class Asks:
         data = job.result if not job.result_key else (await self._parts.bucket.get(job.result_key)).data
         if (job.result_type or "").startswith("application/json"):
             return state | {"result": msgspec.json.decode(data or b"null")}
-        return state | {"result_base64": base64.b64encode(data or b"").decode()}
+        encoded = base64.b64encode(data or b"").decode()
+        return state | {"result_base64": encoded, "result_type": job.result_type or ""}
 
 
 def _job_of(session: Session, ask: RunJobShow) -> Job:

@@ -104,6 +104,7 @@ class House:
             changed=self._prepared,
         )
         self.waker = Waker(home.waker_socket, self.replicas.resolve)
+        self._caller = ReplicaCaller(self._place)
         self.jobs: Jobs | None = None
         self.runs: Runs | None = None
 
@@ -154,6 +155,7 @@ class House:
             await self._bus.close()
         await self._let_go_of_callout()
         await self.programs.stop("bus")
+        await self._caller.close()
         await self.gateway.close()
 
     async def _drain_door(self) -> None:
@@ -278,7 +280,8 @@ class House:
     async def _converge(self) -> None:
         """Have replicas and runs follow what is wanted, as far as bundles are prepared."""
         assert self.runs is not None
-        ready = tuple(item for item in self.wanted.versions if self.prepare.bundle(item.digest) is not None)
+        # one that is still looked into has no modules to preload yet: its zygote would be started twice
+        ready = tuple(v for v in self.wanted.versions if not v.prepare and self.prepare.bundle(v.digest) is not None)
         self.replicas.want(ready)
         await self.runs.converge(self.wanted.runs)
 
@@ -319,7 +322,7 @@ class House:
         return RunPorts(
             home=self.home,
             bus=self.bus,
-            models=ReplicaCaller(self._place),
+            models=self._caller,
             files=BucketFiles(self.bucket),
             readings=Readings(self.bus),
             clock=self.clock,

@@ -88,6 +88,7 @@ class Replicas:
         self._budget_mb = zygote_memory_mb
         self._warmed_at = float("-inf")
         self._warming: set[str] = set()
+        self._closing = False
 
     # --- what others ask ------------------------------------------------------------------------------------------
 
@@ -230,7 +231,8 @@ class Replicas:
                     await link.close()
 
     async def stop_all(self, grace_s: float) -> None:
-        """End every replica and zygote: drain for ``grace_s`` seconds, then kill."""
+        """End every replica and zygote: drain for ``grace_s`` seconds, then kill. Nothing is started any more."""
+        self._closing = True
         now = self._clock.monotonic()
         ids = [
             (version, replica)
@@ -258,6 +260,8 @@ class Replicas:
     def _round(self) -> None:
         now = self._clock.monotonic()
         self._observe()
+        if self._closing:
+            return
         for key, version in list(self._versions.items()):
             may_start = version.failed is None and now >= version.again_at
             steps = pool.decide(
@@ -305,7 +309,9 @@ class Replicas:
 
     async def _warm(self, name: str, key: Key, version: Version, wanted: messages.VersionWanted) -> None:
         try:
-            await self._engine.warm(await self._launcher(wanted))
+            launch = await self._launcher(wanted)
+            if not self._closing:
+                await self._engine.warm(launch)
         except Error as error:
             self._cannot_start(key, version, error)
         finally:
@@ -349,6 +355,8 @@ class Replicas:
             launch = await self._launcher(wanted)
         except Error as error:
             self._cannot_start(key, version, error)
+            return
+        if self._closing:
             return
         now = self._clock.monotonic()
         replica = pool.Replica(launch.replica, started=now, since=to_text(self._clock.now()))
@@ -439,7 +447,7 @@ class Replicas:
         version.serve.pop(replica.id, None)
         self._changed.set()
         self._on_lost(key, replica.id, replica.reason if replica.left else f"replica lost: {observed.reason}")
-        if replica.left is not None and replica.status is ReplicaStatus.DRAINING:
+        if self._closing or (replica.left is not None and replica.status is ReplicaStatus.DRAINING):
             return
         version.last_lines = logfile.tail(log, 20) if log else ()
         reason = replica.error.message if replica.error else (replica.reason or observed.reason)

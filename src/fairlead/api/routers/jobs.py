@@ -37,9 +37,9 @@ _WAIT = re.compile(r"wait\s*=\s*(\d+(?:\.\d+)?)")
 _FILENAME = re.compile(r'filename="([^"]*)"')
 
 
-@calls.post("/v1/models/{ref}/jobs", status_code=202)
-@calls.post("/v1/models/{ref}/{entry}/jobs", status_code=202)
 @calls.post("/v1/models/{ref}/{entry}", status_code=202)
+@calls.post("/v1/models/{ref}/{entry}/jobs", status_code=202)
+@calls.post("/v1/models/{ref}/jobs", status_code=202)  # the last one is tried first
 async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: str = "predict") -> Response:
     """Keep a call: 202 once it is on disk; with ``Prefer: wait=N`` the result, if it is there in time."""
     name, _, wished = ref.partition("@")
