@@ -318,9 +318,18 @@ class QuickBatcher(ThreadBatcher):
         """Slowest of the last batches: falls by a tenth with each."""
 
     def submit(self, item: Item, *, force: bool = False) -> None:
-        super().submit(item, force=force)
-        if self._load.open == 1 and not self._wait_s and self._is_quick:
+        if self._slowest_s >= _QUICK_S or self._wait_s or len(self._waiting) >= self._queue_max:
+            super().submit(item, force=force)
+            return
+        # the same without what only threads need: this is the hot path
+        item.added = time.monotonic()
+        self._active.add(item)
+        self._waiting.append(item)
+        if self._load.open == 1 and self._is_quick:
             self._answer_now()  # a lone request: nobody is there to share a batch with
+        elif not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._kick)
 
     @property
     def _is_quick(self) -> bool:

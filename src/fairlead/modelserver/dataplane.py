@@ -20,7 +20,7 @@ from fairlead.modelserver.batcher import (
     refuse_bad_rows,
 )
 from fairlead.modelserver.calls import Call, Reply
-from fairlead.modelserver.protocols.answers import encode_json, encode_many, encode_one
+from fairlead.modelserver.protocols.answers import JSON, encode_json, encode_many, encode_one, holds_file
 from fairlead.modelserver.protocols.bodies import instance_rows, rows_of
 from fairlead.modelserver.runtimes.port import Endpoint
 from fairlead.sdk.inputs import Signature
@@ -94,8 +94,10 @@ class DataPlane:
         signature = self.endpoints[name].signature
         if len(call.body) >= _LARGE_BODY:
             return asyncio.ensure_future(self._large(call, batcher, signature))
-        if call.endpoint == INSTANCES:
+        if name is not call.endpoint:
             rows, many = instance_rows(call, signature), True
+        elif call.body[:1] == b"{":  # nearly all calls
+            rows, many = [signature.decode(call.body)], False
         else:
             rows, many = rows_of(call, signature)
         if many and len(rows) != 1:
@@ -194,13 +196,15 @@ def encode(item: Item, answers: Sequence[Any]) -> Any:
     call = item.call
     if not item.many:
         answer = answers[0]
+        if type(answer) is dict and not holds_file(answer):  # nearly all answers
+            return Reply(encode_json(answer), JSON)
         if isinstance(answer, BaseException):
             refuse_bad_rows(item, answers)
         return Reply(*encode_one(answer, call))
     if any(isinstance(answer, BaseException) for answer in answers):
         refuse_bad_rows(item, answers)
     if call.endpoint == INSTANCES:
-        return Reply(encode_json({"predictions": list(answers)}), "application/json")
+        return Reply(encode_json({"predictions": list(answers)}), JSON)
     return Reply(*encode_many(answers))
 
 

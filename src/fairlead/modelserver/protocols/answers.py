@@ -52,8 +52,10 @@ def encode_one(answer: Any, call: Call) -> tuple[bytes, str]:
 
 
 def _may_hold_file(answer: Any) -> bool:
-    if type(answer) is not dict:
-        return not isinstance(answer, _NO_FILES)
+    return holds_file(answer) if type(answer) is dict else not isinstance(answer, _NO_FILES)
+
+
+def holds_file(answer: dict[Any, Any]) -> bool:
     for value in answer.values():  # noqa: SIM110 - a generator costs three times as much
         if isinstance(value, File):
             return True
