@@ -86,7 +86,7 @@ class Keeper:
         self.heard: list[FromReplica] = []
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(DEADLINE_S)
-        self._socket.connect(path)
+        wait_for(lambda: self._socket.connect_ex(path) == 0)  # it is bound a moment before it listens
         self._buffer = b""
 
     def send(self, message: Message) -> None:
@@ -144,7 +144,6 @@ class Replica:
             environment[VARIABLE] = msgspec.json.encode(self._fence(command)).decode()
             command = [sys.executable, "-P", "-m", "fairlead.sandbox.run"]
         self.process = subprocess.Popen(command, env=environment)
-        wait_for(lambda: Path(self.fork.keep).exists() or self.process.poll() is not None)
         self.keeper = Keeper(self.fork.keep)
         transport = httpx.HTTPTransport(uds=self.fork.serve)
         headers = {"x-fairlead-gate": GATE, "x-fairlead-user": "ada"}

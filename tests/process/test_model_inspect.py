@@ -1,0 +1,58 @@
+"""The look into a bundle, as the keeper starts it: one line of JSON last, whatever the bundle prints or raises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+LIMIT_S = 60
+
+
+def look(folder: Path, **order: Any) -> dict[str, Any]:
+    variables = {**os.environ, "FAIRLEAD_INSPECT": msgspec.json.encode({"folder": str(folder), **order}).decode()}
+    command = [sys.executable, "-P", "-m", "fairlead.modelserver.inspect"]
+    done = subprocess.run(command, env=variables, capture_output=True, timeout=LIMIT_S, check=True)
+    found: dict[str, Any] = msgspec.json.decode(done.stdout.splitlines()[-1])
+    return found
+
+
+def model(folder: Path, code: str) -> dict[str, Any]:
+    (folder / "looked_model.py").write_text(code)
+    spec = {"name": "m", "version": "1", "runtime": "python", "entry": "looked_model:predict"}
+    return look(folder, spec=spec)
+
+
+def test_a_model_tells_its_signature_and_what_it_imports(tmp_path: Path) -> None:
+    code = "import atexit, joblib\natexit.register(print, 'late')\nprint('early', end='')\ndef predict(x: int = 3) -> str: ..."
+    found = model(tmp_path, code)
+    assert found["ok"]
+    predict = found["signature"]["endpoints"]["predict"]
+    assert predict["input"]["properties"] == {"x": {"type": "integer", "default": 3}}
+    assert predict["output"] == {"type": "string"}
+    assert "joblib" in found["preload"]
+
+
+def test_a_missing_requirement_is_named(tmp_path: Path) -> None:
+    found = model(tmp_path, "import not_installed_here")
+    assert not found["ok"]
+    assert found["error"]["code"] == "load_failed"
+    assert "[run] requires" in found["error"]["hint"]
+
+
+def test_a_bundle_that_exits_is_a_finding(tmp_path: Path) -> None:
+    assert "SystemExit" in model(tmp_path, "raise SystemExit(3)")["error"]["message"]
+
+
+def test_an_app_tells_the_roles_it_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "looked_app.py").write_text(
+        "import fairlead\napp = fairlead.App()\ncameras, faces = app.devices('cameras'), app.model('faces')\n"
+    )
+    found = look(tmp_path, kind="app", entry="looked_app:app")
+    assert found["signature"] == {"devices": ["cameras"], "models": ["faces"], "web": False}
+    wrong = look(tmp_path, kind="app", entry="looked_app:cameras")
+    assert wrong["error"]["code"] == "entry_invalid"
