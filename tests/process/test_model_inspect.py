@@ -28,7 +28,8 @@ def model(folder: Path, code: str) -> dict[str, Any]:
 
 
 def test_a_model_tells_its_signature_and_what_it_imports(tmp_path: Path) -> None:
-    code = "import atexit, joblib\natexit.register(print, 'late')\nprint('early', end='')\ndef predict(x: int = 3) -> str: ..."
+    noise = "import atexit, joblib\natexit.register(print, 'late')\nprint('early', end='')\n"
+    code = noise + "def predict(x: int = 3) -> str: ..."
     found = model(tmp_path, code)
     assert found["ok"]
     predict = found["signature"]["endpoints"]["predict"]
