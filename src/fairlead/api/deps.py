@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from fairlead.accounts import service
 from fairlead.accounts.policy import Caller
 from fairlead.control.house import House
+from fairlead.errors import Forbidden
 from fairlead.identity.tokens import verify
 
 COOKIE = "fl_session"
@@ -23,12 +24,36 @@ def house(request: Request) -> House:
 TheHouse = Annotated[House, Depends(house)]
 
 
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+
 def token_of(request: Request) -> str:
-    """Return the token in ``Authorization``, ``X-API-Key`` or the page's cookie; empty without one."""
+    """Return the token in ``Authorization``, ``X-API-Key`` or the page's cookie; empty without one.
+
+    Raises :class:`Forbidden` (``origin_refused``) for a change that another site had the browser ask for: pages of
+    apps are below the same domain, so the cookie's ``SameSite`` alone does not keep them out.
+    """
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and given:
         return given.strip()
-    return request.headers.get("x-api-key", "") or request.cookies.get(COOKIE, "")
+    if key := request.headers.get("x-api-key", ""):
+        return key
+    cookie = request.cookies.get(COOKIE, "")
+    if cookie and request.method not in SAFE:
+        _check_origin(request)
+    return cookie
+
+
+def _check_origin(request: Request) -> None:
+    settings = house(request).settings
+    scheme = "https" if settings.cert or settings.url.startswith("https:") else "http"
+    own = {settings.url, f"{scheme}://{request.headers.get('host', '')}"}
+    if request.headers.get("origin", "") not in own:
+        raise Forbidden(
+            "this change was asked for by another site",
+            code="origin_refused",
+            hint="sign in here, or send the token in Authorization",
+        )
 
 
 async def caller(request: Request, house: TheHouse) -> Caller:

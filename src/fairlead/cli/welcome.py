@@ -7,9 +7,9 @@ import json
 from typing import TYPE_CHECKING
 
 from fairlead.cli import demo as demonstration
-from fairlead.cli import terminal
-from fairlead.cli.api import Refused
-from fairlead.cli.commands.login import sign_in
+from fairlead.cli import session, terminal
+from fairlead.cli.api import Api, Refused
+from fairlead.cli.commands.login import sign_in_here
 from fairlead.settings import Home, Settings
 
 if TYPE_CHECKING:
@@ -36,15 +36,24 @@ class Welcome:
             terminal.result(await asyncio.to_thread(demonstration.curl, self._settings))
 
     def _sign_in_first(self) -> str:
-        """Return the first password after signing in with it; nothing when it was shown before."""
-        file = Home(self._settings.home).first
+        """Sign the owner of the home in; return the first password, nothing when it was shown before."""
+        home = Home(self._settings.home)
+        if not self._is_signed_in():
+            try:
+                sign_in_here(self._settings.url, home.here.read_text(encoding="ascii"))
+            except (Refused, FileNotFoundError) as error:
+                terminal.note(f"not signed in: {error}; use: fairlead login {self._settings.url}")
         try:
-            first = json.loads(file.read_text(encoding="utf-8"))
+            first = json.loads(home.first.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return ""
-        try:
-            sign_in(self._settings.url, first["user"], first["password"])
-        except Refused as error:
-            terminal.note(f"not signed in: {error.message}; use: fairlead login {self._settings.url}")
-        file.unlink()
+        home.first.unlink()
         return str(first["password"])
+
+    def _is_signed_in(self) -> bool:
+        try:
+            with Api(session.of(self._settings.url)) as api:
+                api.get("/me")
+        except (KeyError, Refused):
+            return False
+        return True

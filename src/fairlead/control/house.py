@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version as installed_version
@@ -74,6 +75,7 @@ class House:
         self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)
         self.pushes = Pushes(parts, self.reconcile.nudge)
         self._loops: list[asyncio.Task[None]] = []
+        self._here = secrets.token_urlsafe(32)
         self._callout = respond(server.gate_access(home.bus), DeviceGate(home.keeper / "devices.msgpack"))
 
     def _deny(self, denied: dict[str, float]) -> None:
@@ -95,6 +97,7 @@ class House:
     async def open(self) -> None:
         """Make the first user, listen on the bus, start the loops."""
         await self._first_user()
+        self._here = self._make_here()
         await self._callout.__aenter__()  # beside the keeper's: while one of them restarts, no device is refused
         await self.devices.refresh()
         await self.bus.subscribe(NodeReport, self.reconcile.heard)
@@ -121,6 +124,17 @@ class House:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self._callout.__aexit__(None, None, None)
+
+    def is_here(self, key: str) -> bool:
+        """Whether ``key`` is the one in the home: its bearer could read the signing keys as well."""
+        return secrets.compare_digest(key.encode(), self._here.encode())
+
+    def _make_here(self) -> str:
+        key = secrets.token_urlsafe(32)
+        descriptor = os.open(self.home.here, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(key)
+        return key
 
     async def _first_user(self) -> None:
         now = self.clock.now()

@@ -104,6 +104,7 @@ class House:
             changed=self._prepared,
         )
         self.waker = Waker(home.waker_socket, self.replicas.resolve)
+        self._reporting: asyncio.Task[None] | None = None
         self._caller = ReplicaCaller(self._place)
         self.jobs: Jobs | None = None
         self.runs: Runs | None = None
@@ -134,7 +135,9 @@ class House:
         self.runs.adopt()
         await self._subscribe()
         await self._take(self.wanted, keep=False)
-        self._group.create_task(forever(lambda: report(self.bus, self._report, self.changed)), name="report")
+        self._reporting = self._group.create_task(
+            forever(lambda: report(self.bus, self._report, self.changed)), name="report"
+        )
         self._group.create_task(forever(self._rotate_logs), name="logs")
         self._group.create_task(forever(self._keep_converging), name="converge")
         await control
@@ -151,6 +154,8 @@ class House:
         await self.replicas.stop_all(DRAIN_S)
         await self.programs.stop("control")
         await self.programs.stop("envoy")
+        if self._reporting is not None:
+            self._reporting.cancel()
         if self._bus is not None:
             await self._bus.close()
         await self._let_go_of_callout()

@@ -68,12 +68,9 @@ async def _serve(settings: Settings, home: Home, ready: Ready) -> None:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error of ours in ``group`` if there is one: it says what to do."""
-    for error in group.exceptions:
-        found = _first(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, Error):
-            return found
-    return group
+    """Return the error of ours in ``group`` if there is one, since it says what to do, else the first of all."""
+    leaves = [_first(one) if isinstance(one, BaseExceptionGroup) else one for one in group.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, Error)), leaves[0])
 
 
 async def sweep(home: Home) -> None:

@@ -13,7 +13,7 @@ from fairlead.api.deps import COOKIE, TheHouse, Who, address_of
 from fairlead.api.views.accounts import MeView, SignedInView, TokenView, UserView, token_view, user_view
 from fairlead.api.views.base import page
 from fairlead.clock import to_text
-from fairlead.errors import Invalid
+from fairlead.errors import Forbidden, Invalid
 from fairlead.store.records import Token
 
 router = APIRouter(tags=["accounts"])
@@ -26,6 +26,10 @@ class Body(BaseModel):
 class LoginBody(Body):
     user: str
     password: str
+
+
+class HereBody(Body):
+    key: str
 
 
 class TokenBody(Body):
@@ -46,6 +50,8 @@ class UserChange(Body):
     roles: list[str] | None = None
     disabled: bool | None = None
     password: str | None = None
+    old_password: str | None = None
+    """Needed to change one's own."""
 
 
 @router.post("/login")
@@ -62,6 +68,20 @@ async def login(body: LoginBody, request: Request, response: Response, house: Th
         secure=house.settings.cert is not None,
         expires=signed.minted.expires,
     )
+    return SignedInView(
+        token=signed.minted.token,
+        user=signed.user,
+        roles=list(signed.roles),
+        expires_at=to_text(signed.minted.expires),
+    )
+
+
+@router.post("/login/here")
+async def login_here(body: HereBody, house: TheHouse) -> SignedInView:
+    """Sign in the owner of the home, by the key that lies in it: ``fairlead up`` does so."""
+    if not house.is_here(body.key):
+        raise Forbidden("the key is not that of this home", code="wrong_password", hint="fairlead login URL")
+    signed = await house.sign_in.sign_in_here(keys=house.keys, days=house.settings.token_days)
     return SignedInView(
         token=signed.minted.token,
         user=signed.user,
@@ -121,9 +141,11 @@ async def add_user(body: UserBody, house: TheHouse, who: Who) -> UserView:
 
 
 @router.patch("/users/{name}")
-async def change_user(name: str, body: UserChange, house: TheHouse, who: Who) -> UserView:
+async def change_user(name: str, body: UserChange, request: Request, house: TheHouse, who: Who) -> UserView:
     if body.roles is None and body.disabled is None and body.password is None:
         raise Invalid("nothing to change", hint="give roles, disabled or password")
+    if body.password is not None and name == who.name:
+        await house.sign_in.confirm(name, body.old_password or "", address_of(request))
     hashed = await asyncio.to_thread(passwords.hash_of, body.password) if body.password is not None else ""
     now = house.clock.now()
 

@@ -28,9 +28,18 @@ def login(
 
 
 def sign_in(url: str, user: str, password: str) -> dict[str, Any]:
-    """Sign in at ``url`` and keep the session; return the API's view."""
+    """Sign in at ``url`` by password and keep the session; return the API's view."""
+    return _sign_in(url, "/login", {"user": user, "password": password})
+
+
+def sign_in_here(url: str, key: str) -> dict[str, Any]:
+    """Sign in at ``url`` by the key of its home, which lies on this machine; return the API's view."""
+    return _sign_in(url, "/login/here", {"key": key})
+
+
+def _sign_in(url: str, path: str, body: dict[str, str]) -> dict[str, Any]:
     url = url.rstrip("/")
-    with Api(session.Session(url, "", user)) as api:
-        answer: dict[str, Any] = api.post("/login", {"user": user, "password": password})
+    with Api(session.Session(url, "", "")) as api:
+        answer: dict[str, Any] = api.post(path, body)
     session.keep(session.Session(url, answer["token"], answer["user"]))
     return answer
