@@ -31,6 +31,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "token_expired": 401,
     "token_revoked": 401,
     "sign_in_failed": 401,
+    "wrong_password": 401,
     "version_gone": 410,
     "too_large": 413,
     "timed_out": 504,
