@@ -76,7 +76,6 @@ class House:
         self.pushes = Pushes(parts, self.reconcile.nudge)
         self._loops: list[asyncio.Task[None]] = []
         self._here = secrets.token_urlsafe(32)
-        self._callout = respond(server.gate_access(home.bus), DeviceGate(home.keeper / "devices.msgpack"))
 
     def _deny(self, denied: dict[str, float]) -> None:
         self.denied = denied
@@ -98,7 +97,6 @@ class House:
         """Make the first user, listen on the bus, start the loops."""
         await self._first_user()
         self._here = self._make_here()
-        await self._callout.__aenter__()  # beside the keeper's: while one of them restarts, no device is refused
         await self.devices.refresh()
         await self.bus.subscribe(NodeReport, self.reconcile.heard)
         await self.bus.subscribe(JobMoved, self.jobs.moved)
@@ -123,7 +121,6 @@ class House:
         for task in self._loops:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        await self._callout.__aexit__(None, None, None)
 
     def is_here(self, key: str) -> bool:
         """Whether ``key`` is the one in the home: its bearer could read the signing keys as well."""
@@ -163,9 +160,12 @@ async def open_house(settings: Settings, home: Home, clock: Clock | None = None)
         bus = await nats.connect(server.access(home.bus, "control"), wait_s=30)
         bucket = open_bucket(settings.bucket or str(home.bucket))
         house = House(settings, home, clock or SystemClock(), database, bus, bucket)
+        gate = DeviceGate(home.keeper / "devices.msgpack")
         try:
-            await house.open()
-            yield house
+            # Beside the keeper's: while one of them restarts, no device is refused.
+            async with respond(server.gate_access(home.bus), gate):
+                await house.open()
+                yield house
         finally:
             house.closing.set()
             await house.close()
