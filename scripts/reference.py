@@ -456,9 +456,9 @@ def api() -> str | None:
         sys.stderr.write(f"api.md is left out: {error}\n")
         return None
     rows = []
-    for path, methods in make_app(SimpleNamespace(version="")).openapi()["paths"].items():  # type: ignore[arg-type]
+    for path, methods in make_app(SimpleNamespace(version="0")).openapi()["paths"].items():  # type: ignore[arg-type]
         for method, operation in methods.items():
-            said = (operation.get("description") or operation.get("summary") or "").split("\n\n")[0]
+            said = operation.get("description", "").split("\n\n")[0]
             rows.append((f"`{method.upper()} {path}`", said))
     rows.sort(key=lambda row: (row[0].split()[1], row[0]))
     intro = (
