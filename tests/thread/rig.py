@@ -222,8 +222,9 @@ def platform(*arguments: str, start: bool = True) -> Iterator[Platform]:
 
 
 def _drain(stream: Any, lines: list[str]) -> None:
-    for line in stream:
-        lines.append(line.rstrip("\n"))
+    with stream:
+        for line in stream:
+            lines.append(line.rstrip("\n"))
 
 
 def _command(pid: int) -> str:
