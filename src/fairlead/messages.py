@@ -36,7 +36,7 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 # --- what a version, a replica and a run are made of --------------------------------------------------------------
 
 
-class ErrorInfo(Part):
+class ErrorInfo(Part, frozen=True):
     """An error on a wire; ``retry`` tells whether the same call may succeed later."""
 
     code: str
@@ -64,20 +64,20 @@ class ErrorInfo(Part):
         return classes.get(self.kind, Error)(self.message, code=self.code, hint=self.hint, problems=self.problems)
 
 
-class EnvironmentSpec(Part):
+class EnvironmentSpec(Part, frozen=True):
     """What an environment is built from; its key is the digest of this, the platform's Python and its build."""
 
     requires: tuple[str, ...] = ()
     python: str = ""
 
 
-class BatchSpec(Part):
+class BatchSpec(Part, frozen=True):
     max_size: int = 64
     max_bytes: int = 64 * 1024**2
     max_wait_ms: float = 0
 
 
-class ExampleSpec(Part):
+class ExampleSpec(Part, frozen=True):
     """One example: ``input`` and ``expect`` are JSON values, files of the bundle already as ``data:`` URLs or paths."""
 
     title: str
@@ -85,7 +85,7 @@ class ExampleSpec(Part):
     expect: Any = msgspec.UNSET
 
 
-class ModelSpec(Part):
+class ModelSpec(Part, frozen=True):
     """All that a model server is told about the version it serves."""
 
     name: str
@@ -109,7 +109,7 @@ class ModelSpec(Part):
     """Whether a scikit-learn artifact is also compiled to ONNX."""
 
 
-class VersionWanted(Part):
+class VersionWanted(Part, frozen=True):
     """A version of a model on a node."""
 
     spec: ModelSpec
@@ -135,7 +135,7 @@ class VersionWanted(Part):
     """It was ready once: a replica that does not start is tried again, and the version is not failed."""
 
 
-class DeviceBinding(Part):
+class DeviceBinding(Part, frozen=True):
     """The devices that stand for one role of an app in a run."""
 
     devices: tuple[str, ...]
@@ -147,7 +147,7 @@ class DeviceBinding(Part):
     """The type's properties, JSON Schema with Fairlead's keywords."""
 
 
-class RunWanted(Part):
+class RunWanted(Part, frozen=True):
     """A run of an app that should be going on."""
 
     run: str
@@ -179,14 +179,14 @@ class RunWanted(Part):
     """Time zone of the place (IANA name)."""
 
 
-class Target(Part):
+class Target(Part, frozen=True):
     """A version and its share of the traffic."""
 
     version: str
     weight: int = 100
 
 
-class ExtraRoute(Part):
+class ExtraRoute(Part, frozen=True):
     """A path of the front door that a bundle took for one of its endpoints; alias ``production`` answers."""
 
     path: str
@@ -194,7 +194,7 @@ class ExtraRoute(Part):
     entry: str = "predict"
 
 
-class ModelRoute(Part):
+class ModelRoute(Part, frozen=True):
     """How the front door treats one model. Endpoints are filled in by the keeper."""
 
     model: str
@@ -213,7 +213,7 @@ class ModelRoute(Part):
     extra: tuple[ExtraRoute, ...] = ()
 
 
-class PageRoute(Part):
+class PageRoute(Part, frozen=True):
     """The page of a live run: ``{name}.apps.<host>``."""
 
     name: str
@@ -222,7 +222,7 @@ class PageRoute(Part):
     owner: str
 
 
-class DeviceAccess(Part):
+class DeviceAccess(Part, frozen=True):
     """What the device link lets a device do; the password is kept as a hash only."""
 
     device: str
@@ -230,7 +230,7 @@ class DeviceAccess(Part):
     """Hex SHA-256 of ``device:password``: passwords are 190 bits of chance, so a slow hash adds nothing."""
 
 
-class ReplicaReport(Part):
+class ReplicaReport(Part, frozen=True):
     """One replica as its keeper sees it."""
 
     replica: str
@@ -249,7 +249,7 @@ class ReplicaReport(Part):
     last_lines: tuple[str, ...] = ()
 
 
-class Prepared(Part):
+class Prepared(Part, frozen=True):
     """How far the preparation of a version or app has come on a node."""
 
     kind: str
@@ -269,7 +269,7 @@ class Prepared(Part):
     attempt: int = 0
 
 
-class VersionReport(Part):
+class VersionReport(Part, frozen=True):
     """A version as a whole on a node: is it asleep, and when was it last called?"""
 
     model: str
@@ -284,7 +284,7 @@ class VersionReport(Part):
     last_lines: tuple[str, ...] = ()
 
 
-class ProgramReport(Part):
+class ProgramReport(Part, frozen=True):
     """One of the platform's own programs on a node."""
 
     name: str
@@ -296,7 +296,7 @@ class ProgramReport(Part):
     reason: str = ""
 
 
-class RunReport(Part):
+class RunReport(Part, frozen=True):
     run: str
     status: RunStatus
     reason: str = ""
@@ -308,7 +308,7 @@ class RunReport(Part):
     last_lines: tuple[str, ...] = ()
 
 
-class AppWanted(Part):
+class AppWanted(Part, frozen=True):
     """A version of an app to prepare: fetched, environment built, entry imported once in the sandbox."""
 
     app: str
@@ -323,7 +323,7 @@ class AppWanted(Part):
 # --- the bus: control to keepers ----------------------------------------------------------------------------------
 
 
-class NodeWanted(Message):
+class NodeWanted(Message, frozen=True):
     """All that one node shall do, whole each time. The keeper writes it to disk before it acts on it."""
 
     node: str
@@ -339,13 +339,13 @@ class NodeWanted(Message):
     devices: tuple[DeviceAccess, ...] = ()
 
 
-class WantedAsk(Message):
+class WantedAsk(Message, frozen=True):
     """A keeper that starts asks for its :class:`NodeWanted`."""
 
     node: str
 
 
-class NodeReport(Message):
+class NodeReport(Message, frozen=True):
     """What is on a node; sent on every change and at least every second."""
 
     node: str
@@ -370,7 +370,7 @@ class NodeReport(Message):
     """Of the wanted state that the front door holds: tells when a revocation is in force."""
 
 
-class JobOrder(Message):
+class JobOrder(Message, frozen=True):
     """Have a replica of this version do this job. Delivered at least once; the epoch tells attempts apart."""
 
     job: str
@@ -387,7 +387,7 @@ class JobOrder(Message):
     timeout_s: float = 60
 
 
-class JobStop(Message):
+class JobStop(Message, frozen=True):
     """The job was canceled: stop it if it runs here."""
 
     job: str
@@ -395,7 +395,7 @@ class JobStop(Message):
     version: str
 
 
-class JobBegan(Message):
+class JobBegan(Message, frozen=True):
     """A replica took the job; asked as a request: the answer says whether this epoch still holds."""
 
     node: str
@@ -404,7 +404,7 @@ class JobBegan(Message):
     replica: str
 
 
-class JobMoved(Message):
+class JobMoved(Message, frozen=True):
     """Progress of a job."""
 
     job: str
@@ -414,7 +414,7 @@ class JobMoved(Message):
     note: str = ""
 
 
-class JobEnded(Message):
+class JobEnded(Message, frozen=True):
     """How one attempt ended; asked as a request and repeated until answered."""
 
     node: str
@@ -426,7 +426,7 @@ class JobEnded(Message):
     error: ErrorInfo | None = None
 
 
-class Answer(Message):
+class Answer(Message, frozen=True):
     """Answer to a request: ``ok`` or what is wrong; ``value`` is the JSON text of what was asked for."""
 
     ok: bool = True
@@ -437,7 +437,7 @@ class Answer(Message):
 # --- the bus: what runs ask control through their keeper; ``run`` is filled in by the keeper, never by the app -------
 
 
-class CommandAsk(Message):
+class CommandAsk(Message, frozen=True):
     run: str
     role: str
     device: str
@@ -449,7 +449,7 @@ class CommandAsk(Message):
     """Id that the keeper chose: the same ask, repeated because no answer came, makes one command."""
 
 
-class CommandShow(Message):
+class CommandShow(Message, frozen=True):
     """Wait up to ``wait_s`` for a command to reach a final or at least ``applied`` status."""
 
     run: str
@@ -457,14 +457,14 @@ class CommandShow(Message):
     wait_s: float = 0
 
 
-class ReleaseAsk(Message):
+class ReleaseAsk(Message, frozen=True):
     run: str
     role: str
     device: str
     properties: tuple[str, ...] = ()
 
 
-class FreshAsk(Message):
+class FreshAsk(Message, frozen=True):
     """Ask a device for fresh values of ``properties``."""
 
     run: str
@@ -473,12 +473,12 @@ class FreshAsk(Message):
     properties: tuple[str, ...]
 
 
-class StateGet(Message):
+class StateGet(Message, frozen=True):
     run: str
     key: str
 
 
-class StatePut(Message):
+class StatePut(Message, frozen=True):
     run: str
     key: str
     value: bytes
@@ -486,14 +486,14 @@ class StatePut(Message):
     """Write only over this version; 0: only where there is none."""
 
 
-class ReadingsAsk(Message):
+class ReadingsAsk(Message, frozen=True):
     """Ask for the last values of devices of a run: the answer is a JSON list of ``sdk.wire.Measure``."""
 
     run: str
     devices: tuple[str, ...]
 
 
-class Attachment(Part):
+class Attachment(Part, frozen=True):
     """A file of a mail, put into the bucket beforehand."""
 
     name: str
@@ -501,7 +501,7 @@ class Attachment(Part):
     content_type: str = "application/octet-stream"
 
 
-class MailAsk(Message):
+class MailAsk(Message, frozen=True):
     run: str
     subject: str
     text: str
@@ -509,14 +509,14 @@ class MailAsk(Message):
     attach: tuple[Attachment, ...] = ()
 
 
-class RunJobSubmit(Message):
+class RunJobSubmit(Message, frozen=True):
     run: str
     role: str
     body: bytes
     content_type: str
 
 
-class RunJobShow(Message):
+class RunJobShow(Message, frozen=True):
     """Wait up to ``wait_s`` for the end of a job of this run: the answer is the view of the job with its
     ``result`` (JSON value, or base64 in ``result_base64``) once it succeeded. ``cancel``: cancel it."""
 
@@ -529,7 +529,7 @@ class RunJobShow(Message):
 # --- devices: what the bus carries beside raw MQTT payloads -----------------------------------------------------------
 
 
-class Measured(Message):
+class Measured(Message, frozen=True):
     """A reading that passed the door: the value was validated against the device's type by control's device link."""
 
     device: str
@@ -544,7 +544,7 @@ class Measured(Message):
 # --- a replica's channel --------------------------------------------------------------------------------------------
 
 
-class Beat(Message):
+class Beat(Message, frozen=True):
     """Replica to keeper, every second and on change, from a thread that the model cannot block."""
 
     status: ReplicaStatus
@@ -559,7 +559,7 @@ class Beat(Message):
     """Why it did not start."""
 
 
-class JobStart(Message):
+class JobStart(Message, frozen=True):
     job: str
     epoch: int
     endpoint: str
@@ -570,11 +570,11 @@ class JobStart(Message):
     timeout_s: float
 
 
-class JobCancel(Message):
+class JobCancel(Message, frozen=True):
     job: str
 
 
-class JobProgress(Message):
+class JobProgress(Message, frozen=True):
     job: str
     epoch: int
     step: int
@@ -583,7 +583,7 @@ class JobProgress(Message):
     preview: bytes = b""
 
 
-class JobDone(Message):
+class JobDone(Message, frozen=True):
     job: str
     epoch: int
     body: bytes = b""
@@ -591,7 +591,7 @@ class JobDone(Message):
     error: ErrorInfo | None = None
 
 
-class Drain(Message):
+class Drain(Message, frozen=True):
     """Refuse new calls, finish those in flight within ``grace_s``, then exit 0."""
 
     grace_s: float = 30
@@ -600,7 +600,7 @@ class Drain(Message):
 # --- a zygote's channel ---------------------------------------------------------------------------------------------
 
 
-class ZygoteSpec(Part):
+class ZygoteSpec(Part, frozen=True):
     """What a zygote is told, as JSON in its environment's ``FAIRLEAD_ZYGOTE``."""
 
     name: str
@@ -614,7 +614,7 @@ class ZygoteSpec(Part):
     """User id of the platform: only it and root may dial."""
 
 
-class Fork(Message):
+class Fork(Message, frozen=True):
     """Have the zygote fork a replica that serves ``spec``."""
 
     replica: str
@@ -632,14 +632,14 @@ class Fork(Message):
     """File that its stdout and stderr are appended to; empty: those of the zygote."""
 
 
-class ForkStop(Message):
+class ForkStop(Message, frozen=True):
     """Signal a replica that this zygote forked."""
 
     replica: str
     signal: int
 
 
-class ZygoteUp(Message):
+class ZygoteUp(Message, frozen=True):
     """First frame after a keeper dialled: who lives, so that a new keeper adopts them."""
 
     pid: int
@@ -648,13 +648,13 @@ class ZygoteUp(Message):
     """Modules of ``preload`` that could not be imported, threads that imports started."""
 
 
-class Forked(Message):
+class Forked(Message, frozen=True):
     replica: str
     pid: int
     error: str = ""
 
 
-class Exited(Message):
+class Exited(Message, frozen=True):
     """A replica ended: exit code, or minus the signal."""
 
     replica: str

@@ -145,13 +145,13 @@ def default_home(environ: Mapping[str, str] = os.environ) -> Path:
     """Return ``FAIRLEAD_HOME``, else the user's data folder."""
     if environ.get("FAIRLEAD_HOME"):
         return Path(environ["FAIRLEAD_HOME"]).expanduser()
-    from platformdirs import user_data_path  # noqa: PLC0415 - absent in bundles' environments
+    from platformdirs import user_data_path
 
     return user_data_path("fairlead")
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Join flags (None = not given), ``FAIRLEAD_*`` and ``settings.toml``; raises :class:`Invalid` with all problems."""
+    """Join flags (None: not given), ``FAIRLEAD_*`` and ``settings.toml``; raises :class:`Invalid` with all problems."""
     home = Path(flags.get("home") or default_home(environ)).expanduser().absolute()
     values: dict[str, Any] = {}
     file = home / "settings.toml"

@@ -12,7 +12,7 @@ from fairlead.supervisor import adopt, read_records
 
 
 def check_listeners(settings: Settings) -> None:
-    """Raise :class:`Invalid` (``address_invalid``, ``insecure``, ``certificate``), :class:`Conflict` ``port_in_use``."""
+    """Raise :class:`Invalid` (``address_invalid``, ``insecure``, ``certificate``) or ``port_in_use``."""
     if (settings.cert is None) != (settings.key is None):
         raise Invalid("--cert and --key go together", code="certificate", hint="give both, or none")
     for file in (settings.cert, settings.key):
