@@ -8,7 +8,7 @@ two never clash; a version that is both served and gone is served.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from fairlead.gateway.door import version_key
@@ -90,6 +90,10 @@ class Route:
     """0: none."""
     methods: tuple[str, ...] = ()
     rewrite: str = ""
+    plain_path: bool = False
+    """The path is compared as a whole, so no trick with it can arrive: it is not searched for one."""
+    too_large: bool = False
+    """Only with a body above the limit."""
     asynchronous: bool = False
     """Only with ``Prefer: respond-async``."""
     page: str = ""
@@ -194,6 +198,9 @@ def _v1_routes(route: ModelRoute, base: str, goal: Goal) -> Iterator[Route]:
         for entry in ("predict", *route.entries):
             yield Route(Fit.EXACT, f"{base}/{entry}", Upstream(CONTROL), Access.TOKEN, "control", asynchronous=True)
             yield _control(Fit.EXACT, f"{base}/{entry}/jobs", Access.TOKEN)
+        predict = _model(route, Fit.EXACT, f"{base}/predict", goal)
+        yield replace(predict, goal=Refusal(413, "body_too_large"), kind="door", too_large=True)
+        yield replace(predict, plain_path=True)
         for known in ("jobs", "docs", "openapi.json"):
             yield _control(Fit.EXACT, f"{base}/{known}", Access.TOKEN)
     yield _model(route, Fit.BELOW, base, goal)

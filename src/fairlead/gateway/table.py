@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fairlead.gateway.access import route_access
+from fairlead.gateway.access import longer, route_access
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.resources import (
     CLAIM_AUDIENCE,
@@ -108,7 +108,7 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
     code = route.goal.code if isinstance(route.goal, Refusal) else ""
     made: Resource = {
         "name": f"{route.kind} {code} {route.path}" if code else f"{route.kind} {route.path}",
-        "match": _match(route),
+        "match": _match(route, door.body_max_bytes),
         "typed_per_filter_config": route_access(route, door.public_per_s, door.public_burst),
     }
     match route.goal:
@@ -138,7 +138,7 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
     return made
 
 
-def _match(route: Route) -> Resource:
+def _match(route: Route, body_max_bytes: int) -> Resource:
     match route.fit:
         case Fit.EXACT:
             made: Resource = {"path": route.path}
@@ -153,6 +153,8 @@ def _match(route: Route) -> Resource:
         headers.append({"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(sorted(route.methods))}}})
     if route.asynchronous:
         headers.append({"name": "prefer", "string_match": {"contains": "respond-async", "ignore_case": True}})
+    if route.too_large:
+        headers.append(longer(body_max_bytes))
     if headers:
         made["headers"] = headers
     return made

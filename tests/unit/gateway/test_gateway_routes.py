@@ -63,6 +63,7 @@ def find(path: str, branches: list[Branch], *, method: str = "POST", asynchronou
         if fits(route, path)
         and (not route.methods or method in route.methods)
         and (asynchronous or not route.asynchronous)
+        and not route.too_large
     )
 
 
