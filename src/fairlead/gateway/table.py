@@ -125,7 +125,6 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
             else:
                 made["route"]["weighted_clusters"] = {"clusters": [_share(*share, state) for share in shares]}
     if route.page:
-        made["metadata"] = {"filter_metadata": {"fairlead": {"page": route.page}}}
         made["request_headers_to_add"] = [header("x-forwarded-host", "%REQ(:AUTHORITY)%")]
     if route.kind in ("model", "page"):
         # a bundle never sees the caller's token; models have no business with cookies either
