@@ -126,15 +126,15 @@ class House:
         control = self._group.create_task(self.programs.start(self._control()), name="start control")
         self.jobs = Jobs(self.settings.node, self.replicas, self.bus, self.bucket, self.clock)
         self.runs = Runs(self._run_ports())
-        await self.waker.open()
         self._group.create_task(forever(self.replicas.run), name="replicas")
         self._group.create_task(forever(self.jobs.run), name="jobs")
+        self.runs.adopt()
+        await self._take(self.wanted, keep=False)
+        await self.waker.open()  # once it is known what is wanted, and before the front door leads here
         self._group.create_task(
             forever(lambda: self.front_door.run(lambda: self.wanted, self._door_changed)), name="front door"
         )
-        self.runs.adopt()
         await self._subscribe()
-        await self._take(self.wanted, keep=False)
         self._reporting = self._group.create_task(
             forever(lambda: report(self.bus, self._report, self.changed)), name="report"
         )
@@ -286,8 +286,8 @@ class House:
         """Have replicas and runs follow what is wanted, as far as bundles are prepared."""
         assert self.runs is not None
         # one that is still looked into has no modules to preload yet: its zygote would be started twice
-        ready = tuple(v for v in self.wanted.versions if not v.prepare and self.prepare.bundle(v.digest) is not None)
-        self.replicas.want(ready)
+        unprepared = {v.digest for v in self.wanted.versions if v.prepare or self.prepare.bundle(v.digest) is None}
+        self.replicas.want(self.wanted.versions, unprepared)
         await self.runs.converge(self.wanted.runs)
 
     def _prepared(self) -> None:

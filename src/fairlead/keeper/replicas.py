@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Version:
     """One version on this machine."""
 
     wanted: messages.VersionWanted | None
+    is_prepared: bool = True
+    """Its bundle and environment are there, so that it can start."""
     digest: str = ""
     replicas: dict[str, pool.Replica] = field(default_factory=dict)
     links: dict[str, ReplicaLink] = field(default_factory=dict)
@@ -88,12 +90,17 @@ class Replicas:
         self._budget_mb = zygote_memory_mb
         self._warmed_at = float("-inf")
         self._warming: set[str] = set()
+        self._is_told = False
         self._closing = False
 
     # --- what others ask ------------------------------------------------------------------------------------------
 
-    def want(self, wanted: tuple[messages.VersionWanted, ...]) -> None:
-        """Note what shall run here from now on."""
+    def want(self, wanted: tuple[messages.VersionWanted, ...], unprepared: Collection[str] = ()) -> None:
+        """Note what shall run here from now on; of digests that are ``unprepared`` nothing starts, but what runs may.
+
+        Until this was called once nobody knows what is wanted, and what was adopted goes on.
+        """
+        self._is_told = True
         named = {(item.spec.name, item.spec.version): item for item in wanted}
         for key in self._versions.keys() - named.keys():
             self._versions[key].wanted = None
@@ -103,6 +110,7 @@ class Replicas:
                 version.failed, version.loop, version.again_at = None, "", 0
                 version.starts.clear()
             version.wanted, version.digest = item, item.digest
+            version.is_prepared = item.digest not in unprepared
             version.was_ready = version.was_ready or item.proven
         self.nudge()
 
@@ -204,7 +212,8 @@ class Replicas:
             for key, version in self._versions.items()
             for replica in version.replicas.values()
         )
-        return replicas, tuple(_version_report(k, v, now) for k, v in self._versions.items() if v.wanted is not None)
+        reported = [(k, v) for k, v in self._versions.items() if v.wanted is not None and v.is_prepared]
+        return replicas, tuple(_version_report(key, version, now) for key, version in reported)
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -262,8 +271,16 @@ class Replicas:
         self._observe()
         if self._closing:
             return
+        if self._is_told:
+            self._decide(now)
+        rotation = self.endpoints()
+        if rotation != self._rotation:
+            self._rotation = rotation
+            self._changed.set()
+
+    def _decide(self, now: float) -> None:
         for key, version in list(self._versions.items()):
-            may_start = version.failed is None and now >= version.again_at
+            may_start = version.is_prepared and version.failed is None and now >= version.again_at
             steps = pool.decide(
                 version.wanted, list(version.replicas.values()), version.demand(), now, may_start=may_start
             )
@@ -275,24 +292,23 @@ class Replicas:
         if now - self._warmed_at >= WARM_EVERY_S:
             self._warmed_at = now
             self._keep_warm(now)
-        rotation = self.endpoints()
-        if rotation != self._rotation:
-            self._rotation = rotation
-            self._changed.set()
 
     def _keep_warm(self, now: float) -> None:
         """Have zygotes of versions that sleep ready to fork, and end those that are spare."""
         wanted = {
             zygote_name(key[0], version.wanted.digest): (key, version, version.wanted)
             for key, version in self._versions.items()
-            if version.wanted is not None
+            if version.wanted is not None and (version.is_prepared or version.replicas)
         }
         candidates = [
             warmth.Candidate(
                 name,
                 last_used=version.last_called if version.last_called is not None else float("-inf"),
                 needed=bool(version.replicas),
-                may_start=version.failed is None and now >= version.again_at and name not in self._warming,
+                may_start=version.is_prepared
+                and version.failed is None
+                and now >= version.again_at
+                and name not in self._warming,
             )
             for name, (_, version, _) in wanted.items()
         ]
