@@ -148,7 +148,7 @@ def test_the_readme_has_two_make_commands() -> None:
 
 
 def test_the_core_says_what_the_command_line_needs() -> None:
-    without = "import sys; sys.modules['typer'] = None; from fairlead.cli import start; start()"
+    without = "import sys; sys.modules['typer'] = None; from fairlead.cli.start import start; start()"
 
     done = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=False, timeout=60)
 
