@@ -1,0 +1,148 @@
+"""Types, places, devices and commands over HTTP; the devices speak on a bus in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+
+def commands(world: Any) -> list[Any]:
+    return [json.loads(payload) for _, tail, payload in world.bus.to_devices if tail == "cmd"]
+
+
+async def online(world: Any, device: str) -> None:
+    await world.bus.device_sends(device, "status", b"online")
+
+    async def is_online() -> bool:
+        return bool((await world.by("zoe").get(f"/api/v1/devices/{device}")).json()["status"] == "online")
+
+    await world.until(is_online)
+
+
+async def test_a_type_is_registered_as_text_or_json_and_never_changes(world: Any) -> None:
+    eve, text = world.by("eve"), 'name = "lamp"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\naccess = "rw"\n'
+    made = await eve.post("/api/v1/types", content=text, headers={"Content-Type": "text/plain"})
+    assert (made.status_code, made.json()["properties"]["on"]["access"]) == (201, "rw")
+    assert (await eve.post("/api/v1/types", json={"toml": text})).status_code == 201
+    world.refused(await eve.post("/api/v1/types", json={"toml": text + 'axess = "r"'}), 422, "type_invalid")
+    changed = text.replace('"rw"', '"r"')
+    world.refused(await eve.post("/api/v1/types", json={"toml": changed}), 409, "version_exists")
+    world.refused(await eve.post("/api/v1/types", json={"text": text}), 422, "type_invalid")
+    assert (await eve.get("/api/v1/types/lamp@1")).json()["toml"] == text
+    assert [one["name"] for one in (await eve.get("/api/v1/types")).json()["items"]] == ["lamp"]
+
+
+async def test_places_lie_in_places(world: Any) -> None:
+    eve = world.by("eve")
+    made = await eve.post("/api/v1/locations", json={"path": "campus/lab", "zone": "Europe/Berlin"})
+    assert (made.status_code, made.json()["zone"]) == (201, "Europe/Berlin")
+    assert (await eve.get("/api/v1/locations/campus/lab")).json()["path"] == "campus/lab"
+    assert [one["path"] for one in (await eve.get("/api/v1/locations")).json()["items"]] == ["campus", "campus/lab"]
+    world.refused(await eve.post("/api/v1/locations", json={"path": "campus/lab"}), 409, "location_exists")
+    world.refused(await eve.post("/api/v1/locations", json={"path": "x", "zone": "Mars"}), 422, "zone_unknown")
+    world.refused(await eve.delete("/api/v1/locations/campus"), 409, "location_in_use")
+    assert (await eve.patch("/api/v1/locations/campus/lab", json={"title": "Lab"})).json()["title"] == "Lab"
+    assert (await eve.delete("/api/v1/locations/campus/lab")).status_code == 204
+
+
+async def test_a_device_gets_a_password_that_is_shown_once(world: Any) -> None:
+    made = (await world.room("fan-1"))["fan-1"]
+    assert (made["type"], made["at"], made["status"], made["mqtt"]) == (
+        "fan",
+        "lab",
+        "provisioned",
+        "mqtt://127.0.0.1:1883",
+    )
+    assert len(made["password"]) == 32
+    assert [one.device for one in world.keeper.wanted.devices] == ["fan-1"]
+    shown = (await world.by("zoe").get("/api/v1/devices/fan-1")).json()
+    assert shown["password"] is None
+    eve = world.by("eve")
+    body = {"id": "fan-1", "type": "fan", "at": "lab"}
+    world.refused(await eve.post("/api/v1/devices", json=body), 409, "device_exists")
+    new = (await eve.patch("/api/v1/devices/fan-1", json={"new_password": True})).json()["password"]
+    assert new not in (None, made["password"])
+    assert (await eve.delete("/api/v1/devices/fan-1")).status_code == 204
+    assert (await eve.get("/api/v1/devices")).json()["items"] == []
+    assert world.keeper.wanted.devices == ()
+
+
+async def test_what_a_device_says_is_shown(world: Any) -> None:
+    await world.room("temperature-1")
+    await world.bus.device_sends("temperature-1", "state/temperature", b"21.5")
+    zoe = world.by("zoe")
+
+    async def came() -> bool:
+        return bool((await zoe.get("/api/v1/devices/temperature-1")).json()["values"])
+
+    await world.until(came)
+    shown = (await zoe.get("/api/v1/devices/temperature-1")).json()
+    assert shown["status"] == "online"
+    assert (shown["values"]["temperature"]["value"], shown["values"]["temperature"]["stale"]) == (21.5, False)
+    history = (await zoe.get("/api/v1/devices/temperature-1/history/temperature")).json()
+    assert [one["value"] for one in history["items"]] == [21.5]
+    world.refused(await zoe.get("/api/v1/devices/temperature-1/history/on"), 404, "property_not_found")
+    world.refused(await zoe.get("/api/v1/devices/temperature-1/media/temperature"), 404, "media_not_found")
+
+
+async def test_a_command_waits_for_what_becomes_of_it(world: Any) -> None:
+    await world.room("fan-1")
+    await online(world, "fan-1")
+    zoe = world.by("zoe")
+    body = {"set": {"on": True}, "hold_s": 60, "timeout_s": 20, "because": "it is hot"}
+    asked = asyncio.create_task(zoe.post("/api/v1/devices/fan-1/commands", json=body))
+
+    async def told() -> bool:
+        return bool(commands(world))
+
+    await world.until(told)
+    command = commands(world)[0]
+    assert command["set"] == {"on": True}
+    await world.bus.device_sends("fan-1", "cmd/ack", json.dumps({"id": command["id"]}).encode())
+    await world.bus.device_sends("fan-1", "state/on", b"true")
+    view = await world.ok(asked)
+    assert (view["id"], view["status"], view["cause"]) == (command["id"], "observed", None)
+    assert (view["by"], view["because"]) == ({"tier": "human", "run": None, "user": "zoe"}, ["it is hot"])
+    assert [step["status"] for step in view["history"]][:2] == ["accepted", "sent"]
+    assert (await zoe.get(f"/api/v1/commands/{view['id']}")).json() == view
+    assert [one["id"] for one in (await zoe.get("/api/v1/devices/fan-1/commands")).json()["items"]] == [view["id"]]
+    holds = (await zoe.get("/api/v1/devices/fan-1")).json()["holds"]
+    assert [(hold["property"], hold["by"], hold["tier"]) for hold in holds] == [("on", "zoe", "human")]
+    released = await world.ok(zoe.post("/api/v1/devices/fan-1/release"))
+    assert released["holds"] == []
+
+    async def safe() -> bool:
+        return bool(commands(world)[-1]["set"] == {"on": False})
+
+    await world.until(safe)
+
+
+async def test_a_command_fails_with_its_cause(world: Any) -> None:
+    await world.room("fan-1")
+    zoe = world.by("zoe")
+    view = await world.ok(zoe.post("/api/v1/devices/fan-1/commands", json={"set": {"on": True}, "timeout_s": 0.2}))
+    assert (view["status"], view["cause"]) == ("failed", "offline")
+    await online(world, "fan-1")
+    view = await world.ok(zoe.post("/api/v1/devices/fan-1/commands", json={"set": {"on": True}, "timeout_s": 0.2}))
+    assert (view["status"], view["cause"]) == ("failed", "no_ack")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"set": {"on": 5}}, "command_invalid"),
+        ({"set": {"off": True}}, "command_invalid"),
+        ({"get": ["off"]}, "command_invalid"),
+        ({}, "command_invalid"),
+        ({"set": {"on": True}, "get": ["on"]}, "command_invalid"),
+        ({"set": {"on": True}, "hold_s": 0}, "invalid_input"),
+        ({"set": {"on": True}, "timeout_s": 1e9}, "invalid_input"),
+    ],
+)
+async def test_a_command_that_cannot_be_is_refused(world: Any, body: Any, code: str) -> None:
+    await world.room("fan-1")
+    world.refused(await world.by("zoe").post("/api/v1/devices/fan-1/commands", json=body), 422, code)
+    assert commands(world) == []

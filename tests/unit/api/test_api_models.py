@@ -1,0 +1,107 @@
+"""Bundles in, models out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+ZIP = {"Content-Type": "application/zip"}
+
+
+async def test_a_push_makes_a_version_that_becomes_ready(world: Any) -> None:
+    answer = await world.push()
+    assert answer.status_code == 202
+    pushed = answer.json()
+    assert {key: pushed[key] for key in ("kind", "name", "version", "status")} == {
+        "kind": "model",
+        "name": "flowers",
+        "version": "1",
+        "status": "building",
+    }
+    assert pushed["url"] == "http://127.0.0.1:8080/v1/models/flowers/predict"
+    steps = (await world.by("ada").get("/api/v1/models/flowers/versions/1/events")).text
+    assert steps.rstrip().rpartition("event: ")[2].startswith("done")
+    model = await world.ok(world.by("zoe").get("/api/v1/models/flowers"))
+    assert model["aliases"] == {"production": [{"version": "1", "weight": 100}]}
+    assert model["versions"][0]["status"] == "ready"
+    assert model["inputs"] == {"month": "integer, 1 to 12"}
+
+
+async def test_the_same_content_is_the_same_version_again(world: Any) -> None:
+    first = (await world.push()).json()
+    again = await world.push()
+    assert again.status_code == 200
+    assert again.json()["version"] == first["version"]
+    assert (await world.push(content="other")).json()["version"] == "2"
+
+
+async def test_a_failed_version_says_why(world: Any) -> None:
+    world.keeper.fail.add("flowers")
+    await world.push()
+    steps = (await world.by("ada").get("/api/v1/models/flowers/versions/1/events")).text
+    assert "event: error" in steps
+    assert (await world.by("ada").get("/api/v1/models/flowers")).json()["versions"][0]["status"] == "failed"
+
+
+async def test_what_is_no_bundle_is_refused(world: Any) -> None:
+    ada = world.by("ada")
+    world.refused(await ada.post("/api/v1/bundles", content=b"PK"), 422, "not_a_zip")
+    error = world.refused(await ada.post("/api/v1/bundles", content=b"no zip", headers=ZIP), 422, "archive_refused")
+    assert error["hint"]
+    world.refused(await ada.post("/api/v1/bundles", content=b"x" * 2_000_001, headers=ZIP), 413, "too_large")
+    wrong = ZIP | {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(b'').digest()).decode()}:"}
+    world.refused(await ada.post("/api/v1/bundles", content=world.bundle(), headers=wrong), 422, "digest_mismatch")
+    error = world.refused(await world.push(more='artefact = "x"'), 422, "bundle_invalid")
+    assert [problem["path"] for problem in error["problems"]] == ["artefact"]
+
+
+async def test_production_is_moved_and_rolled_back(world: Any) -> None:
+    ada = world.by("ada")
+    await world.model()
+    await world.model(content="other")
+    back = await world.ok(ada.post("/api/v1/models/flowers/rollback", json={}))
+    assert back == {"alias": "production", "from": "2", "to": "1"}
+    targets = [{"version": "1", "weight": 10}, {"version": "2", "weight": 90}]
+    moved = await world.ok(ada.put("/api/v1/models/flowers/aliases/canary", json={"targets": targets}))
+    assert moved == {"alias": "canary", "targets": targets}
+    body = {"targets": [{"version": "9"}]}
+    world.refused(await ada.put("/api/v1/models/flowers/aliases/canary", json=body), 404, "not_found")
+    world.refused(await ada.put("/api/v1/models/flowers/aliases/canary", json={"targets": []}), 422, "invalid_input")
+    world.refused(await ada.delete("/api/v1/models/flowers/versions/2"), 409, "version_in_use")
+
+
+async def test_docs_come_from_the_stored_signature(world: Any) -> None:
+    await world.model()
+    zoe = world.by("zoe")
+    for ref in ("flowers", "flowers@production", "flowers@1"):
+        described = await world.ok(zoe.get(f"/v1/models/{ref}/openapi.json"))
+        assert list(described["paths"]) == ["/v1/models/flowers/predict"]
+        page = await zoe.get(f"/v1/models/{ref}/docs")
+        assert page.headers["content-type"].startswith("text/html")
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "Say &lt;it&gt;" in page.text
+    assert [one["name"] for one in (await zoe.get("/v1/models")).json()["items"]] == ["flowers"]
+    assert (await zoe.get("/v1/models/flowers")).json()["name"] == "flowers"
+    world.refused(await zoe.get("/v1/models/flowers@9/docs"), 404, "not_found")
+    world.refused(await world.by("").get("/v1/models/flowers/docs"), 401, "token_required")
+
+
+async def test_docs_of_a_version_that_is_not_ready_say_so(world: Any) -> None:
+    world.keeper.fail.add("flowers")
+    await world.push()
+    answer = await world.by("ada").get("/v1/models/flowers/docs")
+    world.refused(answer, 503, "model_not_ready")
+
+
+async def test_a_removed_model_is_not_there_until_it_is_pushed_again(world: Any) -> None:
+    await world.model()
+    ada = world.by("ada")
+    assert (await ada.delete("/api/v1/models/flowers")).status_code == 204
+    world.refused(await ada.get("/api/v1/models/flowers"), 404, "not_found")
+    world.refused(await ada.post("/v1/models/flowers/jobs", json={}), 404, "not_found")
+    assert (await ada.get("/api/v1/models")).json()["items"] == []
+    assert world.keeper.wanted.routes == ()
+    assert world.keeper.wanted.versions == ()
+    assert await world.model(by="ben", content="other") == "2"
+    assert (await ada.get("/api/v1/models/flowers")).json()["owner"] == "ben"

@@ -1,0 +1,129 @@
+"""Apps, schedules and runs over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+WEEK = [{"from": "00:00", "to": "24:00"}]
+NIGHT = [{"days": ["mon", "fri"], "from": "18:00", "to": "07:00"}]
+COMFORT = '[devices]\nfan = { type = "fan@1" }\n[params]\ncomfort_c = { type = "number", default = 26, minimum = 10 }\n'
+
+
+@pytest.fixture
+async def lab(world: Any) -> Any:
+    await world.room("fan-1", "temperature-1")
+    await world.smart(more=COMFORT)
+    return world
+
+
+async def running(lab: Any, schedule: str) -> Any:
+    async def ready() -> bool:
+        found = (await lab.by("zoe").get("/api/v1/runs", params={"live": True, "schedule": schedule})).json()["items"]
+        return bool(found and found[0]["status"] == "ready")
+
+    await lab.until(ready)
+    return (await lab.by("zoe").get("/api/v1/runs", params={"schedule": schedule})).json()["items"][0]
+
+
+async def test_an_app_is_shown_with_what_it_wants(lab: Any) -> None:
+    view = (await lab.by("zoe").get("/api/v1/apps/smart")).json()
+    assert view["devices"]["fan"]["type"] == "fan@1"
+    assert view["params"]["comfort_c"]["default"] == 26
+    assert view["aliases"] == {"production": [{"version": "1", "weight": 100}]}
+    assert view["versions"][0]["status"] == "ready"
+    assert (await lab.by("zoe").get("/api/v1/apps/smart/versions/1/events")).text.count("event: done") == 1
+    await lab.ok(lab.by("paul").put("/api/v1/apps/smart/aliases/staging", json={"version": "1"}))
+    lab.refused(await lab.by("paul").post("/api/v1/apps/smart/rollback", json={}), 409, "nothing_before")
+
+
+async def test_a_preview_tells_and_writes_nothing(lab: Any) -> None:
+    body = {"app": "smart", "at": "lab", "windows": NIGHT, "dry_run": True}
+    answer = await lab.by("zoe").post("/api/v1/schedules", json=body)
+    assert answer.status_code == 200
+    view = answer.json()
+    assert (view["zone"], view["bindings"]) == ("Europe/Berlin", {"fan": ["fan-1"]})
+    assert view["windows"]
+    assert {"from", "to"} <= set(view["windows"][0])
+    assert (view["conflicts"], view["problems"]) == ([], [])
+    assert (await lab.by("zoe").get("/api/v1/schedules")).json()["items"] == []
+    await lab.ok(lab.by("zoe").post("/api/v1/schedules", json=body | {"dry_run": False, "name": "night"}))
+    again = (await lab.by("zoe").post("/api/v1/schedules", json=body | {"params": {"comfort_c": 1}})).json()
+    assert [(one["schedule"], one["devices"]) for one in again["conflicts"]] == [("night", ["fan-1"])]
+    assert [one["path"] for one in again["problems"]] == ["params.comfort_c"]
+
+
+async def test_a_schedule_has_the_contracts_shape(lab: Any) -> None:
+    body = {
+        "app": "smart",
+        "at": "lab",
+        "name": "night",
+        "windows": NIGHT,
+        "except": ["2030-12-24"],
+        "params": {"comfort_c": 22},
+        "bind": {"fan": ["fan-1"]},
+        "notify": ["ada@example.org"],
+    }
+    answer = await lab.by("zoe").post("/api/v1/schedules", json=body)
+    assert answer.status_code == 201
+    view = answer.json()
+    assert view["id"].startswith("sch-")
+    assert {key: view[key] for key in body} == body
+    assert view["dst"] == {"gap": "shift", "overlap": "first", "length": "wall"}
+    assert (view["zone"], view["paused"], view["overlap"]) == ("Europe/Berlin", None, "skip")
+    assert (await lab.by("zoe").get("/api/v1/schedules/night")).json() == view
+    assert (await lab.by("zoe").get(f"/api/v1/schedules/{view['id'][:-2]}")).json() == view
+
+
+async def test_every_problem_of_a_schedule_is_told(lab: Any) -> None:
+    body = {"app": "none", "at": "nowhere", "name": "B A D", "cron": "x", "notify": ["me"]}
+    error = lab.refused(await lab.by("zoe").post("/api/v1/schedules", json=body), 422, "schedule_invalid")
+    assert {problem["path"] for problem in error["problems"]} >= {"app", "at", "name", "cron", "for_s", "notify"}
+    lab.refused(await lab.by("zoe").post("/api/v1/schedules", json={"app": "smart"}), 422, "invalid_input")
+
+
+async def test_a_schedule_is_paused_resumed_and_removed_by_its_owner(lab: Any) -> None:
+    zoe, paul = lab.by("zoe"), lab.by("paul")
+    await lab.ok(zoe.post("/api/v1/schedules", json={"app": "smart", "at": "lab", "name": "night", "windows": NIGHT}))
+    lab.refused(await paul.patch("/api/v1/schedules/night", json={"paused": True}), 403, "not_owner")
+    lab.refused(await paul.delete("/api/v1/schedules/night"), 403, "not_owner")
+    assert (await zoe.patch("/api/v1/schedules/night", json={"paused": True})).json()["paused"] == "paused by zoe"
+    assert (await zoe.patch("/api/v1/schedules/night", json={"paused": False})).json()["paused"] is None
+    assert (await lab.by("eve").delete("/api/v1/schedules/night")).status_code == 204
+    assert (await zoe.get("/api/v1/schedules")).json()["items"] == []
+
+
+async def test_a_window_that_is_open_starts_a_run_which_stops_with_its_schedule(lab: Any) -> None:
+    zoe = lab.by("zoe")
+    await lab.ok(zoe.post("/api/v1/schedules", json={"app": "smart", "at": "lab", "name": "all-day", "windows": WEEK}))
+    run = await running(lab, "all-day")
+    assert (run["app"], run["version"], run["schedule"], run["at"]) == ("smart", "1", "all-day", "lab")
+    assert (run["bindings"], run["params"]) == ({"fan": ["fan-1"]}, {"comfort_c": 26})
+    assert set(run["window"]) == {"from", "to"}
+    whole = (await zoe.get(f"/api/v1/runs/{run['id'][:-2]}")).json()
+    assert [step["status"] for step in whole["history"]] == ["planned", "starting", "ready"]
+    assert (await zoe.delete("/api/v1/schedules/all-day")).status_code == 204
+
+    async def over() -> bool:
+        return bool((await zoe.get(f"/api/v1/runs/{run['id']}")).json()["finished_at"])
+
+    await lab.until(over)
+    assert (await zoe.get(f"/api/v1/runs/{run['id']}")).json()["status"] == "canceled"
+
+
+async def test_an_app_is_run_now_stopped_and_run_again(lab: Any) -> None:
+    zoe = lab.by("zoe")
+    body = {"app": "smart", "at": "lab", "now": True, "for_s": 3600, "params": {"comfort_c": 20}}
+    schedule = await lab.ok(zoe.post("/api/v1/schedules", json=body))
+    run = await running(lab, schedule["name"])
+    lab.refused(await lab.by("paul").post(f"/api/v1/runs/{run['id']}/stop"), 403, "not_owner")
+    restarted = await lab.ok(zoe.post(f"/api/v1/runs/{run['id']}/restart"))
+    assert restarted["id"] == run["id"]
+    await lab.ok(zoe.post(f"/api/v1/runs/{run['id']}/stop"))
+    events = (await zoe.get(f"/api/v1/runs/{run['id']}/events")).text
+    assert events.rstrip().rpartition("event: ")[2].startswith("done")
+    lab.refused(await zoe.post(f"/api/v1/runs/{run['id']}/stop"), 409, "run_over")
+    again = await lab.ok(zoe.post(f"/api/v1/runs/{run['id']}/again"))
+    assert again["id"] != run["id"]
+    assert (again["app"], again["at"], again["params"]["comfort_c"]) == ("smart", "lab", 20)

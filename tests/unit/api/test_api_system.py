@@ -1,0 +1,181 @@
+"""Accounts, health, state, why, logs, the audit."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from fairlead.api import moments
+from fairlead.errors import Invalid
+from fairlead.messages import Attachment
+
+
+async def test_the_first_person_signs_in(world: Any) -> None:
+    made = await world.ok(world.by("eve").post("/api/v1/users", json={"name": "mia", "roles": ["user"]}))
+    nobody = world.by("")
+    signed = await nobody.post("/api/v1/login", json={"user": "mia", "password": made["password"]})
+    assert (signed.json()["user"], signed.json()["roles"]) == ("mia", ["user"])
+    assert "httponly" in signed.headers["set-cookie"].lower()
+    nobody.cookies.clear()
+    token = {"Authorization": f"Bearer {signed.json()['token']}"}
+    assert (await nobody.get("/api/v1/me", headers=token)).json() == {"user": "mia", "roles": ["user"]}
+    for user, password in [("mia", "wrong"), ("nobody", made["password"])]:
+        answer = await nobody.post("/api/v1/login", json={"user": user, "password": password})
+        world.refused(answer, 401, "sign_in_failed")
+    change = {"password": "a new long password"}
+    world.refused(await nobody.patch("/api/v1/users/mia", json=change, headers=token), 401, "sign_in_failed")
+    change["old_password"] = made["password"]
+    await world.ok(nobody.patch("/api/v1/users/mia", json=change, headers=token))
+    world.refused(await nobody.get("/api/v1/me", headers=token), 401, "token_revoked")
+
+
+async def test_users_are_added_changed_and_shut_out(world: Any) -> None:
+    eve, zoe = world.by("eve"), world.by("zoe")
+    assert [one["name"] for one in (await zoe.get("/api/v1/users")).json()["items"]] == ["zoe"]
+    assert len((await eve.get("/api/v1/users")).json()["items"]) > 5
+    changed = await world.ok(eve.patch("/api/v1/users/zoe", json={"roles": ["user", "ai_developer"]}))
+    assert changed["roles"] == ["ai_developer", "user"]
+    world.refused(await eve.patch("/api/v1/users/zoe", json={}), 422, "invalid_input")
+    world.refused(await eve.patch("/api/v1/users/zoe", json={"roles": ["king"]}), 422, "unknown_role")
+    world.refused(await eve.post("/api/v1/users", json={"name": "zoe"}), 409, "name_taken")
+    await world.ok(eve.patch("/api/v1/users/zoe", json={"disabled": True}))
+    world.refused(await zoe.get("/api/v1/me"), 403, "user_disabled")
+
+
+async def test_tokens_carry_no_more_than_their_owner_has(world: Any) -> None:
+    ada = world.by("ada")
+    world.refused(await ada.post("/api/v1/tokens", json={"label": "x", "role": "configurer"}), 403, "role_beyond")
+    world.refused(await ada.post("/api/v1/tokens", json={"label": "x", "days": 1e9}), 422, "days_out_of_range")
+    made = await world.ok(ada.post("/api/v1/tokens", json={"label": "ci", "role": "ai_developer", "days": 90}))
+    assert made["token"].startswith("fl_")
+    (listed,) = (await ada.get("/api/v1/tokens")).json()["items"]
+    assert (listed["id"], listed["label"], listed["token"]) == (made["id"], "ci", None)
+
+
+async def test_health_needs_no_token(world: Any) -> None:
+    nobody = world.by("")
+    assert (await nobody.get("/healthz")).json() == {"status": "ok"}
+    assert (await nobody.get("/readyz")).json() == {"status": "ready"}
+    await world.house.close()
+    world.refused(await nobody.get("/readyz"), 503, "not_ready")
+
+
+async def test_the_system_tells_what_it_is(world: Any) -> None:
+    view = await world.ok(world.by("zoe").get("/api/v1/system"))
+    assert (view["node"], view["url"], view["processes"]) == (
+        "local",
+        "http://127.0.0.1:8080",
+        {"envoy": "running", "control": "running"},
+    )
+    assert view["isolation"]["level"]
+    assert view["limits"]["body_max_bytes"] == 200_000
+
+
+async def test_the_state_counts_what_there_is(world: Any) -> None:
+    await world.model()
+    await world.room("fan-1")
+    view = await world.ok(world.by("zoe").get("/api/v1/status"))
+    assert (view["state"], view["troubles"]) == ("ok", [])
+    assert [(one["name"], one["pid"]) for one in view["processes"]] == [("envoy", 7), ("control", 8)]
+    assert (view["models"], view["devices"]) == ({"ready": 1}, {"provisioned": 1})
+
+
+async def test_why_tells_the_sentence_and_the_chain(world: Any) -> None:
+    await world.model()
+    zoe = world.by("zoe")
+    view = await world.ok(zoe.get("/api/v1/why", params={"of": "flowers@1"}))
+    assert view["of"] == "flowers@1"
+    assert view["answer"]
+    assert {link["kind"] for link in view["chain"]} == {"version"}
+    assert set(view["chain"][0]) == {"at", "kind", "id", "said"}
+    before = await world.ok(zoe.get("/api/v1/why", params={"of": "flowers", "at": "2020-01-01T00:00:00Z"}))
+    assert before["chain"] == []
+    world.refused(await zoe.get("/api/v1/why", params={"of": "flowers", "at": "noon"}), 422, "moment_invalid")
+    world.refused(await zoe.get("/api/v1/why"), 422, "invalid_input")
+
+
+async def test_logs_are_found_by_what_they_are_of(world: Any) -> None:
+    version = await world.model()
+    row = (await world.by("ada").get(f"/api/v1/models/flowers/versions/{version}")).json()
+    logs = world.house.home.logs
+    folder = logs / f"flowers-{row['digest'].rpartition(':')[2][:8]}"
+    folder.mkdir()
+    (folder / "zygote.log").write_text("imports done\n")
+    (folder / "a1.log").write_text("2026-11-20T14:03:00Z ERROR no tulip\nplain\n")
+    (folder / "link.log").symlink_to("/etc/passwd")
+    line = {"at": "2026-11-20T14:03:00Z", "level": "warning", "name": "x", "said": "late"}
+    (logs / "control.log").write_text(json.dumps(line) + "\n")
+    ada, eve = world.by("ada"), world.by("eve")
+    items = (await world.ok(ada.get("/api/v1/logs", params={"of": "flowers"})))["items"]
+    assert {item["said"].rpartition(" ")[2] for item in items} == {"done", "tulip", "plain"}
+    assert {item["source"] for item in items} == {"flowers@1"}
+    found = await world.ok(ada.get("/api/v1/logs", params={"of": "flowers@production", "level": "error"}))
+    assert [item["level"] for item in found["items"]] == ["error"]
+    world.refused(await world.by("ben").get("/api/v1/logs", params={"of": "flowers"}), 403, "not_owner")
+    items = (await world.ok(eve.get("/api/v1/logs", params={"of": "control", "grep": "LATE"})))["items"]
+    assert [(item["source"], item["said"].split()[0]) for item in items] == [("control", "late")]
+    assert {item["source"] for item in (await world.ok(eve.get("/api/v1/logs")))["items"]} == {"control", "flowers@1"}
+    for query in ({"level": "loud"}, {"limit": 0}, {"since": "noon"}):
+        assert (await eve.get("/api/v1/logs", params=query)).status_code == 422
+    world.refused(await eve.get("/api/v1/logs", params={"of": "../keys/x"}), 404, "log_not_found")
+
+
+async def test_mail_is_read_by_whom_it_concerns(world: Any) -> None:
+    from fairlead.apps.letters import Letter
+
+    house = world.house
+    letter = Letter(("ada@example.org",), "It runs", "Here.")
+    attach = (Attachment("a.png", "mail/a.png", "image/png"),)
+    await house.database.write(lambda session: house.post.put(session, letter, house.clock.now(), attach=attach))
+    house.post.nudge()
+    eve = world.by("eve")
+
+    async def kept() -> bool:
+        return bool((await eve.get("/api/v1/mail")).json()["items"][0]["status"] == "kept")
+
+    await world.until(kept)
+    (mail,) = (await eve.get("/api/v1/mail")).json()["items"]
+    assert (mail["to"], mail["attachments"]) == (["ada@example.org"], [{"name": "a.png", "content_type": "image/png"}])
+    assert (await eve.get(f"/api/v1/mail/{mail['id']}")).json() == mail
+    assert (await world.by("zoe").get("/api/v1/mail")).json()["items"] == []
+    world.refused(await world.by("zoe").get(f"/api/v1/mail/{mail['id']}"), 404, "mail_not_found")
+
+
+async def test_the_audit_tells_who_did_what(world: Any) -> None:
+    await world.model()
+    await world.room()
+    items = (await world.ok(world.by("eve").get("/api/v1/audit", params={"limit": 3})))["items"]
+    assert len(items) == 3
+    assert all(item["by"] for item in items)
+    assert {"id", "at", "kind", "ref", "said", "from", "to", "because", "by"} == set(items[0])
+    pushed = (await world.ok(world.by("eve").get("/api/v1/audit", params={"kind": "version", "by": "ada"})))["items"]
+    assert [item["ref"] for item in pushed] == ["flowers@1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2026-11-20T14:03:00Z", "2026-11-20T14:03:00+00:00"),
+        ("2026-11-20T14:03:00+01:00", "2026-11-20T13:03:00+00:00"),
+        ("90s", "2026-11-20T11:58:30+00:00"),
+        ("1h30m", "2026-11-20T10:30:00+00:00"),
+        ("2d", "2026-11-18T12:00:00+00:00"),
+        ("12:30:05", "2026-11-20T11:30:05+00:00"),
+        ("14:03:00", "2026-11-19T13:03:00+00:00"),
+        ("12:30", "2026-11-20T11:30:59.999999+00:00"),
+        ("13:00", "2026-11-20T12:00:59.999999+00:00"),
+    ],
+)
+def test_moments_are_read_as_people_write_them(text: str, meant: str) -> None:
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    assert moments.parse(text, now, ZoneInfo("Europe/Berlin")).isoformat() == meant
+
+
+@pytest.mark.parametrize("text", ["", "noon", "25:00", "2026-11-20T14:03:00", "9999999999999d", "1x", "0001-01-01T00:00:00+09:00"])  # fmt: skip
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        moments.parse(text, datetime(2026, 11, 20, 12, tzinfo=UTC), UTC)
