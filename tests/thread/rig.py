@@ -71,6 +71,22 @@ class Platform:
     def up(self, *arguments: str, ready_s: float = READY_S) -> float:
         """Start and wait for ``ready``; return the seconds it took."""
         began = time.monotonic()
+        self.begin(*arguments)
+
+        def is_ready() -> bool:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError(f"up ended with {self.process.returncode}: {self.complained} {self.logs()}")
+            return any(line.startswith("ready ") for line in self.said)
+
+        try:
+            until(is_ready, "up is ready", ready_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; said {self.said}; complained {self.complained[-20:]}; {self.logs()}") from error
+        return time.monotonic() - began
+
+    def begin(self, *arguments: str) -> None:
+        """Start and wait for nothing."""
         self.said, self.complained = [], []
         self.process = subprocess.Popen(
             [FAIRLEAD, "up", "--home", str(self.home), "--listen", f"127.0.0.1:{self.port}"]
@@ -85,18 +101,6 @@ class Platform:
             reader = threading.Thread(target=_drain, args=(stream, lines), daemon=True)
             reader.start()
             self._readers.append(reader)
-
-        def is_ready() -> bool:
-            assert self.process is not None
-            if self.process.poll() is not None:
-                raise AssertionError(f"up ended with {self.process.returncode}: {self.complained} {self.logs()}")
-            return any(line.startswith("ready ") for line in self.said)
-
-        try:
-            until(is_ready, "up is ready", ready_s)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; said {self.said}; complained {self.complained[-20:]}; {self.logs()}") from error
-        return time.monotonic() - began
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """End it as a person does and return the exit code."""
