@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
+from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from fairlead.accounts import service as accounts
 from fairlead.accounts.policy import SYSTEM, Role
@@ -127,10 +129,11 @@ def _model(name: str, version: Any, fail: set[str]) -> Prepared:
 class World:
     """The API, those who call it, and what is behind it."""
 
-    def __init__(self, house: House, bus: MemoryBus, folder: Path) -> None:
+    def __init__(self, app: FastAPI, house: House, bus: MemoryBus, folder: Path) -> None:
         self.house, self.bus, self.folder = house, bus, folder
         self.keeper = Keeper(bus)
-        self.app = make_app(house)
+        self.app = app
+        app.state.house = house
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     def by(self, name: str) -> httpx.AsyncClient:
@@ -245,8 +248,18 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def application() -> FastAPI:
+    """The application, made once (its routes take a quarter of a second); each world puts its own house into it."""
+
+    class Unfurnished:
+        version = installed_version("fairlead")
+
+    return make_app(cast(House, Unfurnished()))
+
+
 @pytest.fixture
-async def world(blank: Path, tmp_path: Path) -> AsyncIterator[World]:
+async def world(application: FastAPI, blank: Path, tmp_path: Path) -> AsyncIterator[World]:
     home = Home(tmp_path / "home")
     for folder in (home.logs, home.keeper):
         folder.mkdir(parents=True)
@@ -263,7 +276,7 @@ async def world(blank: Path, tmp_path: Path) -> AsyncIterator[World]:
 
         await database.write(people)
         await house.open()
-        made = World(house, bus, tmp_path)
+        made = World(application, house, bus, tmp_path)
         await made.keeper.begin()
         yield made
         house.closing.set()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fairlead.api.app import make_app
 from fairlead.identity.tokens import mint
 
 
@@ -80,6 +81,7 @@ async def test_our_own_failure_tells_nothing_of_the_inside(world: Any) -> None:
     async def broken() -> None:
         raise RuntimeError("secret")
 
+    world.app = make_app(world.house)
     world.app.router.add_api_route("/broken", broken)
     answer = await world.by("ada").get("/broken")
     world.refused(answer, 500, "internal")

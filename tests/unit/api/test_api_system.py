@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from fairlead.accounts import policy
 from fairlead.api import moments
+from fairlead.api.routers import system
+from fairlead.apps.letters import Letter
 from fairlead.errors import Invalid
 from fairlead.messages import Attachment
 
@@ -125,8 +129,6 @@ async def test_logs_are_found_by_what_they_are_of(world: Any) -> None:
 
 
 async def test_mail_is_read_by_whom_it_concerns(world: Any) -> None:
-    from fairlead.apps.letters import Letter
-
     house = world.house
     letter = Letter(("ada@example.org",), "It runs", "Here.")
     attach = (Attachment("a.png", "mail/a.png", "image/png"),)
@@ -179,3 +181,18 @@ def test_moments_are_read_as_people_write_them(text: str, meant: str) -> None:
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         moments.parse(text, datetime(2026, 11, 20, 12, tzinfo=UTC), UTC)
+
+
+async def test_what_happens_is_told_as_it_happens(world: Any) -> None:
+    eve, zoe = policy.caller("eve", ["configurer"]), policy.caller("zoe", ["user"])
+    news = system._events(world.house, eve, "location", None)
+    first = asyncio.ensure_future(anext(news))
+    await world.model()
+    await world.room()
+    every, some = system._events(world.house, eve, None, 0), system._events(world.house, zoe, None, 0)
+    async with asyncio.timeout(30):
+        assert b'"ref": "lab"' in await first
+        assert b"event: user" in await anext(every)
+        assert b"event: type" in await anext(some)  # what was done before is the audit's alone
+    for stream in (news, every, some):
+        await stream.aclose()

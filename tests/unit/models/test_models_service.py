@@ -325,3 +325,25 @@ def test_calls_are_noted_now_and_then(session: Session) -> None:
         called = queries.version_of(session, "flowers", "1").last_called_at
         assert called is not None
         assert called.strftime("%H:%M:%S") == noted
+
+
+def test_a_removed_model_is_as_if_it_were_not_there_and_its_name_is_free(session: Session) -> None:
+    push(session, "one")
+    settle(session)
+    push(session, "two")
+    with pytest.raises(Forbidden):
+        service.remove(session, BOB, "flowers", NOW)
+    service.remove(session, ADA, "flowers", NOW)
+
+    with pytest.raises(NotFound):
+        queries.get(session, EVE, "flowers")
+    assert queries.list_all(session, EVE) == []
+    rows = wanted.load(session)
+    assert (wanted.versions(rows, NOW), wanted.routes(rows)) == ((), ())
+    states = {one.version: one.status for one in queries.versions_of(session, "flowers")}
+    assert states == {"1": VersionStatus.RETIRED, "2": VersionStatus.FAILED}
+
+    assert push(session, "three", who=BOB).version.version == "3"
+    assert queries.get(session, BOB, "flowers").owner == "bob"
+    settle(session)
+    assert [target.version for target in queries.alias_of(session, "flowers", "production").targets] == ["3"]
