@@ -1,5 +1,6 @@
 """Log files by name, time, level and text; what a hostile line may not do."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -80,3 +81,13 @@ def test_a_unique_beginning_names_a_log(tmp_path: Path) -> None:
 def test_a_path_is_no_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(Invalid):
         files.find(tmp_path, name)
+
+
+def test_what_is_no_plain_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret\n")
+    (tmp_path / "link.log").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "fifo.log")
+    (tmp_path / "folder.log").mkdir()
+    for name in ("link", "fifo", "folder"):
+        with pytest.raises(NotFound):
+            files.read(tmp_path / f"{name}.log", files.Filter())

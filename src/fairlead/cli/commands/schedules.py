@@ -117,9 +117,11 @@ def _preview(view: dict[str, Any]) -> None:
     for window in view.get("windows") or ():
         terminal.result(f"{window['from']} - {window['to']}")
     for conflict in view.get("conflicts") or ():
-        terminal.result(f"conflict: {conflict}")
+        terminal.result(
+            f"conflict: {conflict['schedule']} wants {', '.join(conflict['devices'])} from {conflict['from']}"
+        )
     for problem in view.get("problems") or ():
-        terminal.result(f"problem: {problem}")
+        terminal.result(f"problem: {problem['path']}: {problem['message']}")
 
 
 @app.command()
