@@ -136,7 +136,7 @@ def show(name: str) -> None:
 
 @app.command()
 def pause(name: str, off: bool = typer.Option(False, "--off", help="Go on again.")) -> None:
-    """Pause a schedule: its live run is stopped, none begins."""
+    """Pause a schedule: no window opens; a run that goes on is left alone."""
     with Api() as api:
         view = api.patch(f"/schedules/{name}", {"paused": not off})
     terminal.result(f"{view['name']} {'goes on' if off else 'paused'}", view)
