@@ -13,7 +13,7 @@ import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """SQLAlchemy URL of the records; default: SQLite in the home."""
     bucket: str | None = None
     """URL of the bucket; default: a folder in the home."""
-    trusted_only: str | None = None
+    trusted_only: Literal["process", "landlock", "full"] | None = None
     """Refuse bundles below this isolation level: ``process``, ``landlock`` or ``full``."""
     source_builds: bool = False
     """Allow environments to build from source."""

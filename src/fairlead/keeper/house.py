@@ -34,12 +34,13 @@ from fairlead.keeper.prepare import Prepare
 from fairlead.keeper.probe import http_answers, tcp_answers
 from fairlead.keeper.programs import Programs, Spec
 from fairlead.keeper.readings import Readings
-from fairlead.keeper.replicas import Key, Replicas
+from fairlead.keeper.replicas import Replicas
 from fairlead.keeper.report import report
 from fairlead.keeper.run import RunPorts
 from fairlead.keeper.runs import Runs
 from fairlead.keeper.targets import choose
 from fairlead.keeper.tasks import Tasks, forever
+from fairlead.keeper.version import Key
 from fairlead.keeper.waker import Waker
 from fairlead.messages import (
     FromReplica,
@@ -77,7 +78,7 @@ class House:
         self.programs = Programs(home.children, home.logs, clock, group)
         door = door_settings(settings, home)
         self._door = door
-        self.gateway = Gateway(door, home.envoy)
+        self.gateway = Gateway(door, home.envoy, log=home.logs / "envoy.log")
         self.gate = DeviceGate(home.keeper / "devices.msgpack")
         self.bucket: Bucket = open_bucket(settings.bucket or str(home.bucket))
         self._bus: Bus | None = None
@@ -100,6 +101,7 @@ class House:
             home,
             self.bucket,
             Inspector(home, level.isolation(), marker_of(home)),
+            least=level.Level(settings.trusted_only) if settings.trusted_only else None,
             source_builds=settings.source_builds,
             changed=self._prepared,
         )

@@ -20,7 +20,8 @@ from fairlead.clock import Clock
 from fairlead.engines import ReplicaLink
 from fairlead.errors import Error, Kind, NotFound, Unavailable
 from fairlead.keeper import pool
-from fairlead.keeper.replicas import Key, Replicas
+from fairlead.keeper.replicas import Replicas
+from fairlead.keeper.version import Key
 
 _log = logging.getLogger(__name__)
 INLINE_BYTES = 64 * 1024

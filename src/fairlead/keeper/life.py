@@ -78,7 +78,7 @@ async def sweep(home: Home) -> None:
     for record in read_records(home.children):
         child = adopt(record)
         if child is not None:
-            _log.warning("ending what was left", extra={"program": record.name, "pid": record.pid})
+            _log.info("ending what was left", extra={"program": record.name, "pid": record.pid})
             await child.stop(GRACE_S)
             child.close()
         forget(home.children, record.name)

@@ -16,10 +16,11 @@ import msgspec
 from fairlead import environments
 from fairlead.buckets.port import Bucket
 from fairlead.bundles import archive
-from fairlead.errors import Error, Internal
+from fairlead.errors import Error, Forbidden, Internal
 from fairlead.keeper.inspection import Inspection, Inspector
 from fairlead.keeper.memory import replace_file
 from fairlead.messages import AppWanted, EnvironmentSpec, ErrorInfo, ModelSpec, NodeWanted, Prepared, VersionWanted
+from fairlead.sandbox.level import Level, level
 from fairlead.settings import Home
 
 _log = logging.getLogger(__name__)
@@ -89,10 +90,17 @@ class Prepare:
     """All preparations of this machine."""
 
     def __init__(
-        self, home: Home, bucket: Bucket, inspector: Inspector, *, source_builds: bool, changed: Callable[[], None]
+        self,
+        home: Home,
+        bucket: Bucket,
+        inspector: Inspector,
+        *,
+        source_builds: bool,
+        changed: Callable[[], None],
+        least: Level | None = None,
     ) -> None:
         self._home, self._bucket, self._inspector = home, bucket, inspector
-        self._source_builds, self._changed = source_builds, changed
+        self._source_builds, self._changed, self._least = source_builds, changed, least
         self._states: dict[str, Prepared] = {}
         self._ready: dict[str, tuple[Path, Path]] = {}
         self._going: dict[str, tuple[int, asyncio.Task[None]]] = {}
@@ -151,6 +159,7 @@ class Prepare:
             self._going.pop(task.digest, None)
 
     async def _go_through(self, task: Task) -> None:
+        self._refuse_below_level()
         folder = self._home.bundles / _plain(task.digest)
         if not folder.is_dir():
             self._say(task, "fetch", "fetching the bundle")
@@ -169,6 +178,16 @@ class Prepare:
             self._say(task, "failed", found.error.message, error=found.error, last_lines=found.last_lines)
             return
         self._done(task, folder, environment, found)
+
+    def _refuse_below_level(self) -> None:
+        """Raise :class:`Forbidden` where bundles would be isolated less than ``trusted_only`` asks for."""
+        here = level()
+        if self._least is not None and here.rank < self._least.rank:
+            raise Forbidden(
+                f"this machine isolates bundles at level {here}, and trusted_only asks for {self._least}",
+                code="isolation_too_weak",
+                hint="fairlead doctor tells what is missing",
+            )
 
     async def _fetch(self, task: Task, folder: Path) -> None:
         """Download and unpack; the archive's checker runs here once more, since a bucket may be shared."""

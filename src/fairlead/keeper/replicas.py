@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-
-import psutil
 
 from fairlead import messages
 from fairlead.clock import Clock, to_text
-from fairlead.engines import Engine, Launch, Observed, ReplicaLink
-from fairlead.engines.launch import zygote_name
+from fairlead.engines import Engine, Observed, ReplicaLink
 from fairlead.errors import Busy, Error, NotFound, Unavailable
-from fairlead.keeper import pool, warmth
-from fairlead.status import ReplicaStatus, VersionStatus
-from fairlead.supervisor import logfile, restarts
+from fairlead.keeper import pool
+from fairlead.keeper.version import Key, Version, replica_reports, version_report
+from fairlead.keeper.warmer import Launcher, Warmer
+from fairlead.status import ReplicaStatus
+from fairlead.supervisor import logfile
 
 _log = logging.getLogger(__name__)
 TICK_S = 0.25
@@ -26,44 +24,6 @@ TICK_S = 0.25
 HELD_MAX = 1000
 """Requests that may wait for one sleeping version."""
 STOP_GRACE_S = 5.0
-WARM_EVERY_S = 2.0
-"""How often zygotes are looked at: memory is read from /proc."""
-
-Key = tuple[str, str]
-"""Model and version."""
-Launcher = Callable[[messages.VersionWanted], Awaitable[Launch]]
-
-
-@dataclass(slots=True)
-class Version:
-    """One version on this machine."""
-
-    wanted: messages.VersionWanted | None
-    is_prepared: bool = True
-    """Its bundle and environment are there, so that it can start."""
-    digest: str = ""
-    replicas: dict[str, pool.Replica] = field(default_factory=dict)
-    links: dict[str, ReplicaLink] = field(default_factory=dict)
-    serve: dict[str, Path] = field(default_factory=dict)
-    logs: dict[str, Path] = field(default_factory=dict)
-    waiters: list[asyncio.Future[Path]] = field(default_factory=list)
-    jobs_waiting: int = 0
-    last_called: float | None = None
-    called_at: str | None = None
-    was_ready: bool = False
-    starts: list[float] = field(default_factory=list)
-    again_at: float = 0
-    """No start before this moment (monotonic)."""
-    loop: str = ""
-    """Why it counts as crashing in a loop."""
-    failed: messages.ErrorInfo | None = None
-    """It cannot start at all: nothing is tried until the next attempt."""
-    last_lines: tuple[str, ...] = ()
-    restarts: int = 0
-    woken: int = 0
-
-    def demand(self) -> pool.Demand:
-        return pool.Demand(waiting=len(self.waiters) + self.jobs_waiting, last_called=self.last_called)
 
 
 class Replicas:
@@ -87,9 +47,7 @@ class Replicas:
         self._rotation: dict[str, tuple[str, ...]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
-        self._budget_mb = zygote_memory_mb
-        self._warmed_at = float("-inf")
-        self._warming: set[str] = set()
+        self._warmer = Warmer(engine, launcher, zygote_memory_mb, spawn=self._spawn, on_failure=self._cannot_start)
         self._is_told = False
         self._closing = False
 
@@ -105,13 +63,8 @@ class Replicas:
         for key in self._versions.keys() - named.keys():
             self._versions[key].wanted = None
         for key, item in named.items():
-            version = self._versions.setdefault(key, Version(item))
-            if version.wanted is None or version.wanted.attempt != item.attempt:
-                version.failed, version.loop, version.again_at = None, "", 0
-                version.starts.clear()
-            version.wanted, version.digest = item, item.digest
-            version.is_prepared = item.digest not in unprepared
-            version.was_ready = version.was_ready or item.proven
+            version = self._versions.setdefault(key, Version(key))
+            version.want(item, is_prepared=item.digest not in unprepared)
         self.nudge()
 
     def nudge(self) -> None:
@@ -137,10 +90,11 @@ class Replicas:
         version = self._versions.get((model, number))
         if version is None or version.wanted is None:
             raise NotFound(f"{model}@{number} is not served here", code="version_not_found", hint="fairlead models")
-        chosen = self._choose(version)
+        now = self._clock.monotonic()
+        chosen = version.choose(now)
         if chosen is not None:
             return version.serve[chosen.id]
-        _refuse_hopeless(version, self._clock.monotonic())
+        version.refuse_hopeless(now)
         if len(version.waiters) >= HELD_MAX:
             raise Busy(f"{HELD_MAX} requests wait for {model} already", code="queue_full", retry_after_s=1)
         waiter: asyncio.Future[Path] = asyncio.get_running_loop().create_future()
@@ -196,7 +150,7 @@ class Replicas:
         if version is None or version.wanted is None:
             return NotFound(f"{key[0]}@{key[1]} is not served here", code="version_not_found")
         try:
-            _refuse_hopeless(version, self._clock.monotonic())
+            version.refuse_hopeless(self._clock.monotonic())
         except Unavailable as error:
             return error
         return None
@@ -206,14 +160,11 @@ class Replicas:
         return version.wanted if version else None
 
     def reports(self) -> tuple[tuple[messages.ReplicaReport, ...], tuple[messages.VersionReport, ...]]:
+        """Return what control is told of replicas and of versions."""
         now = self._clock.monotonic()
-        replicas = tuple(
-            _replica_report(key, version, replica, now)
-            for key, version in self._versions.items()
-            for replica in version.replicas.values()
-        )
-        reported = [(k, v) for k, v in self._versions.items() if v.wanted is not None and v.is_prepared]
-        return replicas, tuple(_version_report(key, version, now) for key, version in reported)
+        replicas = tuple(one for version in self._versions.values() for one in replica_reports(version, now))
+        wanted = [(version, version.wanted) for version in self._versions.values() if version.wanted is not None]
+        return replicas, tuple(version_report(version, item, now) for version, item in wanted)
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -280,65 +231,20 @@ class Replicas:
 
     def _decide(self, now: float) -> None:
         for key, version in list(self._versions.items()):
-            may_start = version.is_prepared and version.failed is None and now >= version.again_at
-            steps = pool.decide(
-                version.wanted, list(version.replicas.values()), version.demand(), now, may_start=may_start
-            )
+            live, may_start = list(version.replicas.values()), version.may_start(now)
+            steps = pool.decide(version.wanted, live, version.demand(), now, may_start=may_start)
             for step in steps:
-                self._carry_out(key, version, step, now)
-            self._hand_out(version, now)
+                self._carry_out(version, step, now)
+            version.hand_out(now)
             if version.wanted is None and not version.replicas:
                 del self._versions[key]
-        if now - self._warmed_at >= WARM_EVERY_S:
-            self._warmed_at = now
-            self._keep_warm(now)
+        self._warmer.look(self._versions.values(), now)
 
-    def _keep_warm(self, now: float) -> None:
-        """Have zygotes of versions that sleep ready to fork, and end those that are spare."""
-        wanted = {
-            zygote_name(key[0], version.wanted.digest): (key, version, version.wanted)
-            for key, version in self._versions.items()
-            if version.wanted is not None and (version.is_prepared or version.replicas)
-        }
-        candidates = [
-            warmth.Candidate(
-                name,
-                last_used=version.last_called if version.last_called is not None else float("-inf"),
-                needed=bool(version.replicas),
-                may_start=version.is_prepared
-                and version.failed is None
-                and now >= version.again_at
-                and name not in self._warming,
-            )
-            for name, (_, version, _) in wanted.items()
-        ]
-        needed = {zygote_name(key[0], version.digest) for key, version in self._versions.items() if version.replicas}
-        running = {name: _memory_mb(pid) for name, pid in self._engine.zygotes().items()}
-        plan = warmth.decide(candidates, running, self._budget_mb)
-        for name in plan.warm:
-            key, version, item = wanted[name]
-            self._warming.add(name)
-            self._spawn(self._warm(name, key, version, item), f"warm {name}")
-        for name in plan.cool:
-            if name not in needed:
-                self._spawn(self._engine.cool(name), f"cool {name}")
-
-    async def _warm(self, name: str, key: Key, version: Version, wanted: messages.VersionWanted) -> None:
-        try:
-            launch = await self._launcher(wanted)
-            if not self._closing:
-                await self._engine.warm(launch)
-        except Error as error:
-            self._cannot_start(key, version, error)
-        finally:
-            self._warming.discard(name)
-
-    def _carry_out(self, key: Key, version: Version, step: pool.Step, now: float) -> None:
+    def _carry_out(self, version: Version, step: pool.Step, now: float) -> None:
         match step:
             case pool.Start():
                 assert version.wanted is not None
-                self._spawn(self._start(key, version, version.wanted), f"start {key[0]}@{key[1]}")
-                version.starts.append(now)
+                self._spawn(self._start(version, version.wanted), f"start {'@'.join(version.key)}")
                 version.again_at = now + TICK_S
             case pool.Leave(name, reason):
                 replica = version.replicas[name]
@@ -355,22 +261,17 @@ class Replicas:
                 replica = version.replicas[name]
                 _log.warning("killing replica", extra={"replica": name, "reason": reason})
                 replica.reason, replica.status = reason, ReplicaStatus.CRASHED
-                if replica.error is None and not version.was_ready and replica.beat is None:
-                    replica.error = messages.ErrorInfo(
-                        code="start_timeout", message=reason, hint="raise start_timeout_s, or see its log"
-                    )
-                elif replica.error is None and not version.was_ready:
-                    replica.error = messages.ErrorInfo(
-                        code="start_timeout", message=f"load: {reason}", hint="raise start_timeout_s, or see its log"
-                    )
+                if replica.error is None and not version.was_ready:
+                    hint = "raise start_timeout_s, or see its log"
+                    replica.error = messages.ErrorInfo(code="start_timeout", message=f"load: {reason}", hint=hint)
                 self._spawn(self._engine.stop(name, 0), f"kill {name}")
 
-    async def _start(self, key: Key, version: Version, wanted: messages.VersionWanted) -> None:
+    async def _start(self, version: Version, wanted: messages.VersionWanted) -> None:
         """Start one replica and follow its channel until it goes."""
         try:
             launch = await self._launcher(wanted)
         except Error as error:
-            self._cannot_start(key, version, error)
+            self._cannot_start(version, error)
             return
         if self._closing:
             return
@@ -385,23 +286,24 @@ class Replicas:
         except Error as error:
             version.replicas.pop(replica.id, None)
             version.last_lines = logfile.tail(Path(launch.fork.log), 20)
-            self._cannot_start(key, version, error)
+            self._cannot_start(version, error)
             return
         replica.pid = observed.pid
-        await self._follow(key, version, replica, Path(launch.fork.keep))
+        await self._follow(version, replica, Path(launch.fork.keep))
 
-    def _cannot_start(self, key: Key, version: Version, error: Error) -> None:
-        _log.warning("cannot start a replica", extra={"model": key[0], "version": key[1], "reason": error.message})
+    def _cannot_start(self, version: Version, error: Error) -> None:
+        model, number = version.key
+        _log.warning("cannot start a replica", extra={"model": model, "version": number, "reason": error.message})
         now = self._clock.monotonic()
         if not version.was_ready:
             version.last_lines = version.last_lines or tuple(problem.message for problem in error.problems)
-        self._back_off(version, now, error.message)
+        version.crashed(now, now, error.message, random.random())
         self._changed.set()
         self.nudge()
 
     def _adopt(self, observed: Observed) -> None:
         key = (observed.model, observed.version)
-        version = self._versions.setdefault(key, Version(None))
+        version = self._versions.setdefault(key, Version(key))
         now = self._clock.monotonic()
         replica = pool.Replica(observed.replica, started=now, pid=observed.pid, since=observed.since)
         version.replicas[replica.id] = replica
@@ -410,9 +312,9 @@ class Replicas:
         version.was_ready, version.last_called, version.digest = True, now, observed.digest
         if observed.alive:
             _log.info("adopted replica", extra={"replica": replica.id, "pid": replica.pid})
-            self._spawn(self._follow(key, version, replica, Path(observed.keep)), f"follow {replica.id}")
+            self._spawn(self._follow(version, replica, Path(observed.keep)), f"follow {replica.id}")
 
-    async def _follow(self, key: Key, version: Version, replica: pool.Replica, keep: Path) -> None:
+    async def _follow(self, version: Version, replica: pool.Replica, keep: Path) -> None:
         """Dial the replica and take its beats; dial again while it lives."""
         while replica.id in version.replicas and replica.status is not ReplicaStatus.CRASHED:
             try:
@@ -424,7 +326,7 @@ class Replicas:
                 if isinstance(message, messages.Beat):
                     self._take_beat(version, replica, message)
                 else:
-                    self._on_message(key, replica.id, message)
+                    self._on_message(version.key, replica.id, message)
             version.links.pop(replica.id, None)
             await link.close()
             await asyncio.sleep(0.02)
@@ -452,67 +354,29 @@ class Replicas:
             if not observed.alive:
                 version = self._versions.get((observed.model, observed.version))
                 if version is not None and observed.replica in version.replicas:
-                    self._ended((observed.model, observed.version), version, observed)
+                    self._ended(version, observed)
                 self._spawn(self._engine.forget(observed.replica), f"forget {observed.replica}")
 
-    def _ended(self, key: Key, version: Version, observed: Observed) -> None:
+    def _ended(self, version: Version, observed: Observed) -> None:
         """Note the end of a replica, and when the next may start."""
         now = self._clock.monotonic()
         replica = version.replicas.pop(observed.replica)
         log = version.logs.pop(replica.id, None)
         version.serve.pop(replica.id, None)
         self._changed.set()
-        self._on_lost(key, replica.id, replica.reason if replica.left else f"replica lost: {observed.reason}")
+        self._on_lost(version.key, replica.id, replica.reason if replica.left else f"replica lost: {observed.reason}")
         if self._closing or (replica.left is not None and replica.status is ReplicaStatus.DRAINING):
             return
         version.last_lines = logfile.tail(log, 20) if log else ()
         reason = replica.error.message if replica.error else (replica.reason or observed.reason)
+        model, number = version.key
         _log.warning(
-            "replica ended", extra={"replica": replica.id, "reason": reason, "model": key[0], "version": key[1]}
+            "replica ended", extra={"replica": replica.id, "reason": reason, "model": model, "version": number}
         )
-        version.restarts += 1
-        if not version.was_ready:
-            version.failed = replica.error or messages.ErrorInfo(
-                code="ended_at_load",
-                message=f"it ended while it loaded: {observed.reason}",
-                hint="see the last lines of its log",
-            )
-            self._dismiss(version, Unavailable(version.failed.message, code="version_failed", hint=version.failed.hint))
-            return
-        self._back_off(version, now, reason)
-
-    def _back_off(self, version: Version, now: float, reason: str) -> None:
-        version.starts = list(restarts.forgotten(version.starts, now))
-        match restarts.decide(version.starts, now, random.random()):
-            case restarts.Restart(at):
-                version.again_at, version.loop = at, ""
-            case restarts.CrashLoop(why, at):
-                version.again_at, version.loop = at, f"{why}; last: {reason}"
-                self._dismiss(version, Unavailable(version.loop, code="crash_loop", retry_after_s=at - now))
-
-    def _hand_out(self, version: Version, now: float) -> None:
-        """Answer those that wait, once a replica is in rotation."""
-        if not version.waiters:
-            return
-        chosen = self._choose(version)
-        if chosen is None:
-            return
-        for waiter in version.waiters:
-            if not waiter.done():
-                waiter.set_result(version.serve[chosen.id])
-        version.waiters.clear()
-        version.last_called = now
-
-    def _dismiss(self, version: Version, error: Error) -> None:
-        for waiter in version.waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
-        version.waiters.clear()
-
-    def _choose(self, version: Version) -> pool.Replica | None:
-        now = self._clock.monotonic()
-        ready: Iterator[pool.Replica] = (r for r in version.replicas.values() if r.in_rotation(now))
-        return min(ready, key=lambda replica: replica.in_flight + replica.queued, default=None)
+        if version.was_ready:
+            version.crashed(replica.started, now, reason, random.random())
+        else:
+            version.fail(replica.error or _ended_at_load(observed.reason))
 
     def _spawn(self, work: Awaitable[None], name: str) -> None:
         """Run ``work`` beside the loop; what it raises ends the loop, as a fault of ours should."""
@@ -529,21 +393,12 @@ class Replicas:
         task.add_done_callback(self._tasks.discard)
 
 
-def _memory_mb(pid: int) -> float:
-    """Return the memory of a process; shared pages count in full, so the budget is kept with room to spare."""
-    try:
-        return float(psutil.Process(pid).memory_info().rss) / 1024**2
-    except psutil.Error:
-        return 0.0
-
-
-def _refuse_hopeless(version: Version, now: float) -> None:
-    if version.failed is not None:
-        raise Unavailable(version.failed.message, code="version_failed", hint=version.failed.hint, retry_after_s=30)
-    if version.loop and not any(replica.is_live for replica in version.replicas.values()):
-        raise Unavailable(
-            version.loop, code="crash_loop", hint="see its logs", retry_after_s=max(1.0, version.again_at - now)
-        )
+def _ended_at_load(reason: str) -> messages.ErrorInfo:
+    return messages.ErrorInfo(
+        code="ended_at_load",
+        message=f"it ended while it loaded: {reason}",
+        hint="see the last lines of its log",
+    )
 
 
 async def _send_quietly(link: ReplicaLink, message: messages.ToReplica) -> None:
@@ -551,59 +406,3 @@ async def _send_quietly(link: ReplicaLink, message: messages.ToReplica) -> None:
         await link.send(message)
     except Unavailable:
         return  # it is gone, which is what a drain wants
-
-
-def _replica_report(key: Key, version: Version, replica: pool.Replica, now: float) -> messages.ReplicaReport:
-    silent = (
-        replica.is_live
-        and replica.beat is not None
-        and not replica.in_rotation(now)
-        and replica.status
-        in (
-            ReplicaStatus.READY,
-            ReplicaStatus.BUSY,
-        )
-    )
-    return messages.ReplicaReport(
-        replica=replica.id,
-        model=key[0],
-        version=key[1],
-        status=replica.status,
-        reason="silent: out of rotation" if silent else replica.reason,
-        pid=replica.pid,
-        since=replica.since,
-        served=replica.served,
-        failed=replica.failed,
-        in_flight=replica.in_flight,
-        queued=replica.queued,
-        restarts=version.restarts,
-    )
-
-
-def _version_report(key: Key, version: Version, now: float) -> messages.VersionReport:
-    assert version.wanted is not None
-    status, reason = _version_status(version, now)
-    return messages.VersionReport(
-        model=key[0],
-        version=key[1],
-        status=status,
-        reason=reason,
-        last_called=version.called_at,
-        woken=version.woken,
-        attempt=version.wanted.attempt,
-        error=version.failed,
-        last_lines=version.last_lines if status is VersionStatus.FAILED or version.loop else (),
-    )
-
-
-def _version_status(version: Version, now: float) -> tuple[VersionStatus, str]:
-    if version.failed is not None:
-        return VersionStatus.FAILED, version.failed.message
-    if any(replica.in_rotation(now) for replica in version.replicas.values()):
-        return VersionStatus.READY, ""
-    assert version.wanted is not None
-    if version.loop:
-        return VersionStatus.STARTING, version.loop
-    if pool.awake(version.wanted, version.demand(), now) == 0 and not version.wanted.prepare:
-        return VersionStatus.SLEEPING, "idle"
-    return VersionStatus.STARTING, ""

@@ -1,0 +1,163 @@
+"""One version of a model on this machine: its replicas, who waits for it, and how it is."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fairlead import messages
+from fairlead.engines import ReplicaLink
+from fairlead.errors import Error, Unavailable
+from fairlead.keeper import pool
+from fairlead.status import ReplicaStatus, VersionStatus
+from fairlead.supervisor import restarts
+
+Key = tuple[str, str]
+"""Model and version."""
+
+
+@dataclass(slots=True)
+class Version:
+    """What the keeper knows of a version. Seconds are the monotonic clock's."""
+
+    key: Key
+    wanted: messages.VersionWanted | None = None
+    is_prepared: bool = True
+    """Its bundle and environment are there, so that it can start."""
+    digest: str = ""
+    replicas: dict[str, pool.Replica] = field(default_factory=dict)
+    links: dict[str, ReplicaLink] = field(default_factory=dict)
+    serve: dict[str, Path] = field(default_factory=dict)
+    logs: dict[str, Path] = field(default_factory=dict)
+    waiters: list[asyncio.Future[Path]] = field(default_factory=list)
+    jobs_waiting: int = 0
+    last_called: float | None = None
+    called_at: str | None = None
+    was_ready: bool = False
+    crashes: list[float] = field(default_factory=list)
+    """When replicas that crashed were started; sleeping and waking is no crash."""
+    again_at: float = 0
+    """No start before this moment."""
+    loop: str = ""
+    """Why it counts as crashing in a loop."""
+    failed: messages.ErrorInfo | None = None
+    """It cannot start at all: nothing is tried until the next attempt."""
+    last_lines: tuple[str, ...] = ()
+    restarts: int = 0
+    woken: int = 0
+
+    def want(self, wanted: messages.VersionWanted, *, is_prepared: bool) -> None:
+        """Take what is wanted; a new attempt begins with a clean slate."""
+        if self.wanted is None or self.wanted.attempt != wanted.attempt:
+            self.failed, self.loop, self.again_at = None, "", 0
+            self.crashes.clear()
+        self.wanted, self.digest, self.is_prepared = wanted, wanted.digest, is_prepared
+        self.was_ready = self.was_ready or wanted.proven
+
+    def may_start(self, now: float) -> bool:
+        return self.is_prepared and self.failed is None and now >= self.again_at
+
+    def demand(self) -> pool.Demand:
+        return pool.Demand(waiting=len(self.waiters) + self.jobs_waiting, last_called=self.last_called)
+
+    def choose(self, now: float) -> pool.Replica | None:
+        """Return the replica in rotation with the least to do."""
+        ready = (replica for replica in self.replicas.values() if replica.in_rotation(now))
+        return min(ready, key=lambda replica: replica.in_flight + replica.queued, default=None)
+
+    def hand_out(self, now: float) -> None:
+        """Answer those that wait, once a replica is in rotation."""
+        chosen = self.choose(now) if self.waiters else None
+        if chosen is None:
+            return
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(self.serve[chosen.id])
+        self.waiters.clear()
+        self.last_called = now
+
+    def dismiss(self, error: Error) -> None:
+        """Refuse those that wait."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        self.waiters.clear()
+
+    def fail(self, error: messages.ErrorInfo) -> None:
+        """It cannot start: note why, and refuse those that wait."""
+        self.failed = error
+        self.dismiss(Unavailable(error.message, code="version_failed", hint=error.hint))
+
+    def crashed(self, started: float, now: float, reason: str, chance: float) -> None:
+        """Note a crash, and when the next start may be; ``chance`` in [0, 1) spreads them."""
+        self.restarts += 1
+        self.crashes = [*restarts.forgotten(self.crashes, now), started]
+        match restarts.decide(self.crashes, now, chance):
+            case restarts.Restart(at):
+                self.again_at, self.loop = at, ""
+            case restarts.CrashLoop(why, at):
+                self.again_at, self.loop = at, f"{why}; last: {reason}"
+                self.dismiss(Unavailable(self.loop, code="crash_loop", retry_after_s=at - now))
+
+    def refuse_hopeless(self, now: float) -> None:
+        """Raise :class:`Unavailable` (``version_failed``, ``crash_loop``) when waiting would be in vain."""
+        if self.failed is not None:
+            raise Unavailable(self.failed.message, code="version_failed", hint=self.failed.hint, retry_after_s=30)
+        if self.loop and not any(replica.is_live for replica in self.replicas.values()):
+            wait_s = max(1.0, self.again_at - now)
+            raise Unavailable(self.loop, code="crash_loop", hint="see its logs", retry_after_s=wait_s)
+
+
+def replica_reports(version: Version, now: float) -> list[messages.ReplicaReport]:
+    """Return what control is told of each replica."""
+    return [
+        messages.ReplicaReport(
+            replica=replica.id,
+            model=version.key[0],
+            version=version.key[1],
+            status=replica.status,
+            reason="silent: out of rotation" if _is_silent(replica, now) else replica.reason,
+            pid=replica.pid,
+            since=replica.since,
+            served=replica.served,
+            failed=replica.failed,
+            in_flight=replica.in_flight,
+            queued=replica.queued,
+            restarts=version.restarts,
+        )
+        for replica in version.replicas.values()
+    ]
+
+
+def version_report(version: Version, wanted: messages.VersionWanted, now: float) -> messages.VersionReport:
+    """Return what control is told of the version as a whole."""
+    status, reason = _status(version, wanted, now)
+    return messages.VersionReport(
+        model=version.key[0],
+        version=version.key[1],
+        status=status,
+        reason=reason,
+        last_called=version.called_at,
+        woken=version.woken,
+        attempt=wanted.attempt,
+        error=version.failed,
+        last_lines=version.last_lines if status is VersionStatus.FAILED or version.loop else (),
+    )
+
+
+def _is_silent(replica: pool.Replica, now: float) -> bool:
+    answering = replica.status in (ReplicaStatus.READY, ReplicaStatus.BUSY)
+    return replica.is_live and answering and replica.beat is not None and not replica.in_rotation(now)
+
+
+def _status(version: Version, wanted: messages.VersionWanted, now: float) -> tuple[VersionStatus, str]:
+    if version.failed is not None:
+        return VersionStatus.FAILED, version.failed.message
+    if any(replica.in_rotation(now) for replica in version.replicas.values()):
+        return VersionStatus.READY, ""
+    if version.loop:
+        return VersionStatus.STARTING, version.loop
+    if pool.awake(wanted, version.demand(), now) == 0 and not wanted.prepare:
+        return VersionStatus.SLEEPING, "idle"
+    return VersionStatus.STARTING, ""
