@@ -19,7 +19,8 @@ _VERSION_FLAG = 1
 _PATH_BENEATH, _NET_PORT = 1, 2
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-_REMOVE_AND_MAKE = sum(1 << bit for bit in (4, 5, 7, 8, 9, 10, 12))  # all but making device nodes
+_MAKE_PLAIN = sum(1 << bit for bit in (4, 5, 7, 8, 9))  # remove; make folders, regular files, sockets
+_REMOVE_AND_MAKE = _MAKE_PLAIN | (1 << 10) | (1 << 12)  # also FIFOs and symbolic links; no device nodes
 _MAKE_DEVICES = (1 << 6) | (1 << 11)
 REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
@@ -29,6 +30,8 @@ _OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 READ = READ_FILE | READ_DIR
 RUN = READ | EXECUTE
 WRITE = READ | WRITE_FILE | TRUNCATE | REFER | _REMOVE_AND_MAKE
+WRITE_PLAIN = READ | WRITE_FILE | TRUNCATE | _MAKE_PLAIN
+"""Nothing that leads or holds up a program of ours which looks there: no link, no FIFO, none moved in either."""
 DEVICE = READ | WRITE_FILE | IOCTL_DEV
 
 

@@ -75,6 +75,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Folders it may read and execute from."""
     write: tuple[str, ...] = ()
     """Files and folders it may read and write, never execute."""
+    plain: tuple[str, ...] = ()
+    """Folders like those, but no link and no FIFO can be made in them: the platform itself looks there."""
     devices: tuple[str, ...] = _DEVICES
     """Device files it may read, write and ioctl."""
     uid: int | None = None
@@ -112,7 +114,7 @@ def for_replica(
     ground: Ground, argv: Sequence[str], isolation: Isolation, *, uid: int | None, sockets: str, logs: str
 ) -> Rules:
     """Rules of a zygote and its replicas; ``sockets`` and ``logs`` are folders that they write."""
-    return _rules(ground, argv, isolation, uid, write=(ground.scratch, sockets, logs), cwd=ground.bundle)
+    return _rules(ground, argv, isolation, uid, write=(ground.scratch,), plain=(sockets, logs), cwd=ground.bundle)
 
 
 def for_app(
@@ -122,7 +124,7 @@ def for_app(
 
     Programs of any language may be run, so the system's own are there to execute.
     """
-    rules = _rules(ground, argv, isolation, uid, write=(ground.scratch, channel), cwd=ground.bundle)
+    rules = _rules(ground, argv, isolation, uid, write=(ground.scratch,), plain=(channel,), cwd=ground.bundle)
     return msgspec.structs.replace(
         rules,
         execute=(*rules.execute, ground.bundle, *_PROGRAMS),
@@ -166,7 +168,14 @@ def environment(ground: Ground) -> dict[str, str]:
 
 
 def _rules(
-    ground: Ground, argv: Sequence[str], isolation: Isolation, uid: int | None, *, write: tuple[str, ...], cwd: str
+    ground: Ground,
+    argv: Sequence[str],
+    isolation: Isolation,
+    uid: int | None,
+    *,
+    write: tuple[str, ...],
+    plain: tuple[str, ...] = (),
+    cwd: str,
 ) -> Rules:
     return Rules(
         argv=tuple(argv),
@@ -177,6 +186,7 @@ def _rules(
         read=(ground.bundle, *_FACTS, *(_NAMES if ground.outbound else ()), *(_GPU_READ if ground.gpu else ())),
         execute=(ground.environment, *ground.base, *_CODE),
         write=write,
+        plain=plain,
         devices=(*_DEVICES, *(_GPU_DEVICES if ground.gpu else ())),
         uid=uid if isolation.own_uid else None,
         outbound=ground.outbound,

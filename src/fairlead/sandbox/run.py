@@ -52,7 +52,10 @@ def enter(rules: Rules) -> None:
     if rules.view:
         own_network = not (rules.outbound or rules.listen_port)
         has_own_proc = view.enter(
-            granted, [*rules.write, *rules.devices], own_network=own_network, own_proc=rules.uid is not None
+            granted,
+            [*rules.write, *rules.plain, *rules.devices],
+            own_network=own_network,
+            own_proc=rules.uid is not None,
         )
     _take_user(rules.uid)
     fence = rules.level.rank >= Level.LANDLOCK.rank
@@ -87,6 +90,7 @@ def _lock_files(rules: Rules, *, has_own_proc: bool, has_shared_memory: bool) ->
     grants = [(path, landlock.READ) for path in rules.read]
     grants += [(path, landlock.RUN) for path in rules.execute]
     grants += [(path, landlock.WRITE) for path in rules.write]
+    grants += [(path, landlock.WRITE_PLAIN) for path in rules.plain]
     grants += [(path, landlock.DEVICE) for path in rules.devices]
     if has_own_proc:  # shows processes of this user only; /proc/self would mean this process and not its forks
         grants.append(("/proc", landlock.READ))

@@ -28,7 +28,8 @@ GROUND = Ground(
 def test_a_replica_writes_only_its_scratch_sockets_and_logs() -> None:
     rules = for_replica(GROUND, ("python",), FULL, uid=200001, sockets="/run/z", logs="/logs/z")
 
-    assert rules.write == ("/home/scratch", "/run/z", "/logs/z")
+    assert rules.write == ("/home/scratch",)
+    assert rules.plain == ("/run/z", "/logs/z")
     assert {"/home/env", "/opt/python"} <= set(rules.execute)
     assert "/home/bundle" in rules.read
     assert (rules.outbound, rules.unix_connect, rules.listen_port) == (False, False, 0)
