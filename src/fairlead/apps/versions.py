@@ -115,7 +115,7 @@ def _again(session: Session, version: AppVersion, alias: str | None, now: dateti
     version.takes = alias
     if version.status is VersionStatus.FAILED:
         version.attempt += 1
-        version.last_lines = ()
+        version.last_lines, version.error = (), None
         move_to(session, version, VersionStatus.BUILDING, "pushed again", now, by=by)
     elif version.status is VersionStatus.RETIRED:
         move_to(session, version, VersionStatus.READY, "pushed again", now, by=by)
@@ -147,7 +147,7 @@ def prepared(session: Session, report: Prepared, now: datetime) -> None:
     version.step = report.step
     version.warnings = report.warnings or version.warnings
     if report.step == "failed":
-        version.last_lines = report.last_lines
+        version.last_lines, version.error = report.last_lines, report.error
         said = report.error.message if report.error else report.said or "its preparation failed"
         move_to(session, version, VersionStatus.FAILED, said, now)
     elif report.step == "done":

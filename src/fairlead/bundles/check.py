@@ -150,7 +150,7 @@ def _entry(entry: str, python: str, folder: Path, paths: set[str]) -> Iterator[P
     path = next((one for one in (f"{stem}.py", f"{stem}/__init__.py") if one in paths), None)
     if path is None:
         near = reading.closest(f"{stem}.py", (one for one in paths if one.endswith(".py")))
-        yield Problem("run.entry", "missing", f"{stem}.py is not in the bundle", near)
+        yield Problem("run.entry", "missing", f"{stem}.py is not in the bundle", near or "write it, or name another")
         return
     source = folder / path
     if source.stat().st_size > _SOURCE_MAX_BYTES:
@@ -169,7 +169,7 @@ def _entry(entry: str, python: str, folder: Path, paths: set[str]) -> Iterator[P
         return
     bound = set(_bound(tree.body))
     if "*" not in bound and "__getattr__" not in bound and attribute not in bound:
-        hint = reading.closest(attribute, bound)
+        hint = reading.closest(attribute, bound) or f"write it there, or name what is there: {module}:NAME"
         yield Problem("run.entry", "missing", f"{path} defines no {attribute}", hint)
 
 

@@ -91,7 +91,7 @@ def read(values: Mapping[str, Any], kind: type[S], problems: list[Problem], *, a
                 taken[field.name] = value
                 continue
         elif field.required:
-            problems.append(Problem(path, "missing", "is missing", _purpose(hints[field.name])))
+            problems.append(Problem(path, "missing", "is missing", _purpose(hints[field.name], field.name)))
         if field.required:
             taken[field.name] = _empty(hints[field.name])
     return kind(**taken)
@@ -121,9 +121,9 @@ def _elsewhere(key: str, kind: type, at: str, known: Iterable[str]) -> str:
     return f"known here: {', '.join(sorted(known))}"
 
 
-def _purpose(kind: Any) -> str:
+def _purpose(kind: Any, name: str) -> str:
     choices = get_args(kind) if get_origin(kind) is Literal else ()
-    return f"one of {', '.join(map(str, choices))}" if choices else ""
+    return f"one of {', '.join(map(str, choices))}" if choices else f"write {name} = …"
 
 
 def _empty(kind: Any) -> Any:

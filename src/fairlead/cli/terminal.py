@@ -63,9 +63,10 @@ def step(text: str) -> None:
 def error(message: str, *, hint: str = "", code: str = "", id: str = "", problems: Sequence[Problem] = ()) -> None:
     """Print ``error: MESSAGE`` and ``  hint: HINT (CODE, ID)`` on stderr."""
     print(f"error: {message}", file=sys.stderr)
-    for problem in problems:
-        if problem.message not in message:
-            print(f"  {problem.path}: {problem.message}", file=sys.stderr)
+    for item in problems:
+        if len(problems) > 1 or item.message not in message:
+            place = f"{item.path} (line {item.line})" if item.line else item.path
+            print(f"  {place}: {'; '.join(filter(None, (item.message, item.hint)))}", file=sys.stderr)
     marks = ", ".join(filter(None, (code, id)))
     tail = " ".join(filter(None, (hint, f"({marks})" if marks else "")))
     if tail:

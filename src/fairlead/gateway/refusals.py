@@ -24,6 +24,8 @@ class Line:
     message: str
     hint: str = ""
     retry_after_s: int = 0
+    says_path: bool = False
+    """The message begins with the path that was asked for."""
 
 
 def _route(kind: str) -> str:
@@ -66,6 +68,7 @@ LINES = (
         "no_such_model",
         "there is no such model, or none that you may call",
         "fairlead models lists those that you may call",
+        says_path=True,
     ),
     Line(
         f"({_status(403)} && {_route('page')}) || {_door('no_such_page')}",
@@ -80,6 +83,7 @@ LINES = (
         "version_gone",
         "no alias names this version any more",
         "call the model without a version, or have an alias name it: fairlead models alias",
+        says_path=True,
     ),
     Line(
         f"{_status(503)} && {_route('model')} && {_details('direct_response')}",
@@ -88,6 +92,7 @@ LINES = (
         "no version of this model is ready yet",
         "fairlead models show tells how far it is",
         retry_after_s=5,
+        says_path=True,
     ),
     Line(
         f"{_status(503)} && {_route('model')}",
@@ -122,7 +127,7 @@ LINES = (
     ),
     Line(_status(429), 429, "rate_limited", "too many requests without a token", _SIGN_IN, retry_after_s=1),
     Line(_status(403), 403, "not_allowed", "this is not allowed"),
-    Line(_status(404), 404, "no_such_path", "there is nothing at this path"),
+    Line(_status(404), 404, "no_such_path", "there is nothing at this path", says_path=True),
     Line(_status(405), 405, "method_not_allowed", "this path does not take the method"),
     Line(_status(408), 408, "request_too_slow", "the request did not arrive in time"),
     Line(_status(413), 413, "body_too_large", "the body is larger than this installation takes"),
@@ -154,7 +159,9 @@ def _mapper(line: Line) -> Resource:
     mapper: Resource = {
         "filter": _cel(line.rule),
         "status_code": line.status,
-        "body_format_override": _body(line.code, line.message, line.hint),
+        "body_format_override": _body(
+            line.code, f"%REQ(:PATH)%: {line.message}" if line.says_path else line.message, line.hint
+        ),
     }
     if line.retry_after_s:
         mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": str(line.retry_after_s)}}]

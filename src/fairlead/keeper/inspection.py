@@ -22,7 +22,8 @@ from fairlead.sandbox.uids import uid_for
 from fairlead.settings import Home
 
 LIMIT_S = 120.0
-"""Longest look: imports of large libraries take their time."""
+"""Longest look into an app; a model says itself how long it may take to load."""
+SAID_MAX_BYTES = 16 * 1024**2
 _LINES = 20
 
 
@@ -66,7 +67,8 @@ class Inspector:
         uid = uid_for(task.digest, self._home.keeper / "uids.json") if self._isolation.own_uid else None
         try:
             _make_scratch(scratch, uid)
-            return await self._run(self._rules(task, folder, environment, scratch, uid))
+            limit_s = task.spec.start_timeout_s if task.spec else LIMIT_S
+            return await self._run(self._rules(task, folder, environment, scratch, uid), limit_s)
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
@@ -84,7 +86,7 @@ class Inspector:
         argv = (str(environment / "bin" / "python"), "-P", "-m", "fairlead.modelserver.inspect")
         return rules.for_inspect(ground, argv, self._isolation, uid=uid)
 
-    async def _run(self, made: rules.Rules) -> Inspection:
+    async def _run(self, made: rules.Rules, limit_s: float) -> Inspection:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "fairlead.sandbox.run"),
             env={**os.environ, **self._marker, rules.VARIABLE: msgspec.json.encode(made).decode()},
@@ -92,21 +94,19 @@ class Inspector:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            limit=16 * 1024**2,
         )
+        output = bytearray()
         try:
-            async with asyncio.timeout(LIMIT_S):
-                output, _ = await process.communicate()
+            async with asyncio.timeout(limit_s):
+                await _listen(process, output)
         except TimeoutError:
-            return _failed(
-                "inspect_timeout", f"looking into it took more than {LIMIT_S:g} s", "does an import wait for something?"
-            )
+            return _too_slow(bytes(output), limit_s)
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
-        return read(output, process.returncode or 0)
+        return read(bytes(output), process.returncode or 0)
 
 
 def read(output: bytes, code: int) -> Inspection:
@@ -120,6 +120,23 @@ def read(output: bytes, code: int) -> Inspection:
         failed = _failed("inspect_failed", f"it ended while it was looked into: {how}", "see the last lines it said")
         return msgspec.structs.replace(failed, last_lines=tuple(lines[-_LINES:]))
     return msgspec.structs.replace(found, last_lines=said)
+
+
+async def _listen(process: asyncio.subprocess.Process, output: bytearray) -> None:
+    """Append what the process says to ``output`` until it ends; of very much, the last."""
+    assert process.stdout is not None
+    while block := await process.stdout.read(64 * 1024):
+        output += block
+        if len(output) > SAID_MAX_BYTES:
+            del output[: len(output) - SAID_MAX_BYTES]
+    await process.wait()
+
+
+def _too_slow(output: bytes, limit_s: float) -> Inspection:
+    message = f"it was not loaded within {limit_s:g} s"
+    hint = "does an import or load() wait for something? start_timeout_s below [run] gives it longer"
+    said = tuple(output.decode("utf-8", errors="replace").splitlines()[-_LINES:])
+    return msgspec.structs.replace(_failed("start_timeout", message, hint), last_lines=said)
 
 
 def _failed(code: str, message: str, hint: str) -> Inspection:

@@ -101,7 +101,7 @@ def apply(session: Session, action: Action, now: datetime) -> None:
         case MarkSleeping():
             move_to(session, version, VersionStatus.SLEEPING, action.reason, now)
         case MarkFailed():
-            version.last_lines = action.last_lines
+            version.last_lines, version.error = action.last_lines, action.error
             version.takes, version.takes_at = None, None
             because = (f"{action.error.code}: {action.error.hint}",) if action.error.hint else (action.error.code,)
             move_to(session, version, VersionStatus.FAILED, action.error.message, now, because=because)

@@ -377,7 +377,7 @@ def next_number(taken: Sequence[str] | dict[str, int]) -> str:
 
 def _try_again(session: Session, version: ModelVersion, caller: Caller, now: datetime) -> None:
     version.attempt += 1
-    version.step, version.last_lines, version.ready_at = "", (), None
+    version.step, version.last_lines, version.error, version.ready_at = "", (), None, None
     move_to(session, version, VersionStatus.BUILDING, "pushed again after it had failed", now, by=caller.name)
 
 

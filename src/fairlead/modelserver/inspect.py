@@ -56,6 +56,8 @@ def look(order: Order) -> Finding:
             return Finding(ok=True, signature=_app(order))
         signature, warnings = _model(order)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the bundle's code may raise anything; it is the finding
+        if not isinstance(error, Error):
+            _print_traceback(error)
         return Finding(ok=False, error=_said(error, order))
     return Finding(ok=True, signature=signature, preload=preload_of(sys.modules, before), warnings=warnings)
 
@@ -111,10 +113,16 @@ def preload_of(modules: Mapping[str, ModuleType], before: Iterable[str]) -> tupl
     return tuple(found)
 
 
+def _print_traceback(error: BaseException) -> None:
+    """Write the end of the traceback to stderr, whose last lines the keeper keeps."""
+    lines = "".join(traceback.format_exception(error)).splitlines(keepends=True)
+    sys.stderr.writelines(lines[-_LINES:])
+
+
 def _said(error: BaseException, order: Order) -> ErrorInfo:
     if isinstance(error, Error):
         return error_info(error)
-    hint = "\n".join("".join(traceback.format_exception(error)).rstrip().splitlines()[-_LINES:])
+    hint = "the last lines tell where; try it with: fairlead serve FOLDER"
     if isinstance(error, ModuleNotFoundError) and error.name:
         entry = order.entry or (order.spec.entry if order.spec else None) or ""
         own = error.name == entry.partition(":")[0]
@@ -126,8 +134,6 @@ def main() -> int:
     """Look into what the environment names and print the finding as one line."""
     order = msgspec.json.decode(os.environ[VARIABLE], type=Order)
     finding = look(order)
-    if finding.error is not None:
-        print(finding.error.hint, file=sys.stderr, flush=True)  # noqa: T201 - the keeper keeps these lines
     sys.stdout.flush()
     sys.stderr.flush()
     os.write(1, b"\n" + msgspec.json.encode(finding) + b"\n")

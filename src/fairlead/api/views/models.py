@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from fairlead.api.views.base import View, moment
-from fairlead.messages import NodeReport, Target
+from fairlead.messages import ErrorInfo, NodeReport, Target
 from fairlead.models import queries
-from fairlead.store.records import Alias, Model, ModelVersion
+from fairlead.status import VersionStatus
+from fairlead.store.records import Alias, AppVersion, Model, ModelVersion
 
 
 class TargetView(View):
@@ -62,7 +63,6 @@ class ModelView(View):
 
 def version_view(version: ModelVersion) -> VersionView:
     """Return a version; ``said`` is how far its preparation is, in words."""
-    failed = version.status.value == "failed"
     return VersionView(
         version=version.version,
         status=version.status.value,
@@ -74,8 +74,16 @@ def version_view(version: ModelVersion) -> VersionView:
         ready_at=moment(version.ready_at),
         warnings=list(version.warnings),
         last_lines=list(version.last_lines),
-        error={"code": "version_failed", "message": version.reason, "hint": ""} if failed else None,
+        error=error_of(version),
     )
+
+
+def error_of(version: ModelVersion | AppVersion) -> dict[str, Any] | None:
+    """Return why a version failed, in the shape of every refusal (docs/contract.md §8)."""
+    if version.status is not VersionStatus.FAILED:
+        return None
+    error = version.error or ErrorInfo("version_failed", version.reason)
+    return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
 def target_views(targets: tuple[Target, ...]) -> list[TargetView]:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from fairlead.api.views.base import View, moment
 from fairlead.api.views.devices import StepView, step_views
-from fairlead.api.views.models import TargetView, VersionView
+from fairlead.api.views.models import TargetView, VersionView, error_of
 from fairlead.apps import versions as app_versions
 from fairlead.schedules.service import Clash, Preview
 from fairlead.store.records import App, AppAlias, AppVersion, Event, Run, Schedule
@@ -157,7 +157,6 @@ def app_view(app: App, versions: Sequence[AppVersion], aliases: Sequence[AppAlia
 
 def app_version_view(version: AppVersion) -> VersionView:
     status = version.status.value
-    failed = status == "failed"
     return VersionView(
         version=version.version,
         status=status,
@@ -169,7 +168,7 @@ def app_version_view(version: AppVersion) -> VersionView:
         ready_at=moment(version.ready_at),
         warnings=list(version.warnings),
         last_lines=list(version.last_lines),
-        error={"code": "version_failed", "message": version.reason, "hint": ""} if failed else None,
+        error=error_of(version),
     )
 
 

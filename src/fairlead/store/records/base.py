@@ -11,6 +11,8 @@ from sqlalchemy import DateTime, Dialect, Enum, MetaData, Text
 from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass
 from sqlalchemy.types import TypeDecorator
 
+from fairlead.messages import ErrorInfo
+
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
@@ -81,3 +83,4 @@ def status_of(kind: type[E]) -> Enum:
 
 WORDS: JsonOf[tuple[str, ...]] = JsonOf(tuple[str, ...])
 """A tuple of texts."""
+ERROR: JsonOf[ErrorInfo] = JsonOf(ErrorInfo)

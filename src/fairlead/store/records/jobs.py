@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from fairlead.messages import ErrorInfo
 from fairlead.status import JobStatus
-from fairlead.store.records.base import Base, JsonOf, Moment, status_of
+from fairlead.store.records.base import ERROR, Base, JsonOf, Moment, status_of
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -21,7 +21,6 @@ class Progress(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-ERROR: JsonOf[ErrorInfo] = JsonOf(ErrorInfo)
 PROGRESS: JsonOf[Progress] = JsonOf(Progress)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fairlead.messages import EnvironmentSpec, Target
+from fairlead.messages import EnvironmentSpec, ErrorInfo, Target
 from fairlead.status import VersionStatus
-from fairlead.store.records.base import WORDS, Base, JsonOf, Moment, status_of
+from fairlead.store.records.base import ERROR, WORDS, Base, JsonOf, Moment, status_of
 
 TARGETS: JsonOf[tuple[Target, ...]] = JsonOf(tuple[Target, ...])
 ENVIRONMENT: JsonOf[EnvironmentSpec] = JsonOf(EnvironmentSpec)
@@ -94,6 +94,8 @@ class ModelVersion(Base, kw_only=True):
     ready_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
     """When it was ready for the first time."""
     last_called_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    error: Mapped[ErrorInfo | None] = mapped_column(ERROR, default=None)
+    """Why it failed, with its code and what to do."""
 
     __table_args__ = (
         UniqueConstraint("model", "ordinal"),
@@ -154,6 +156,7 @@ class AppVersion(Base, kw_only=True):
     created_by: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
     ready_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    error: Mapped[ErrorInfo | None] = mapped_column(ERROR, default=None)
 
     __table_args__ = (
         UniqueConstraint("app", "ordinal"),
