@@ -114,6 +114,7 @@ class Platform:
     def down(self) -> str:
         """Stop whatever runs by ``fairlead down``."""
         done = self.cli("down", "--home", str(self.home))
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
         if self.process is not None:
             self.process.wait(STOP_S)
             self.process = None

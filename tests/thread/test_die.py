@@ -293,7 +293,7 @@ def test_nothing_accepted_is_lost_and_nothing_is_left_running(under_load: Load) 
     loads.check_gone(made)
 
 
-@pytest.mark.parametrize("moment", ["sandbox.run", "modelserver.zygote", "fairlead.api"])
+@pytest.mark.parametrize("moment", ["fairlead.sandbox.run", "/environments/"])
 def test_down_ends_what_a_killed_start_had_begun(under_load: Load, moment: str) -> None:
     """Killed as soon as such a process is there; the home has models and a run, which start at once."""
     made = under_load.platform
@@ -312,15 +312,20 @@ def test_killed_at_its_first_start_it_starts_again() -> None:
         made.up()
         assert any(line.startswith("admin password") for line in made.said), made.said
         assert made.get("/me")["user"] == "admin"
-        kill_keeper_when(made, "fairlead.api")
-        made.up()
         made.down()
         loads.check_gone(made)
 
 
 def kill_keeper_when(made: Platform, command: str) -> None:
-    assert made.process is not None
-    until(lambda: any(command in each for each in made.leftovers()), f"{command} runs", LATE_S, every_s=0.005)
-    made.process.kill()
-    made.process.wait(10)
+    """Kill a keeper that starts as soon as a process with ``command`` in its command line is there."""
+    keeper = made.process
+    assert keeper is not None
+
+    def runs() -> bool:
+        assert keeper.poll() is None, f"up ended with {keeper.returncode}: {made.complained} {made.logs()}"
+        return any(command in each for each in made.leftovers())
+
+    until(runs, f"{command} runs", LATE_S, every_s=0.005)
+    keeper.kill()
+    keeper.wait(10)
     made.process = None

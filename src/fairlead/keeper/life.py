@@ -73,16 +73,18 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return next((leaf for leaf in leaves if isinstance(leaf, Error)), leaves[0])
 
 
-async def sweep(home: Home) -> None:
-    """End whatever of this installation is left, recorded or not."""
+async def sweep(home: Home) -> bool:
+    """End whatever of this installation is left, recorded or not; return whether there was anything."""
+    ended = False
     for record in read_records(home.children):
         child = adopt(record)
         if child is not None:
             _log.info("ending what was left", extra={"program": record.name, "pid": record.pid})
             await child.stop(GRACE_S)
             child.close()
+            ended = True
         forget(home.children, record.name)
-    await strays.end(strays.home_id(home.root), grace_s=GRACE_S)
+    return bool(await strays.end(strays.home_id(home.root), grace_s=GRACE_S)) or ended
 
 
 def stop(settings: Settings) -> bool:
@@ -93,7 +95,7 @@ def stop(settings: Settings) -> bool:
     ran = False
     if is_held(home.lock):
         ran = _stop_keeper(home)
-    return asyncio.run(_sweep_counting(home)) or ran
+    return asyncio.run(sweep(home)) or ran
 
 
 def _stop_keeper(home: Home) -> bool:
@@ -118,11 +120,3 @@ def _ended(descriptor: int, seconds: float) -> bool:
 
     readable, _, _ = select.select([descriptor], [], [], seconds)
     return bool(readable)
-
-
-async def _sweep_counting(home: Home) -> bool:
-    left = [child for record in read_records(home.children) if (child := adopt(record)) is not None]
-    for child in left:
-        child.close()
-    await sweep(home)
-    return bool(left)
