@@ -125,5 +125,8 @@ def of_reading(of: str, at: datetime, value: str, measured: datetime) -> Why:
 
 
 def ordered(links: Iterable[Link]) -> tuple[Link, ...]:
-    """Return links in order of time, each once."""
-    return tuple(sorted(dict.fromkeys(links), key=lambda link: link.at))
+    """Return links in order of time, each once; those of the same second stay in the order given.
+
+    What a program says of its causes knows seconds only: a cause would else stand before what led to it.
+    """
+    return tuple(sorted(dict.fromkeys(links), key=lambda link: link.at.replace(microsecond=0)))
