@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-HOME_DEMO ?= $(or $(FAIRLEAD_HOME),$(HOME)/.local/share/fairlead)
 
 .PHONY: setup demo test test-all check fix bench web docs clean
 
