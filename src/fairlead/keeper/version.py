@@ -104,7 +104,8 @@ class Version:
         """Raise :class:`Unavailable` (``version_failed``, ``crash_loop``) when waiting would be in vain."""
         if self.failed is not None:
             raise Unavailable(self.failed.message, code="version_failed", hint=self.failed.hint, retry_after_s=30)
-        if self.loop and not any(replica.is_live for replica in self.replicas.values()):
+        pausing = self.loop and now < self.again_at  # afterwards the next request is what has it tried again
+        if pausing and not any(replica.is_live for replica in self.replicas.values()):
             wait_s = max(1.0, self.again_at - now)
             raise Unavailable(self.loop, code="crash_loop", hint="see its logs", retry_after_s=wait_s)
 

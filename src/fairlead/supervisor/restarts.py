@@ -12,8 +12,8 @@ BURST_STARTS = 6
 BURST_S = 30.0
 LOOP_PAUSE_S = 30.0
 """Two starts a minute while it loops."""
-STABLE_S = 600.0
-"""A child that lived as long has a clean slate."""
+STABLE_S = 60.0
+"""A child that lived as long has a clean slate: however often it ends, it is started once a minute at most."""
 
 
 class Restart(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ def decide(starts: Sequence[float], now: float, jitter: float = 0.0) -> Restart 
     burst = sum(1 for start in recent if now - start < BURST_S)
     if burst >= BURST_STARTS or len(recent) > BURST_STARTS:
         return CrashLoop(
-            f"{len(recent)} starts without {STABLE_S / 60:.0f} healthy minutes", now + _spread(LOOP_PAUSE_S, jitter)
+            f"{len(recent)} starts without a healthy minute", now + _spread(LOOP_PAUSE_S, jitter)
         )
     return Restart(now + _spread(min(LONGEST_S, FIRST_S * 2 ** (len(recent) - 1)), jitter))
 

@@ -1,0 +1,54 @@
+"""What the keeper knows of a version: crashes, and what those that wait are told."""
+
+import asyncio
+
+import pytest
+
+from fairlead.errors import Unavailable
+from fairlead.keeper.version import Version
+
+
+def crash_in_a_loop(version: Version) -> None:
+    for number in range(6):
+        version.crashed(started=float(number), now=number + 0.5, reason="exit 3", chance=0)
+
+
+def test_a_crash_loop_is_told_with_the_time_that_is_left() -> None:
+    version = Version(("echo", "1"))
+    crash_in_a_loop(version)
+
+    with pytest.raises(Unavailable) as refused:
+        version.refuse_hopeless(now=15.5)
+
+    assert refused.value.code == "crash_loop"
+    assert refused.value.retry_after_s == 20
+    assert not version.may_start(now=35)
+
+
+def test_after_the_pause_a_request_has_it_tried_again() -> None:
+    version = Version(("echo", "1"))
+    crash_in_a_loop(version)
+
+    version.refuse_hopeless(now=35.5)
+
+    assert version.may_start(now=35.5)
+
+
+async def test_a_crash_loop_refuses_those_that_wait() -> None:
+    version = Version(("echo", "1"))
+    version.waiters.append(waiter := asyncio.get_running_loop().create_future())
+
+    crash_in_a_loop(version)
+
+    with pytest.raises(Unavailable, match="exit 3"):
+        await waiter
+
+
+def test_a_replica_that_lived_for_a_minute_begins_anew() -> None:
+    version = Version(("echo", "1"))
+
+    for number in range(20):
+        version.crashed(started=number * 61.0, now=(number + 1) * 61.0, reason="killed", chance=0)
+
+    assert version.may_start(now=20 * 61.0)
+    assert version.loop == ""
