@@ -64,22 +64,47 @@ def sklearn(folder: Path) -> tuple[Runtime, str]:
     return SklearnRuntime("double.joblib"), "prediction"
 
 
-def torch(folder: Path) -> tuple[Runtime, str]:
+def _torch_double() -> Any:
     import torch
 
     class Double(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return 2 * x
 
-    torch.jit.script(Double()).save(str(folder / "double.pt"))
+    return Double()
+
+
+def torch_script(folder: Path) -> tuple[Runtime, str]:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch calls TorchScript old; people's files stay
+        torch.jit.script(_torch_double()).save(str(folder / "double.pt"))
     return TorchRuntime("double.pt"), "output"
+
+
+def torch_export(folder: Path) -> tuple[Runtime, str]:
+    import torch
+
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(_torch_double(), (torch.ones(4),), dynamic_shapes={"x": {0: rows}})
+    torch.export.save(program, folder / "double.pt2")
+    return TorchRuntime("double.pt2"), "output"
 
 
 NO_TORCH = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed here")
 Make = Callable[[Path], tuple[Runtime, str]]
 
 
-@pytest.fixture(params=[doubling, python, onnx, sklearn, pytest.param(torch, marks=NO_TORCH)])
+@pytest.fixture(
+    params=[
+        doubling,
+        python,
+        onnx,
+        sklearn,
+        *(pytest.param(one, marks=NO_TORCH) for one in (torch_script, torch_export)),
+    ]
+)
 def loaded(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     make: Make = request.param
     runtime, output = make(tmp_path)

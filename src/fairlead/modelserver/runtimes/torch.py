@@ -6,6 +6,7 @@ to the model's ``load`` as ``self.folder / …`` and this runtime only says so.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ class TorchRuntime:
             self._module = torch.export.load(path).module().to(self._device)
         else:
             try:
-                self._module = torch.jit.load(str(path), map_location=self._device).eval()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)  # torch calls TorchScript old; files stay
+                    self._module = torch.jit.load(str(path), map_location=self._device).eval()
             except RuntimeError as error:
                 raise Invalid(
                     f"{self._artifact} is no TorchScript: {error}",
