@@ -361,3 +361,19 @@ def records(platform: Platform) -> list[dict[str, object]]:
         except (FileNotFoundError, json.JSONDecodeError):
             continue
     return found
+
+
+def is_of(record: dict[str, object], kind: str, model: str) -> bool:
+    """Whether a record is of a replica or zygote of a model."""
+    labels = record["labels"]
+    assert isinstance(labels, dict)
+    return labels.get("kind") == kind and labels.get("model") == model
+
+
+def pid(record: dict[str, object]) -> int:
+    return int(str(record["pid"]))
+
+
+def starts(platform: Platform, model: str) -> int:
+    """Return how many replicas of a model were ever forked: each has a log of its own."""
+    return len(list((platform.home / "logs").glob(f"{model}-*/[0-9a-f]*.log")))

@@ -44,14 +44,8 @@ def steady(under_load: Load) -> Load:
 
 def replicas(made: Platform, model: str = ECHO) -> set[int]:
     """Return the pids of the recorded replicas of a model that live."""
-    found = [record for record in loads.records(made) if is_of(record, "replica", model)]
-    return {pid for record in found if alive(pid := int(str(record["pid"])))}
-
-
-def is_of(record: dict[str, object], kind: str, model: str) -> bool:
-    labels = record["labels"]
-    assert isinstance(labels, dict)
-    return labels.get("kind") == kind and labels.get("model") == model
+    found = [record for record in loads.records(made) if loads.is_of(record, "replica", model)]
+    return {pid for record in found if alive(pid := loads.pid(record))}
 
 
 def in_time(what: str, took_s: float, limit_s: float) -> None:
@@ -250,7 +244,7 @@ def test_keeper_comes_back_and_adopts_all(steady: Load, also: tuple[str, ...]) -
 def test_crash_loop_is_contained_and_says_so(steady: Load) -> None:
     """At most six starts in thirty seconds: the last ones are over soon, and then the answer says for how long."""
     made = steady.platform
-    began, before = time.monotonic(), starts(made, FRAGILE)
+    began, before = time.monotonic(), loads.starts(made, FRAGILE)
     with made.client() as client:
 
         def die() -> httpx.Response:
@@ -260,23 +254,18 @@ def test_crash_loop_is_contained_and_says_so(steady: Load) -> None:
 
         last = until(lambda: answer if is_loop(answer := die()) else None, "it is said to crash in a loop", LATE_S)
         told = time.monotonic()
-        made_starts, silent_s = starts(made, FRAGILE) - before, int(last.headers["retry-after"])
+        made_starts, silent_s = loads.starts(made, FRAGILE) - before, int(last.headers["retry-after"])
         print(f"{made_starts} starts in {told - began:.1f} s, then a pause of {silent_s} s: {last.text}")
         assert made_starts <= 6
         assert 30 - (told - began) - 1 <= silent_s <= 60
         assert last.elapsed.total_seconds() < 1
         until(lambda: time.monotonic() - told > 3 or not is_loop(die()), "calls are refused")
-    assert starts(made, FRAGILE) - before == made_starts
+    assert loads.starts(made, FRAGILE) - before == made_starts
     nothing_failed(steady, began)
 
 
 def is_loop(answer: httpx.Response) -> bool:
     return answer.status_code == 503 and answer.json()["error"]["code"] == "crash_loop"
-
-
-def starts(made: Platform, model: str) -> int:
-    """Return how many replicas of a model were ever forked: each has a log of its own."""
-    return len(list((made.home / "logs").glob(f"{model}-*/[0-9a-f]*.log")))
 
 
 # --- what is left in the end ------------------------------------------------------------------------------------------------
