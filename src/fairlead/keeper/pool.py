@@ -32,6 +32,8 @@ class Replica:
     status: ReplicaStatus = ReplicaStatus.STARTING
     reason: str = ""
     pid: int = 0
+    adopted: bool = False
+    """An earlier keeper started it: if it lives it answers at once."""
     beat: float | None = None
     """When the last beat came; None before the first."""
     stuck_s: float = 0
@@ -144,6 +146,8 @@ def _doom(wanted: VersionWanted | None, replica: Replica, now: float) -> str:
         return ""
     if replica.drained is not None:
         return "did not end in time" if now - replica.drained > DRAIN_S else ""
+    if replica.adopted and replica.beat is None and now - replica.started > FROZEN_S:
+        return f"frozen: no sign of life for {FROZEN_S:g} s"
     limit = wanted.spec.start_timeout_s if wanted else DRAIN_S
     if replica.status is ReplicaStatus.STARTING:
         return f"not ready after {limit:g} s" if now - replica.started > limit else ""

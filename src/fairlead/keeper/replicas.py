@@ -305,7 +305,7 @@ class Replicas:
         key = (observed.model, observed.version)
         version = self._versions.setdefault(key, Version(key))
         now = self._clock.monotonic()
-        replica = pool.Replica(observed.replica, started=now, pid=observed.pid, since=observed.since)
+        replica = pool.Replica(observed.replica, started=now, pid=observed.pid, adopted=True, since=observed.since)
         version.replicas[replica.id] = replica
         version.serve[replica.id] = Path(observed.serve)
         version.logs[replica.id] = Path(observed.log)

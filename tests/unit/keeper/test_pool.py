@@ -130,6 +130,13 @@ def test_a_frozen_replica_is_killed_and_replaced() -> None:
     assert steps(wanted(1), frozen) == [Kill("a", "frozen: no sign of life for 7 s"), Start("wanted")]
 
 
+def test_an_adopted_replica_that_never_answers_is_killed() -> None:
+    stopped = replica(status=ReplicaStatus.STARTING, age=FROZEN_S + 0.1, beat=None)
+    stopped.adopted = True
+
+    assert steps(wanted(1), stopped) == [Kill("a", "frozen: no sign of life for 7 s"), Start("wanted")]
+
+
 def test_a_replica_that_hangs_at_load_is_killed_after_its_limit() -> None:
     slow = replica(status=ReplicaStatus.STARTING, age=21, beat=0.1)
 
