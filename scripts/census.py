@@ -23,7 +23,6 @@ LONGER = {
     "keeper/replicas.py": (700, "to be split: what is asked, what is driven"),
     "keeper/run.py": (600, "to be split: the run, its processes"),
     "modelserver/batcher.py": (600, "one idea, three kinds of workers"),
-    "devices/commands.py": (600, "to be split: asking, answering, time"),
 }
 """Files that may be longer, how long, and why; nothing is added here without a reason."""
 _MOCKS = re.compile(r"\bMock\(|\bpatch(?:\.object)?\(|\bmocker\.|monkeypatch\.setattr")

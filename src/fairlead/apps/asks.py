@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from fairlead import clock
 from fairlead.apps import versions
 from fairlead.apps.letters import Letter
-from fairlead.devices import commands, readings, registry
-from fairlead.devices.commands import Asked, Author, Outgoing
+from fairlead.devices import commands, holds, readings, registry
+from fairlead.devices.commands import Asked
+from fairlead.devices.sending import Author, Outgoing
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.messages import CommandAsk, FreshAsk, MailAsk, ReadingsAsk, ReleaseAsk, StateGet, StatePut
 from fairlead.sdk.wire import CommandState, Measure, Stored
@@ -76,7 +77,7 @@ def shown(session: Session, run: str, command_id: str) -> Command:
 def release(session: Session, ask: ReleaseAsk, now: datetime) -> tuple[Outgoing, ...]:
     run = _any(session, ask.run)
     _bound(run, ask.role, ask.device)
-    return commands.release(session, ask.device, now, f"{run.id} released it", run=run.id, properties=ask.properties)
+    return holds.release(session, ask.device, now, f"{run.id} released it", run=run.id, properties=ask.properties)
 
 
 def fresh(session: Session, ask: FreshAsk, now: datetime) -> Asked:

@@ -15,8 +15,8 @@ from fairlead.apps.binding import Binding, Candidate, Role, Taken, bind
 from fairlead.apps.letters import Letter
 from fairlead.bundles import rules
 from fairlead.bundles.manifest import AppManifest
-from fairlead.devices import commands, registry
-from fairlead.devices.commands import Outgoing
+from fairlead.devices import holds, registry
+from fairlead.devices.sending import Outgoing
 from fairlead.devices.types import split_role
 from fairlead.errors import Conflict, NotFound, Problem
 from fairlead.messages import RunReport
@@ -242,7 +242,7 @@ def carry_out(session: Session, action: plan.Action, now: datetime, address: Add
             row.stop = action.reason
             move_to(session, row, RunStatus.STOPPING, action.reason, now)
             _kept(session, row, now)
-            return Outcome(commands.release_run(session, row.id, now, action.reason), moved=(row.id,))
+            return Outcome(holds.release_run(session, row.id, now, action.reason), moved=(row.id,))
         case plan.FinishRun():
             return _finish(session, row, action, now)
         case plan.SkipRun():
@@ -252,7 +252,7 @@ def carry_out(session: Session, action: plan.Action, now: datetime, address: Add
             return Outcome(moved=(row.id,))
         case plan.ReleaseHolds():
             note(session, "run", row.id, action.reason, now)
-            return Outcome(commands.release_run(session, row.id, now, action.reason))
+            return Outcome(holds.release_run(session, row.id, now, action.reason))
 
 
 def _start(session: Session, row: Run, now: datetime) -> Outcome:
@@ -305,7 +305,7 @@ def _finish(session: Session, row: Run, action: plan.FinishRun, now: datetime) -
     about = _about(session, row, None)
     failed = action.status is RunStatus.FAILED and about.to
     written = (letters.failed(about, action.reason, row.last_lines),) if failed else ()
-    out = commands.release_run(session, row.id, now, f"the run ended: {action.reason}")
+    out = holds.release_run(session, row.id, now, f"the run ended: {action.reason}")
     return Outcome(out, written, (row.id,))
 
 

@@ -15,9 +15,9 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.control.waiters import Waiters
 from fairlead.devices import commands, readings, registry
-from fairlead.devices.commands import Outgoing
 from fairlead.devices.door import DeviceError, Door
 from fairlead.devices.readings import Kept
+from fairlead.devices.sending import Outgoing
 from fairlead.errors import Unavailable
 from fairlead.store.database import Database
 

@@ -15,7 +15,7 @@ from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
 from fairlead.control.post import Post
 from fairlead.control.waiters import Waiters
-from fairlead.devices.commands import Outgoing
+from fairlead.devices.sending import Outgoing
 from fairlead.errors import Error
 from fairlead.messages import NodeReport, RunReport
 from fairlead.schedules import service as schedules

@@ -2,7 +2,9 @@
 
 Tiers are ``safety`` > ``human`` > ``app`` > default. Within one the latest command holds; earlier ones come back when
 it is released. A command enters as a whole: while a higher tier holds one of its properties, it waits. Once it was
-sent, each of its properties stands for itself. Where nobody holds, the type's safe value counts, if there is one.
+sent, each of its properties stands for itself. A command that waited enters where it stood by the time it was asked: of
+what it sets, the device is told only what nobody took later. Where nobody holds, the type's safe value counts, if there
+is one.
 """
 
 from __future__ import annotations
@@ -42,9 +44,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Send(msgspec.Struct, frozen=True):
-    """The command goes out; ``superseded`` are the commands that hold nothing any more because of it."""
-
-    superseded: tuple[str, ...] = ()
+    """The command goes out."""
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -59,14 +59,16 @@ Decision = Send | Wait
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a device must be told after claims went away."""
+    """What a device must be told, and what becomes of commands, after claims came or went away."""
 
     back: tuple[Claim, ...] = ()
     """Earlier claims that hold again."""
     safe: Mapping[str, Any] = {}
     """Properties that nobody holds any more and their safe values."""
-    enter: tuple[str, ...] = ()
-    """Commands that waited and may be sent now, in order."""
+    enter: Mapping[str, Mapping[str, Any]] = {}
+    """Commands that waited and are sent now, strongest and oldest first; of each what it holds, no more is sent."""
+    superseded: Mapping[str, str] = {}
+    """Commands that hold nothing, no longer or as they enter, and for each one that holds instead."""
 
 
 def alive(claims: Iterable[Claim], now: datetime) -> tuple[Claim, ...]:
@@ -93,24 +95,27 @@ def decide(command: str, properties: Iterable[str], tier: str, claims: Sequence[
         strongest = max(above, key=Claim.rank)
         until = f" until {strongest.until:%Y-%m-%d %H:%M:%S} UTC" if strongest.until else ""
         return Wait(f"waits: {strongest.holder()} holds {strongest.property}{until}", strongest.command)
-    before = {claim.command for claim in holding.values()}
-    after = {claim.command for name, claim in holding.items() if name not in wanted}
-    return Send(tuple(sorted(before - after)))
+    return Send()
 
 
 def settle(before: Sequence[Claim], after: Sequence[Claim], safe: Mapping[str, Any]) -> Change:
     """Return what to tell the device when its living claims went from ``before`` to ``after``.
 
-    ``safe`` holds the safe value of each property that has one. Commands enter one by one, strongest and oldest
-    first, so that the one that was asked last holds in the end.
+    ``safe`` holds the safe value of each property that has one. Of commands that may enter, each is sent what it holds
+    once all have entered, so that the device never shows what is over at once.
     """
-    held, holds = winners(before), winners(after)
-    lost = [name for name, claim in held.items() if name not in holds or holds[name].command != claim.command]
     entering = _entering(after)
-    taken = {claim.property for claim in after if claim.command in entering}
-    back = tuple(holds[name] for name in lost if name in holds and name not in taken)
-    bare = {name: safe[name] for name in lost if name not in holds and name not in taken and name in safe}
-    return Change(back=back, safe=bare, enter=entering)
+    final = [_sent(claim) if claim.command in entering else claim for claim in after]
+    held, holds = winners(before), winners(final)
+    lost = [name for name, claim in held.items() if name not in holds or holds[name].command != claim.command]
+    told = desired(final)
+    enter = {command: told[command] for command in entering if command in told}
+    back = tuple(holds[name] for name in lost if name in holds and holds[name].command not in enter)
+    bare = {name: safe[name] for name in lost if name not in holds and name in safe}
+    had = {claim.command for claim in held.values()} | set(entering)
+    over = {claim.command: holds[claim.property].command for claim in final if claim.sent and claim.command not in told}
+    superseded = {command: by for command, by in sorted(over.items()) if command in had}
+    return Change(back=back, safe=bare, enter=enter, superseded=superseded)
 
 
 def _entering(claims: Sequence[Claim]) -> tuple[str, ...]:
@@ -125,8 +130,12 @@ def _entering(claims: Sequence[Claim]) -> tuple[str, ...]:
         own = waiting[command]
         if isinstance(decide(command, [claim.property for claim in own], own[0].tier, living), Send):
             entering.append(command)
-            living += [msgspec.structs.replace(claim, sent=True) for claim in own]
+            living += [_sent(claim) for claim in own]
     return tuple(entering)
+
+
+def _sent(claim: Claim) -> Claim:
+    return msgspec.structs.replace(claim, sent=True)
 
 
 def _turn(claim: Claim) -> tuple[int, datetime, str]:

@@ -11,9 +11,9 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from fairlead import clock, ids
-from fairlead.devices import commands, freshness, registry
-from fairlead.devices.commands import Outgoing
+from fairlead.devices import commands, freshness, holds, registry
 from fairlead.devices.door import Heard
+from fairlead.devices.sending import Outgoing
 from fairlead.devices.types import DeviceType, Measurement
 from fairlead.messages import Measured
 from fairlead.status import DeviceStatus
@@ -103,12 +103,12 @@ def _touch(session: Session, device: Device, heard: Heard) -> tuple[Outgoing, ..
     if heard.online:
         device.online_at = heard.came
     if device.status is DeviceStatus.ONLINE:
-        return commands.resend(session, device.id, heard.came) if heard.online else ()
+        return holds.resend(session, device.id, heard.came) if heard.online else ()
     if device.status is DeviceStatus.STALE and not (heard.measured or heard.online):
         return ()
     device.online_at = heard.came
     move_to(session, device, DeviceStatus.ONLINE, "it came online" if heard.online else "it speaks", heard.came)
-    return commands.resend(session, device.id, heard.came)
+    return holds.resend(session, device.id, heard.came)
 
 
 def _keep_values(session: Session, group: Iterable[Kept], now: datetime) -> None:

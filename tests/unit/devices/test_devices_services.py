@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.devices import commands, readings, registry
-from fairlead.devices.commands import Author, Outgoing
+from fairlead.devices import arbiter, commands, holds, readings, registry
 from fairlead.devices.door import Ack, Door, Heard
+from fairlead.devices.sending import Author, Outgoing
 from fairlead.devices.types import Measurement
 from fairlead.errors import Conflict, Invalid, NotFound
 from fairlead.status import CommandStatus, DeviceStatus
@@ -229,22 +229,32 @@ def test_a_person_goes_before_an_app_until_the_hold_ends(session: Session) -> No
     assert waiting.command.status is CommandStatus.SENT
 
 
+def test_the_later_holds_though_the_clock_stood_still_or_was_set_back(session: Session) -> None:
+    for speed in range(8):
+        asked = commands.ask(
+            session, "fan-1", {"speed": speed % 4}, later(seconds=-(speed // 4)), (APP, OTHER)[speed % 2]
+        )
+
+        assert sent(asked.outgoing) == [{"speed": speed % 4}]
+        assert arbiter.winners(holds.holders(session, "fan-1", NOON))["speed"].command == asked.command.id
+
+
 def test_an_earlier_command_comes_back_on_release(session: Session) -> None:
     commands.ask(session, "fan-1", {"speed": 1}, NOON, APP)
     second = commands.ask(session, "fan-1", {"speed": 3}, later(seconds=1), OTHER)
 
     assert sent(second.outgoing) == [{"speed": 3}]
-    assert sent(commands.release_run(session, "run-2", later(seconds=2), "the run ended")) == [{"speed": 1}]
+    assert sent(holds.release_run(session, "run-2", later(seconds=2), "the run ended")) == [{"speed": 1}]
 
 
 def test_the_end_of_a_run_means_safe_values_urged_until_seen(session: Session) -> None:
     row = commands.ask(session, "fan-1", {"on": True, "speed": 2}, NOON, APP).command
     say(session, on=True, speed=2)
 
-    out = commands.release_run(session, "run-1", later(minutes=1), "the window closed")
+    out = holds.release_run(session, "run-1", later(minutes=1), "the window closed")
 
     assert sent(out) == [{"on": False}]
-    assert commands.release_run(session, "run-1", later(minutes=1), "the window closed") == ()
+    assert holds.release_run(session, "run-1", later(minutes=1), "the window closed") == ()
     safe = session.scalars(select(Command).where(Command.tier == "default")).one()
     repeats, moment = [], later(minutes=1)
     while (due := commands.next_at(session)) is not None and due <= later(minutes=10):
@@ -262,7 +272,7 @@ def test_safe_values_give_up_after_ten_minutes_and_return_with_the_device(sessio
     commands.ask(session, "fan-1", {"on": True}, NOON, APP)
     say(session, on=True)
     say(session, online=False)
-    commands.release_run(session, "run-1", NOON, "the window closed")
+    holds.release_run(session, "run-1", NOON, "the window closed")
 
     commands.sweep(session, later(minutes=10))
 
@@ -273,7 +283,7 @@ def test_safe_values_give_up_after_ten_minutes_and_return_with_the_device(sessio
 
 def test_a_new_command_ends_what_is_still_urged(session: Session) -> None:
     commands.ask(session, "fan-1", {"on": True}, NOON, APP)
-    commands.release_run(session, "run-1", later(seconds=1), "the window closed")
+    holds.release_run(session, "run-1", later(seconds=1), "the window closed")
     commands.ask(session, "fan-1", {"on": True}, later(seconds=2), OTHER)
 
     assert sent(commands.sweep(session, later(seconds=4))) == [{"on": True}]
@@ -371,7 +381,7 @@ def test_what_never_had_its_turn_holds_nothing_afterwards(session: Session) -> N
     commands.sweep(session, NOON + commands.WAIT_MAX)
 
     assert waiting.command.reason.startswith("expired: it never had its turn (waits: run-9 (safety) holds on")
-    assert [claim.tier for claim in commands.holders(session, "fan-1", NOON)] == ["safety"]
+    assert [claim.tier for claim in holds.holders(session, "fan-1", NOON)] == ["safety"]
 
 
 def test_a_unique_beginning_names_a_command(session: Session) -> None:

@@ -26,8 +26,9 @@ from fairlead.api.views.devices import (
     type_view,
 )
 from fairlead.control.house import House
-from fairlead.devices import commands, readings, registry
-from fairlead.devices.commands import Asked, Author
+from fairlead.devices import commands, holds, readings, registry
+from fairlead.devices.commands import Asked
+from fairlead.devices.sending import Author, Outgoing
 from fairlead.errors import Invalid, NotFound
 from fairlead.settings import Settings
 from fairlead.store import journal
@@ -329,9 +330,9 @@ async def release(
     now = house.clock.now()
     properties = tuple(body.properties) if body else ()
 
-    def write(session: Session) -> tuple[tuple[commands.Outgoing, ...], DeviceView]:
+    def write(session: Session) -> tuple[tuple[Outgoing, ...], DeviceView]:
         record = registry.show_device(session, device)
-        out = commands.release(session, device, now, f"{who.name} released it", user=who.name, properties=properties)
+        out = holds.release(session, device, now, f"{who.name} released it", user=who.name, properties=properties)
         session.flush()
         return out, _view(session, record, now)
 
@@ -399,8 +400,8 @@ def _view(
     session: Session, device: Device, now: datetime, *, mqtt: str | None = None, password: str = ""
 ) -> DeviceView:
     kind = registry.kind_of(session, device)
-    values, holds = readings.last(session, device.id), commands.list_holds(session, device.id)
-    return device_view(device, values, holds, readings.fresh_of(kind), now, mqtt=mqtt, password=password)
+    values, held = readings.last(session, device.id), holds.list_holds(session, device.id)
+    return device_view(device, values, held, readings.fresh_of(kind), now, mqtt=mqtt, password=password)
 
 
 def _json(text: str) -> Any:
