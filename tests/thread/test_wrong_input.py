@@ -93,7 +93,7 @@ def test_records_of_a_newer_program_are_left_alone(fresh: Platform) -> None:
     with sqlite3.connect(records) as ledger:
         ledger.execute("update alembic_version set version_num = '9999'")
     ledger.close()
-    _refused(_up(fresh), 4, "store_newer", "9999", hint="newer")
+    _refused(_up(fresh), 4, "schema_newer", "9999", hint="newer")
     with sqlite3.connect(records) as ledger:
         assert ledger.execute("select version_num from alembic_version").fetchall() == [("9999",)]
     ledger.close()
@@ -107,9 +107,19 @@ def test_a_folder_with_other_things_is_no_home(fresh: Platform) -> None:
 
 
 def test_a_program_that_is_missing_is_named(fresh: Platform) -> None:
-    _refused(_up(fresh, NATS_SERVER_BIN="/nonexistent/nats-server"), 6, "", "/nonexistent/nats-server", hint="")
+    _refused(
+        _up(fresh, NATS_SERVER_BIN="/nonexistent/nats-server"),
+        6,
+        "cannot_start",
+        "/nonexistent/nats-server",
+        hint="check",
+    )
     assert fresh.up() > 0  # what was begun is no hindrance
     assert fresh.stop() == 0
+
+
+def test_a_store_that_is_none_is_named(fresh: Platform) -> None:
+    _refused(_up(fresh, "--store", "nonsense"), 5, "store_url", "store", hint="postgresql://")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +128,6 @@ def test_a_program_that_is_missing_is_named(fresh: Platform) -> None:
         (("--listen", "0.0.0.0:8080"), "insecure", "--listen 0.0.0.0:8080"),
         (("--listen", "8080"), "address_invalid", "--listen 8080"),
         (("--cert", "cert.pem"), "certificate", "--key"),
-        (("--store", "nonsense"), "", "nonsense"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_made(
@@ -326,7 +335,7 @@ def test_who_is_not_signed_in_is_told_how(house: Platform) -> None:
         (("devices", "show", "nothing"), 3, "nothing"),
         (("why", "nothing-of-the-kind"), 3, "nothing-of-the-kind"),
         (("apps", "run", "nobody", "--at", "nowhere"), 5, "nobody"),
-        (("devices", "add", "d1", "--type", "spaceship", "--at", "moon"), 3, "spaceship"),
+        (("devices", "add", "d1", "--type", "spaceship", "--at", "moon"), 5, "spaceship"),
         (("schedules", "add", "nobody", "--at", "x", "--from", "25:00", "--to", "26:00"), 5, "25:00"),
         (("locations", "add", "Not A Place"), 5, "Not A Place"),
         (("locations", "add", "a/b", "--zone", "Mars/Olympus"), 5, "Mars/Olympus"),
@@ -357,7 +366,9 @@ def test_a_platform_that_is_not_there_and_a_person_who_is_not_signed_in(fresh: P
 
 
 def test_who_waits_in_vain_is_told_the_time_is_over(house: Platform, tmp_path: Path) -> None:
-    code = "import time\nimport fairlead\n\nclass M(fairlead.Model):\n    def predict(self) -> int:\n        time.sleep(30)\n        return 1\n"
+    code = _LOAD.format("        pass").replace(
+        "return 1", "[(fairlead.progress(1), time.sleep(0.05)) for _ in range(600)]"
+    )
     house.ok("push", str(kit.model(tmp_path / "slow", code, "timeout_s = 40")))
     job = house.ok("jobs", "submit", "slow", "--body", "{}")
     _refused(house.cli("jobs", "wait", job, "--timeout", "1"), 7, "timed_out", job, hint="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -15,7 +16,9 @@ from fairlead import log, settings
 from fairlead.api.app import make_app
 from fairlead.control.house import open_house
 from fairlead.errors import Error
+from fairlead.supervisor import lastword
 
+_log = logging.getLogger(__name__)
 BACKLOG = 4096
 
 
@@ -47,13 +50,13 @@ async def serve() -> None:
 
 
 def main() -> int:
-    """Run control; exit 1 with one line on what was wrong."""
+    """Run control; when it cannot, the last line of its log says why and the keeper passes that on."""
+    os.umask(0o077)  # records and bytes are nobody else's to read
     log.configure(os.environ.get("FAIRLEAD_LOG_LEVEL", "info"), plain=False)
     try:
         uvloop.run(serve())
     except Error as error:
-        print(f"control: {error.message} ({error.code}) {error.hint}", file=sys.stderr)  # noqa: T201 - its last word
-        return 1
+        return lastword.speak(_log, error)
     return 0
 
 

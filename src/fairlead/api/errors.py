@@ -34,6 +34,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "wrong_password": 401,
     "version_gone": 410,
     "too_large": 413,
+    "not_a_zip": 415,
     "timed_out": 504,
 }
 """Codes that HTTP has a more exact word for than their kind."""

@@ -45,12 +45,15 @@ def _status(status: int) -> str:
 
 
 _SENT = "('authorization' in request.headers || 'x-api-key' in request.headers)"
+_LARGE = "send less at once; the limit is body_max_bytes in settings.toml"
 _BAD_PATH = "no ; and no encoded slash, backslash or zero in paths"
 
 LINES = (
     Line(_details("[bad_path]"), 400, "bad_path", "the path holds a character that is not taken", _BAD_PATH),
     Line(_details("path_normalization_failed"), 400, "bad_path", "the path cannot be understood", _BAD_PATH),
-    Line(_details("[body_too_large]"), 413, "body_too_large", "the body is larger than this installation takes"),
+    Line(
+        _details("[body_too_large]"), 413, "body_too_large", "the body is larger than this installation takes", _LARGE
+    ),
     Line(f"{_status(401)} && {_details('Jwt_is_expired')}", 401, "token_expired", "the token has expired", _SIGN_IN),
     Line(
         f"{_status(401)} && {_details('Jwt_is_missing')} && !{_SENT}",
@@ -130,7 +133,7 @@ LINES = (
     Line(_status(404), 404, "no_such_path", "there is nothing at this path", says_path=True),
     Line(_status(405), 405, "method_not_allowed", "this path does not take the method"),
     Line(_status(408), 408, "request_too_slow", "the request did not arrive in time"),
-    Line(_status(413), 413, "body_too_large", "the body is larger than this installation takes"),
+    Line(_status(413), 413, "body_too_large", "the body is larger than this installation takes", _LARGE),
     Line(_status(431), 431, "headers_too_large", "the headers are too many or too long", "60 KiB and 100 headers"),
     Line(_status(400), 400, "bad_request", "the request is not correct HTTP"),
     Line(_status(426), 426, "upgrade_required", "this HTTP version is not taken", "use HTTP/1.1 or HTTP/2"),

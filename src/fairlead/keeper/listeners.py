@@ -35,7 +35,11 @@ def split(flag: str, address: str) -> tuple[str, int]:
     """Return host and port of ``host:port``; an empty host is all addresses."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or not 0 < int(port) < 65536:
-        raise Invalid(f"{flag} {address}: write host:port, for example 127.0.0.1:8080", code="address_invalid")
+        raise Invalid(
+            f"{flag} {address}: that is no address",
+            code="address_invalid",
+            hint="write host:port, for example 127.0.0.1:8080",
+        )
     return host.strip("[]") or "0.0.0.0", int(port)
 
 
@@ -72,4 +76,8 @@ def _check_free(flag: str, host: str, port: int) -> None:
                     code="port_in_use",
                     hint=f"stop that program, or choose another address with {flag}",
                 ) from error
-            raise Invalid(f"{flag} {host}:{port}: {error.strerror}", code="address_invalid") from error
+            raise Invalid(
+                f"{flag} {host}:{port}: {error.strerror}",
+                code="address_invalid",
+                hint="choose an address of this machine, and a port you may use",
+            ) from error

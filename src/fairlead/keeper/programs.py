@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairlead.clock import Clock, to_text
-from fairlead.errors import Unavailable
+from fairlead.errors import Error, Unavailable
 from fairlead.messages import ProgramReport
-from fairlead.supervisor import logfile, restarts
+from fairlead.supervisor import lastword, logfile, restarts
 from fairlead.supervisor.adopt import adopt
 from fairlead.supervisor.child import Child
 from fairlead.supervisor.process import Program, forget, read_records, start
@@ -60,7 +60,9 @@ class _Running:
     up: asyncio.Event = field(default_factory=asyncio.Event)
     was_up: bool = False
     hopeless: asyncio.Event = field(default_factory=asyncio.Event)
-    """It ended ``TRIES`` times before it ever answered."""
+    """It ended ``TRIES`` times before it ever answered, or cannot be started at all."""
+    error: Error | None = None
+    """Why it cannot run, where it could say so."""
     task: asyncio.Task[None] | None = None
     stopping: bool = False
 
@@ -73,7 +75,10 @@ class Programs:
         self._running: dict[str, _Running] = {}
 
     async def start(self, spec: Spec) -> None:
-        """Start or adopt a program and wait until it answers; raises :class:`Unavailable` with its last lines."""
+        """Start or adopt a program and wait until it answers.
+
+        Raises what the program said of itself, else :class:`Unavailable` with its last lines.
+        """
         running = _Running(spec)
         self._running[spec.name] = running
         running.task = self._group.create_task(self._drive(running), name=f"program {spec.name}")
@@ -85,6 +90,8 @@ class Programs:
             if not up.done():
                 raise TimeoutError
         except TimeoutError as error:
+            if running.error is not None:
+                raise running.error from error
             lines = logfile.tail(self._log(spec.name), 5)
             raise Unavailable(
                 f"{spec.name} did not come up: {'; '.join(lines[-2:]) or running.reason or 'it said nothing'}",
@@ -144,8 +151,10 @@ class Programs:
             running.child = None
             running.since = ""
             running.restarts += 1
-            if running.restarts >= TRIES and not running.was_up:
-                running.hopeless.set()
+            if not running.was_up:
+                running.error = lastword.heard(logfile.tail(self._log(running.spec.name), 1))
+                if running.restarts >= TRIES or ended.code == lastword.EXIT_CONFIG:
+                    running.hopeless.set()
             _log.warning("program ended", extra={"program": running.spec.name, "reason": ended.reason})
             await self._pause(running)
 
@@ -167,6 +176,9 @@ class Programs:
             running.child, _ = start(program, self._records)
         except Unavailable as error:
             running.reason = error.message
+            if not running.was_up:
+                running.error = error
+                running.hopeless.set()
             return False
         running.status = "starting"
         return True

@@ -95,7 +95,12 @@ def wait(job: str, timeout: float = typer.Option(600, "--timeout", help="Seconds
         while view["status"] not in FINAL:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise Refused(f"{view['id']} is {view['status']} after {timeout:g} s", exit_code=7, code="timed_out")
+                raise Refused(
+                    f"{view['id']} is {view['status']} after {timeout:g} s",
+                    exit_code=7,
+                    code="timed_out",
+                    hint="it goes on; wait again, or: fairlead jobs cancel",
+                )
             view = api.get(f"/jobs/{view['id']}", wait=min(left, 20))
     _print(view)
     if view["status"] != "succeeded":
