@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fairlead import ids
-from fairlead.errors import Error, Invalid, Kind, Problem
+from fairlead.errors import Error, Invalid, Kind, NotFound, Problem
 
 _log = logging.getLogger(__name__)
 STATUS: Mapping[Kind, int] = {
@@ -38,6 +38,8 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "timed_out": 504,
 }
 """Codes that HTTP has a more exact word for than their kind."""
+_CALLS = ("/v1/", "/v2/")
+"""Below these the front door answers for the models that are not there."""
 
 
 def request_id(request: Request) -> str:
@@ -51,6 +53,8 @@ def request_id(request: Request) -> str:
 
 def response(error: Error, request: Request) -> JSONResponse:
     """Return ``error`` as the caller sees it."""
+    if error.code == "no_such_model" and request.url.path.startswith(_CALLS):
+        error = _as_at_the_door(request.url.path)
     status = STATUS_BY_CODE.get(error.code, STATUS[error.kind])
     body: dict[str, Any] = {
         "code": error.code,
@@ -105,6 +109,15 @@ def install(app: FastAPI) -> None:
             "id": request_id(request),
         }
         return JSONResponse({"error": body}, status_code=500, headers={"X-Request-Id": body["id"]})
+
+
+def _as_at_the_door(path: str) -> NotFound:
+    """Return what the front door says of a model that is not there: nobody shall tell the two apart."""
+    return NotFound(
+        f"{path}: there is no such model, or none that you may call",
+        code="no_such_model",
+        hint="fairlead models lists those that you may call",
+    )
 
 
 def _from_validation(error: RequestValidationError) -> Error:

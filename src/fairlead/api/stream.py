@@ -9,6 +9,9 @@ from typing import Any
 
 from fastapi.responses import StreamingResponse
 
+from fairlead.accounts.policy import Caller
+from fairlead.control.house import DENIED, House
+
 BEAT_S = 10.0
 """A comment this often keeps idle connections open and finds out who has gone."""
 
@@ -18,26 +21,29 @@ def event(name: str, data: Any) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False, default=str)}\n\n".encode()
 
 
-def sse(events: AsyncIterator[bytes]) -> StreamingResponse:
-    """Return ``events`` as a stream that is never cached and never buffered."""
+def sse(house: House, who: Caller, events: AsyncIterator[bytes]) -> StreamingResponse:
+    """Return ``events`` as a stream that is never cached and never buffered, and ends when the token is revoked."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_with_beats(events), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_while_allowed(house, who, events), media_type="text/event-stream", headers=headers)
 
 
-async def _with_beats(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _while_allowed(house: House, who: Caller, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     pending: asyncio.Task[bytes] | None = None
     try:
-        while True:
-            pending = pending or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait([pending], timeout=BEAT_S)
-            if not done:
-                yield b": still here\n\n"
-                continue
-            finished, pending = pending, None
-            try:
-                yield finished.result()
-            except StopAsyncIteration:
-                return
+        with house.waiters.ticket(DENIED) as denials:
+            while who.token not in house.denied:
+                pending = pending or asyncio.ensure_future(anext(events))
+                denied = asyncio.ensure_future(denials.wait(BEAT_S))
+                done, _ = await asyncio.wait([pending, denied], return_when=asyncio.FIRST_COMPLETED)
+                denied.cancel()
+                if pending in done:
+                    finished, pending = pending, None
+                    try:
+                        yield finished.result()
+                    except StopAsyncIteration:
+                        return
+                elif not denied.result():
+                    yield b": still here\n\n"
     finally:
         if pending is not None:
             pending.cancel()

@@ -37,6 +37,8 @@ from fairlead.store.database import Database, open_database
 
 _log = logging.getLogger(__name__)
 AGAIN_S = 1.0
+DENIED = "denied"
+"""Key of ``House.waiters``: the set of revoked tokens changed."""
 
 
 class House:
@@ -78,7 +80,9 @@ class House:
         self._here = secrets.token_urlsafe(32)
 
     def _deny(self, denied: dict[str, float]) -> None:
-        self.denied = denied
+        changed, self.denied = denied != self.denied, denied
+        if changed:
+            self.waiters.tell(DENIED)
 
     async def failed(self) -> None:
         """Return when the store is beyond repair by itself: control must end, and start anew."""

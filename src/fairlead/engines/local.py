@@ -21,6 +21,7 @@ from fairlead.sandbox import ground, level, uids
 from fairlead.settings import Home
 from fairlead.supervisor import Child, Program, Record, adopt, forget, logfile, read_records, strays, watch
 from fairlead.supervisor.child import UNWATCHED, exit_of
+from fairlead.supervisor.proc import stat
 
 KIND = "replica"
 """Label ``kind`` of its record."""
@@ -79,7 +80,7 @@ class LocalEngine:
             if record.labels.get("kind") == ZYGOTE and (up := await self._zygotes.adopt(record)):
                 for replica, pid in up.replicas.items():
                     if replica not in self._observed:  # forked just before its keeper was killed
-                        self._take(_observed(self._home, record, replica, pid, self._now()))
+                        self._take(_observed(self._home, record, replica, pid, self._now()), record.pid)
         return self.observe()
 
     async def close(self) -> None:
@@ -109,7 +110,7 @@ class LocalEngine:
         zygote = await self._zygotes.up(launch, launch.fork.spec.start_timeout_s)
         pid = await zygote.fork(launch.fork)
         observed = _observed(self._home, zygote.record, launch.replica, pid, self._now())
-        if not self._take(observed):
+        if not self._take(observed, zygote.pid):
             said = logfile.tail(Path(observed.log), 1)
             raise Unavailable(
                 f"{launch.replica} ended at once" + (f": {said[-1]}" if said else ""),
@@ -148,11 +149,19 @@ class LocalEngine:
     def _now(self) -> str:
         return to_text(self._clock.now())
 
-    def _take(self, observed: Observed) -> bool:
-        """Record and watch a replica that was forked; returns whether it is there."""
+    def _take(self, observed: Observed, zygote: int) -> bool:
+        """Record and watch a replica that was forked; returns whether it is there.
+
+        A bundle may speak in its zygote's place: only children of that process are taken for its replicas, else it
+        could name any process to be ended.
+        """
         try:
             pidfd = os.pidfd_open(observed.pid)
-        except ProcessLookupError:
+        except (OSError, OverflowError):
+            return False
+        found = stat(observed.pid)
+        if found is None or found.parent != zygote:
+            os.close(pidfd)
             return False
         child = Child(observed.pid, pidfd)
         program = Program(

@@ -122,7 +122,8 @@ def house_routes(*, metrics: bool) -> tuple[Route, ...]:
         *(_control(Fit.BELOW, path, Access.OPEN) for path in ("/readyz", "/v2/health", *OPEN_API)),
         _control(Fit.BELOW, "/api", Access.TOKEN),
         Route(Fit.EXACT, "/metrics", Upstream(METRICS if metrics else CONTROL), Access.TOKEN, "control"),
-        *(_control(fit, f"/v{api}/models", Access.TOKEN) for api in (1, 2) for fit in (Fit.EXACT, Fit.CHILD)),
+        *(_control(Fit.EXACT, f"/v{api}/models", Access.TOKEN) for api in (1, 2)),
+        *(_read(Fit.CHILD, f"/v{api}/models") for api in (1, 2)),
         _control(Fit.EXACT, "/v2", Access.TOKEN),
         Route(Fit.BELOW, "/v1", Refusal(404, "no_such_model"), Access.TOKEN, "door"),
         Route(Fit.BELOW, "/v2", Refusal(404, "no_such_model"), Access.TOKEN, "door"),
@@ -164,6 +165,11 @@ def _control(fit: Fit, path: str, access: Access) -> Route:
     return Route(fit, path, Upstream(CONTROL), access, "control")
 
 
+def _read(fit: Fit, path: str) -> Route:
+    """Only reads: any other call of a model that is not there is refused as one of a model that may not be called."""
+    return Route(fit, path, Upstream(CONTROL), Access.TOKEN, "control", methods=("GET", "HEAD"))
+
+
 def _goals(route: ModelRoute) -> dict[str, Goal]:
     """Every ref of the model, ``""`` for none, and where it leads."""
     goals: dict[str, Goal] = {version: Refusal(410, "version_gone") for version in route.gone}
@@ -180,7 +186,9 @@ def _branches(route: ModelRoute) -> Iterator[Branch]:
     for ref, goal in goals.items():
         base = f"/v1/models/{route.model}{'@' if ref else ''}{ref}"
         yield Branch(f"{base}/", tuple(_v1_routes(route, base, goal)))
-        yield Branch(f"{base}:", (_model(route, Fit.EXACT, f"{base}:predict", goal),), falls_through=True)
+        yield Branch(
+            f"{base}:", (_model(route, Fit.EXACT, f"{base}:predict", goal, methods=("POST",)),), falls_through=True
+        )
     base = f"/v2/models/{route.model}"
     inference = [_model(route, Fit.EXACT, f"{base}/infer", goals[""])]
     inference += [_model(route, Fit.EXACT, f"{base}/versions/{ref}/infer", goal) for ref, goal in goals.items() if ref]

@@ -24,7 +24,7 @@ def get(session: Session, caller: Caller | None, name: str) -> Model:
     """Return the model; raises :class:`NotFound`, also for one that the caller may not see."""
     model = session.get(Model, name)
     if model is None or model.removed_at is not None:
-        raise NotFound(f"there is no model {name}", hint=_HINT)
+        raise NotFound(f"there is no model {name}", code="no_such_model", hint=_HINT)
     check_see(caller, model.owner, model.visibility, f"model {name}", _HINT)
     return model
 

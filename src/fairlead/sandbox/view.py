@@ -35,6 +35,7 @@ def enter(read_only: Iterable[str], writable: Iterable[str], *, own_network: boo
     ``/proc`` that hides other users' processes. The process must have one thread. Raises :class:`OSError`.
     """
     is_root = os.geteuid() == 0
+    os.umask(0o022)  # what is made on the way is passed through as another user
     if not is_root:
         _become_root_inside()
     kernel.unshare(_NEWNS | _NEWIPC | (_NEWNET if own_network else 0))

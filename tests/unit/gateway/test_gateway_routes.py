@@ -89,8 +89,6 @@ CONTROL = Upstream("control")
         ("/v1/models/flowers/jobs", CONTROL),
         ("/v1/models/flowers/predict/jobs", CONTROL),
         ("/v1/models/flowers@staging/explain/jobs", CONTROL),
-        ("/v1/models/flowers", CONTROL),
-        ("/v1/models/flowers@2", CONTROL),
         ("/v1/models", CONTROL),
         ("/v2/models/flowers/infer", Versions((("flowers@1", 90), ("flowers@2", 10)))),
         ("/v2/models/flowers/versions/staging/infer", TWO),
@@ -106,6 +104,13 @@ CONTROL = Upstream("control")
 )
 def test_a_path_leads_to_its_goal(path: str, goal: object) -> None:
     assert find(path, model_branches([FLOWERS])).goal == goal
+
+
+@pytest.mark.parametrize("name", ["flowers", "flowers@2", "roses", "roses:predict"])
+def test_a_model_is_read_at_its_name_and_any_other_call_of_none_is_refused_alike(name: str) -> None:
+    branches = model_branches([FLOWERS])
+    assert find(f"/v1/models/{name}", branches, method="GET").goal == CONTROL
+    assert find(f"/v1/models/{name}", branches, method="DELETE").goal == Refusal(404, "no_such_model")
 
 
 def test_an_extra_path_takes_its_methods_only_and_is_rewritten() -> None:

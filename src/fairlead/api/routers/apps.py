@@ -70,7 +70,7 @@ async def show_version(name: str, version: str, house: TheHouse, who: Who) -> Ve
 async def follow(name: str, version: str, house: TheHouse, who: Who) -> StreamingResponse:
     """Stream a version's steps until it is ready or has failed."""
     await house.database.read(lambda session: _version(session, who, name, version))
-    return sse(_steps(house, who, name, version))
+    return sse(house, who, _steps(house, who, name, version))
 
 
 @router.put("/apps/{name}/aliases/{alias}")

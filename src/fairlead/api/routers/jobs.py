@@ -118,7 +118,7 @@ async def result(job: str, request: Request, house: TheHouse, who: Who) -> Respo
 @router.get("/jobs/{job}/events")
 async def follow(job: str, house: TheHouse, who: Who) -> StreamingResponse:
     found = await house.database.read(lambda session: queries.get(session, who, job))
-    return sse(_events(house, who, found.id))
+    return sse(house, who, _events(house, who, found.id))
 
 
 @router.delete("/jobs/{job}")

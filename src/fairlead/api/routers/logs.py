@@ -45,7 +45,7 @@ async def follow(
     wanted = _filter(house, since, level, grep, LINES_MAX)
     found = await house.database.read(lambda session: sources.of(session, who, of))
     tail = await asyncio.to_thread(Tail, house.home.logs, found)
-    return sse(_lines(house, tail, wanted))
+    return sse(house, who, _lines(house, tail, wanted))
 
 
 def _filter(house: House, since: str, level: str, grep: str, limit: int) -> Filter:

@@ -58,7 +58,7 @@ async def show(run: str, house: TheHouse, who: Who) -> RunView:
 async def follow(run: str, house: TheHouse, who: Who) -> StreamingResponse:
     """Stream a run's changes until it ended."""
     found = await house.database.read(lambda session: runs.show(session, run))
-    return sse(_changes(house, found.id))
+    return sse(house, who, _changes(house, found.id))
 
 
 @router.post("/runs/{run}/stop")

@@ -101,7 +101,7 @@ async def follow(house: TheHouse, who: Who, kind: str | None = None, after: int 
     """Stream the journal from now on, or after the event with id ``after``; ``kind`` narrows it."""
     if kind is not None and kind not in OPEN_KINDS:
         check(who, Verb.SEE_AUDIT)
-    return sse(_events(house, who, kind, after))
+    return sse(house, who, _events(house, who, kind, after))
 
 
 async def _events(house: House, who: Caller, kind: str | None, after: int | None) -> AsyncIterator[bytes]:
