@@ -23,6 +23,7 @@ test: setup
 	$(BIN)/python -m pytest -q tests/process tests/thread
 
 test-all: test
+	FAIRLEAD_HYPOTHESIS=explore $(BIN)/python -m pytest -q tests/unit -n 2 --dist loadfile --timeout 1200
 	$(BIN)/python -m pytest -q -m long tests
 	FAIRLEAD_REPEAT=10 scripts/repeat
 

@@ -23,7 +23,7 @@ def tree(folder: Path, contents: dict[str, bytes]) -> None:
         (folder / path).write_bytes(content)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(st.dictionaries(PATH, CONTENT, min_size=1, max_size=4))
 def test_what_is_packed_unpacks_to_itself(contents: dict[str, bytes]) -> None:
     if names.clash(contents):

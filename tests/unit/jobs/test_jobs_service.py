@@ -292,4 +292,4 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestLives.settings = settings(max_examples=settings.default.max_examples // 3, stateful_step_count=30)

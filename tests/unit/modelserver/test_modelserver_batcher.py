@@ -104,7 +104,7 @@ def expected(values: list[float], many: bool) -> Any:
     max_size=st.integers(1, 8),
     concurrency=st.integers(1, 3),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4)
 def test_nobody_ever_gets_the_row_of_another(
     kind: str, calls: list[tuple[list[float], bool]], max_size: int, concurrency: int
 ) -> None:

@@ -180,7 +180,6 @@ policies = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(after=moments, start=times, end=times, zone=st.sampled_from(ZONES), dst=policies)
 def test_firings_are_in_order_and_each_lasts(after: datetime, start: str, end: str, zone: str, dst: Dst) -> None:
     found = due.upcoming(table(start, end, zone=zone, dst=dst), after, 20)
@@ -192,7 +191,6 @@ def test_firings_are_in_order_and_each_lasts(after: datetime, start: str, end: s
     assert all(firing.closes and firing.closes - firing.opens <= timedelta(hours=26) for firing in found)
 
 
-@settings(max_examples=100, deadline=None)
 @given(after=moments, start=times, end=times, zone=st.sampled_from(ZONES), dst=policies)
 def test_looking_in_two_steps_finds_the_same(after: datetime, start: str, end: str, zone: str, dst: Dst) -> None:
     plan = table(start, end, zone=zone, dst=dst)
@@ -203,7 +201,6 @@ def test_looking_in_two_steps_finds_the_same(after: datetime, start: str, end: s
     assert whole == [*due.between(plan, after, middle), *due.between(plan, middle, until)]
 
 
-@settings(max_examples=100, deadline=None)
 @given(after=moments, start=times, end=times, zone=st.sampled_from(ZONES), dst=policies)
 def test_current_agrees_with_the_list(after: datetime, start: str, end: str, zone: str, dst: Dst) -> None:
     plan = table(start, end, zone=zone, dst=dst)
@@ -212,7 +209,6 @@ def test_current_agrees_with_the_list(after: datetime, start: str, end: str, zon
     assert due.current(plan, after) == (listed[-1] if listed else None)
 
 
-@settings(max_examples=60, deadline=None)
 @given(after=moments, hour=st.integers(0, 23), minute=st.integers(0, 59), zone=st.sampled_from(ZONES))
 def test_cron_and_a_daily_window_agree(after: datetime, hour: int, minute: int, zone: str) -> None:
     daily = table(f"{hour:02}:{minute:02}", f"{hour:02}:{minute:02}", zone=zone)
@@ -221,7 +217,7 @@ def test_cron_and_a_daily_window_agree(after: datetime, hour: int, minute: int, 
     assert [f.opens for f in due.upcoming(daily, after, 12)] == [f.opens for f in due.upcoming(cron, after, 12)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(day=st.dates(date(2024, 1, 1), date(2030, 1, 1)), zone=st.sampled_from(ZONES))
 def test_debians_cron_agrees_with_the_default_policy(day: date, zone: str) -> None:
     begin = datetime.combine(day, time(), tzinfo=ZoneInfo(zone))
