@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from fairlead.errors import Unavailable
+from fairlead.supervisor.proc import pids, uid_of
 
 FIRST = 200_000
 COUNT = 65_000
@@ -19,8 +20,9 @@ COUNT = 65_000
 def uid_for(name: str, registry: Path) -> int:
     """Return the user id of ``name`` (a bundle's digest, an app's run), the same each time.
 
-    The registry, a JSON file of name to id, keeps two names from one id. Raises :class:`Unavailable` when all are
-    taken.
+    The registry, a JSON file of name to id, keeps two names from one id. Another installation on the machine has other
+    ids for the same names: whoever ends all that runs as a user must not meet its processes. Raises
+    :class:`Unavailable` when all are taken.
     """
     registry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(registry.with_name(registry.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -28,7 +30,7 @@ def uid_for(name: str, registry: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = _read(registry)
         if name not in known:
-            known[name] = choose(name, set(known.values()))
+            known[name] = choose(f"{registry.resolve()} {name}", {*known.values(), *_living()})
             _write(registry, known)
         return known[name]
     finally:
@@ -43,6 +45,11 @@ def choose(name: str, taken: set[int]) -> int:
         if uid not in taken:
             return uid
     raise Unavailable("all user ids for bundles are taken", code="uids_exhausted", hint="retire and remove versions")
+
+
+def _living() -> set[int]:
+    """Return the user ids of all processes: one in use belongs to somebody, whatever our registry says."""
+    return {uid for pid in pids() if (uid := uid_of(pid)) is not None}
 
 
 def _read(registry: Path) -> dict[str, int]:

@@ -89,6 +89,14 @@ def test_a_name_keeps_its_user_id_and_shares_it_with_nobody(tmp_path: Path) -> N
     assert uids.uid_for("a", registry) == given["a"]
 
 
+def test_two_installations_have_other_user_ids_for_the_same_names(tmp_path: Path) -> None:
+    names = [f"run slot {number}" for number in range(5)]
+
+    one, other = ([uids.uid_for(name, tmp_path / home / "uids.json") for name in names] for home in ("one", "other"))
+
+    assert one != other  # one pair in 65,000 may meet by chance, while none of its processes lives
+
+
 def test_a_taken_user_id_is_passed_over() -> None:
     first = uids.choose("a", set())
 
