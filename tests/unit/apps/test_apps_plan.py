@@ -1,5 +1,5 @@
 """The plan of a run, by histories: facts in, action out."""
-# ruff: noqa: E501 - one history a line
+
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
