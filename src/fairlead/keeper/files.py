@@ -14,7 +14,7 @@ QUOTA_FILES = 10_000
 
 
 class BucketFiles:
-    """The real :class:`fairlead.keeper.channel.RunFiles`."""
+    """The real :class:`fairlead.keeper.channel_routes.files.RunFiles`."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket

@@ -20,7 +20,8 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock, from_text, to_text
 from fairlead.errors import Error, Internal, Unavailable
 from fairlead.keeper import run_policy
-from fairlead.keeper.channel import RunChannel, RunFiles
+from fairlead.keeper.channel import RunChannel
+from fairlead.keeper.channel_routes.files import RunFiles
 from fairlead.keeper.memory import replace_file
 from fairlead.keeper.models_call import ModelCaller
 from fairlead.keeper.readings import Readings

@@ -1,0 +1,1 @@
+"""The routes of a run's channel, one file a part."""
