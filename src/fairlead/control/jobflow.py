@@ -81,17 +81,21 @@ class JobFlow:
         )
         ended = service.Ended(message.job, message.epoch, result, self._clock.now(), random.random())
         job = await self._database.write_joined(service.end_all, ended)
-        if job is None and message.result_key:
+        if job is None and message.result_key and not await self._keeps(message.job, message.result_key):
             await self._bucket.delete(message.result_key)
         self._waiters.tell(message.job)
         self.nudge()
         return Answer()
 
+    async def _keeps(self, job: str, key: str) -> bool:
+        """Whether this is the result of ``job``: a node that missed our answer says the same again."""
+        return await self._database.read(lambda session: queries.has_result(session, job, key))
+
     async def heard(self, report: NodeReport) -> None:
         """Prolong the leases of what a node has in hand."""
         if report.jobs:
             now = self._clock.now()
-            await self._database.write(lambda session: service.renew(session, tuple(report.jobs.items()), now))
+            await self._database.write(lambda session: service.renew(session, report.jobs, now))
 
     async def _order_due(self, now: datetime) -> bool:
         """Order due jobs; return whether some found no node."""
@@ -106,7 +110,11 @@ class JobFlow:
                     _log.warning("an order waits for its lease", extra={"job": order.job})
             if len(due) == AT_ONCE:
                 self.nudge()
-        return len(placed) < len(due)
+        stuck = [job for job, _, _ in due if job not in placed]
+        if stuck:
+            gone = await self._database.write(lambda session: [job.id for job in service.give_up(session, stuck, now)])
+            self._waiters.tell(*gone)
+        return bool(stuck)
 
     async def _expire(self, now: datetime) -> None:
         """Remove jobs whose time is over: what they left in the bucket first, so that nothing is orphaned."""

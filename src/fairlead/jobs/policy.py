@@ -79,3 +79,12 @@ def deadline_error() -> ErrorInfo:
         hint="submit it with more time, or give the model more replicas",
         kind="unavailable",
     )
+
+
+def gone_error(model: str, version: str) -> ErrorInfo:
+    return ErrorInfo(
+        code="version_gone",
+        message=f"{model}@{version} was retired before the job was done",
+        hint="submit it again: it is done by the version that answers now",
+        kind="not_found",
+    )

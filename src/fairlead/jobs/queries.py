@@ -78,6 +78,11 @@ def next_due_at(session: Session) -> datetime | None:
     return min(moments, default=None)
 
 
+def has_result(session: Session, job: str, key: str) -> bool:
+    """Whether ``job`` ended with the result that lies under ``key`` in the bucket."""
+    return session.scalar(select(Job.id).where(Job.id == job, Job.result_key == key)) is not None
+
+
 def running_on(session: Session, model: str, version: str) -> list[Job]:
     """Return the jobs that a replica of this version works on now."""
     query = select(Job).where(Job.status == JobStatus.RUNNING, Job.model == model, Job.version == version)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from fairlead import ids
@@ -21,12 +21,15 @@ from fairlead.errors import Conflict, Error, Invalid
 from fairlead.jobs import policy
 from fairlead.jobs.policy import GiveUp
 from fairlead.messages import ErrorInfo, JobOrder
+from fairlead.models import queries as models
 from fairlead.status import JobStatus, is_final
 from fairlead.store.move import move_to
 from fairlead.store.records import Job, Progress
 
 PRIORITIES = ("normal", "batch")
 KEY_MAX = 255
+_AT_ONCE = 10_000
+"""Ids in one statement: databases allow some 30,000 parameters."""
 _COLUMNS = tuple(attribute.key for attribute in Job.__mapper__.column_attrs)
 
 
@@ -255,17 +258,17 @@ def progress(session: Session, job_id: str, epoch: int, moved: Progress, now: da
     return True
 
 
-def renew(session: Session, held: Sequence[tuple[str, int]], now: datetime) -> list[str]:
-    """Prolong the leases of (job, epoch) pairs that a node says it still has; return the jobs that it must stop."""
-    stop = []
-    jobs = {job.id: job for job in _locked(session, (job_id for job_id, _ in held))}
-    for job_id, epoch in held:
-        job = jobs.get(job_id)
-        if job is None or job.epoch != epoch or is_final(job.status) or job.lease_until is None:
-            stop.append(job_id)
-        else:
-            job.lease_until = now + timedelta(seconds=policy.LEASE_S)
-    return stop
+def renew(session: Session, held: Mapping[str, int], now: datetime) -> None:
+    """Prolong the leases of jobs that a node says it still has, by their epochs; an older epoch counts no more.
+
+    A node may hold thousands and says so each second: only leases of which half is over are looked at.
+    """
+    border = now + timedelta(seconds=policy.LEASE_S / 2)
+    query = select(Job.id, Job.epoch).where(Job.lease_until < border)
+    short = [row.id for row in session.execute(query) if held.get(row.id) == row.epoch]
+    for at in range(0, len(short), _AT_ONCE):
+        longer = update(Job).where(Job.id.in_(short[at : at + _AT_ONCE]))
+        session.execute(longer.values(lease_until=now + timedelta(seconds=policy.LEASE_S)))
 
 
 def end(
@@ -349,6 +352,17 @@ def sweep(session: Session, now: datetime, chance: float, limit: int = 500) -> l
         _finish(session, job, JobStatus.FAILED, job.error.message, now)
         changed.append(job)
     return changed
+
+
+def give_up(session: Session, job_ids: Iterable[str], now: datetime) -> list[Job]:
+    """Fail those queued jobs whose version no node will have again, since somebody retired it, and return them."""
+    given_up = []
+    for job in _locked(session, job_ids):
+        if job.status is JobStatus.QUEUED and not models.may_come_back(session, job.model, job.version):
+            job.error = policy.gone_error(job.model, job.version)
+            _finish(session, job, JobStatus.FAILED, job.error.message, now)
+            given_up.append(job)
+    return given_up
 
 
 def _failed(session: Session, job: Job, error: ErrorInfo, now: datetime, chance: float) -> None:

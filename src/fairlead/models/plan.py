@@ -5,7 +5,7 @@ A rollout, a wake-up and a restarted control plane are this plan seen once more 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -122,9 +122,12 @@ Action = Progress | MarkStarting | MarkReady | MarkSleeping | MarkFailed | TakeA
 
 
 def decide(
-    versions: Iterable[Version], aliases: Mapping[tuple[str, str], Held], reports: Sequence[NodeReport]
+    versions: Iterable[Version],
+    aliases: Mapping[tuple[str, str], Held],
+    reports: Sequence[NodeReport],
+    busy: Collection[Key] = (),
 ) -> list[Action]:
-    """Return what changes now; ``aliases`` by (model, alias)."""
+    """Return what changes now; ``aliases`` by (model, alias). A version that is ``busy`` with jobs is not retired."""
     named = {(model, target.version) for (model, _), held in aliases.items() for target in held.targets}
     by_version = _gather(reports)
     actions: list[Action] = []
@@ -132,11 +135,13 @@ def decide(
         key = (version.model, version.version)
         seen = _present(version, by_version.get(key, Seen()))
         held = aliases.get((version.model, version.takes)) if version.takes else None
-        actions += _decide_one(version, key, seen, key in named, held)
+        actions += _decide_one(version, key, seen, held, named=key in named, busy=key in busy)
     return actions
 
 
-def _decide_one(version: Version, key: Key, seen: Seen, named: bool, held: Held | None) -> Iterator[Action]:
+def _decide_one(
+    version: Version, key: Key, seen: Seen, held: Held | None, *, named: bool, busy: bool
+) -> Iterator[Action]:
     match version.status:
         case VersionStatus.BUILDING:
             yield from _building(version, key, seen)
@@ -146,7 +151,7 @@ def _decide_one(version: Version, key: Key, seen: Seen, named: bool, held: Held 
             if version.takes is not None:
                 late = held is not None and _later(held.asked_at, version.takes_at)
                 yield LeaveAlias(key, version.takes) if late else TakeAlias(key, version.takes)
-            elif not named:
+            elif not (named or busy):
                 yield Retire(key, "no alias names it")
             else:
                 yield from _awake(version, key, seen)

@@ -95,6 +95,15 @@ def pick(targets: tuple[Target, ...], chance: float) -> str:
     return max(targets, key=lambda target: target.weight).version
 
 
+def may_come_back(session: Session, name: str, number: str) -> bool:
+    """Whether nodes have this version, or will: it is live, an alias names it, or a push asked for it again."""
+    version = session.get(ModelVersion, (name, number))
+    if version is None:
+        return False
+    named = any(target.version == number for held in aliases_of(session, name) for target in held.targets)
+    return is_live(version) or named or version.takes is not None
+
+
 def manifest_of(version: ModelVersion) -> ModelManifest:
     """Return the manifest of a version."""
     return _manifest(version.manifest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -26,9 +26,9 @@ from fairlead.models.plan import (
     TakeAlias,
 )
 from fairlead.models.service import place_alias
-from fairlead.status import VersionStatus
+from fairlead.status import JobStatus, VersionStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import Alias, Model, ModelVersion
+from fairlead.store.records import Alias, Job, Model, ModelVersion
 
 CALLED_EVERY_S = 30.0
 """The moment of the last call is written at most so often."""
@@ -79,7 +79,21 @@ def pending(session: Session, reports: Sequence[NodeReport]) -> list[Action]:
         )
     )
     rows = session.execute(query.order_by(ModelVersion.model, ModelVersion.ordinal))
-    return plan.decide([_fact(row) for row in rows], aliases, reports)
+    facts = [_fact(row) for row in rows]
+    return plan.decide(facts, aliases, reports, _busy(session, facts, set(named)))
+
+
+def _busy(session: Session, facts: Iterable[plan.Version], named: Collection[plan.Key]) -> set[plan.Key]:
+    """Return those of the versions to be retired for which jobs wait, or that work on some."""
+    awake = (VersionStatus.READY, VersionStatus.SLEEPING)
+    spare = [(one.model, one.version) for one in facts if one.status in awake and one.takes is None]
+    under_way = Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING))
+    return {
+        key
+        for key in spare
+        if key not in named
+        and session.scalar(select(Job.id).where(Job.model == key[0], Job.version == key[1], under_way).limit(1))
+    }
 
 
 def apply(session: Session, action: Action, now: datetime) -> None:

@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from fairlead.buckets.keys import result_key
+from fairlead.errors import NotFound
+from fairlead.messages import ErrorInfo, JobEnded, JobOrder
+
 CALL = "/v1/models/flowers/jobs"
 
 
@@ -75,3 +79,52 @@ async def test_a_model_that_is_not_there_or_not_ready_takes_no_jobs(world: Any) 
     await world.push()
     world.refused(await zoe.post(CALL, json={}), 503, "model_not_ready")
     world.refused(await zoe.post("/v1/models/flowers@staging/jobs", json={}), 404, "not_found")
+
+
+async def test_a_large_result_outlives_an_end_that_is_told_twice(flowers: Any) -> None:
+    zoe, answer, ends = flowers.by("zoe"), b"x" * 100_000, []
+    flowers.keeper.does_jobs = False
+
+    async def work(order: JobOrder) -> None:
+        key = result_key(order.model, order.job, order.epoch)
+        await flowers.house.bucket.put(key, answer, content_type="text/plain")
+        ends.append(JobEnded("local", order.job, order.epoch, result_key=key, content_type="text/plain"))
+        await flowers.bus.request(ends[0])
+
+    await flowers.bus.subscribe(JobOrder, work, node="local")
+    job = (await flowers.ok(zoe.post(CALL, json={"month": 1})))["id"]
+    assert (await flowers.ok(zoe.get(f"/api/v1/jobs/{job}", params={"wait": 20})))["status"] == "succeeded"
+    await flowers.bus.request(ends[0])  # the answer to the first was lost
+    assert (await zoe.get(f"/api/v1/jobs/{job}/result")).content == answer
+    stale = f"{ends[0].result_key}0"
+    await flowers.house.bucket.put(stale, answer)
+    await flowers.bus.request(JobEnded("local", job, 7, result_key=stale))
+    with pytest.raises(NotFound):
+        await flowers.house.bucket.get(stale)
+
+
+async def test_jobs_of_a_version_that_is_replaced_are_done_before_it_goes(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    flowers.keeper.does_jobs = False
+    job = (await flowers.ok(zoe.post(CALL, json={"month": 1})))["id"]
+    assert await flowers.model(content="new") == "2"
+    await flowers.house.reconcile.settle()
+    assert (await flowers.ok(zoe.get("/api/v1/models/flowers/versions/1")))["status"] == "ready"
+    await flowers.bus.request(JobEnded("local", job, 1, body=b"{}"))
+    assert (await flowers.ok(zoe.get(f"/api/v1/jobs/{job}", params={"wait": 20})))["version"] == "1"
+
+    async def retired() -> bool:
+        return bool((await zoe.get("/api/v1/models/flowers/versions/1")).json()["status"] == "retired")
+
+    await flowers.until(retired)
+
+
+async def test_jobs_of_a_model_that_is_removed_end(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    flowers.keeper.does_jobs = False
+    first = (await flowers.ok(zoe.post(CALL, json={"month": 1})))["id"]
+    await flowers.ok(flowers.by("ada").delete("/api/v1/models/flowers"))
+    lost = ErrorInfo("replica_lost", "gone", kind="unavailable", retry=True)
+    await flowers.bus.request(JobEnded("local", first, 1, error=lost))
+    ended = await flowers.ok(zoe.get(f"/api/v1/jobs/{first}", params={"wait": 20}))
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "version_gone")

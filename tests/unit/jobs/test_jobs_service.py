@@ -98,7 +98,8 @@ def test_an_attempt_that_was_thought_lost_changes_nothing(session: Session) -> N
     assert service.begin(session, job.id, 2, "rep-2", after(60))
     assert not service.begin(session, job.id, 1, "rep-1", after(60))
     assert not service.progress(session, job.id, 1, Progress(1), after(60))
-    assert service.renew(session, [(job.id, 1)], after(60)) == [job.id]
+    service.renew(session, {job.id: 1}, after(80))
+    assert job.lease_until == after(60 + policy.LEASE_S)
     assert service.end(session, job.id, 1, Result(b"1"), after(61), 0.5) is None
     assert service.end(session, job.id, 2, Result(b"2"), after(62), 0.5) is job
     assert service.end(session, job.id, 2, Result(b"3"), after(63), 0.5) is None
@@ -126,9 +127,8 @@ def test_a_lease_that_is_prolonged_does_not_run_out(session: Session) -> None:
     service.order(session, job.id, "local", NOW)
     service.begin(session, job.id, 1, "rep-1", NOW)
     for step in range(1, 10):
-        assert service.renew(session, [(job.id, 1)], after(20 * step)) == []
+        service.renew(session, {job.id: 1, "job-unknown": 1}, after(20 * step))
         assert service.sweep(session, after(20 * step), 0.5) == []
-    assert service.renew(session, [("job-unknown", 1)], NOW) == ["job-unknown"]
 
 
 def test_five_attempts_then_it_is_a_dead_letter_that_can_be_replayed(session: Session) -> None:

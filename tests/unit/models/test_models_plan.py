@@ -175,3 +175,9 @@ def seen(status: V, reason: str = "", **more: object) -> VersionReport:
 )
 def test_what_follows(was: Version, reports: list[NodeReport], aliases: dict, expected: list) -> None:  # type: ignore[type-arg]
     assert decide([was], aliases, reports) == expected
+
+
+def test_a_version_that_jobs_wait_for_is_not_retired() -> None:
+    assert decide([version(V.READY)], {}, [], busy={KEY}) == []
+    assert decide([version(V.READY)], {}, [report(seen(V.SLEEPING, "idle"))], busy={KEY}) == [MarkSleeping(KEY, "idle")]
+    assert decide([version(V.RETIRED)], {}, [], busy={KEY}) == []
