@@ -147,7 +147,7 @@ class Jobs:
             self._held.pop(order.job, None)
             self._in_hand[order.job] = item
             replica.jobs.add(order.job)
-            self._spawn(self._begin(item, replica, link), f"begin {order.job}")
+            self._spawn(self._begin(item, replica, link), f"begin {order.job}", item)
         if waiting.orders:
             self._replicas.note_jobs(key, len(waiting.orders))
         else:
@@ -163,7 +163,7 @@ class Jobs:
             info = messages.ErrorInfo(
                 code=error.code, message=error.message, hint=error.hint, kind=error.kind, retry=True
             )
-            self._spawn(self._refuse(item, info), f"refuse {order.job}")
+            self._spawn(self._refuse(item, info), f"refuse {order.job}", item)
         waiting.orders.clear()
 
     async def _refuse(self, item: _InHand, info: messages.ErrorInfo) -> None:
@@ -171,7 +171,7 @@ class Jobs:
         if await self._ask(began):
             self._end(item, messages.JobDone(job=item.order.job, epoch=item.order.epoch, error=info))
         else:
-            self._in_hand.pop(item.order.job, None)
+            self._let_go(item)
 
     async def _begin(self, item: _InHand, replica: pool.Replica, link: ReplicaLink) -> None:
         """Ask control whether this attempt still holds, then give the job to the replica."""
@@ -213,7 +213,7 @@ class Jobs:
 
     def _end(self, item: _InHand, done: messages.JobDone) -> None:
         self._drop(item, keep=True)
-        self._spawn(self._bring_back(item, done), f"end {done.job}")
+        self._spawn(self._bring_back(item, done), f"end {done.job}", item)
 
     async def _bring_back(self, item: _InHand, done: messages.JobDone) -> None:
         """Put a large result into the bucket and tell control until it answered."""
@@ -240,7 +240,7 @@ class Jobs:
             while not await self._told(ended):
                 await self._clock.sleep(AGAIN_S)
         finally:
-            self._in_hand.pop(done.job, None)
+            self._let_go(item)
             self._wake.set()
 
     async def _told(self, ended: messages.JobEnded) -> bool:
@@ -257,15 +257,27 @@ class Jobs:
         if replica is not None:
             replica.jobs.discard(item.order.job)
         if not keep:
-            self._in_hand.pop(item.order.job, None)
+            self._let_go(item)
         self._wake.set()
 
-    def _spawn(self, work: Awaitable[None], name: str) -> None:
+    def _let_go(self, item: _InHand) -> None:
+        """Forget this attempt: its lease runs out. A newer one of the same job may have taken its place already."""
+        if self._in_hand.get(item.order.job) is item:
+            del self._in_hand[item.order.job]
+
+    def _spawn(self, work: Awaitable[None], name: str, item: _InHand | None = None) -> None:
+        """Run ``work`` beside the loop; a fault in it is one job's: it is let go, and tried again elsewhere."""
+
         async def guarded() -> None:
             try:
                 await work
+                return
             except Error as error:
                 _log.warning("%s: %s", name, error.message)
+            except Exception:  # noqa: BLE001 - else one odd answer of a bundle would end all jobs of this machine
+                _log.exception("%s failed", name)
+            if item is not None:
+                self._drop(item)
 
         assert self._group is not None
         self._group.create_task(guarded(), name=name)

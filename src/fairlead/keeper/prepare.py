@@ -153,8 +153,10 @@ class Prepare:
             _log.warning("preparation failed", extra={"bundle": f"{task.name}@{task.version}", "reason": error.message})
             self._say(task, "failed", error.message, error=_info(error))
         except OSError as error:
-            failure = Internal(f"{task.name}: {error}", code="prepare_failed", hint="fairlead logs keeper")
-            self._say(task, "failed", failure.message, error=_info(failure))
+            self._failed(task, f"{task.name}: {error}")
+        except Exception as error:  # noqa: BLE001 - a bundle that surprises us must not end the keeper
+            _log.exception("preparation failed", extra={"bundle": f"{task.name}@{task.version}"})
+            self._failed(task, f"{task.name}: {type(error).__name__}: {error}")
         finally:
             self._going.pop(task.digest, None)
 
@@ -178,6 +180,10 @@ class Prepare:
             self._say(task, "failed", found.error.message, error=found.error, last_lines=found.last_lines)
             return
         self._done(task, folder, environment, found)
+
+    def _failed(self, task: Task, said: str) -> None:
+        failure = Internal(said, code="prepare_failed", hint="fairlead logs keeper")
+        self._say(task, "failed", failure.message, error=_info(failure))
 
     def _refuse_below_level(self) -> None:
         """Raise :class:`Forbidden` where bundles would be isolated less than ``trusted_only`` asks for."""

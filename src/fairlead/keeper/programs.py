@@ -64,7 +64,6 @@ class _Running:
     error: Error | None = None
     """Why it cannot run, where it could say so."""
     task: asyncio.Task[None] | None = None
-    stopping: bool = False
 
 
 class Programs:
@@ -107,7 +106,6 @@ class Programs:
         running = self._running.get(name)
         if running is None or running.task is None:
             return
-        running.stopping = True
         running.task.cancel()
         await asyncio.wait([running.task])
         if running.child is not None:
@@ -170,11 +168,14 @@ class Programs:
     def _spawn(self, running: _Running) -> bool:
         spec = running.spec
         running.starts.append(self._clock.monotonic())
-        logfile.rotate(self._log(spec.name))
         try:
+            logfile.rotate(self._log(spec.name))
             program = Program(name=spec.name, argv=spec.argv(), env=spec.env, log=self._log(spec.name))
             running.child, _ = start(program, self._records)
-        except Unavailable as error:
+        except OSError as error:  # a full disk: all else goes on, and this is tried again
+            running.reason = f"{spec.name} cannot be started: {error}"
+            return False
+        except Error as error:
             running.reason = error.message
             if not running.was_up:
                 running.error = error
@@ -203,10 +204,8 @@ class Programs:
         while True:
             if await self._answers(running.spec):
                 answered = self._clock.monotonic()
-                if not running.up.is_set():
+                if not running.up.is_set() and await self._is_prepared(running):
                     limit = running.spec.frozen_s
-                    if running.spec.after_start is not None:
-                        await running.spec.after_start()
                     running.status = "running"
                     running.was_up = True
                     running.up.set()
@@ -215,6 +214,19 @@ class Programs:
                 running.child.signal(signal.SIGKILL)
                 return
             await self._clock.sleep(WATCH_S if running.up.is_set() else PROBE_S)
+
+    async def _is_prepared(self, running: _Running) -> bool:
+        """Do what follows a program's first answer; where that fails it is done again at the next look."""
+        if running.spec.after_start is None:
+            return True
+        try:
+            await running.spec.after_start()
+        except Error as error:
+            running.reason = error.message
+            _log.warning("%s answers, but: %s", running.spec.name, error.message)
+            await self._clock.sleep(WATCH_S)
+            return False
+        return True
 
     async def _answers(self, spec: Spec) -> bool:
         try:

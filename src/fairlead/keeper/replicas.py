@@ -379,13 +379,16 @@ class Replicas:
             version.fail(replica.error or _ended_at_load(observed.reason))
 
     def _spawn(self, work: Awaitable[None], name: str) -> None:
-        """Run ``work`` beside the loop; what it raises ends the loop, as a fault of ours should."""
+        """Run ``work`` beside the loop. A fault in it is one replica's: the loop drives all others, and its limits end
+        what nobody follows any more."""
 
         async def guarded() -> None:
             try:
                 await work
             except Error as error:
                 _log.warning("%s: %s", name, error.message)
+            except Exception:  # noqa: BLE001 - else a full disk at one start would let go of every model
+                _log.exception("%s failed", name)
 
         assert self._group is not None
         task = self._group.create_task(guarded(), name=name)
