@@ -282,11 +282,15 @@ def test_what_is_no_object_is_refused(house: Platform, body: bytes) -> None:
 
 
 def test_a_body_beyond_the_limit_is_refused(house: Platform) -> None:
-    body = b'{"temperature": ' + b" " * (BODY_MAX_BYTES + 1) + b"20}"
+    body = b'{"temperature": ' + b" " * 2 * BODY_MAX_BYTES + b"20}"
     with house.client() as client:
         for path in ("/v1/models/comfort/predict", "/v1/models/comfort/jobs", "/api/v1/locations"):
             answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
-            _error(answer, 413)
+            _error(answer, 413, "body_too_large")
+    with house.client("") as client:  # in pieces, whose sum no header tells, and by nobody we know
+        pieces = (b" " * 65536 for _ in range(100))
+        answer = client.post("/api/v1/login", content=pieces, headers={"Content-Type": "application/json"})
+        _error(answer, 413, "body_too_large")
     assert _predict(house, "comfort", {"temperature": 20}).status_code == 200
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from fairlead.api import errors
+from fairlead.api.limits import BodyLimit
 from fairlead.api.routers import (
     accounts,
     apps,
@@ -35,6 +36,7 @@ def make_app(house: House) -> FastAPI:
     )
     app.state.house = house
     errors.install(app)
+    app.add_middleware(BodyLimit)
     app.include_router(system.health)
     app.include_router(jobs.calls)
     app.include_router(models.calls)

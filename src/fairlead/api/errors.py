@@ -34,12 +34,16 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "wrong_password": 401,
     "version_gone": 410,
     "too_large": 413,
+    "body_too_large": 413,
     "not_a_zip": 415,
     "timed_out": 504,
 }
 """Codes that HTTP has a more exact word for than their kind."""
 _CALLS = ("/v1/", "/v2/")
 """Below these the front door answers for the models that are not there."""
+
+
+_HINTS = {404: "see /docs/api", 405: "see /docs/api", 413: "send less at once"}
 
 
 def request_id(request: Request) -> str:
@@ -90,11 +94,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "http_error")
+        code = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status_code, "http_error")
         body = {
             "code": code,
             "message": f"{request.method} {request.url.path}: {error.detail}",
-            "hint": "see /docs/api" if error.status_code == 404 else "",
+            "hint": _HINTS.get(error.status_code, ""),
             "id": request_id(request),
         }
         return JSONResponse({"error": body}, status_code=error.status_code, headers={"X-Request-Id": body["id"]})

@@ -150,7 +150,7 @@ async def _body(request: Request, most: int) -> bytes:
     async for block in request.stream():
         size += len(block)
         if size > most:
-            raise Invalid(f"the body has more than {most} bytes", code="too_large", hint="send less at once")
+            raise Invalid(f"the body has more than {most} bytes", code="body_too_large", hint="send less at once")
         parts.append(block)
     return b"".join(parts)
 
