@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,11 @@ class Call:
     """One request or job. Shaped like ``sdk.model.Scope``: the code under it sees its request and its cancellation.
 
     ``deadline`` is of the monotonic clock, in seconds. ``peer`` is what the caller is watched by, if it can leave.
+    ``respond`` makes the reply of a call of tensors from its answers; no other call has it.
     """
 
-    __slots__ = ("body", "canceled", "deadline", "endpoint", "id", "on_progress", "peer")
+    __slots__ = ("body", "canceled", "deadline", "endpoint", "id", "on_progress", "peer", "respond")
+    respond: Callable[[Sequence[Any]], Reply]
 
     def __init__(self, endpoint: str, body: bytes, id: str, deadline: float) -> None:
         self.endpoint = endpoint
@@ -48,6 +50,16 @@ class Call:
 
     @property
     def user(self) -> str:
+        return ""
+
+    @property
+    def encoding(self) -> str:
+        """Content encoding of the body."""
+        return ""
+
+    @property
+    def head_length(self) -> str:
+        """Bytes of JSON before binary tensors, as the caller wrote it; empty: the body is JSON."""
         return ""
 
     @property

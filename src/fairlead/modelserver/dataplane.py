@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,11 +24,17 @@ from fairlead.modelserver.batcher import (
 from fairlead.modelserver.calls import Call, Reply
 from fairlead.modelserver.protocols.answers import JSON, encode_json, encode_many, encode_one, holds_file
 from fairlead.modelserver.protocols.bodies import instance_rows, rows_of
+from fairlead.modelserver.protocols.tensors import Declared, inputs_of
+from fairlead.modelserver.protocols.v2 import read, timeout_of, unpacked
+from fairlead.modelserver.protocols.v2 import rows_of as tensor_rows
+from fairlead.modelserver.protocols.v2_answers import write
 from fairlead.modelserver.runtimes.port import Endpoint
 from fairlead.sdk.inputs import Signature
 
 INSTANCES = ":predict"
 """Endpoint name of the form ``{"instances": […]}`` → ``{"predictions": […]}``."""
+INFER = ":infer"
+"""Endpoint name of calls of ``predict`` with tensors, as the Open Inference Protocol has them."""
 _LARGE_BODY = 256 * 1024
 """Bodies from this size on are decoded in a thread."""
 
@@ -42,6 +50,7 @@ class DataPlane:
         self._batchers: dict[str, Batcher] = {}
         self._model_loop: asyncio.AbstractEventLoop | None = None
         self._draining = False
+        self._inputs: tuple[Declared, ...] = ()
 
     def open(self, endpoints: dict[str, Endpoint]) -> None:
         """Make a queue for each endpoint; only ``predict`` is batched."""
@@ -90,6 +99,8 @@ class DataPlane:
         name = "predict" if call.endpoint == INSTANCES else call.endpoint
         batcher = self._batchers.get(name)
         if batcher is None:
+            if name == INFER:
+                return asyncio.ensure_future(self._tensors(call))
             raise self._unknown(name)
         signature = self.endpoints[name].signature
         if len(call.body) >= _LARGE_BODY:
@@ -115,6 +126,25 @@ class DataPlane:
     async def _large(self, call: Call, batcher: Batcher, signature: Signature) -> Reply:
         rows, many = await asyncio.to_thread(_decode, call, signature)
         return await self._many(call, batcher, rows, many=many)
+
+    async def _tensors(self, call: Call) -> Reply:
+        """Answer a call with tensors: its rows join batches like those of any other."""
+        batcher = self._batchers.get("predict")
+        if batcher is None:
+            raise self._unknown("predict")
+        if not self._inputs:
+            examples = [one.input for one in self.spec.examples]
+            self._inputs = inputs_of(self.endpoints["predict"].signature.schema(), examples)
+        large = call.encoding or len(call.body) >= _LARGE_BODY
+        rows = await asyncio.to_thread(self._tensor_rows, call) if large else self._tensor_rows(call)
+        return await self._many(call, batcher, rows)
+
+    def _tensor_rows(self, call: Call) -> list[Any]:
+        call.body = unpacked(call.body, call.encoding, self.spec.batch.max_bytes)
+        head, rest = read(call.body, call.head_length, self._inputs)
+        call.deadline = min(call.deadline, time.monotonic() + timeout_of(head))
+        call.respond = functools.partial(write, head, self.spec.name, self.spec.version)
+        return tensor_rows(head, rest, self._inputs, self.endpoints["predict"].signature)
 
     async def _many(self, call: Call, batcher: Batcher, rows: list[Any], *, many: bool = True) -> Reply:
         """Answer a call of many rows in pieces that fit a batch."""
@@ -203,6 +233,8 @@ def encode(item: Item, answers: Sequence[Any]) -> Any:
         return Reply(*encode_one(answer, call))
     if any(isinstance(answer, BaseException) for answer in answers):
         refuse_bad_rows(item, answers)
+    if call.endpoint == INFER:
+        return call.respond(answers)
     if call.endpoint == INSTANCES:
         return Reply(encode_json({"predictions": list(answers)}), JSON)
     return Reply(*encode_many(answers))

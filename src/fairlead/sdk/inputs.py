@@ -61,6 +61,7 @@ class Signature:
             kind = _parameter_struct(parameters)
             self.shape = ObjectShape(kind, self._fields, closed=True)
         self.arguments = _arguments(parameters, self.single)
+        self._kind = kind
         self._one = _decoder(kind)
         self._many = _decoder(list[kind])
 
@@ -123,6 +124,13 @@ class Signature:
         rows = [self.shape.check(value, f"[{index}]", into) for index, value in enumerate(values)]
         raise_problems(into.problems)
         return rows
+
+    def take_many(self, values: list[dict[str, Any]]) -> list[Any]:
+        """Return each of ``values``, whose leaves may be arrays and files too, as a row; raises :class:`Invalid`."""
+        try:
+            return msgspec.convert(values, list[self._kind], dec_hook=dec_hook)  # type: ignore[name-defined]
+        except (msgspec.ValidationError, TypeError, RecursionError):
+            return self.check_many(values)  # what msgspec does not know, and what is wrong said better
 
     def _parse(self, body: bytes) -> Any:
         try:

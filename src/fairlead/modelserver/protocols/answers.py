@@ -92,6 +92,11 @@ def error_body(error: Error, request_id: str) -> bytes:
     return _encoder.encode({"error": body})
 
 
+def error_text(error: Error) -> str:
+    """Return ``error`` in one line, which is all that the Open Inference Protocol has room for."""
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
 def error_info(error: Error) -> ErrorInfo:
     """Return ``error`` for the keeper; ours and passing ones may be tried again, the caller's mistakes not."""
     return ErrorInfo(

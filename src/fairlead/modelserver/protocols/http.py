@@ -11,10 +11,12 @@ from typing import Any
 
 from fairlead.errors import Error, Forbidden, Invalid, Kind, NotFound
 from fairlead.modelserver.batcher import as_error
-from fairlead.modelserver.calls import Call, RequestIds
-from fairlead.modelserver.dataplane import INSTANCES, DataPlane
-from fairlead.modelserver.protocols.answers import JSON, error_body
+from fairlead.modelserver.calls import Call, Reply, RequestIds
+from fairlead.modelserver.dataplane import INFER, INSTANCES, DataPlane
+from fairlead.modelserver.protocols.answers import JSON, encode_json, error_body, error_text
 from fairlead.modelserver.protocols.docs import docs_page, openapi_body
+from fairlead.modelserver.protocols.v2 import HEAD_LENGTH
+from fairlead.modelserver.protocols.v2_answers import TensorReply
 
 _STATUS = {
     Kind.INVALID: 422,
@@ -29,12 +31,16 @@ _STATUS_OF_CODE = {
     "invalid_json": 400,
     "form_invalid": 400,
     "unsupported_media_type": 415,
+    "encoding_unknown": 415,
+    "encoding_invalid": 400,
+    "body_too_large": 413,
     "method_not_allowed": 405,
     "timed_out": 504,
 }
 _PATH = re.compile(
     r"/v1/models/(?P<name>[a-z0-9-]+)(?:@[A-Za-z0-9._+-]+)?(?:/(?P<entry>[A-Za-z_][\w.]*)|(?P<own>:predict))"
 )
+_TENSORS = re.compile(r"/v2/models/(?P<name>[a-z0-9-]+)(?:/versions/[A-Za-z0-9._+-]+)?/infer")
 _WAIT = re.compile(r"\bwait=(\d+(?:\.\d+)?)")
 HEALTH = "/healthz"
 _PAGES = ("docs", "openapi.json")
@@ -63,11 +69,26 @@ class HttpCall(Call):
     def user(self) -> str:
         return str(self.scope.headers.get("x-fairlead-user") or "")
 
+    @property
+    def encoding(self) -> str:
+        return str(self.scope.headers.get("content-encoding") or "")
+
+    @property
+    def head_length(self) -> str:
+        return str(self.scope.headers.get(HEAD_LENGTH) or "")
+
 
 def _wanted_by(prefer: str) -> float:
     """Return the moment (monotonic) until which ``Prefer: wait=N`` (RFC 7240) waits; never, where it does not say."""
     wait = _WAIT.search(prefer)
     return monotonic() + float(wait[1]) if wait else math.inf
+
+
+def _describe(reply: Reply, headers: list[tuple[str, str]]) -> None:
+    """Have ``headers``, which say JSON first, say what ``reply`` is."""
+    headers[0] = ("content-type", reply.content_type)
+    if isinstance(reply, TensorReply):
+        headers.append((HEAD_LENGTH, str(reply.head_length)))
 
 
 class Front:
@@ -108,24 +129,24 @@ class Front:
             reply = await self._submit(call)
         except Error as error:
             load.failed += 1
-            self._refuse(proto, error, request_id)
+            self._refuse(scope, proto, error, request_id)
             return
         except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the caller gets an answer
             load.failed += 1
-            self._refuse(proto, as_error(error), request_id)
+            self._refuse(scope, proto, as_error(error), request_id)
             return
         finally:
             load.open -= 1
         load.served += 1
-        kind = self._json if reply.content_type is JSON else ("content-type", reply.content_type)
         timing = f"queue;dur={reply.queue_s * 1000:.3f}, compute;dur={reply.compute_s * 1000:.3f}"
-        proto.response_bytes(
-            200, [kind, self._version, ("x-request-id", request_id), ("server-timing", timing)], reply.body
-        )
+        headers = [self._json, self._version, ("x-request-id", request_id), ("server-timing", timing)]
+        if reply.content_type is not JSON:
+            _describe(reply, headers)
+        proto.response_bytes(200, headers, reply.body)
 
     def _not_posted(self, target: str, scope: Any, proto: Any) -> bool:
         """Answer a page and return True; False when a GET calls an endpoint. Raises :class:`Invalid` for the rest."""
-        if scope.method not in ("GET", "HEAD"):
+        if scope.method not in ("GET", "HEAD") or target == INFER:
             raise Invalid(
                 f"{scope.method} means nothing here", code="method_not_allowed", hint="POST a body, or GET with a query"
             )
@@ -134,12 +155,16 @@ class Front:
             return True
         return False
 
-    def _refuse(self, proto: Any, error: Error, request_id: str) -> None:
+    def _refuse(self, scope: Any, proto: Any, error: Error, request_id: str) -> None:
         status = _STATUS_OF_CODE.get(error.code) or _STATUS[error.kind]
+        body = None
+        if scope.path.startswith("/v2/"):
+            status = 400 if status == 422 else status  # the one status that the protocol knows
+            body = encode_json({"error": error_text(error)})
         headers = [self._json, self._version, ("x-request-id", request_id)]
         if error.retry_after_s is not None:
             headers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
-        proto.response_bytes(status, headers, error_body(error, request_id))
+        proto.response_bytes(status, headers, body or error_body(error, request_id))
 
     def _ungated(self, scope: Any, proto: Any, request_id: str) -> None:
         """Answer who did not come through the front door: health only."""
@@ -147,7 +172,8 @@ class Front:
             self._health(proto)
             return
         hint = "call the front door; it checks who you are"
-        self._refuse(proto, Forbidden("this is not the front door", code="gate_required", hint=hint), request_id)
+        error = Forbidden("this is not the front door", code="gate_required", hint=hint)
+        self._refuse(scope, proto, error, request_id)
 
     def _health(self, proto: Any) -> None:
         ready, status = self._probe()
@@ -158,11 +184,12 @@ class Front:
         """Return the endpoint or page that ``path`` names; raises :class:`NotFound`."""
         if path == HEALTH:
             return path
-        match = _PATH.fullmatch(path)
+        tensors = _TENSORS.fullmatch(path)
+        match = tensors or _PATH.fullmatch(path)
         if match is None or match["name"] != self._plane.spec.name:
             name = self._plane.spec.name
             raise NotFound(f"{path}: nothing is here", code="path_unknown", hint=f"POST /v1/models/{name}/predict")
-        target = INSTANCES if match["own"] else str(match["entry"])
+        target = INFER if tensors else INSTANCES if match["own"] else str(match["entry"])
         if len(self._targets) < _PATHS_KEPT:
             self._targets[path] = target
         return target
