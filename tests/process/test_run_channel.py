@@ -17,7 +17,7 @@ from fairlead.clock import SystemClock, to_text
 from fairlead.errors import NotFound, Unavailable
 from fairlead.keeper.models_call import Reply
 from fairlead.keeper.readings import Readings
-from fairlead.keeper.run import RunPorts
+from fairlead.keeper.run_state import RunPorts
 from fairlead.keeper.runs import Runs
 from fairlead.messages import (
     Answer,

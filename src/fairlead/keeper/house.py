@@ -36,7 +36,7 @@ from fairlead.keeper.programs import Programs, Spec
 from fairlead.keeper.readings import Readings
 from fairlead.keeper.replicas import Replicas
 from fairlead.keeper.report import report
-from fairlead.keeper.run import RunPorts
+from fairlead.keeper.run_state import RunPorts
 from fairlead.keeper.runs import Runs
 from fairlead.keeper.targets import choose
 from fairlead.keeper.tasks import Tasks, forever

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import aiohttp
+
 
 async def http_answers(socket: Path, path: str) -> bool:
     """Whether ``GET path`` on a Unix socket is answered 200."""
@@ -36,3 +38,23 @@ async def tcp_answers(address: str) -> bool:
         return False
     finally:
         writer.close()
+
+
+async def page_answers(at: str, path: str, timeout_s: float) -> bool:
+    """Whether ``GET path`` of a page is answered 200; ``at``: a socket's path, or ``host:port``."""
+    if "/" in at:
+        if not Path(at).is_socket():
+            return False
+        connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=at)
+        host = "page"
+    else:
+        connector, host = aiohttp.TCPConnector(), at
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            session.get(f"http://{host}{path}", allow_redirects=False) as answer,
+        ):
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False

@@ -7,8 +7,9 @@ import logging
 
 import msgspec
 
-from fairlead.keeper.run import DrivenRun, Kept, RunPorts, kept_file, remove
+from fairlead.keeper.run import DrivenRun
 from fairlead.keeper.run_launch import KIND
+from fairlead.keeper.run_state import Kept, RunPorts, kept_file, remove
 from fairlead.messages import EnvironmentSpec, RunReport, RunWanted
 from fairlead.status import RunStatus
 from fairlead.supervisor import Child, adopt_all, forget, read_records
@@ -47,12 +48,12 @@ class Runs:
             driven = self._runs.get(run.run)
             if driven is None:
                 self._begin(run)
-            elif run.attempt > driven.kept.attempt:
+            elif run.attempt > driven.state.kept.attempt:
                 self._again(driven, run)
-            elif run != driven.wanted:
+            elif run != driven.state.wanted:
                 driven.update(run)
         for driven in self._runs.values():
-            if driven.wanted.run not in named:
+            if driven.state.wanted.run not in named:
                 self._drop(driven)
         for name in self._found.keys() - named.keys():
             self._end_stranger(name)
@@ -66,7 +67,7 @@ class Runs:
 
     def pages(self) -> dict[str, str]:
         """Return by run where its page answers: the path of a socket, or ``host:port``; only of ready runs."""
-        return {run: driven.page for run, driven in self._runs.items() if driven.page}
+        return {run: page for run, driven in self._runs.items() if (page := driven.state.ready_page)}
 
     async def let_go(self) -> None:
         """Close all channels and leave the processes to a later keeper."""
@@ -88,7 +89,7 @@ class Runs:
         kept = self._recall(wanted)
         driven = DrivenRun(wanted, self._ports, kept, found)
         self._runs[wanted.run] = driven
-        driven.save()
+        driven.state.save()
         self._spawn(wanted.run, driven.drive())
         if kept.attempt < wanted.attempt:
             self._again(driven, wanted)
@@ -100,7 +101,7 @@ class Runs:
         except (FileNotFoundError, msgspec.DecodeError):
             kept = Kept(attempt=wanted.attempt)
         if kept.slot < 0:
-            taken = {driven.kept.slot for driven in self._runs.values()} | self._kept_slots(wanted.run)
+            taken = {driven.state.kept.slot for driven in self._runs.values()} | self._kept_slots(wanted.run)
             kept.slot = next(number for number in range(len(taken) + 1) if number not in taken)
         return kept
 
@@ -126,21 +127,21 @@ class Runs:
         name = wanted.run
         before = self._tasks.get(name)
         driven.end(RunStatus.CANCELED, "it is started again")
-        kept = Kept(attempt=wanted.attempt, slot=driven.kept.slot)
+        kept = Kept(attempt=wanted.attempt, slot=driven.state.kept.slot)
         following = DrivenRun(wanted, self._ports, kept, {})
         self._runs[name] = following
 
         async def drive() -> None:
             if before is not None:
                 await asyncio.wait([before])
-            following.save()
+            following.state.save()
             await following.drive()
 
         self._spawn(name, drive())
 
     def _drop(self, driven: DrivenRun) -> None:
         """Stop a run that is not wanted and forget it once it is over."""
-        name = driven.wanted.run
+        name = driven.state.wanted.run
         driven.end(RunStatus.CANCELED, UNWANTED)
         task = self._tasks.get(name)
         if task is not None and task.get_name() == f"drop {name}":
