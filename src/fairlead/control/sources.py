@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.accounts.policy import Caller, Verb, check, check_owner
+from fairlead.accounts.policy import Caller, Verb, check, check_owner, may_see
 from fairlead.apps import runs as app_runs
 from fairlead.apps import versions as app_versions
 from fairlead.engines.launch import zygote_name
@@ -128,10 +128,10 @@ def _app(session: Session, caller: Caller, name: str) -> tuple[Source, ...]:
 
 
 def _model(session: Session, caller: Caller, name: str, ref: str) -> tuple[Source, ...]:
-    if session.get(Model, name) is None:
+    model = session.get(Model, name)
+    if model is None or not may_see(caller, model.owner, model.visibility):
         hint = f"a model, model@version, app, run-…, or {', '.join(PROGRAMS)}"
         raise NotFound(f"there is no log of {name[:80]!r}", code="log_not_found", hint=hint)
-    model = queries.get(session, caller, name)
     check_owner(caller, model.owner, f"the model {name}")
     if not ref:
         return tuple(map(_version, queries.versions_of(session, name)))

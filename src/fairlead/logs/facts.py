@@ -67,7 +67,12 @@ def _by_name(session: Session, of: str, at: datetime) -> Why:
         return tell.of_events(of, at, _of_versions(session, "app_version", of, at))
     if session.get(Device, of) is not None:
         return tell.of_events(of, at, _events(session, "device", of, at))
-    raise NotFound(
+    raise unknown(of)
+
+
+def unknown(of: str) -> NotFound:
+    """Return the refusal of what is not there, or not for the caller to see."""
+    return NotFound(
         f"nothing is known by the name {of[:80]!r}",
         code=_FOUND_NOT,
         hint="a model, model@version, app, schedule, job-…, run-…, cmd-…, device or device.property",

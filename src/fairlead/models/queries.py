@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
-from fairlead.accounts.policy import Caller, check_see, may_see
+from fairlead.accounts.policy import Caller, may_see
 from fairlead.bundles.manifest import ModelManifest
 from fairlead.errors import NotFound, Unavailable
 from fairlead.messages import Target
@@ -23,9 +23,8 @@ _HINT = "fairlead models lists those that you may see"
 def get(session: Session, caller: Caller | None, name: str) -> Model:
     """Return the model; raises :class:`NotFound`, also for one that the caller may not see."""
     model = session.get(Model, name)
-    if model is None or model.removed_at is not None:
+    if model is None or model.removed_at is not None or not may_see(caller, model.owner, model.visibility):
         raise NotFound(f"there is no model {name}", code="no_such_model", hint=_HINT)
-    check_see(caller, model.owner, model.visibility, f"model {name}", _HINT)
     return model
 
 

@@ -64,7 +64,7 @@ def test_the_zygote_writes_where_its_replicas_do(home: Home) -> None:
     found = made(home)
 
     for path in (found.fork.serve, found.fork.keep, found.fork.log, found.fork.scratch):
-        assert any(path.startswith(f"{folder}/") for folder in found.rules.write)
+        assert any(path.startswith(f"{folder}/") for folder in (*found.rules.write, *found.rules.plain))
 
 
 def test_the_zygote_is_told_its_spec_and_not_the_gate(home: Home) -> None:

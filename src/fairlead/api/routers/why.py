@@ -13,6 +13,7 @@ from fairlead.api import moments
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.routers.apps import seen
 from fairlead.api.views.journal import WhyView, why_view
+from fairlead.errors import NotFound
 from fairlead.jobs import queries as jobs
 from fairlead.logs import facts
 from fairlead.models import queries as models
@@ -44,10 +45,13 @@ def _check(session: Session, who: Caller, of: str) -> None:
         jobs.get(session, who, of)
         return
     name = of.partition("@")[0]
-    if session.get(Model, name) is not None:
-        models.get(session, who, name)
-    elif session.get(App, name) is not None:
-        seen(session, who, name)
+    try:
+        if session.get(Model, name) is not None:
+            models.get(session, who, name)
+        elif session.get(App, name) is not None:
+            seen(session, who, name)
+    except NotFound as error:
+        raise facts.unknown(of) from error
 
 
 def _zone(session: Session, of: str) -> tzinfo:
