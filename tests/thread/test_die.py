@@ -258,7 +258,7 @@ def test_crash_loop_is_contained_and_says_so(steady: Load) -> None:
         print(f"{made_starts} starts in {told - began:.1f} s, then a pause of {silent_s} s: {last.text}")
         assert made_starts <= 6
         assert 30 - (told - began) - 1 <= silent_s <= 60
-        assert last.elapsed.total_seconds() < 1
+        in_time("refused", min(die().elapsed.total_seconds() for _ in range(5)), 0.05)
         until(lambda: time.monotonic() - told > 3 or not is_loop(die()), "calls are refused")
     assert loads.starts(made, FRAGILE) - before == made_starts
     nothing_failed(steady, began)
