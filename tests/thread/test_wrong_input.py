@@ -178,6 +178,7 @@ _LOAD = "import os, time\nimport fairlead\n\nclass M(fairlead.Model):\n    def l
     [
         ("raises", "        raise RuntimeError('no such weights')", "", "no such weights"),
         ("quits", "        print('bye', flush=True); os._exit(7)", "", "exit 7"),
+        ("dies-later", "        print('it serves'); 'FAIRLEAD_INSPECT' in os.environ or os._exit(7)", "", "exit 7"),
         ("hangs", "        print('waiting', flush=True); time.sleep(600)", "start_timeout_s = 3", "within 3 s"),
     ],
 )
@@ -195,7 +196,7 @@ def test_a_model_that_does_not_load_fails_its_push(
     assert [(one["status"], one["error"]["code"]) for one in view["versions"]] != [("failed", "version_failed")]
     assert view["aliases"] == {}
     _error(_predict(house, name, {}), 503, "model_not_ready", named=name)
-    assert not [record for record in house.pids() if record.startswith(name)]
+    until(lambda: not [record for record in house.pids() if record.startswith(name)], "no process is left")
     until(lambda: not list((house.home / "scratch").glob("look-*")), "what was made for the look is gone")
 
 

@@ -11,8 +11,19 @@ COUNT_THEMSELVES = ("/api/v1/bundles", "/v1/")
 """Paths (or their beginning) of bundles and of calls of models, which may be large and know their own limit."""
 
 
+PASSED_OVER_BYTES = 64 * 1024**2
+"""So much more is read and dropped: an answer before the end of the body would be lost with the connection."""
+
+
+async def _pass_over(message: Message, receive: Receive) -> None:
+    size = 0
+    while message.get("more_body") and size < PASSED_OVER_BYTES:
+        message = await receive()
+        size += len(message.get("body", b""))
+
+
 class BodyLimit:
-    """ASGI middleware: a body beyond ``most`` bytes is answered 413 and read no further."""
+    """ASGI middleware: a body beyond ``most`` bytes is answered 413 and not kept."""
 
     def __init__(self, app: ASGIApp, most: int = BODY_MAX_BYTES) -> None:
         self._app, self._most = app, most
@@ -28,6 +39,7 @@ class BodyLimit:
             message = await receive()
             size += len(message.get("body", b""))
             if size > self._most:
+                await _pass_over(message, receive)
                 raise HTTPException(413, f"the body has more than {self._most} bytes")
             return message
 
