@@ -54,7 +54,7 @@ async def test_the_same_key_is_the_same_job(flowers: Any) -> None:
 async def test_large_inputs_go_through_the_bucket_up_to_a_limit(flowers: Any) -> None:
     zoe = flowers.by("zoe")
     assert (await zoe.post(CALL, content=b"x" * 150_000, headers={"Prefer": "wait=20"})).status_code == 200
-    flowers.refused(await zoe.post(CALL, content=b"x" * 200_001), 413, "too_large")
+    flowers.refused(await zoe.post(CALL, content=b"x" * 200_001), 413, "body_too_large")
 
 
 async def test_a_job_is_canceled_and_done_again(flowers: Any) -> None:
@@ -74,7 +74,7 @@ async def test_a_job_is_canceled_and_done_again(flowers: Any) -> None:
 
 async def test_a_model_that_is_not_there_or_not_ready_takes_no_jobs(world: Any) -> None:
     zoe = world.by("zoe")
-    world.refused(await zoe.post(CALL, json={}), 404, "not_found")
+    world.refused(await zoe.post(CALL, json={}), 404, "no_such_model")
     world.keeper.fail.add("flowers")
     await world.push()
     world.refused(await zoe.post(CALL, json={}), 503, "model_not_ready")

@@ -46,7 +46,7 @@ async def test_a_failed_version_says_why(world: Any) -> None:
 
 async def test_what_is_no_bundle_is_refused(world: Any) -> None:
     ada = world.by("ada")
-    world.refused(await ada.post("/api/v1/bundles", content=b"PK"), 422, "not_a_zip")
+    world.refused(await ada.post("/api/v1/bundles", content=b"PK"), 415, "not_a_zip")
     error = world.refused(await ada.post("/api/v1/bundles", content=b"no zip", headers=ZIP), 422, "archive_refused")
     assert error["hint"]
     world.refused(await ada.post("/api/v1/bundles", content=b"x" * 2_000_001, headers=ZIP), 413, "too_large")
@@ -98,8 +98,8 @@ async def test_a_removed_model_is_not_there_until_it_is_pushed_again(world: Any)
     await world.model()
     ada = world.by("ada")
     assert (await ada.delete("/api/v1/models/flowers")).status_code == 204
-    world.refused(await ada.get("/api/v1/models/flowers"), 404, "not_found")
-    world.refused(await ada.post("/v1/models/flowers/jobs", json={}), 404, "not_found")
+    world.refused(await ada.get("/api/v1/models/flowers"), 404, "no_such_model")
+    world.refused(await ada.post("/v1/models/flowers/jobs", json={}), 404, "no_such_model")
     assert (await ada.get("/api/v1/models")).json()["items"] == []
     assert world.keeper.wanted.routes == ()
     assert world.keeper.wanted.versions == ()

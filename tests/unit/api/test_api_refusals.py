@@ -47,7 +47,7 @@ async def test_what_is_not_there_is_not_found(world: Any) -> None:
     ada = world.by("ada")
     for path, code in [
         ("/api/v1/nothing", "not_found"),
-        ("/api/v1/models/none", "not_found"),
+        ("/api/v1/models/none", "no_such_model"),
         ("/api/v1/apps/none", "app_not_found"),
         ("/api/v1/devices/none", "device_not_found"),
         ("/api/v1/types/none", "type_not_found"),
