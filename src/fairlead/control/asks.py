@@ -105,7 +105,10 @@ class Asks:
             if not key:
                 filled.append(measure)
                 continue
-            blob = await self._parts.bucket.get(key)
+            try:
+                blob = await self._parts.bucket.get(key)
+            except NotFound:
+                continue  # it is older than its type keeps
             if len(blob.data) <= MEDIA_MAX_BYTES:
                 filled.append(msgspec.structs.replace(measure, media=blob.data))
         return _json(filled)

@@ -18,7 +18,7 @@ from fairlead.devices import commands, readings, registry
 from fairlead.devices.door import DeviceError, Door
 from fairlead.devices.readings import Kept
 from fairlead.devices.sending import Outgoing
-from fairlead.errors import Unavailable
+from fairlead.errors import Busy, Unavailable
 from fairlead.store.database import Database
 
 _log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ GROUP_MAX = 2_000
 LATEST_S = 1.0
 FRESHEN_EVERY_S = 1.0
 PURGE_EVERY_S = 300.0
+PURGE_MAX = 10_000
+"""Readings removed at once; while there are more, the rest follows at once."""
 
 
 class DeviceLink:
@@ -105,9 +107,8 @@ class DeviceLink:
         while True:
             now = self._clock.now()
             await self._freshen(now)
-            if self._clock.monotonic() - purged >= PURGE_EVERY_S:
+            if self._clock.monotonic() - purged >= PURGE_EVERY_S and await self._purge(now):
                 purged = self._clock.monotonic()
-                await self._purge(now)
             await self._clock.sleep(FRESHEN_EVERY_S)
 
     async def _sweep_once(self, now: datetime) -> None:
@@ -116,20 +117,32 @@ class DeviceLink:
         self._waiters.tell("commands")
 
     async def _freshen(self, now: datetime) -> None:
-        await self._database.write(lambda session: readings.freshen(session, now))
+        if await self._database.read(lambda session: readings.is_time(session, now)):
+            await self._database.write(lambda session: readings.freshen(session, now))
 
-    async def _purge(self, now: datetime) -> None:
-        for key in await self._database.write(lambda session: readings.purge(session, now)):
+    async def _purge(self, now: datetime) -> bool:
+        """Remove readings that are too old, media first; return whether none is left for now."""
+        old = await self._database.read(lambda session: readings.old(session, now, PURGE_MAX))
+        for key in old.keys:
             await self._bucket.delete(key)
+        if old.ids:
+            await self._database.write(lambda session: readings.forget(session, old.ids))
+        return len(old.ids) < PURGE_MAX
 
     async def _written(self, group: list[Kept]) -> tuple[Outgoing, ...]:
         moment = self._clock.now()
         while True:
             try:
                 return await self._database.write(lambda session: readings.record(session, group, moment))
-            except Unavailable as error:
+            except (Unavailable, Busy) as error:
                 _log.warning("readings wait for the store", extra={"reason": error.message})
                 await self._clock.sleep(LATEST_S)
+            except Exception:  # noqa: BLE001 - a fault of ours or of one message; all others are kept
+                if len(group) > 1:  # one message that cannot be kept must not take the others with it
+                    return tuple([out for one in group for out in await self._written([one])])
+                self.dropped += 1
+                _log.exception("a message was not kept", extra={"device": group[0].heard.device})
+                return ()
 
     async def _tell_errors(self, device: str, errors: Iterable[DeviceError]) -> None:
         for error in errors:

@@ -125,7 +125,7 @@ def acknowledge(session: Session, device: str, ack: Ack, now: datetime) -> tuple
         move_to(session, row, CommandStatus.APPLIED, _after(row, "applied", now), now)
     kind = registry.kind_of(session, session.get_one(Device, device))
     claims = holds.holders(session, device, now)
-    if not row.get and not any(kind.properties[name].readable for name in _held(row, claims)):
+    if not row.get and not any(_is_readable(kind, name) for name in _held(row, claims)):
         row.finished_at = now  # it can only be written: nothing more will prove it
     elif row.set and _proven(session, row, kind, claims):
         _observe(session, row, now)
@@ -235,6 +235,12 @@ def _readable(kind: DeviceType) -> str:
     return ", ".join(name for name, prop in kind.properties.items() if prop.readable) or "none"
 
 
+def _is_readable(kind: DeviceType, name: str) -> bool:
+    """Whether the device reports ``name``; its type may have another version by now, without it."""
+    prop = kind.properties.get(name)
+    return prop is not None and prop.readable
+
+
 def _send_again(session: Session, row: Command, now: datetime) -> tuple[Outgoing, ...]:
     wait_s = min(RESEND_MAX_S, RESEND_S * RESEND_FACTOR**row.epoch)
     row.epoch += 1
@@ -283,7 +289,7 @@ def _held(row: Command, claims: Sequence[Claim]) -> Mapping[str, Any]:
 def _proven(session: Session, row: Command, kind: DeviceType, claims: Sequence[Claim]) -> bool:
     """Whether the last values equal what was set and holds, or all values that were asked for are new."""
     held = _held(row, claims)
-    wanted = set(row.get) or {name for name in held if kind.properties[name].readable}
+    wanted = set(row.get) or {name for name in held if _is_readable(kind, name)}
     last = {
         value.property: value
         for value in session.scalars(

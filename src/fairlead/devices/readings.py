@@ -151,21 +151,31 @@ def _keep_values(session: Session, group: Iterable[Kept], now: datetime) -> None
 
 def freshen(session: Session, now: datetime) -> tuple[str, ...]:
     """Move devices between online and stale as time passes; return those that changed."""
-    changed = []
-    watched = session.scalars(
-        select(Device).where(Device.status.in_((DeviceStatus.ONLINE, DeviceStatus.STALE))).order_by(Device.id)
-    ).all()
-    for device in watched:
-        kind = registry.kind_of(session, device)
-        fresh_s = fresh_of(kind)
-        if not fresh_s:
-            continue
-        at = {value.property: value.at for value in last(session, device.id)}
-        judged = freshness.judge(freshness.Known(device.status, device.online_at, fresh_s, at), now)
-        if judged.status is not device.status:
-            move_to(session, device, judged.status, judged.reason, now)
-            changed.append(device.id)
-    return tuple(changed)
+    changes = _changes(session, now)
+    for device, judged in changes:
+        move_to(session, device, judged.status, judged.reason, now)
+    return tuple(device.id for device, _ in changes)
+
+
+def is_time(session: Session, now: datetime) -> bool:
+    """Whether :func:`freshen` has something to do; reads only."""
+    return bool(_changes(session, now))
+
+
+def _changes(session: Session, now: datetime) -> list[tuple[Device, freshness.Judged]]:
+    watched = Device.status.in_((DeviceStatus.ONLINE, DeviceStatus.STALE))
+    measured_at: dict[str, dict[str, datetime]] = {}
+    values = select(LastValue.device, LastValue.property, LastValue.at).join(Device, Device.id == LastValue.device)
+    for name, prop, at in session.execute(values.where(watched)):
+        measured_at.setdefault(name, {})[prop] = at
+    found = []
+    for device in session.scalars(select(Device).where(watched).order_by(Device.id)):
+        fresh_s = fresh_of(registry.kind_of(session, device))
+        known = freshness.Known(device.status, device.online_at, fresh_s, measured_at.get(device.id, {}))
+        judged = freshness.judge(known, now)
+        if fresh_s and judged.status is not device.status:
+            found.append((device, judged))
+    return found
 
 
 def fresh_of(kind: DeviceType) -> dict[str, float]:
@@ -196,22 +206,33 @@ def history(
     return session.scalars(query.order_by(Reading.at.desc(), Reading.id.desc()).limit(limit)).all()
 
 
-def purge(session: Session, now: datetime, limit: int = 10_000) -> tuple[str, ...]:
-    """Delete readings older than their type keeps; return keys of media to delete from the bucket."""
+class Old(msgspec.Struct, frozen=True):
+    """Readings that are older than their type keeps."""
+
+    ids: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
+    """Of their media in the bucket."""
+
+
+def old(session: Session, now: datetime, limit: int) -> Old:
+    """Return at most ``limit`` readings that are to be removed; reads only: it asks once for each property there is."""
+    ids: list[int] = []
     keys: list[str] = []
-    left = limit
     for device, kind in registry.kinds(session).items():
         for name, prop in (*kind.properties.items(), *kind.events.items()):
-            border = now - timedelta(days=prop.keep_days)
-            old = session.execute(
+            found = session.execute(
                 select(Reading.id, Reading.value)
-                .where(Reading.device == device, Reading.property == name, Reading.at < border)
-                .limit(left)
+                .where(Reading.device == device, Reading.property == name)
+                .where(Reading.at < now - timedelta(days=prop.keep_days))
+                .limit(limit - len(ids))
             ).all()
-            if old:
-                session.execute(delete(Reading).where(Reading.id.in_([row.id for row in old])))
-                keys += [msgspec.json.decode(row.value) for row in old if prop.media]
-                left -= len(old)
-            if left <= 0:
-                return tuple(keys)
-    return tuple(keys)
+            ids += [row.id for row in found]
+            keys += [msgspec.json.decode(row.value) for row in found if prop.media]
+            if len(ids) >= limit:
+                return Old(tuple(ids), tuple(keys))
+    return Old(tuple(ids), tuple(keys))
+
+
+def forget(session: Session, ids: Sequence[int]) -> None:
+    """Remove readings, at most some 30,000 at once; their media are gone already."""
+    session.execute(delete(Reading).where(Reading.id.in_(ids)))

@@ -341,8 +341,27 @@ def test_a_reading_that_comes_late_is_history_only(session: Session) -> None:
 def test_old_readings_are_purged(session: Session) -> None:
     say(session, temperature=20)
 
-    assert readings.purge(session, later(days=31)) == ()
-    assert readings.history(session, "fan-1", "temperature") == []
+    say(session, later(days=30), temperature=21)
+
+    old = readings.old(session, later(days=31), 10)
+    assert (len(old.ids), old.keys) == (1, ())
+    readings.forget(session, old.ids)
+
+    assert [row.value for row in readings.history(session, "fan-1", "temperature")] == ["21"]
+    assert readings.old(session, later(days=31), 10) == readings.Old()
+
+
+def test_a_command_on_what_a_newer_type_has_no_more_does_not_stop_readings(session: Session) -> None:
+    row = commands.ask(session, "fan-1", {"speed": 2}, NOON, APP).command
+    newer = FAN.replace("1.1.0", "2.0.0").replace("[properties.speed]", "[properties.level]")
+    registry.add_type(session, newer, NOON, by="root")
+    registry.set_device(session, "fan-1", NOON, by="root", type_version="2.0.0")
+
+    say(session, later(seconds=1), temperature=21.5)
+
+    assert [value.value for value in readings.last(session, "fan-1")] == ["21.5"]
+    commands.sweep(session, later(minutes=1))
+    assert row.status is CommandStatus.FAILED
 
 
 def test_the_door_judges_each_topic(session: Session) -> None:
