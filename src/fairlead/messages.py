@@ -395,6 +395,13 @@ class JobStop(Message, frozen=True):
     version: str
 
 
+class Wake(Message, frozen=True):
+    """Have a replica of this version ready, as a call would; whether it came to that is in the reports."""
+
+    model: str
+    version: str
+
+
 class JobBegan(Message, frozen=True):
     """A replica took the job; asked as a request: the answer says whether this epoch still holds."""
 

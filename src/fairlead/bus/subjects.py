@@ -14,7 +14,7 @@ import msgspec
 
 from fairlead import ids
 from fairlead.errors import Invalid
-from fairlead.messages import JobMoved, JobOrder, JobStop, Measured, Message, NodeReport, NodeWanted
+from fairlead.messages import JobMoved, JobOrder, JobStop, Measured, Message, NodeReport, NodeWanted, Wake
 
 CALLOUT = "$SYS.REQ.USER.AUTH"
 """Where nats-server asks who may sign in."""
@@ -25,6 +25,7 @@ _PATTERNS: Mapping[type[Message], str] = {
     NodeWanted: "fl.node.{node}.wanted",
     JobOrder: "fl.node.{node}.job",
     JobStop: "fl.node.{node}.stop",
+    Wake: "fl.node.{node}.wake",
     NodeReport: "fl.report.{node}",
     JobMoved: "fl.moved",
     Measured: "fl.measured.{device}",

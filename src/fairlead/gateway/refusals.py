@@ -46,6 +46,7 @@ def _status(status: int) -> str:
 
 _SENT = "('authorization' in request.headers || 'x-api-key' in request.headers)"
 _LARGE = "send less at once; the limit is body_max_bytes in settings.toml"
+_INFERENCE = "/v2"
 _BAD_PATH = "no ; and no encoded slash, backslash or zero in paths"
 
 LINES = (
@@ -148,7 +149,7 @@ def local_replies() -> Resource:
         "body_format_override": {"json_format": {"status": "alive"}},
     }
     return {
-        "mappers": [alive, *map(_mapper, LINES)],
+        "mappers": [alive, *map(_inference_mapper, LINES), *map(_mapper, LINES)],
         "body_format": _body("refused", "the front door refused the request (%RESPONSE_CODE%)", ""),
     }
 
@@ -156,6 +157,17 @@ def local_replies() -> Resource:
 def _cel(expression: str) -> Resource:
     kind = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
     return {"extension_filter": extension("envoy.access_loggers.extension_filters.cel", kind, expression=expression)}
+
+
+def _inference_mapper(line: Line) -> Resource:
+    """Errors of the Open Inference Protocol are one text, and all of it is below this path."""
+    mapper = _mapper(line)
+    said = mapper["body_format_override"]["json_format"]["error"]
+    text = f"{said['message']} ({said['hint']})" if said["hint"] else said["message"]
+    return mapper | {
+        "filter": _cel(f"request.path.startsWith('{_INFERENCE}') && ({line.rule})"),
+        "body_format_override": {"json_format": {"error": text}},
+    }
 
 
 def _mapper(line: Line) -> Resource:

@@ -89,7 +89,7 @@ class Waker:
             await _close(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request_id = ""
+        request_id, head = "", b""
         try:
             head = await _read_head(reader)
             request_id = _field(head, b"x-request-id")
@@ -98,7 +98,7 @@ class Waker:
                 raise Invalid("no version is named", code="bad_request", hint="call the model at the front door")
             upstream = await self._join(named)
         except Error as error:
-            await _refuse(reader, writer, error, request_id)
+            await _refuse(reader, writer, error, request_id, plain=b" /v2/" in head.partition(b"\r\n")[0])
             return
         try:
             upstream[1].write(_one_request(head))
@@ -209,13 +209,18 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write_eof()
 
 
-async def _refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: Error, request_id: str) -> None:
-    """Answer with the error (CONTRACT §8), then read what still comes, so that the answer is not lost to a reset."""
+async def _refuse(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: Error, request_id: str, *, plain: bool
+) -> None:
+    """Answer with the error (contract §8), then read what still comes, so that the answer is not lost to a reset.
+
+    ``plain``: as one text, which is how the Open Inference Protocol says errors.
+    """
     status = _STATUS.get(error.kind, 503)
-    body = json.dumps(
-        {"error": {"code": error.code, "message": error.message, "hint": error.hint, "id": request_id}},
-        ensure_ascii=False,
-    ).encode()
+    said: object = {"code": error.code, "message": error.message, "hint": error.hint, "id": request_id}
+    if plain:
+        said = f"{error.message} ({error.hint})" if error.hint else error.message
+    body = json.dumps({"error": said}, ensure_ascii=False).encode()
     lines = [
         f"HTTP/1.1 {status} {_REASON.get(status, 'Service Unavailable')}",
         "content-type: application/json",
