@@ -60,6 +60,12 @@ async def test_models_are_pushed_by_their_developers_alone(world: Any) -> None:
     world.refused(await world.push("ben", content="other"), 403, "not_owner")
 
 
+async def test_who_may_push_nothing_sends_nothing_either(world: Any) -> None:
+    headers = {"Content-Type": "application/zip"}
+    answer = await world.by("zoe").post("/api/v1/bundles", content=b"x" * 2_000_001, headers=headers)
+    world.refused(answer, 403, "role_needed")
+
+
 async def test_apps_are_pushed_by_their_developers_alone(world: Any) -> None:
     text = 'kind = "app"\nname = "{name}"\n[run]\nentry = "app:app"\n{more}\n'
     for name in ("zoe", "ada", "eve"):
@@ -93,7 +99,8 @@ async def test_what_is_private_is_not_there_for_others(world: Any) -> None:
         "/api/v1/logs?of=flowers",
     ):
         answer = await ben.get(path)
-        world.refused(answer, 404, "not_found" if path.startswith("/api/v1/why") else "no_such_model")
+        code = {"why": "not_found", "log": "log_not_found"}.get(path[8:11], "no_such_model")
+        world.refused(answer, 404, code)
     world.refused(await ben.post("/v1/models/flowers/jobs", json={}), 404, "no_such_model")
     assert (await ben.get("/api/v1/models")).json()["items"] == []
     assert [one["name"] for one in (await world.by("eve").get("/api/v1/models")).json()["items"]] == ["flowers"]
