@@ -29,6 +29,7 @@ LATEST_S = 5.0
 NO_NODE_S = 0.5
 """Wait before looking again for a node that has the version."""
 EXPIRE_EVERY_S = 60.0
+EXPIRE_MAX = 2_000
 
 
 class JobFlow:
@@ -120,9 +121,15 @@ class JobFlow:
         """Remove jobs whose time is over: what they left in the bucket first, so that nothing is orphaned."""
         if self._clock.monotonic() - self._expired < EXPIRE_EVERY_S:
             return
-        self._expired = self._clock.monotonic()
-        for key in await self._database.write(lambda session: queries.expire(session, now)):
+        over = await self._database.read(lambda session: queries.over(session, now, EXPIRE_MAX))
+        for key in over.keys:
             await self._bucket.delete(key)
+        if over.jobs:
+            await self._database.write(lambda session: queries.forget(session, over.jobs, now))
+        if len(over.jobs) < EXPIRE_MAX:
+            self._expired = self._clock.monotonic()
+        else:
+            self.nudge()
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -24,6 +24,7 @@ from fairlead.control.jobflow import JobFlow
 from fairlead.control.nodes import Nodes
 from fairlead.control.runflow import RunFlow
 from fairlead.control.waiters import Waiters
+from fairlead.devices.sending import Outgoing
 from fairlead.errors import Unavailable
 from fairlead.messages import Answer, NodeReport, NodeWanted, WantedAsk, encode
 from fairlead.models import report as models_report
@@ -126,7 +127,7 @@ class Reconcile:
             await asyncio.sleep(TOGETHER_S)
 
     async def _round(self, now: datetime) -> None:
-        outgoing = await self._runs.settle(now)
+        outgoing = await self._settled(now)
         reports = self._nodes.reports()
         made = await self._database.write(lambda session: self._look(session, reports, now))
         self._set_denied(made.denied)
@@ -139,28 +140,42 @@ class Reconcile:
         if made.changed:
             self._jobs.nudge()
 
+    async def _settled(self, now: datetime) -> tuple[Outgoing, ...]:
+        """Have runs moved. A fault in one must not hold up models, tokens and devices."""
+        try:
+            return await self._runs.settle(now)
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - see above; it is tried again at the next look
+            _log.exception("runs and schedules were not looked at")
+            return ()
+
     def _look(self, session: Session, reports: tuple[NodeReport, ...], now: datetime) -> Round:
         """Bring reports into the records and return what nodes shall do where it differs from what they were told."""
         actions = models_report.reconcile(session, reports, now)
         denied = tokens.denied(session, now)
         changed = {f"models/{action.key[0]}" for action in actions}
+        taken = {report.node: report.generation for report in reports}
         wanted = []
         for candidate in wanted_by_node(session, reports, denied, now):
-            fresh = self._numbered(session, candidate)
+            fresh = self._numbered(session, candidate, taken.get(candidate.node, 0))
             if fresh is not None:
                 wanted.append(fresh)
         return Round(tuple(changed), denied, tuple(wanted))
 
-    def _numbered(self, session: Session, candidate: NodeWanted) -> NodeWanted | None:
-        """Return ``candidate`` with its generation if it must be sent: a new one if it says something new."""
+    def _numbered(self, session: Session, candidate: NodeWanted, taken: int) -> NodeWanted | None:
+        """Return ``candidate`` with its generation if it must be sent: a new one if it says something new.
+
+        So it is where the node has ``taken`` a later one: the records were put back to what they were before.
+        """
         text = hashlib.sha256(encode(candidate)).hexdigest()
         node = session.get(Node, candidate.node)
         if node is None:
             node = Node(name=candidate.node)
             session.add(node)
-        if node.wanted_hash != text:
+        if node.wanted_hash != text or taken > node.generation:
             node.wanted_hash = text
-            node.generation += 1
+            node.generation = max(node.generation, taken) + 1
         elif candidate.node in self._sent:
             return None
         return msgspec.structs.replace(candidate, generation=node.generation)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, case, delete, func, select
+from sqlalchemy import ColumnElement, Select, case, delete, func, select
 from sqlalchemy.orm import Session, defer
 
 from fairlead.accounts.policy import Caller, Verb
@@ -99,19 +101,31 @@ def backlog(session: Session, now: datetime) -> dict[tuple[str, str], int]:
     return {(model, version): count for model, version, count in session.execute(query)}
 
 
-def expire(session: Session, now: datetime, limit: int = 500) -> list[str]:
-    """Remove ended jobs whose time is over, with their history; return the keys to remove from the bucket."""
-    query = (
-        select(Job.id, Job.input_key, Job.result_key)
-        .where(Job.expires_at <= now, Job.status.in_(_FINAL))
-        .order_by(Job.expires_at)
-        .limit(limit)
-    )
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Jobs whose time is over, and what they left in the bucket."""
+
+    jobs: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+def over(session: Session, now: datetime, limit: int = 500) -> Over:
+    """Return ended jobs whose time is over; reads only."""
+    query = select(Job.id, Job.input_key, Job.result_key).where(*_over(now)).order_by(Job.expires_at).limit(limit)
     found = list(session.execute(query))
-    gone = [row.id for row in found]
+    keys = tuple(key for row in found for key in (row.input_key, row.result_key) if key)
+    return Over(tuple(row.id for row in found), keys)
+
+
+def forget(session: Session, jobs: Sequence[str], now: datetime) -> None:
+    """Remove jobs that are still over, with their history; what they left in the bucket is gone already."""
+    gone = list(session.scalars(select(Job.id).where(Job.id.in_(jobs), *_over(now))))
     session.execute(delete(Event).where(Event.kind == "job", Event.ref.in_(gone)))
     session.execute(delete(Job).where(Job.id.in_(gone)))
-    return [key for row in found for key in (row.input_key, row.result_key) if key]
+
+
+def _over(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (Job.expires_at <= now, Job.status.in_(_FINAL))
 
 
 def _seen(caller: Caller) -> Select[Job]:

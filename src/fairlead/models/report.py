@@ -157,14 +157,16 @@ def _fact(row: Row[*tuple[Any, ...]]) -> plan.Version:
 
 
 def _note_calls(session: Session, reports: Sequence[NodeReport]) -> None:
-    for report in reports:
-        for one in report.versions:
-            if one.last_called is None:
-                continue
-            called = from_text(one.last_called)
-            row = session.get(ModelVersion, (one.model, one.version))
-            if row is None:
-                continue
-            known = row.last_called_at
-            if known is None or called - known >= timedelta(seconds=CALLED_EVERY_S):
-                row.last_called_at = called
+    called = {
+        (one.model, one.version): from_text(one.last_called)
+        for report in reports
+        for one in report.versions
+        if one.last_called is not None
+    }
+    if not called:
+        return
+    noted = select(ModelVersion.model, ModelVersion.version, ModelVersion.last_called_at)
+    for model, version, known in session.execute(noted.where(ModelVersion.model.in_({model for model, _ in called}))):
+        at = called.get((model, version))
+        if at is not None and (known is None or at - known >= timedelta(seconds=CALLED_EVERY_S)):
+            session.get_one(ModelVersion, (model, version)).last_called_at = at

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from fairlead.accounts import passwords, service, tokens
+from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import COOKIE, TheHouse, Who, address_of
 from fairlead.api.views.accounts import MeView, SignedInView, TokenView, UserView, token_view, user_view
 from fairlead.api.views.base import page
@@ -130,6 +131,7 @@ async def list_users(house: TheHouse, who: Who) -> dict[str, Any]:
 
 @router.post("/users", status_code=201)
 async def add_user(body: UserBody, house: TheHouse, who: Who) -> UserView:
+    check(who, Verb.MANAGE_USERS)  # first: each hash takes a core and 64 MiB
     password = body.password or passwords.random_password()
     hashed = await asyncio.to_thread(passwords.hash_of, password)
     now = house.clock.now()
@@ -144,6 +146,8 @@ async def add_user(body: UserBody, house: TheHouse, who: Who) -> UserView:
 async def change_user(name: str, body: UserChange, request: Request, house: TheHouse, who: Who) -> UserView:
     if body.roles is None and body.disabled is None and body.password is None:
         raise Invalid("nothing to change", hint="give roles, disabled or password")
+    if name != who.name:
+        check(who, Verb.MANAGE_USERS)  # before anything is hashed, or told about who there is
     if body.password is not None and name == who.name:
         await house.sign_in.confirm(name, body.old_password or "", address_of(request))
     hashed = await asyncio.to_thread(passwords.hash_of, body.password) if body.password is not None else ""

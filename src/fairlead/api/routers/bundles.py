@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
+from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.views.bundles import PushView
 from fairlead.errors import Invalid
@@ -21,6 +22,8 @@ _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 @router.post("/bundles", status_code=202)
 async def push(request: Request, response: Response, house: TheHouse, who: Who, alias: str = "production") -> PushView:
     """Take a zip in (a ``Content-Digest``, RFC 9530, is checked): 202 while it is prepared, 200 if it was there."""
+    if not who.may(Verb.PUSH_APPS):
+        check(who, Verb.PUSH_MODELS)  # what it is nobody knows yet, but who may push nothing fills no disk
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/zip":
         raise Invalid(
@@ -63,5 +66,5 @@ async def _receive(request: Request, file: Path, most: int) -> None:
             digest.update(block)
             await asyncio.to_thread(target.write, block)
     promised = _DIGEST.search(request.headers.get("content-digest", ""))
-    if promised and base64.b64decode(promised[1]) != digest.digest():
+    if promised and promised[1] != base64.b64encode(digest.digest()).decode():
         raise Invalid("the bytes are not those that Content-Digest names", code="digest_mismatch", hint="send it again")
