@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import psutil
 
-from fairlead import settings as settings_of
 from fairlead.buckets.obstore import open_bucket
 from fairlead.buckets.port import Bucket
 from fairlead.bus import nats, server
-from fairlead.bus.callout import Responder, respond
-from fairlead.bus.gate import DeviceGate
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock, SystemClock, to_text
 from fairlead.engines import Launch
@@ -24,6 +20,8 @@ from fairlead.engines.local import LocalEngine, launch_for, marker_of
 from fairlead.errors import Error, NotFound, Unavailable
 from fairlead.gateway import Gateway, door_settings
 from fairlead.identity import keys
+from fairlead.keeper import services
+from fairlead.keeper.devicedoor import DeviceDoor
 from fairlead.keeper.files import BucketFiles
 from fairlead.keeper.frontdoor import FrontDoor
 from fairlead.keeper.inspection import Inspector
@@ -31,8 +29,7 @@ from fairlead.keeper.jobs import Jobs
 from fairlead.keeper.memory import Memory
 from fairlead.keeper.models_call import Place, ReplicaCaller
 from fairlead.keeper.prepare import Prepare
-from fairlead.keeper.probe import http_answers, tcp_answers
-from fairlead.keeper.programs import Programs, Spec
+from fairlead.keeper.programs import Programs
 from fairlead.keeper.readings import Readings
 from fairlead.keeper.replicas import Replicas
 from fairlead.keeper.report import report
@@ -49,6 +46,7 @@ from fairlead.messages import (
     NodeReport,
     NodeWanted,
     VersionWanted,
+    Wake,
     WantedAsk,
     decode,
 )
@@ -73,18 +71,15 @@ class House:
         """Something that control should hear of."""
         self._door_changed = asyncio.Event()
         self._converging = asyncio.Event()
+        self._taking = asyncio.Lock()
         self._memory = Memory(home.keeper)
         self.wanted = self._memory.load(settings.node)
         self.programs = Programs(home.children, home.logs, clock, group)
         door = door_settings(settings, home)
-        self._door = door
         self.gateway = Gateway(door, home.envoy, log=home.logs / "envoy.log")
-        self.gate = DeviceGate(home.keeper / "devices.msgpack")
+        self._devices = DeviceDoor(home.bus, home.keeper / "devices.msgpack")
         self.bucket: Bucket = open_bucket(settings.bucket or str(home.bucket))
         self._bus: Bus | None = None
-        self._responder: Responder | None = None
-        self.callout_at = ""
-        """Address that speaks MQTT, once devices can sign in there."""
         self.replicas = Replicas(
             LocalEngine(home, clock),
             self._launch,
@@ -95,7 +90,12 @@ class House:
             zygote_memory_mb=settings.zygote_memory_mb,
         )
         self.front_door = FrontDoor(
-            self.gateway, door, lambda: keys.load(home.keys).jwks(), self.replicas.endpoints, self._pages, self._mqtt
+            self.gateway,
+            door,
+            lambda: keys.load(home.keys).jwks(),
+            self.replicas.endpoints,
+            self._pages,
+            lambda: self._devices.address,
         )
         self.prepare = Prepare(
             home,
@@ -121,11 +121,15 @@ class House:
     async def open(self) -> None:
         """Start or adopt everything; returns when the front door and control answer. Raises :class:`Unavailable`."""
         self.front_door.prepare(self.wanted)
+        envoy = services.envoy(self.gateway, self.home, self._door_restarted)
+        bus = services.bus(self.settings, self.home, self._bus_restarted)
         async with asyncio.TaskGroup() as together:
-            together.create_task(self.programs.start(self._envoy()), name="start envoy")
-            together.create_task(self.programs.start(self._bus_server()), name="start bus")
+            together.create_task(self.programs.start(envoy), name="start envoy")
+            together.create_task(self.programs.start(bus), name="start bus")
         self._bus = await nats.connect(server.access(self.home.bus, "keeper"))
-        control = self._group.create_task(self.programs.start(self._control()), name="start control")
+        control = self._group.create_task(
+            self.programs.start(services.control(self.settings, self.home)), name="start control"
+        )
         self.jobs = Jobs(self.settings.node, self.replicas, self.bus, self.bucket, self.clock)
         self.runs = Runs(self._run_ports())
         self._group.create_task(forever(self.replicas.run), name="replicas")
@@ -160,7 +164,7 @@ class House:
             self._reporting.cancel()
         if self._bus is not None:
             await self._bus.close()
-        await self._let_go_of_callout()
+        await self._devices.close()
         await self.programs.stop("bus")
         await self._caller.close()
         await self.gateway.close()
@@ -173,78 +177,16 @@ class House:
 
     async def start_simulator(self) -> None:
         """Start the simulated devices, if some were set up and they do not run yet."""
-        config = self.home.keeper / "simulator.json"
-        if config.exists() and not any(state.name == "simulator" for state in self.programs.states()):
-            argv = (sys.executable, "-P", "-m", "fairlead.measure.simulate", str(config))
-            await self.programs.start(Spec("simulator", lambda: argv, self._env(), _always, frozen_s=3600))
-
-    def _envoy(self) -> Spec:
-        return Spec(
-            "envoy",
-            lambda: tuple(self.gateway.argv()),
-            self._env(),
-            self._door_answers,
-            after_start=self._door_restarted,
-        )
-
-    def _bus_server(self) -> Spec:
-        return Spec(
-            "bus",
-            lambda: server.prepare(self.home.bus, self.settings.node).argv,
-            self._env(),
-            self._bus_answers,
-            grace_s=server.STOP_GRACE_S,
-            after_start=self._bus_restarted,
-        )
-
-    def _control(self) -> Spec:
-        return Spec(
-            "control",
-            lambda: (sys.executable, "-P", "-m", "fairlead.api"),
-            self._env() | {"FAIRLEAD_SETTINGS": settings_of.to_text(self.settings)},
-            lambda: http_answers(self.home.control_socket, "/readyz"),
-            start_s=60,
-            grace_s=10,
-            frozen_s=30,
-        )
-
-    def _env(self) -> dict[str, str]:
-        kept = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "NATS_SERVER_BIN", "HOME")
-        passed = {name: os.environ[name] for name in kept if name in os.environ}
-        clouds = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "GOOGLE_", "AZURE_"))}
-        return passed | clouds | marker_of(self.home) | {"PYTHONUNBUFFERED": "1"}
-
-    async def _door_answers(self) -> bool:
-        try:
-            return await self.gateway.ready()
-        except Unavailable:
-            return False
+        spec = services.simulator(self.home)
+        if spec is not None and not any(state.name == spec.name for state in self.programs.states()):
+            await self.programs.start(spec)
 
     async def _door_restarted(self) -> None:
         self._door_changed.set()
 
-    async def _bus_answers(self) -> bool:
-        try:
-            url = server.current(self.home.bus).url
-        except Unavailable:
-            return False
-        return await tcp_answers(url.removeprefix("nats://"))
-
     async def _bus_restarted(self) -> None:
-        """Answer the new server's questions about devices, and only then lead devices to it."""
-        await self._let_go_of_callout()
-        self._callout = respond(server.gate_access(self.home.bus), self.gate)
-        self._responder = await self._callout.__aenter__()
-        self.callout_at = server.current(self.home.bus).devices
-        self._door_changed.set()
-
-    async def _let_go_of_callout(self) -> None:
-        if self._responder is not None:
-            self._responder = None
-            await self._callout.__aexit__(None, None, None)
-
-    def _mqtt(self) -> str:
-        return self.callout_at
+        await self._devices.open()
+        self._door_changed.set()  # devices are led to the new server only now
 
     # --- what is wanted ---------------------------------------------------------------------------------------------
 
@@ -254,6 +196,17 @@ class House:
         await self.bus.subscribe(NodeWanted, self._hear_wanted, node=node)
         await self.bus.subscribe(JobOrder, self.jobs.take, node=node)
         await self.bus.subscribe(JobStop, self.jobs.stop, node=node)
+        await self.bus.subscribe(Wake, self._hear_wake, node=node)
+
+    async def _hear_wake(self, wake: Wake) -> None:
+        self._group.create_task(self._wake(wake), name=f"wake {wake.model}")
+
+    async def _wake(self, wake: Wake) -> None:
+        """Have a replica ready; what hinders it is in the next report."""
+        try:
+            await self.replicas.resolve(wake.model, wake.version)
+        except Error as error:
+            _log.info("not woken", extra={"model": wake.model, "version": wake.version, "reason": error.message})
 
     async def _ask_wanted(self) -> None:
         """Ask control once what is wanted: what it published while this keeper was away was not heard."""
@@ -265,20 +218,16 @@ class House:
             await self._hear_wanted(decode(answer.value, NodeWanted))
 
     async def _hear_wanted(self, wanted: NodeWanted) -> None:
-        if wanted.generation > self.wanted.generation:
-            await self._take(wanted, keep=True)
+        async with self._taking:  # the answer to our question and a message of control may come at once
+            if wanted.generation > self.wanted.generation:
+                await self._take(wanted, keep=True)
 
     async def _take(self, wanted: NodeWanted, *, keep: bool) -> None:
         """Make ``wanted`` what holds: on disk first, then everywhere."""
         if keep:
             await asyncio.to_thread(self._memory.keep, wanted)
         self.wanted = wanted
-        gone = await asyncio.to_thread(self.gate.replace, wanted.devices)
-        if gone and self._responder is not None:
-            try:
-                await self._responder.put_out(gone)
-            except Unavailable as error:
-                _log.warning("devices that must go are still connected", extra={"reason": error.message})
+        await self._devices.replace(wanted.devices)
         self.prepare.want(wanted, self._group)
         await self._converge()
         self._door_changed.set()
@@ -384,10 +333,6 @@ class House:
             await self.clock.sleep(LOGS_EVERY_S)
             for file in self.home.logs.rglob("*.log"):
                 await asyncio.to_thread(logfile.rotate, file)
-
-
-async def _always() -> bool:
-    return True
 
 
 @asynccontextmanager
