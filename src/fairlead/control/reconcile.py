@@ -71,6 +71,7 @@ class Reconcile:
         self._wake = asyncio.Event()
         self._done = asyncio.Event()
         self._sent: dict[str, NodeWanted] = {}
+        self._denied: dict[str, float] | None = None
         self._rounds = 0
 
     def nudge(self) -> None:
@@ -129,13 +130,17 @@ class Reconcile:
     async def _round(self, now: datetime) -> None:
         outgoing = await self._settled(now)
         reports = self._nodes.reports()
+        if outgoing:
+            await self._devices.send(outgoing)
+        # Beside the writer: nearly every look finds that nothing changed, and with many models it takes its time.
+        if await self._database.read(lambda session: self._is_at_rest(session, reports, now)):
+            return
         made = await self._database.write(lambda session: self._look(session, reports, now))
+        self._denied = made.denied
         self._set_denied(made.denied)
         for wanted in made.wanted:
             self._sent[wanted.node] = wanted
             await self._send(wanted)
-        if outgoing:
-            await self._devices.send(outgoing)
         self._waiters.tell(*made.changed)
         if made.changed:
             self._jobs.nudge()
@@ -149,6 +154,20 @@ class Reconcile:
         except Exception:  # noqa: BLE001 - see above; it is tried again at the next look
             _log.exception("runs and schedules were not looked at")
             return ()
+
+    def _is_at_rest(self, session: Session, reports: tuple[NodeReport, ...], now: datetime) -> bool:
+        """Whether :meth:`_look` would change and send nothing; reads only."""
+        denied = tokens.denied(session, now)
+        if denied != self._denied or not models_report.is_at_rest(session, reports):
+            return False
+        taken = {report.node: report.generation for report in reports}
+        for candidate in wanted_by_node(session, reports, denied, now):
+            node = session.get(Node, candidate.node)
+            if node is None or candidate.node not in self._sent or taken[node.name] > node.generation:
+                return False
+            if node.wanted_hash != _hash(candidate):
+                return False
+        return True
 
     def _look(self, session: Session, reports: tuple[NodeReport, ...], now: datetime) -> Round:
         """Bring reports into the records and return what nodes shall do where it differs from what they were told."""
@@ -168,7 +187,7 @@ class Reconcile:
 
         So it is where the node has ``taken`` a later one: the records were put back to what they were before.
         """
-        text = hashlib.sha256(encode(candidate)).hexdigest()
+        text = _hash(candidate)
         node = session.get(Node, candidate.node)
         if node is None:
             node = Node(name=candidate.node)
@@ -185,3 +204,7 @@ class Reconcile:
             await self._bus.publish(wanted)
         except Unavailable as error:
             _log.warning("a wanted state waits for the bus", extra={"node": wanted.node, "reason": error.message})
+
+
+def _hash(wanted: NodeWanted) -> str:
+    return hashlib.sha256(encode(wanted)).hexdigest()

@@ -66,6 +66,11 @@ def reconcile(session: Session, reports: Sequence[NodeReport], now: datetime) ->
     return done
 
 
+def is_at_rest(session: Session, reports: Sequence[NodeReport]) -> bool:
+    """Whether :func:`reconcile` would change nothing; reads only."""
+    return not pending(session, reports) and not _late_calls(session, reports)
+
+
 def pending(session: Session, reports: Sequence[NodeReport]) -> list[Action]:
     """Return what the plan wants to change now; changes nothing, so it may run in a read."""
     idle = (VersionStatus.FAILED, VersionStatus.RETIRED)
@@ -157,6 +162,12 @@ def _fact(row: Row[*tuple[Any, ...]]) -> plan.Version:
 
 
 def _note_calls(session: Session, reports: Sequence[NodeReport]) -> None:
+    for key, at in _late_calls(session, reports).items():
+        session.get_one(ModelVersion, key).last_called_at = at
+
+
+def _late_calls(session: Session, reports: Sequence[NodeReport]) -> dict[plan.Key, datetime]:
+    """Return the moments of last calls that are to be written."""
     called = {
         (one.model, one.version): from_text(one.last_called)
         for report in reports
@@ -164,9 +175,11 @@ def _note_calls(session: Session, reports: Sequence[NodeReport]) -> None:
         if one.last_called is not None
     }
     if not called:
-        return
+        return {}
+    late = {}
     noted = select(ModelVersion.model, ModelVersion.version, ModelVersion.last_called_at)
     for model, version, known in session.execute(noted.where(ModelVersion.model.in_({model for model, _ in called}))):
         at = called.get((model, version))
         if at is not None and (known is None or at - known >= timedelta(seconds=CALLED_EVERY_S)):
-            session.get_one(ModelVersion, (model, version)).last_called_at = at
+            late[model, version] = at
+    return late

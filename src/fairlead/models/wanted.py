@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from fairlead.bundles.manifest import ModelManifest
@@ -16,6 +16,7 @@ from fairlead.models.queries import PRODUCTION, is_live, manifest_of
 from fairlead.status import VersionStatus
 from fairlead.store.records import Alias, Bundle, Model, ModelVersion
 
+_KEYS = select(ModelVersion.model, ModelVersion.version).order_by(ModelVersion.model, ModelVersion.ordinal.desc())
 GONE_MAX = 100
 """Versions of a model that answer 410; older ones answer 404."""
 
@@ -26,20 +27,38 @@ class Rows:
 
     models: Sequence[Model]
     versions: Sequence[ModelVersion]
+    """Those that are live or named by an alias: what was pushed over the years is not read each second."""
     aliases: Sequence[Alias]
     keys: dict[str, str]
     """Digest of a bundle to its key in the bucket."""
+    once: dict[str, list[str]]
+    """By model every version that ever was ready, the newest first."""
 
 
 def load(session: Session) -> Rows:
     """Read the rows."""
-    digests = select(ModelVersion.digest)
-    keys = session.execute(select(Bundle.digest, Bundle.key).where(Bundle.digest.in_(digests)))
+    aliases = list(session.scalars(select(Alias).order_by(Alias.model, Alias.alias)))
+    named = {(alias.model, target.version) for alias in aliases for target in alias.targets}
+    over = (VersionStatus.FAILED, VersionStatus.RETIRED)
+    back = [
+        (key.model, key.version)
+        for key in session.execute(_KEYS.where(ModelVersion.status.in_(over)))
+        if (key.model, key.version) in named
+    ]
+    wanted = or_(ModelVersion.status.not_in(over), tuple_(ModelVersion.model, ModelVersion.version).in_(back))
+    keys = session.execute(
+        select(Bundle.digest, Bundle.key).join(ModelVersion, ModelVersion.digest == Bundle.digest).where(wanted)
+    )
+    once: dict[str, list[str]] = {}
+    for model, version in session.execute(_KEYS.where(ModelVersion.ready_at.is_not(None))):
+        once.setdefault(model, []).append(version)
+    in_order = select(ModelVersion).where(wanted).order_by(ModelVersion.model, ModelVersion.ordinal)
     return Rows(
         models=list(session.scalars(select(Model).order_by(Model.name))),
-        versions=list(session.scalars(select(ModelVersion).order_by(ModelVersion.model, ModelVersion.ordinal))),
-        aliases=list(session.scalars(select(Alias).order_by(Alias.model, Alias.alias))),
+        versions=list(session.scalars(in_order)),
+        aliases=aliases,
         keys={digest: key for digest, key in keys},
+        once=once,
     )
 
 
@@ -93,26 +112,25 @@ def routes(rows: Rows) -> tuple[ModelRoute, ...]:
     for alias in rows.aliases:
         aliases.setdefault(alias.model, []).append(alias)
     return tuple(
-        _route(model, by_model.get(model.name, {}), aliases.get(model.name, ()))
+        _route(model, by_model.get(model.name, {}), aliases.get(model.name, ()), rows.once.get(model.name, ()))
         for model in rows.models
         if model.removed_at is None
     )
 
 
-def _route(model: Model, known: dict[str, ModelVersion], aliases: Iterable[Alias]) -> ModelRoute:
+def _route(model: Model, known: dict[str, ModelVersion], aliases: Iterable[Alias], once: Sequence[str]) -> ModelRoute:
     targets = {alias.alias: alias.targets for alias in aliases}
     named = {target.version for group in targets.values() for target in group}
     manifests = {version: manifest_of(known[version]) for version in named}
     main = _main(targets.get(PRODUCTION, ()))
     extra = manifests[main].routes if main else ()
-    gone = sorted((one for one in known.values() if one.version not in named), key=lambda one: -one.ordinal)
     return ModelRoute(
         model=model.name,
         visibility=model.visibility,
         owner=model.owner,
         targets=targets,
         versions=tuple(sorted(named)),
-        gone=tuple(one.version for one in gone if one.ready_at is not None)[:GONE_MAX],
+        gone=tuple(version for version in once if version not in named)[:GONE_MAX],
         timeout_s=max((manifest.run.timeout_s for manifest in manifests.values()), default=60),
         entries=tuple(sorted({entry for version in named for entry in entries_of(known[version])})),
         extra=tuple(ExtraRoute(path=one.path, methods=one.methods, entry=one.entry) for one in extra),
