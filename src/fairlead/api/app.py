@@ -11,6 +11,7 @@ from fairlead.api.routers import (
     apps,
     bundles,
     devices,
+    inference,
     jobs,
     logs,
     mails,
@@ -40,6 +41,7 @@ def make_app(house: House) -> FastAPI:
     app.include_router(system.health)
     app.include_router(jobs.calls)
     app.include_router(models.calls)
+    app.include_router(inference.router)
     for room in (system, accounts, bundles, models, apps, jobs, devices, schedules, runs, why, logs, mails):
         app.include_router(room.router, prefix=PREFIX)
     return app

@@ -36,6 +36,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "too_large": 413,
     "body_too_large": 413,
     "not_a_zip": 415,
+    "not_offered": 501,
     "timed_out": 504,
 }
 """Codes that HTTP has a more exact word for than their kind."""
@@ -60,6 +61,8 @@ def response(error: Error, request: Request) -> JSONResponse:
     if error.code == "no_such_model" and request.url.path.startswith(_CALLS):
         error = _as_at_the_door(request.url.path)
     status = STATUS_BY_CODE.get(error.code, STATUS[error.kind])
+    if status == 422 and _is_inference(request):
+        status = 400  # the one status that the Open Inference Protocol knows
     body: dict[str, Any] = {
         "code": error.code,
         "message": error.message,
@@ -76,7 +79,19 @@ def response(error: Error, request: Request) -> JSONResponse:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="fairlead"'
-    return JSONResponse({"error": body}, status_code=status, headers=headers)
+    return _refusal(request, status, body, headers)
+
+
+def _is_inference(request: Request) -> bool:
+    return request.url.path == "/v2" or request.url.path.startswith("/v2/")
+
+
+def _refusal(request: Request, status: int, body: dict[str, Any], headers: Mapping[str, str]) -> JSONResponse:
+    """Return ``body`` as an answer; errors of the Open Inference Protocol are one text."""
+    error: object = body
+    if _is_inference(request):
+        error = f"{body['message']} ({body['hint']})" if body["hint"] else body["message"]
+    return JSONResponse({"error": error}, status_code=status, headers=headers)
 
 
 def install(app: FastAPI) -> None:
@@ -101,7 +116,7 @@ def install(app: FastAPI) -> None:
             "hint": _HINTS.get(error.status_code, ""),
             "id": request_id(request),
         }
-        return JSONResponse({"error": body}, status_code=error.status_code, headers={"X-Request-Id": body["id"]})
+        return _refusal(request, error.status_code, body, {"X-Request-Id": body["id"]})
 
     @app.exception_handler(Exception)
     async def _bug(request: Request, error: Exception) -> JSONResponse:
@@ -112,7 +127,7 @@ def install(app: FastAPI) -> None:
             "hint": "fairlead logs control",
             "id": request_id(request),
         }
-        return JSONResponse({"error": body}, status_code=500, headers={"X-Request-Id": body["id"]})
+        return _refusal(request, 500, body, {"X-Request-Id": body["id"]})
 
 
 def _as_at_the_door(path: str) -> NotFound:

@@ -1,0 +1,160 @@
+"""The Open Inference Protocol through the front door of a real platform: metadata of a model that sleeps, load, JSON
+and binary tensors, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from tests.thread import kit
+from tests.thread.rig import Platform, platform, until
+
+CODE = """
+from typing import Annotated
+import fairlead
+
+class Row(fairlead.Input):
+    x: Annotated[list[float], fairlead.Field(min_length=2, max_length=2)]
+    word: str = ""
+
+class Answer(fairlead.Input):
+    total: float
+    said: str
+
+class M(fairlead.Model):
+    def predict(self, row: Row) -> Answer:
+        return Answer(total=sum(row.x), said=row.word.upper())
+"""
+SLEEPY = "[scale]\nmin = 0\nidle_s = 1\n"
+ROWS = {
+    "id": "42",
+    "inputs": [
+        {"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [[1, 2], [3, 4]]},
+        {"name": "word", "shape": [2], "datatype": "BYTES", "data": ["one", "two"]},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Platform]:
+    with platform() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def adder(house: Platform, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that sleeps soon."""
+    house.ok("push", str(kit.model(tmp_path_factory.mktemp("b") / "adder", CODE, SLEEPY)))
+    return "adder"
+
+
+def status(house: Platform) -> str:
+    (version,) = house.get("/models/adder")["versions"]
+    return str(version["status"])
+
+
+def asleep(house: Platform) -> None:
+    until(lambda: status(house) == "sleeping" and not house.get("/models/adder")["replicas"], "it sleeps")
+
+
+def said(answer: httpx.Response, expected: int) -> str:
+    assert (answer.status_code, list(answer.json())) == (expected, ["error"]), answer.text
+    assert isinstance(answer.json()["error"], str), answer.text
+    return str(answer.json()["error"])
+
+
+def get(client: httpx.Client, path: str) -> Any:
+    answer = client.get(path)
+    assert answer.status_code == 200, (path, answer.text)
+    return answer.json()
+
+
+def test_a_model_that_sleeps_is_told_of_and_goes_on_sleeping(house: Platform, adder: str) -> None:
+    asleep(house)
+    with house.client() as client:
+        for path in (
+            "/v2",
+            "/v2/",
+            "/v2/health/live",
+            "/v2/health/ready",
+            "/v2/models/stats",
+            "/v2/models/adder/stats",
+        ):
+            get(client, path)
+        for version in ("", "/versions/1", "/versions/production"):
+            told = get(client, f"/v2/models/adder{version}")
+            assert (told["versions"], told["platform"]) == (["1"], "python")
+            assert [(one["name"], one["datatype"], one["shape"]) for one in told["inputs"] + told["outputs"]] == [
+                ("x", "FP64", [-1, 2]),
+                ("word", "BYTES", [-1]),
+                ("total", "FP64", [-1]),
+                ("said", "BYTES", [-1]),
+            ]
+            assert get(client, f"/v2/models/adder{version}/ready") == {"name": "adder", "ready": True}
+        index = client.post("/v2/repository/index").json()
+    assert index == [{"name": "adder", "version": "1", "state": "READY", "reason": "it sleeps and wakes on a call"}]
+    assert status(house) == "sleeping"
+    assert house.get("/models/adder")["replicas"] == []
+
+
+def test_load_wakes_it(house: Platform, adder: str) -> None:
+    asleep(house)
+    with house.client() as client:
+        assert client.post("/v2/repository/models/adder/load").status_code == 200
+        assert "by itself" in said(client.post("/v2/repository/models/adder/unload"), 501)
+    assert "1" in house.ok("status")
+
+
+@pytest.mark.parametrize("path", ["/v2/models/adder/infer", "/v2/models/adder/versions/1/infer"])
+def test_tensors_are_answered_in_json_and_wake_a_model_that_sleeps(house: Platform, adder: str, path: str) -> None:
+    asleep(house)
+    with house.client() as client:
+        answer = client.post(path, json=ROWS)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {
+        "model_name": "adder",
+        "model_version": "1",
+        "id": "42",
+        "outputs": [
+            {"name": "total", "datatype": "FP64", "shape": [2], "data": [3.0, 7.0]},
+            {"name": "said", "datatype": "BYTES", "shape": [2], "data": ["ONE", "TWO"]},
+        ],
+    }
+
+
+def test_binary_tensors_come_and_go_through_the_front_door(house: Platform, adder: str) -> None:
+    raw = struct.pack("<2000f", *range(2000))
+    given = {"name": "x", "shape": [1000, 2], "datatype": "FP32", "parameters": {"binary_data_size": len(raw)}}
+    head = json.dumps({"inputs": [given], "outputs": [{"name": "total", "parameters": {"binary_data": True}}]}).encode()
+    headers = {"inference-header-content-length": str(len(head)), "content-type": "application/octet-stream"}
+    with house.client() as client:
+        answer = client.post("/v2/models/adder/infer", content=head + raw, headers=headers)
+    assert answer.status_code == 200, answer.text
+    length = int(answer.headers["inference-header-content-length"])
+    (total,) = json.loads(answer.content[:length])["outputs"]
+    assert (total["datatype"], total["shape"], total["parameters"]) == ("FP64", [1000], {"binary_data_size": 8000})
+    assert list(struct.unpack("<1000d", answer.content[length:])) == [4 * row + 1 for row in range(1000)]
+
+
+def test_all_refusals_are_one_text_wherever_they_come_from(house: Platform, adder: str) -> None:
+    with house.client() as client, house.client(token="") as nobody:
+        assert "has shape [1]" in said(
+            client.post(
+                "/v2/models/adder/infer",
+                json={"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]},
+            ),
+            400,
+        )
+        for path in ("/v2/models/roses", "/v2/models/roses/ready", "/v2/models/roses/versions/1"):
+            assert "there is no such model" in said(client.get(path), 404)
+        assert "there is no such model" in said(client.post("/v2/models/roses/infer", json=ROWS), 404)
+        assert "no version 9" in said(client.post("/v2/models/adder/versions/9/infer", json=ROWS), 404)
+        said(client.get("/v2/nothing"), 404)
+        for path in ("/v2", "/v2/models/adder", "/v2/models/adder/infer"):
+            assert "needs a token" in said(nobody.get(path), 401)
+        for path in ("/v2/health/live", "/v2/health/ready"):
+            get(nobody, path)
