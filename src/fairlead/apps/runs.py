@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
+from fairlead.accounts import policy
 from fairlead.apps import letters, params, plan, versions
 from fairlead.apps.binding import Binding, Candidate, Role, Taken, bind
 from fairlead.apps.letters import Letter
@@ -259,7 +260,7 @@ def _start(session: Session, row: Run, now: datetime) -> Outcome:
     schedule = session.get_one(Schedule, row.schedule)
     version = session.get_one(AppVersion, (row.app, row.version))
     manifest = versions.manifest_of(version)
-    why = _not_ready(session, version, manifest)
+    why = _not_ready(session, version, manifest, row.user)
     bound = binding_of(session, manifest, row.place, schedule.bind)
     if bound.problems:
         why = "; ".join([why, *(problem.message for problem in bound.problems)]).lstrip("; ")
@@ -278,12 +279,19 @@ def _start(session: Session, row: Run, now: datetime) -> Outcome:
     return Outcome(moved=(row.id,))
 
 
-def _not_ready(session: Session, version: AppVersion, manifest: AppManifest) -> str:
+def _not_ready(session: Session, version: AppVersion, manifest: AppManifest, user: str) -> str:
     if version.status is not VersionStatus.READY:
         said = version.reason or version.step or "not prepared yet"
         return f"{version.app}@{version.version} is {version.status}: {said}"
-    missing = [ref for ref in manifest.models.values() if session.get(Model, ref.partition("@")[0]) is None]
+    # A run calls models as the person who had it run, and may do nothing else.
+    caller = policy.Caller(user, frozenset({policy.Role.USER}))
+    missing = [ref for ref in manifest.models.values() if not _sees(session, caller, ref.partition("@")[0])]
     return f"there is no model {', '.join(missing)}" if missing else ""
+
+
+def _sees(session: Session, caller: policy.Caller, name: str) -> bool:
+    model = session.get(Model, name)
+    return model is not None and model.removed_at is None and policy.may_see(caller, model.owner, model.visibility)
 
 
 def _ready(session: Session, row: Run, action: plan.MarkReady, now: datetime, address: Address) -> Outcome:

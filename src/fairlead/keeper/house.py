@@ -17,7 +17,7 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock, SystemClock, to_text
 from fairlead.engines import Launch
 from fairlead.engines.local import LocalEngine, launch_for, marker_of
-from fairlead.errors import Error, NotFound, Unavailable
+from fairlead.errors import Error, Unavailable
 from fairlead.gateway import Gateway, door_settings
 from fairlead.identity import keys
 from fairlead.keeper import services
@@ -35,7 +35,7 @@ from fairlead.keeper.replicas import Replicas
 from fairlead.keeper.report import report
 from fairlead.keeper.run_state import RunPorts
 from fairlead.keeper.runs import Runs
-from fairlead.keeper.targets import choose
+from fairlead.keeper.targets import target
 from fairlead.keeper.tasks import Tasks, forever
 from fairlead.keeper.version import Key
 from fairlead.keeper.waker import Waker
@@ -293,13 +293,9 @@ class House:
         self._door_changed.set()
         self.changed.set()
 
-    async def _place(self, ref: str) -> Place:
-        """Return where a call of ``model@ref`` goes, waking a replica if need be; raises :class:`Error`."""
-        name, _, wished = ref.partition("@")
-        route = next((item for item in self.wanted.routes if item.model == name), None)
-        if route is None:
-            raise NotFound(f"there is no model {name} here", code="model_not_found", hint="fairlead models")
-        version = choose(route, wished)
+    async def _place(self, ref: str, user: str) -> Place:
+        """Return where a call of ``model@ref`` by ``user`` goes, waking a replica if need be; raises :class:`Error`."""
+        name, version = target(self.wanted.routes, ref, user)
         gate = next((v.gate for v in self.wanted.versions if (v.spec.name, v.spec.version) == (name, version)), "")
         return Place(await self.replicas.resolve(name, version), gate, version)
 

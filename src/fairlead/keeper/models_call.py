@@ -38,8 +38,9 @@ class Reply(NamedTuple):
     body: bytes
 
 
-Resolve = Callable[[str], Awaitable[Place]]
-"""From ``model@ref`` to a ready replica; wakes the model, raises :class:`fairlead.errors.Error`."""
+Resolve = Callable[[str, str], Awaitable[Place]]
+"""From ``model@ref`` and the user for whom it is called to a ready replica; wakes the model, raises
+:class:`fairlead.errors.Error`."""
 
 
 class ModelCaller(Protocol):
@@ -85,7 +86,7 @@ class ReplicaCaller:
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    place = await self._resolve(model_ref)
+                    place = await self._resolve(model_ref, user)
                     headers = {
                         "content-type": content_type,
                         "accept": accept,

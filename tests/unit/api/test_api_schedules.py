@@ -127,3 +127,21 @@ async def test_an_app_is_run_now_stopped_and_run_again(lab: Any) -> None:
     again = await lab.ok(zoe.post(f"/api/v1/runs/{run['id']}/again"))
     assert again["id"] != run["id"]
     assert (again["app"], again["at"], again["params"]["comfort_c"]) == ("smart", "lab", 20)
+
+
+async def test_a_run_waits_for_a_model_that_its_user_may_not_call(world: Any) -> None:
+    await world.model()
+    await world.ok(world.by("ada").patch("/api/v1/models/flowers", json={"visibility": "private"}))
+    await world.room()
+    await world.smart(more='[models]\nfaces = "flowers@production"\n')
+    await world.ok(
+        world.by("zoe").post("/api/v1/schedules", json={"app": "smart", "at": "lab", "name": "x", "now": True})
+    )
+
+    async def waits() -> bool:
+        found = (await world.by("zoe").get("/api/v1/runs", params={"schedule": "x"})).json()["items"]
+        return bool(found and found[0]["reason"] == "waits: there is no model flowers@production")
+
+    await world.until(waits)
+    await world.ok(world.by("ada").patch("/api/v1/models/flowers", json={"visibility": "team"}))
+    await running(world, "x")

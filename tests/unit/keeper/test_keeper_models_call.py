@@ -36,8 +36,8 @@ async def echo(request: web.Request) -> web.Response:
 async def test_call_carries_the_gate_and_the_user(tmp_path: Path) -> None:
     path = tmp_path / "serve.sock"
 
-    async def resolve(ref: str) -> Place:
-        assert ref == "faces@production"
+    async def resolve(ref: str, user: str) -> Place:
+        assert (ref, user) == ("faces@production", "ada")
         return Place(path, "secret", "4")
 
     caller = ReplicaCaller(resolve)
@@ -60,7 +60,7 @@ async def test_replica_that_is_gone_is_replaced(tmp_path: Path) -> None:
     dead.bind(str(places[1]))
     dead.close()
 
-    async def resolve(ref: str) -> Place:
+    async def resolve(ref: str, user: str) -> Place:
         return Place(places.pop(0) if len(places) > 1 else places[0], "secret", "4")
 
     caller = ReplicaCaller(resolve)
@@ -82,7 +82,7 @@ async def test_full_backlog_is_tried_again(tmp_path: Path) -> None:
         each.connect_ex(str(path))
     tries = 0
 
-    async def resolve(ref: str) -> Place:
+    async def resolve(ref: str, user: str) -> Place:
         nonlocal tries
         tries += 1
         if tries == 3:
@@ -113,7 +113,7 @@ async def test_broken_call_is_not_made_twice(tmp_path: Path) -> None:
         request.transport.abort()
         return web.Response()
 
-    async def resolve(ref: str) -> Place:
+    async def resolve(ref: str, user: str) -> Place:
         return Place(tmp_path / "serve.sock", "secret", "4")
 
     caller = ReplicaCaller(resolve)
@@ -127,7 +127,7 @@ async def test_broken_call_is_not_made_twice(tmp_path: Path) -> None:
 
 
 async def test_call_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    async def resolve(ref: str) -> Place:
+    async def resolve(ref: str, user: str) -> Place:
         await asyncio.Event().wait()
         raise AssertionError
 
