@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import update
+
+from fairlead.store.records import Run
 
 WEEK = [{"from": "00:00", "to": "24:00"}]
 NIGHT = [{"days": ["mon", "fri"], "from": "18:00", "to": "07:00"}]
@@ -145,3 +148,35 @@ async def test_a_run_waits_for_a_model_that_its_user_may_not_call(world: Any) ->
     await world.until(waits)
     await world.ok(world.by("ada").patch("/api/v1/models/flowers", json={"visibility": "team"}))
     await running(world, "x")
+
+
+async def test_runs_of_a_private_app_and_what_runs_log_are_for_those_they_concern(world: Any) -> None:
+    await world.room()
+    await world.smart(more="")
+    await world.smart("secret", more='[access]\nvisibility = "private"\n')
+    for name in ("smart", "secret"):
+        body = {"app": name, "at": "lab", "name": f"of-{name}", "now": True}
+        await world.ok(world.by("paul").post("/api/v1/schedules", json=body))
+    shown = {name: await running_as(world, "paul", f"of-{name}") for name in ("smart", "secret")}
+    await world.house.database.write(lambda s: s.execute(update(Run).values(last_lines=("a secret",))))
+
+    zoe, seen = world.by("zoe"), await world.ok(world.by("zoe").get("/api/v1/runs"))
+    assert [(run["app"], run["last_lines"]) for run in seen["items"]] == [("smart", [])]
+    assert (await zoe.get(f"/api/v1/runs/{shown['smart']}")).json()["last_lines"] == []
+    for path in ("", "/events"):
+        world.refused(await zoe.get(f"/api/v1/runs/{shown['secret']}{path}"), 404, "run_not_found")
+    world.refused(await zoe.post(f"/api/v1/runs/{shown['secret']}/stop"), 404, "run_not_found")
+    for who in ("paul", "eve"):
+        view = (await world.by(who).get(f"/api/v1/runs/{shown['secret']}")).json()
+        assert view["last_lines"] == ["a secret"]
+
+
+async def running_as(world: Any, name: str, schedule: str) -> str:
+    """Return the run of ``schedule`` once it is ready, as ``name`` sees it."""
+
+    async def ready() -> bool:
+        found = (await world.by(name).get("/api/v1/runs", params={"schedule": schedule})).json()["items"]
+        return bool(found and found[0]["status"] == "ready")
+
+    await world.until(ready)
+    return str((await world.by(name).get("/api/v1/runs", params={"schedule": schedule})).json()["items"][0]["id"])

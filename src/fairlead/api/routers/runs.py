@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from fairlead.accounts.policy import Caller, Verb, check, check_owner
+from fairlead.accounts.policy import Caller, Verb, check, check_owner, may_see
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.routers.apps import seen
 from fairlead.api.stream import event, sse
@@ -17,10 +17,10 @@ from fairlead.api.views.base import page
 from fairlead.api.views.runs import RunView, run_view
 from fairlead.apps import runs
 from fairlead.control.house import House
-from fairlead.errors import Invalid, Unavailable
+from fairlead.errors import Invalid, NotFound, Unavailable
 from fairlead.schedules import service as schedules
 from fairlead.status import RunStatus, is_final
-from fairlead.store.records import Run, Schedule
+from fairlead.store.records import App, Event, Run, Schedule
 
 router = APIRouter(tags=["runs"])
 FOLLOW_S = 5.0
@@ -44,28 +44,28 @@ async def list_runs(
     def read(session: Session) -> list[RunView]:
         of = schedules.show(session, schedule).id if schedule else None
         found = runs.list_runs(session, live=live, app=app, schedule=of, at=at, limit=limit)
-        return [_view(session, house, run) for run in found]
+        return [_view(session, house, who, run) for run in found if _may_see(session, who, run)]
 
     return page(await house.database.read(read))
 
 
 @router.get("/runs/{run}")
 async def show(run: str, house: TheHouse, who: Who) -> RunView:
-    return await house.database.read(lambda session: _whole(session, house, run))
+    return await house.database.read(lambda session: _whole(session, house, who, run))
 
 
 @router.get("/runs/{run}/events")
 async def follow(run: str, house: TheHouse, who: Who) -> StreamingResponse:
     """Stream a run's changes until it ended."""
-    found = await house.database.read(lambda session: runs.show(session, run))
-    return sse(house, who, _changes(house, found.id))
+    found = await house.database.read(lambda session: _seen(session, who, run).id)
+    return sse(house, who, _changes(house, who, found))
 
 
 @router.post("/runs/{run}/stop")
 async def stop(run: str, house: TheHouse, who: Who) -> RunView:
     now = house.clock.now()
     await house.database.write(lambda s: runs.stop(s, _own(s, who, run).id, now, by=who.name))
-    return await _settled(house, run)
+    return await _settled(house, who, run)
 
 
 @router.post("/runs/{run}/restart")
@@ -73,7 +73,7 @@ async def restart(run: str, house: TheHouse, who: Who) -> RunView:
     """Have its processes started anew; window, version and devices stay."""
     now = house.clock.now()
     await house.database.write(lambda s: runs.restart(s, _own(s, who, run).id, now, by=who.name))
-    return await _settled(house, run)
+    return await _settled(house, who, run)
 
 
 @router.post("/runs/{run}/again", status_code=201)
@@ -95,43 +95,58 @@ async def again(run: str, house: TheHouse, who: Who) -> RunView:
         if not found:
             hint = f"fairlead why {schedule.name}"
             raise Unavailable(f"{schedule.name} did not open a run yet", code="not_ready", hint=hint, retry_after_s=1)
-        return _view(session, house, found[0])
+        return _view(session, house, who, found[0])
 
     return await house.database.read(read)
 
 
 def _own(session: Session, who: Caller, run: str) -> Run:
     check(who, Verb.SCHEDULE)
-    record = runs.show(session, run)
+    record = _seen(session, who, run)
     check_owner(who, record.user, f"the run {record.id}")
     return record
 
 
-async def _settled(house: House, run: str) -> RunView:
-    await house.reconcile.settle()
-    return await house.database.read(lambda session: _whole(session, house, run))
+def _may_see(session: Session, who: Caller, run: Run) -> bool:
+    app = session.get_one(App, run.app)
+    return who.owns(run.user) or may_see(who, app.owner, app.visibility)
 
 
-def _view(session: Session, house: House, run: Run) -> RunView:
-    schedule = session.get_one(Schedule, run.schedule).name
-    return run_view(run, schedule, _url(house, run, schedule))
-
-
-def _whole(session: Session, house: House, ref: str) -> RunView:
+def _seen(session: Session, who: Caller, ref: str) -> Run:
+    """Return the run; raises :class:`NotFound`, also for one of an app that the caller may not see."""
     run = runs.show(session, ref)
+    if not _may_see(session, who, run):
+        raise NotFound(f"{ref[:40]!r} names no run", code="run_not_found", hint="fairlead runs lists them")
+    return run
+
+
+async def _settled(house: House, who: Caller, run: str) -> RunView:
+    await house.reconcile.settle()
+    return await house.database.read(lambda session: _whole(session, house, who, run))
+
+
+def _view(session: Session, house: House, who: Caller, run: Run, history: Sequence[Event] = ()) -> RunView:
+    """Return the run; what it logged is for those who may read its log."""
     schedule = session.get_one(Schedule, run.schedule).name
-    return run_view(run, schedule, _url(house, run, schedule), runs.history(session, run.id))
+    view = run_view(run, schedule, _url(house, run, schedule), history)
+    reads_log = who.owns(run.user) or who.owns(session.get_one(App, run.app).owner)
+    return view if reads_log else view.model_copy(update={"last_lines": []})
+
+
+def _whole(session: Session, house: House, who: Caller, ref: str) -> RunView:
+    run = _seen(session, who, ref)
+    return _view(session, house, who, run, runs.history(session, run.id))
 
 
 def _url(house: House, run: Run, schedule: str) -> str | None:
     return house.runs.address(schedule) if run.page and run.status is RunStatus.READY else None
 
 
-async def _changes(house: House, run: str) -> AsyncIterator[bytes]:
+async def _changes(house: House, who: Caller, run: str) -> AsyncIterator[bytes]:
     last = None
     with house.waiters.ticket(f"runs/{run}") as ticket:
         while not house.closing.is_set():
-            view = await house.database.read(lambda session: _whole(session, house, run))
+            view = await house.database.read(lambda session: _whole(session, house, who, run))
             if view != last:
                 last = view
                 yield event("step", view.model_dump(by_alias=True))
