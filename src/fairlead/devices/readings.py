@@ -218,7 +218,7 @@ def old(session: Session, now: datetime, limit: int) -> Old:
     """Return at most ``limit`` readings that are to be removed; reads only: it asks once for each property there is."""
     ids: list[int] = []
     keys: list[str] = []
-    for device, kind in registry.kinds(session).items():
+    for device, kind in registry.kinds(session, retired=True).items():
         for name, prop in (*kind.properties.items(), *kind.events.items()):
             found = session.execute(
                 select(Reading.id, Reading.value)

@@ -115,14 +115,14 @@ def kind_of(session: Session, device: Device) -> types.DeviceType:
     return _decoded(record.definition)
 
 
-def kinds(session: Session) -> dict[str, types.DeviceType]:
-    """Return the type of every device that is not retired: what ``door.Door`` needs."""
-    rows = session.execute(
-        select(Device.id, DeviceType.definition)
-        .join(DeviceType, (DeviceType.name == Device.type) & (DeviceType.version == Device.type_version))
-        .where(Device.status != DeviceStatus.RETIRED)
+def kinds(session: Session, *, retired: bool = False) -> dict[str, types.DeviceType]:
+    """Return the type of every device that is in use, what ``door.Door`` needs; with ``retired`` of the others too."""
+    query = select(Device.id, DeviceType.definition).join(
+        DeviceType, (DeviceType.name == Device.type) & (DeviceType.version == Device.type_version)
     )
-    return {device: _decoded(definition) for device, definition in rows}
+    if not retired:
+        query = query.where(Device.status != DeviceStatus.RETIRED)
+    return {device: _decoded(definition) for device, definition in session.execute(query)}
 
 
 # --- locations --------------------------------------------------------------------------------------------------------

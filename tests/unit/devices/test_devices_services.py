@@ -349,6 +349,8 @@ def test_old_readings_are_purged(session: Session) -> None:
 
     assert [row.value for row in readings.history(session, "fan-1", "temperature")] == ["21"]
     assert readings.old(session, later(days=31), 10) == readings.Old()
+    registry.retire_device(session, "fan-1", later(days=31), by="root")
+    assert len(readings.old(session, later(days=61), 10).ids) == 1
 
 
 def test_a_command_on_what_a_newer_type_has_no_more_does_not_stop_readings(session: Session) -> None:
