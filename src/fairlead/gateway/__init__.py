@@ -2,6 +2,7 @@
 
 from fairlead.gateway.door import DoorSettings, DoorState, door_settings, version_key
 from fairlead.gateway.envoy import DoorStats, Gateway, VersionTraffic
+from fairlead.gateway.routes import served_versions
 from fairlead.gateway.snapshot import DoorFiles, Snapshot, snapshot
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Snapshot",
     "VersionTraffic",
     "door_settings",
+    "served_versions",
     "snapshot",
     "version_key",
 ]

@@ -15,6 +15,8 @@ CLAIM_TOKEN = "x-fairlead-token"  # noqa: S105 - the name of a header
 CLAIM_AUDIENCE = "x-fairlead-audience"
 GATE = "x-fairlead-gate"
 MODEL = "x-fairlead-model"
+AGAIN = "x-fairlead-again"
+"""With it a replica says that it did not begin and another shall answer."""
 
 _TYPE = "type.googleapis.com/"
 

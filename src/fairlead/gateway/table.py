@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from fairlead.gateway.access import longer, route_access
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.resources import (
+    AGAIN,
     CLAIM_AUDIENCE,
     GATE,
     MODEL,
@@ -47,7 +48,8 @@ _RETRY_HOSTS = {
 }
 _PREDICT_RETRY: Resource = {
     # reset: a call of a model may be repeated without harm
-    "retry_on": "connect-failure,refused-stream,reset-before-request,reset",
+    "retry_on": "connect-failure,refused-stream,reset-before-request,reset,retriable-headers",
+    "retriable_headers": [{"name": AGAIN, "present_match": True}],
     "num_retries": 3,
     "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
     **_RETRY_HOSTS,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from fairlead.gateway import DoorSettings, DoorState, Gateway, Snapshot, snapshot, version_key
+from fairlead.gateway import DoorSettings, DoorState, Gateway, Snapshot, served_versions, snapshot, version_key
 from fairlead.messages import NodeWanted
 
 _log = logging.getLogger(__name__)
@@ -25,9 +25,10 @@ class FrontDoor:
         endpoints: Callable[[], Mapping[str, tuple[str, ...]]],
         pages: Callable[[], Mapping[str, str]],
         mqtt: Callable[[], str],
+        taken: Callable[[Collection[str], Collection[str]], None],
     ) -> None:
         self._gateway, self._door, self._jwks, self._endpoints, self._pages = gateway, door, jwks, endpoints, pages
-        self._mqtt = mqtt
+        self._mqtt, self._taken = mqtt, taken
         self.said = ""
         """What Envoy had against the last files; empty: it took them."""
         self.generation = 0
@@ -35,16 +36,19 @@ class FrontDoor:
 
     def prepare(self, wanted: NodeWanted) -> None:
         """Write what Envoy starts with."""
-        self._gateway.prepare(self._snapshot(wanted))
+        self._gateway.prepare(self._snapshot(self._state(wanted)))
 
     async def publish(self, wanted: NodeWanted) -> None:
         """Have Envoy take the present state."""
-        said = await self._gateway.publish(self._snapshot(wanted))
+        state = self._state(wanted)
+        said = await self._gateway.publish(self._snapshot(state))
         if said and said != self.said:
             _log.error("the front door refused its files", extra={"said": said})
         self.said = said
         if not said:
             self.generation = wanted.generation
+            sockets = {path for paths in state.endpoints.values() for path in paths}
+            self._taken(served_versions(state.routes), sockets)
 
     async def run(self, wanted: Callable[[], NodeWanted], changed: asyncio.Event) -> None:
         """Publish at each change until canceled; again after ``RETRY_S`` seconds while Envoy refuses."""
@@ -57,9 +61,12 @@ class FrontDoor:
             changed.clear()
             await self.publish(wanted())
 
-    def _snapshot(self, wanted: NodeWanted) -> Snapshot:
+    def _snapshot(self, state: DoorState) -> Snapshot:
+        return snapshot(self._door, state, self._gateway.files, time.time())
+
+    def _state(self, wanted: NodeWanted) -> DoorState:
         gates = {version_key(item.spec.name, item.spec.version): item.gate for item in wanted.versions}
-        state = DoorState(
+        return DoorState(
             jwks=self._jwks(),
             routes=wanted.routes,
             pages=wanted.pages,
@@ -69,4 +76,3 @@ class FrontDoor:
             denied=wanted.denied,
             devices_upstream=self._mqtt(),
         )
-        return snapshot(self._door, state, self._gateway.files, time.time())

@@ -96,6 +96,7 @@ class House:
             self.replicas.endpoints,
             self._pages,
             lambda: self._devices.address,
+            self.replicas.door_took,
         )
         self.prepare = Prepare(
             home,

@@ -17,7 +17,7 @@ SILENT_S = 2.2
 FROZEN_S = 7.0
 """Without a beat for so long it is killed and replaced (promise: 10 s)."""
 LEAVE_S = 0.25
-"""Time for the front door to forget an endpoint before the replica refuses calls (measured: 200 ms lose nothing)."""
+"""Once the front door took files without the endpoint: time for calls that are on their way there already."""
 DRAIN_S = 30.0
 STUCK_GRACE_S = 5.0
 """Added to a model's ``timeout_s`` before a call without progress counts as stuck."""
@@ -39,6 +39,8 @@ class Replica:
     stuck_s: float = 0
     left: float | None = None
     """When its endpoint was taken out on purpose."""
+    forgotten: float | None = None
+    """When the front door took files without its endpoint."""
     drained: float | None = None
     """When it was told to drain."""
     in_flight: int = 0
@@ -128,7 +130,7 @@ def decide(
             steps.append(Kill(replica.id, doom))
         elif replica.is_live:
             live.append(replica)
-        elif replica.left is not None and replica.drained is None and now - replica.left >= LEAVE_S:
+        elif replica.drained is None and replica.forgotten is not None and now - replica.forgotten >= LEAVE_S:
             steps.append(DrainNow(replica.id))
     count = awake(wanted, demand, now) if wanted is not None else 0
     if len(live) > count:

@@ -49,6 +49,7 @@ class Replicas:
         self._group: asyncio.TaskGroup | None = None
         self._warmer = Warmer(engine, launcher, zygote_memory_mb, spawn=self._spawn, on_failure=self._cannot_start)
         self._is_told = False
+        self._routed: frozenset[str] | None = None
         self._closing = False
 
     # --- what others ask ------------------------------------------------------------------------------------------
@@ -60,11 +61,21 @@ class Replicas:
         """
         self._is_told = True
         named = {(item.spec.name, item.spec.version): item for item in wanted}
-        for key in self._versions.keys() - named.keys():
-            self._versions[key].wanted = None
+        for key in self._versions.keys() - named.keys():  # until the front door knows, calls for it still come
+            self._versions[key].is_dropped = True
         for key, item in named.items():
             version = self._versions.setdefault(key, Version(key))
             version.want(item, is_prepared=item.digest not in unprepared)
+        self.nudge()
+
+    def door_took(self, versions: Collection[str], sockets: Collection[str]) -> None:
+        """Note that the front door leads to these versions (``name@version``) and sockets, and to no others."""
+        self._routed = frozenset(versions)
+        now = self._clock.monotonic()
+        for version in self._versions.values():
+            for replica in version.replicas.values():
+                if replica.left is not None and replica.forgotten is None:
+                    replica.forgotten = None if str(version.serve[replica.id]) in sockets else now
         self.nudge()
 
     def nudge(self) -> None:
@@ -163,7 +174,8 @@ class Replicas:
         """Return what control is told of replicas and of versions."""
         now = self._clock.monotonic()
         replicas = tuple(one for version in self._versions.values() for one in replica_reports(version, now))
-        wanted = [(version, version.wanted) for version in self._versions.values() if version.wanted is not None]
+        kept = [version for version in self._versions.values() if not version.is_dropped]
+        wanted = [(version, version.wanted) for version in kept if version.wanted is not None]
         return replicas, tuple(version_report(version, item, now) for version, item in wanted)
 
     # --- the loop ---------------------------------------------------------------------------------------------------
@@ -231,6 +243,8 @@ class Replicas:
 
     def _decide(self, now: float) -> None:
         for key, version in list(self._versions.items()):
+            if version.is_dropped and self._routed is not None and "@".join(key) not in self._routed:
+                version.wanted = None
             live, may_start = list(version.replicas.values()), version.may_start(now)
             steps = pool.decide(version.wanted, live, version.demand(), now, may_start=may_start)
             for step in steps:

@@ -23,6 +23,8 @@ class Version:
 
     key: Key
     wanted: messages.VersionWanted | None = None
+    is_dropped: bool = False
+    """It is wanted no more, but the front door may still lead to it."""
     is_prepared: bool = True
     """Its bundle and environment are there, so that it can start."""
     digest: str = ""
@@ -53,6 +55,7 @@ class Version:
             self.failed, self.loop, self.again_at = None, "", 0
             self.crashes.clear()
         self.wanted, self.digest, self.is_prepared = wanted, wanted.digest, is_prepared
+        self.is_dropped = False
         self.was_ready = self.was_ready or wanted.proven
 
     def may_start(self, now: float) -> bool:

@@ -89,10 +89,13 @@ def test_an_idle_replica_leaves_the_front_door_before_it_drains() -> None:
 
     assert steps(wanted(), leaving) == [Leave("a", "idle")]
 
-    leaving.left, leaving.status = NOW - LEAVE_S / 2, ReplicaStatus.DRAINING
-    assert steps(wanted(), leaving) == []
+    leaving.left, leaving.status = NOW - 10, ReplicaStatus.DRAINING
+    assert steps(wanted(), leaving) == [], "the front door still knows it"
 
-    leaving.left = NOW - LEAVE_S
+    leaving.forgotten = NOW - LEAVE_S / 2
+    assert steps(wanted(), leaving) == [], "calls may be on their way"
+
+    leaving.forgotten = NOW - LEAVE_S
     assert steps(wanted(), leaving) == [DrainNow("a")]
 
 

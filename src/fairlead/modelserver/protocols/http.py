@@ -164,6 +164,8 @@ class Front:
         headers = [self._json, self._version, ("x-request-id", request_id)]
         if error.retry_after_s is not None:
             headers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
+        if error.code == "draining":
+            headers.append(("x-fairlead-again", "1"))  # has the front door ask another replica, or the waker
         proto.response_bytes(status, headers, body or error_body(error, request_id))
 
     def _ungated(self, scope: Any, proto: Any, request_id: str) -> None:
