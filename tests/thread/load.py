@@ -216,8 +216,6 @@ def deploy(platform: Platform, folder: Path) -> str:
     manifest = f'kind = "app"\nname = "{WATCH}"\n[run]\nentry = "app:app"\n'
     manifest += f'[models]\necho = "{ECHO}"\n[devices]\nmeter = {{ type = "meter@1" }}\n'
     _write(folder / WATCH, {"fairlead.toml": manifest, "app.py": _APP})
-    for name in (ECHO, NAP, FRAGILE, WATCH):
-        platform.ok("push", str(folder / name), timeout_s=300)
     week = [{"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "from": "00:00", "to": "24:00"}]
     with platform.client() as client:
 
@@ -226,12 +224,33 @@ def deploy(platform: Platform, folder: Path) -> str:
             assert answer.status_code in (200, 201, 202), (path, answer.status_code, answer.text)
             return dict(answer.json())
 
+        for name in (ECHO, NAP, FRAGILE, WATCH):
+            _push(client, folder / name)
         post("/types", toml=_TYPE)
         post("/locations", path=PLACE, zone="UTC", title="Room")
         password = str(post("/devices", id=METER, type="meter", at=PLACE)["password"])
+        for path in (*(f"/models/{name}" for name in (ECHO, NAP, FRAGILE)), f"/apps/{WATCH}"):
+            until(lambda path=path: is_served(platform, path), f"{path} is ready", 120)
         post("/schedules", name=WATCH, app=WATCH, at=PLACE, windows=week)
     until(lambda: run_status(platform) == "ready", "the run is ready", 90)
     return password
+
+
+def _push(client: httpx.Client, folder: Path) -> None:
+    from fairlead.bundles.pack import pack
+
+    archive = folder.with_suffix(".zip")
+    pack(folder, archive)
+    headers = {"Content-Type": "application/zip"}
+    answer = client.post("/api/v1/bundles", content=archive.read_bytes(), headers=headers)
+    assert answer.status_code == 202, answer.text
+
+
+def is_served(platform: Platform, path: str) -> bool:
+    """Whether the newest version of a model or app is ready."""
+    newest = platform.get(path)["versions"][0]
+    assert newest["status"] != "failed", newest
+    return newest["status"] in ("ready", "sleeping")
 
 
 def run_status(platform: Platform) -> str:
