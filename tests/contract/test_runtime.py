@@ -15,6 +15,7 @@ import pytest
 from fairlead.errors import Invalid
 from fairlead.messages import ModelSpec
 from fairlead.modelserver.loading import load
+from fairlead.modelserver.protocols.tensors import Kind, outputs_of
 from fairlead.modelserver.runtimes.onnx import OnnxRuntime
 from fairlead.modelserver.runtimes.port import Runtime
 from fairlead.modelserver.runtimes.python import PythonRuntime
@@ -176,6 +177,42 @@ def test_scikit_learn_names_classes_and_choices(tmp_path: Path) -> None:
     assert set(answer["probability"]) == {"late", "on time"}
     assert sum(answer["probability"].values()) == pytest.approx(1)
     assert set(runtime.call(table)) == {"prediction", "probability"}
+
+
+def test_artifacts_tell_their_outputs_where_they_know_them(tmp_path: Path) -> None:
+    import joblib
+    from sklearn.linear_model import LogisticRegression
+
+    joblib.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), tmp_path / "m.joblib")
+    runtime = SklearnRuntime("m.joblib")
+    runtime.load(tmp_path)
+    told = {one.name: one.kind for one in outputs_of(runtime.signature.returns_schema())}
+    assert told == {"prediction": Kind("INT64"), "probability": Kind("FP64", (-1,), "keys")}
+    other, _ = onnx(tmp_path)
+    other.load(tmp_path)
+    assert [(one.name, one.kind) for one in outputs_of(other.signature.returns_schema())] == [("y", Kind("FP64", (1,)))]
+
+
+def test_what_comes_after_an_artifact_tells_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx(tmp_path)
+    (tmp_path / "after_model.py").write_text(
+        "import fairlead\n"
+        "class After(fairlead.Model):\n"
+        "    def preprocess(self, inches: float) -> dict:\n"
+        "        return {'x': inches * 2.5}\n"
+        "    def postprocess(self, answer: dict) -> str:\n"
+        "        return str(answer['y'])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    spec = ModelSpec(name="m", version="1", runtime="onnx", artifact="double.onnx", entry="after_model:After")
+    model = load(spec, tmp_path)
+    predict = model.endpoints["predict"]
+    assert (list(predict.signature.schema()["properties"]), predict.signature.returns_schema()) == (
+        ["inches"],
+        {"type": "string"},
+    )
+    assert list(predict.run([predict.signature.decode(b'{"inches": 2}')])) == ["[10.0]"]
+    model.close()
 
 
 def test_another_version_of_scikit_learn_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

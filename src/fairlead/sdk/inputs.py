@@ -10,7 +10,7 @@ import inspect
 import operator
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 
@@ -308,10 +308,16 @@ def any_signature(names: tuple[str, ...] = ("x",)) -> Signature:
     return Signature(tuple(Parameter(name) for name in names))
 
 
-def signature_from(fields: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Signature:
-    """Return a signature with one key for each of ``fields``, name to annotation; names need not be identifiers."""
+def signature_from(
+    fields: Mapping[str, Any], defaults: Mapping[str, Any] | None = None, *, returns: Mapping[str, Any] | None = None
+) -> Signature:
+    """Return a signature with one key for each of ``fields``, name to annotation; names need not be identifiers.
+
+    ``returns`` are the fields of an answer, where they are known.
+    """
     defaults = defaults or {}
-    return Signature(tuple(Parameter(name, kind, defaults.get(name, MISSING)) for name, kind in fields.items()))
+    parameters = tuple(Parameter(name, kind, defaults.get(name, MISSING)) for name, kind in fields.items())
+    return Signature(parameters, TypedDict("Answer", dict(returns)) if returns else MISSING)  # type: ignore[operator]
 
 
 __all__ = [

@@ -624,13 +624,19 @@ def _dataclass_fields(kind: Any) -> list[FieldOf]:
     ]
 
 
+_PRESENCE = (typing.Required, typing.NotRequired)
 _ABSENT = object()
 """Factory of keys of a TypedDict that may be absent."""
 
 
 def _typeddict_fields(kind: Any) -> list[FieldOf]:
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     return [
-        FieldOf(key=name, name=name, shape=shape_of(hint), factory=None if name in kind.__required_keys__ else _ABSENT)
+        FieldOf(
+            key=name,
+            name=name,
+            shape=shape_of(typing.get_args(hint)[0] if typing.get_origin(hint) in _PRESENCE else hint),
+            factory=None if name in kind.__required_keys__ else _ABSENT,
+        )
         for name, hint in hints.items()
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import jsonschema
 import msgspec
@@ -38,6 +38,11 @@ class Box:
 class Seen(TypedDict):
     name: str
     boxes: list[Box]
+
+
+class Window(TypedDict):
+    month: Annotated[int, fairlead.Field(ge=1, le=12)]
+    hour: NotRequired[Annotated[int, fairlead.Field(ge=0)]]
 
 
 class Parcel(pydantic.BaseModel):
@@ -150,6 +155,14 @@ def test_dataclasses_typed_dicts_enums_and_pydantic_models() -> None:
         "seen.name": "type",
         "seen.boxes[0].left": "missing",
     }
+
+
+def test_limits_within_a_typed_dict_hold() -> None:
+    def window(row: Window) -> None: ...
+
+    signature = signature_of(window)
+    assert signature.decode(b'{"month": 12}') == {"month": 12}
+    assert faults(signature, b'{"month": 13, "hour": -1}') == {"month": "le", "hour": "ge"}
 
 
 def test_column_names_need_not_be_identifiers() -> None:

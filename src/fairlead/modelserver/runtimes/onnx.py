@@ -77,9 +77,9 @@ class OnnxRuntime:
             scalar = tail == [1]  # one column, as converters of tables make them
             self._dtypes[node.name] = dtype
             self._tails[node.name] = (1,) if scalar else ()
-            kind = {"str": "U", "bool": "b"}.get(dtype) or ("f" if "float" in dtype else "i")
-            fields[node.name] = row_type(kind, [] if scalar else tail)
-        self.signature = signature_from(fields)
+            fields[node.name] = row_type(_kind(dtype), [] if scalar else tail)
+        answers = {node.name: _answer_type(node) for node in self._session.get_outputs()}
+        self.signature = signature_from(fields, returns=answers)
 
     def infer(self, batch: Sequence[Any]) -> Sequence[Any]:
         if self._one_by_one and len(batch) > 1:
@@ -98,3 +98,17 @@ class OnnxRuntime:
 
     def close(self) -> None:
         self._session = None
+
+
+def _kind(dtype: str) -> str:
+    return {"str": "U", "bool": "b"}.get(dtype) or ("f" if "float" in dtype else "i")
+
+
+def _answer_type(node: Any) -> Any:
+    """Return the annotation of one row of an output; anything, where it is no tensor or has no known rank."""
+    dtype = _DTYPES.get(node.type)
+    if dtype is None or not node.shape:
+        return Any
+    return row_type(
+        _kind(dtype), [length if isinstance(length, int) and length > 0 else None for length in node.shape[1:]]
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fairlead.errors import Invalid
 from fairlead.modelserver.runtimes.port import ArtifactRuntime, Endpoint
 from fairlead.sdk.inputs import Signature, signature_of
 from fairlead.sdk.model import InvalidInput, Model
+from fairlead.sdk.shapes import MISSING
 
 _OWN = frozenset(dir(Model)) | {"preprocess", "postprocess"}
 
@@ -107,7 +109,8 @@ def class_endpoints(model: Any, artifact: ArtifactRuntime | None) -> dict[str, E
 def _around(model: Any, artifact: ArtifactRuntime) -> Endpoint:
     """Return ``predict`` of an artifact with ``preprocess`` and ``postprocess``, each for one row, where defined."""
     before, after = getattr(model, "preprocess", None), getattr(model, "postprocess", None)
-    signature = signature_of(before) if before else artifact.signature
+    parameters = (signature_of(before) if before else artifact.signature).parameters
+    signature = Signature(parameters, _returns(after) if after else artifact.signature.returns)
     take = signature.arguments
 
     def run(rows: Sequence[Any]) -> Sequence[Any]:
@@ -118,6 +121,13 @@ def _around(model: Any, artifact: ArtifactRuntime) -> Endpoint:
         return [after(answer) for answer in answers] if after else answers
 
     return Endpoint(name="predict", signature=signature, run=run, together=True)
+
+
+def _returns(function: Callable[..., Any]) -> Any:
+    try:
+        return typing.get_type_hints(function, include_extras=True).get("return", MISSING)
+    except (NameError, TypeError):  # it is only told, so it need not be readable
+        return MISSING
 
 
 def _as_body(value: Any, signature: Signature) -> Any:

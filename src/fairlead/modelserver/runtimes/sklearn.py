@@ -16,6 +16,9 @@ from fairlead.modelserver.runtimes.tensors import row_type, split
 from fairlead.sdk.inputs import Signature, signature_from
 from fairlead.sdk.shapes import MISSING
 
+_CLASSES_TOLD = 100
+"""Of a classifier with more, only the type of its classes is told."""
+
 
 class SklearnRuntime:
     """Serves one estimator: ``prediction``, and ``probability`` by class where it has ``predict_proba``.
@@ -52,7 +55,7 @@ class SklearnRuntime:
     def _describe(self) -> Signature:
         if not self._names:
             count = getattr(self._estimator, "n_features_in_", None)
-            return signature_from({"x": row_type("f", [count])})
+            return signature_from({"x": row_type("f", [count])}, returns=self._answers())
         choices = dict(_choices(self._estimator, self._names))
         fields: dict[str, Any] = {}
         defaults: dict[str, Any] = {}
@@ -61,7 +64,15 @@ class SklearnRuntime:
             kind: Any = Literal[tuple(values)] if values else float
             fields[name] = kind | None if gaps else kind
             defaults[name] = None if gaps else MISSING
-        return signature_from(fields, defaults)
+        return signature_from(fields, defaults, returns=self._answers())
+
+    def _answers(self) -> dict[str, Any] | None:
+        """Return the fields of an answer, where the estimator tells: a classifier of one output does."""
+        if not self._classes or not all(isinstance(one, str | int | bool) for one in self._classes):
+            return None
+        few = len(self._classes) <= _CLASSES_TOLD
+        label: Any = Literal[tuple(self._classes)] if few else type(self._classes[0])
+        return {"prediction": label, "probability": dict[str, float]}
 
     def infer(self, batch: Sequence[Any]) -> Sequence[Any]:
         take = self.signature.arguments
