@@ -1,0 +1,48 @@
+"""What the waker says of a version that cannot be woken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead.errors import Unavailable
+from fairlead.keeper.waker import Waker
+
+LOST = Unavailable("flowers@1 ends again and again", code="crash_loop", hint="fairlead logs flowers")
+
+
+async def refuse(model: str, version: str) -> Path:
+    raise LOST
+
+
+async def asked(path: str) -> tuple[bytes, Any]:
+    """Return the status line and the error of a held request."""
+    with tempfile.TemporaryDirectory(prefix="fl-") as folder:  # short: sockets must fit into 107 bytes
+        waker = Waker(Path(folder) / "waker.sock", refuse)
+        await waker.open()
+        try:
+            reader, writer = await asyncio.open_unix_connection(Path(folder) / "waker.sock")
+            writer.write(f"POST {path} HTTP/1.1\r\nx-fairlead-model: flowers@1\r\nx-request-id: r1\r\n\r\n".encode())
+            writer.write_eof()
+            async with asyncio.timeout(30):
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+            return head.splitlines()[0], json.loads(body)["error"]
+        finally:
+            await waker.close()
+
+
+async def test_a_refusal_has_the_one_shape() -> None:
+    status, error = await asked("/v1/models/flowers/predict")
+    assert status == b"HTTP/1.1 503 Service Unavailable"
+    assert error == {"code": "crash_loop", "message": LOST.message, "hint": LOST.hint, "id": "r1"}
+
+
+@pytest.mark.parametrize("path", ["/v2/models/flowers/infer", "/v2/models/flowers/versions/1/infer"])
+async def test_below_v2_a_refusal_is_one_text(path: str) -> None:
+    assert (await asked(path))[1] == "flowers@1 ends again and again (fairlead logs flowers)"
