@@ -13,12 +13,12 @@ def target(routes: Iterable[ModelRoute], ref: str, user: str) -> tuple[str, str]
     """Return model and version of a call ``model@ref`` by a run of ``user``.
 
     A run calls models as the person who had it run: a private one of somebody else is not there for it. Raises
-    :class:`NotFound` (``model_not_found`` and as :func:`choose` does).
+    :class:`NotFound` (``no_such_model`` and as :func:`choose` does).
     """
     name, _, wished = ref.partition("@")
     route = next((item for item in routes if item.model == name), None)
     if route is None or (route.visibility == "private" and route.owner != user):
-        raise NotFound(f"there is no model {name} here", code="model_not_found", hint="fairlead models")
+        raise NotFound(f"there is no model {name} here", code="no_such_model", hint="fairlead models")
     return name, choose(route, wished)
 
 

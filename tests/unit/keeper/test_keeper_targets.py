@@ -29,8 +29,8 @@ def test_where_a_call_goes(ref: str, user: str, found: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("ref", "code"),
     [
-        ("secret", "model_not_found"),
-        ("ghosts", "model_not_found"),
+        ("secret", "no_such_model"),
+        ("ghosts", "no_such_model"),
         ("faces@3", "version_gone"),
         ("faces@staging", "version_not_found"),
     ],
