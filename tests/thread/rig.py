@@ -82,7 +82,9 @@ class Platform:
         try:
             until(is_ready, "up is ready", ready_s)
         except AssertionError as error:
-            raise AssertionError(f"{error}; said {self.said}; complained {self.complained[-20:]}; {self.logs()}") from error
+            raise AssertionError(
+                f"{error}; said {self.said}; complained {self.complained[-20:]}; {self.logs()}"
+            ) from error
         return time.monotonic() - began
 
     def begin(self, *arguments: str) -> None:
@@ -123,7 +125,8 @@ class Platform:
     def logs(self) -> dict[str, list[str]]:
         """Return the last lines of every log of the platform's programs."""
         return {
-            file.name: file.read_text(errors="replace").splitlines()[-8:] for file in sorted((self.home / "logs").glob("*.log"))
+            file.name: file.read_text(errors="replace").splitlines()[-8:]
+            for file in sorted((self.home / "logs").glob("*.log"))
         }
 
     def leftovers(self) -> list[str]:
@@ -140,7 +143,9 @@ class Platform:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FAIRLEAD_")}
         return kept | {"FAIRLEAD_CONFIG": str(self.config), "FAIRLEAD_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
 
-    def cli(self, *arguments: str, stdin: str = "", timeout_s: float = 180, **env: str) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *arguments: str, stdin: str = "", timeout_s: float = 180, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run one command of the command line."""
         return subprocess.run(
             [FAIRLEAD, *arguments],

@@ -115,7 +115,11 @@ def test_the_callers_token_never_reaches_a_bundle(house: Platform, tmp_path: Pat
     ways = (
         {"Authorization": f"Bearer {token}"},
         {"X-API-Key": token},
-        {"Authorization": f"Bearer {token}", "X-API-Key": token, "Cookie": f"fl_session={token.removeprefix('fl_')}; other=1"},
+        {
+            "Authorization": f"Bearer {token}",
+            "X-API-Key": token,
+            "Cookie": f"fl_session={token.removeprefix('fl_')}; other=1",
+        },
         {"Authorization": f"Bearer {token}", "X-Fairlead-User": "mallory", "X-Fairlead-Role": "configurer"},
     )
     for headers in ways:

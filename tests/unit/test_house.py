@@ -40,11 +40,22 @@ def imports() -> list[tuple[str, str, str]]:
         relative = path.relative_to(SOURCE)
         room = relative.parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("fairlead") and not node.level:
-                names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "fairlead" else [node.module]
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module
+                and node.module.startswith("fairlead")
+                and not node.level
+            ):
+                names = (
+                    [f"{node.module}.{alias.name}" for alias in node.names]
+                    if node.module == "fairlead"
+                    else [node.module]
+                )
                 found += [(str(relative), room, name) for name in names]
             elif isinstance(node, ast.Import):
-                found += [(str(relative), room, alias.name) for alias in node.names if alias.name.startswith("fairlead.")]
+                found += [
+                    (str(relative), room, alias.name) for alias in node.names if alias.name.startswith("fairlead.")
+                ]
     return found
 
 
@@ -79,7 +90,9 @@ def test_side_rooms_import_no_rule() -> None:
 
 @pytest.mark.parametrize("room", sorted(WALLS))
 def test_walls_hold(room: str) -> None:
-    wrong = [f"{file} imports {target}" for file, here, target in IMPORTS if here == room and room_of(target) in WALLS[room]]
+    wrong = [
+        f"{file} imports {target}" for file, here, target in IMPORTS if here == room and room_of(target) in WALLS[room]
+    ]
 
     assert wrong == []
 

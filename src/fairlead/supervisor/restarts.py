@@ -41,9 +41,7 @@ def decide(starts: Sequence[float], now: float, jitter: float = 0.0) -> Restart 
         return Restart(now)
     burst = sum(1 for start in recent if now - start < BURST_S)
     if burst >= BURST_STARTS or len(recent) > BURST_STARTS:
-        return CrashLoop(
-            f"{len(recent)} starts without a healthy minute", now + _spread(LOOP_PAUSE_S, jitter)
-        )
+        return CrashLoop(f"{len(recent)} starts without a healthy minute", now + _spread(LOOP_PAUSE_S, jitter))
     return Restart(now + _spread(min(LONGEST_S, FIRST_S * 2 ** (len(recent) - 1)), jitter))
 
 

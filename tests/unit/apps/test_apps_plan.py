@@ -1,6 +1,5 @@
 """The plan of a run, by histories: facts in, action out."""
 
-
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
