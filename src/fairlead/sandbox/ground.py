@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+_LINKS_FOLLOWED = 40
 _SYSTEM = ("/", "/usr", "/usr/local")
 """Prefixes of a system's Python: their lib folders are granted anyway, the rest is not needed."""
 
@@ -15,7 +17,7 @@ def base_of(environment: Path) -> tuple[str, ...]:
         program = environment / "bin" / name
         if program.exists():
             real = program.resolve()
-            found.append(str(real))
+            found += [*_links(program), str(real)]
             if str(real.parent.parent) not in _SYSTEM:
                 found.append(str(real.parent.parent))
             break
@@ -24,6 +26,16 @@ def base_of(environment: Path) -> tuple[str, ...]:
     if package.name not in ("site-packages", "dist-packages"):  # a checkout, which environments refer to by path
         found.append(str(package))
     return tuple(dict.fromkeys(found))
+
+
+def _links(program: Path) -> list[str]:
+    """Return every path that the symbolic link ``program`` leads over: a file tree of its own must show them all."""
+    found: list[str] = []
+    path = program
+    while path.is_symlink() and len(found) < _LINKS_FOLLOWED:
+        path = Path(os.path.normpath(path.parent / os.readlink(path)))
+        found.append(str(path))
+    return found
 
 
 def _configured(file: Path) -> list[str]:
