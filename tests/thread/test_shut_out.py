@@ -46,7 +46,14 @@ AT_ONCE_S = 1.0
 TRIES = 3
 """A machine that does other things too may be late once; a path that waits for something is late each time."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
-OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/v1/login"), ("POST", "/api/v1/login/here")}
+OPEN = {
+    ("GET", "/v2/health/live"),
+    ("GET", "/v2/health/ready"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("POST", "/api/v1/login"),
+    ("POST", "/api/v1/login/here"),
+}
 """All that answers without a token."""
 
 _MODEL_CODE = """
