@@ -295,7 +295,7 @@ def errors() -> str:
     rows = []
     for name, places in sorted(by_code.items()):
         told = {str(STATUS_BY_CODE.get(name) or http.get(place.kind) or place.kind) for place in places}
-        said = sorted({place.says for place in places if place.says}, key=len)
+        said = sorted({place.says for place in places if place.says}, key=lambda text: (len(text), text))
         rows.append((f"`{name}`", ", ".join(sorted(told - {"", "Error"})), said[0] if said else "", _files(places)))
     kinds = [
         (kind.kind, STATUS[kind.kind], EXIT_BY_KIND[kind.kind], kind.__doc__)
