@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-all check fix bench web docs clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench web docs clean
 
 setup: $(VENV)/ready
 
@@ -18,9 +18,13 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 demo: setup
 	@$(BIN)/fairlead up --demo
 
-test: setup
-	$(BIN)/python -m pytest -q tests/unit tests/contract -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q tests/process tests/thread
+test: test-parts test-real
+
+test-parts: setup
+	$(BIN)/python -m pytest -q tests/unit tests/contract -n 2 --dist loadfile $(ARGS)
+
+test-real: setup
+	$(BIN)/python -m pytest -q tests/process tests/thread $(ARGS)
 
 test-all: test
 	FAIRLEAD_HYPOTHESIS=explore $(BIN)/python -m pytest -q tests/unit -n 2 --dist loadfile --timeout 1200
