@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 
 from fairlead.devices import arbiter, registry
 from fairlead.devices.arbiter import Claim
-from fairlead.devices.sending import Author, Outgoing, fail, payload, send, words, write
+from fairlead.devices.sending import RESEND_S, Author, Outgoing, fail, payload, send, words, write
 from fairlead.devices.types import DeviceType
 from fairlead.status import CommandStatus, DeviceStatus
 from fairlead.store.move import note
 from fairlead.store.records import Command, Device, Hold, LastValue
 
-SAFE_FOR_S = 600.0
-"""So long a device is urged to take its safe value."""
+URGE_S = 600.0
+"""So long a device is urged to take its safe value, or what holds again."""
 _OPEN = (CommandStatus.SENT, CommandStatus.DELIVERED, CommandStatus.APPLIED)
 
 
@@ -124,10 +124,7 @@ def settle(
     after = arbiter.alive(claims_of(session, device.id), now)
     change = arbiter.settle(before, after, _safe_values(registry.kind_of(session, device)))
     out: list[Outgoing] = []
-    for claim in change.back:
-        row = session.get_one(Command, claim.command)
-        note(session, "command", row.id, f"holds {claim.property} again: {reason}", now)
-        out.append(payload(row, {claim.property: claim.value}))
+    out += _tell_again(session, device, change.back, now, reason)
     for command, values in change.enter.items():
         row = session.get_one(Command, command)
         replace_own(session, row, now)
@@ -142,16 +139,27 @@ def resend(session: Session, device: str, now: datetime) -> tuple[Outgoing, ...]
     """Return what a device must be told that came back: all that holds, open questions, and safe values it lacks."""
     record = session.get_one(Device, device)
     claims = arbiter.alive(claims_of(session, device), now)
-    out = []
+    out: list[Outgoing] = []
+    over: list[Claim] = []
     for command, values in arbiter.desired(claims).items():
         row = session.get_one(Command, command)
+        if row.finished_at is not None:  # nothing would send it a second time
+            over += [claim for claim in arbiter.winners(claims).values() if claim.command == command]
+            continue
+        row.epoch, row.resend_at = 1, now + timedelta(seconds=RESEND_S)
+        if row.origin is not None:
+            row.due_at = now + timedelta(seconds=row.timeout_s)
         out.append(payload(row, values))
         note(session, "command", command, "sent again: the device came back", now)
+    out += _tell_again(session, record, over, now, "the device came back")
     open_rows = session.scalars(
         select(Command).where(Command.device == device, Command.finished_at.is_(None), Command.status.in_(_OPEN))
     ).all()
-    held = {claim.command for claim in claims}
-    out += [payload(row, row.set) for row in open_rows if row.id not in held]
+    held = {claim.command for claim in holders(session, device, now)}
+    for row in open_rows:
+        if row.id not in held:
+            row.epoch, row.resend_at = 1, now + timedelta(seconds=RESEND_S)
+            out.append(payload(row, row.set))
     urged = {name for row in open_rows if row.tier == "default" for name in row.set}
     bare = _lacking(session, record, {claim.property for claim in claims if claim.sent} | urged)
     return (*out, *_make_safe(session, record, bare, now, "it came back, and nobody holds it"))
@@ -186,6 +194,33 @@ def holders(session: Session, device: str, now: datetime) -> tuple[Claim, ...]:
 def list_holds(session: Session, device: str) -> Sequence[Hold]:
     """Return all claims on a device, by property, those that were made last first."""
     return session.scalars(select(Hold).where(Hold.device == device).order_by(Hold.property, Hold.since.desc())).all()
+
+
+def _tell_again(
+    session: Session, device: Device, claims: Iterable[Claim], now: datetime, reason: str
+) -> tuple[Outgoing, ...]:
+    """Have claims hold again: each command's as one of its own, which is sent until the device answers.
+
+    The command that made the claim may long be over, so nothing would repeat it, nor tell what became of it.
+    """
+    again: dict[str, list[Claim]] = {}
+    for claim in claims:
+        again.setdefault(claim.command, []).append(claim)
+    out: list[Outgoing] = []
+    for command, own in again.items():
+        row = session.get_one(Command, command)
+        first = row.origin or row.id
+        author = Author(row.tier, row.user, row.run, (f"command {first} holds again: {reason}",))
+        values = {claim.property: claim.value for claim in own}
+        told = write(
+            session, device.id, now, author, set=values, hold_until=row.hold_until, timeout_s=URGE_S, origin=first
+        )
+        note(session, "command", row.id, f"holds {', '.join(values)} again: {reason}, told as {told.id}", now)
+        for hold in session.scalars(select(Hold).where(Hold.command == row.id, Hold.property.in_(values))).all():
+            hold.command = told.id
+        out += send(session, told, values, device, now)
+    session.flush()
+    return tuple(out)
 
 
 def _lose(session: Session, hold: Hold, now: datetime, why: str) -> None:
@@ -248,5 +283,5 @@ def _make_safe(
     if not values or device.status is DeviceStatus.RETIRED:
         return ()
     author = Author("default", because=(why,))
-    row = write(session, device.id, now, author, set=dict(values), timeout_s=SAFE_FOR_S)
+    row = write(session, device.id, now, author, set=dict(values), timeout_s=URGE_S)
     return send(session, row, row.set, device, now)

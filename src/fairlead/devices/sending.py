@@ -49,6 +49,7 @@ def write(
     hold_until: datetime | None = None,
     timeout_s: float = 5,
     id: str = "",
+    origin: str | None = None,
 ) -> Command:
     """Write a command's row, accepted; nothing is sent or claimed yet."""
     row = Command(
@@ -60,14 +61,15 @@ def write(
         run=author.run,
         user=author.user,
         because=author.because,
+        origin=origin,
         hold_until=hold_until,
         timeout_s=timeout_s,
         due_at=now + timedelta(seconds=timeout_s),
         created_at=now,
     )
     session.add(row)
-    said = f"{words(row)}, tier {author.tier}"
-    by = "" if author.run else author.user
+    said = f"{words(row)}, tier {author.tier}" + (f"; tells again what {origin} set" if origin else "")
+    by = "" if author.run or origin else author.user
     note(session, "command", row.id, said, now, because=author.because, by=by, status=CommandStatus.ACCEPTED)
     session.flush()
     return row
@@ -77,18 +79,27 @@ def words(row: Command) -> str:
     """Return what a command does, e.g. ``on = true``."""
     if row.get:
         return f"read {', '.join(row.get)}"
-    return ", ".join(f"{name} = {msgspec.json.encode(value).decode()}" for name, value in row.set.items())
+    return words_of(row.set)
+
+
+def words_of(values: Mapping[str, Any]) -> str:
+    """Return values as people read them, e.g. ``on = true, speed = 2``."""
+    return ", ".join(f"{name} = {msgspec.json.encode(value).decode()}" for name, value in values.items())
 
 
 def send(
     session: Session, row: Command, values: Mapping[str, Any], device: Device, now: datetime
 ) -> tuple[Outgoing, ...]:
-    """Move a command to sent and return it with ``values``: of what it sets, what it holds; offline it fails."""
-    if device.status is DeviceStatus.OFFLINE and row.tier != "default":
+    """Move a command to sent and return it with ``values``: of what it sets, what it holds.
+
+    Offline it fails; what nobody waits for (safe values, what holds again) is urged nevertheless.
+    """
+    if device.status is DeviceStatus.OFFLINE and row.tier != "default" and row.origin is None:
         since = f" since {device.last_seen_at:%Y-%m-%d %H:%M:%S} UTC" if device.last_seen_at else ""
         fail(session, row, f"offline: {device.id} is offline{since}; it is told when it comes back", now)
         return ()
-    move_to(session, row, CommandStatus.SENT, "sent", now)
+    partly = f"to the device: {words_of(values)}" if len(values) < len(row.set) else "to the device"
+    move_to(session, row, CommandStatus.SENT, partly, now)
     row.epoch += 1
     row.sent_at = now
     row.due_at = now + timedelta(seconds=row.timeout_s)

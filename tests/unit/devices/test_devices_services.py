@@ -413,3 +413,71 @@ def test_a_unique_beginning_names_a_command(session: Session) -> None:
     assert [event.status_to for event in commands.history(session, row.id)] == ["accepted", "sent"]
     with pytest.raises(NotFound):
         commands.show(session, "cmd-zzz")
+
+
+def body(out: tuple[Outgoing, ...]) -> dict[str, object]:
+    (one,) = out
+    found: dict[str, object] = msgspec.json.decode(one.payload)
+    return found
+
+
+def test_what_comes_back_is_sent_until_the_device_answers(session: Session) -> None:
+    first = commands.ask(session, "fan-1", {"speed": 1}, NOON, APP).command
+    say(session, speed=1)
+    second = commands.ask(session, "fan-1", {"speed": 3}, later(seconds=1), OTHER).command
+    say(session, later(seconds=1), speed=3)
+
+    told = body(holds.release_run(session, "run-2", later(seconds=2), "the run ended"))
+
+    assert told["id"] not in (first.id, second.id)
+    assert told["set"] == {"speed": 1}
+    for moment in (3, 4.5, 6.75):  # the messages before were lost
+        assert body(commands.sweep(session, later(seconds=moment))) == told
+    again = commands.show(session, str(told["id"]))
+    assert (again.origin, again.tier, again.run, again.user) == (first.id, "app", "run-1", "ada")
+    assert again.because == (f"command {first.id} holds again: the run ended",)
+    say(session, later(seconds=7), ack=Ack(again.id))
+    assert commands.sweep(session, later(seconds=60)) == ()
+    say(session, later(seconds=61), speed=1)
+    assert again.status is CommandStatus.OBSERVED
+    assert first.status is CommandStatus.OBSERVED
+    assert [hold.command for hold in holds.list_holds(session, "fan-1")] == [again.id]
+
+
+def test_what_holds_is_sent_to_a_device_that_came_back_until_it_answers(session: Session) -> None:
+    say(session, online=False)
+    row = commands.ask(session, "fan-1", {"on": True}, NOON, ADA).command
+
+    told = body(say(session, later(minutes=1), online=True))
+
+    assert told["id"] != row.id
+    assert body(commands.sweep(session, later(minutes=1, seconds=1))) == told
+    assert body(say(session, later(minutes=2), online=True)) == told, "it came back once more, and had not answered"
+    assert body(commands.sweep(session, later(minutes=2, seconds=1))) == told
+    say(session, later(minutes=3), on=True)
+    assert reason(session, str(told["id"])).startswith("observed ")
+    third = body(say(session, later(minutes=4), online=True))
+    assert third["id"] not in (row.id, told["id"])
+    assert commands.show(session, str(third["id"])).origin == row.id
+
+
+def test_what_comes_back_while_the_device_is_away_is_told_on_return(session: Session) -> None:
+    commands.ask(session, "fan-1", {"on": True}, NOON, APP)
+    human = commands.ask(session, "fan-1", {"on": False}, NOON, ADA).command
+    say(session, on=False)
+    say(session, online=False)
+    holds.release(session, "fan-1", later(seconds=1), "ada released it", user="ada")
+    commands.sweep(session, later(hours=1))
+
+    assert human.status is CommandStatus.OBSERVED
+    assert sent(say(session, later(hours=2), online=True)) == [{"on": True}]
+    assert sent(commands.sweep(session, later(hours=2, seconds=1))) == [{"on": True}]
+
+
+def test_a_refusal_of_what_came_back_gives_it_up(session: Session) -> None:
+    commands.ask(session, "fan-1", {"on": True}, NOON, APP)
+    commands.ask(session, "fan-1", {"on": True}, later(seconds=1), OTHER)
+    told = body(holds.release_run(session, "run-2", later(seconds=2), "the run ended"))
+
+    assert sent(say(session, later(seconds=3), ack=Ack(str(told["id"]), "refused", "no"))) == [{"on": False}]
+    assert session.scalars(select(Hold)).all() == []

@@ -117,6 +117,8 @@ class Command(Base, kw_only=True):
     run: Mapped[str | None] = mapped_column(Text, default=None)
     user: Mapped[str] = mapped_column(Text, default="")
     because: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
+    origin: Mapped[str | None] = mapped_column(Text, default=None)
+    """The command whose claim this one tells the device again; it has that claim now."""
     status: Mapped[CommandStatus] = mapped_column(status_of(CommandStatus), default=CommandStatus.ACCEPTED)
     reason: Mapped[str] = mapped_column(Text, default="")
     hold_until: Mapped[datetime | None] = mapped_column(Moment, default=None)
