@@ -133,6 +133,8 @@ class VersionWanted(Part, frozen=True):
     """Counts deliberate new starts: a push after a failure begins with a clean slate."""
     proven: bool = False
     """It was ready once: a replica that does not start is tried again, and the version is not failed."""
+    secrets: dict[str, bytes] = {}
+    """Its secrets by name, sealed with the home's key; empty bytes: nobody has set it."""
 
 
 class DeviceBinding(Part, frozen=True):
@@ -177,6 +179,8 @@ class RunWanted(Part, frozen=True):
     attempt: int = 0
     zone: str = "UTC"
     """Time zone of the place (IANA name)."""
+    secrets: dict[str, bytes] = {}
+    """As those of :class:`VersionWanted`."""
 
 
 class Target(Part, frozen=True):
@@ -318,6 +322,8 @@ class AppWanted(Part, frozen=True):
     environment: EnvironmentSpec
     entry: str | None = None
     attempt: int = 0
+    secrets: dict[str, bytes] = {}
+    """As those of :class:`VersionWanted`."""
 
 
 # --- the bus: control to keepers ----------------------------------------------------------------------------------
@@ -419,6 +425,14 @@ class JobMoved(Message, frozen=True):
     step: int
     total: int | None = None
     note: str = ""
+
+
+class JobReturned(Message, frozen=True):
+    """The node has no room for the order; asked as a request. No attempt was made."""
+
+    node: str
+    job: str
+    epoch: int
 
 
 class JobEnded(Message, frozen=True):
@@ -564,6 +578,8 @@ class Beat(Message, frozen=True):
     """Seconds without progress while calls are in flight."""
     error: ErrorInfo | None = None
     """Why it did not start."""
+    last_lines: tuple[str, ...] = ()
+    """Where: the end of the traceback."""
 
 
 class JobStart(Message, frozen=True):

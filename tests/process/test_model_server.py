@@ -131,7 +131,7 @@ class Keeper:
 class Replica:
     """A served bundle in a short folder, since paths of sockets are short."""
 
-    def __init__(self, code: str, spec: ModelSpec, *, fenced: bool = False) -> None:
+    def __init__(self, code: str, spec: ModelSpec, *, fenced: bool = False, logged: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fl-"))
         (self.folder / "served_model.py").write_text(textwrap.dedent(code))
         self.fork = Fork(
@@ -143,7 +143,10 @@ class Replica:
         if fenced:
             environment[VARIABLE] = msgspec.json.encode(self._fence(command)).decode()
             command = [sys.executable, "-P", "-m", "fairlead.sandbox.run"]
-        self.process = subprocess.Popen(command, env=environment)
+        log = (self.folder / "log").open("ab") if logged else None
+        self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        if log is not None:
+            log.close()
         self.keeper = Keeper(self.fork.keep)
         transport = httpx.HTTPTransport(uds=self.fork.serve)
         headers = {"x-fairlead-gate": GATE, "x-fairlead-user": "ada"}
@@ -198,6 +201,20 @@ def start() -> Iterator[Callable[..., Replica]]:
 
     def begin(code: str = MODEL, **changes: Any) -> Replica:
         made.append(Replica(code, spec_of(**changes)))
+        return made[-1]
+
+    yield begin
+    for one in made:
+        one.end()
+
+
+@pytest.fixture
+def logged() -> Iterator[Callable[..., Replica]]:
+    """Replicas whose log is a file."""
+    made: list[Replica] = []
+
+    def begin(code: str, **changes: Any) -> Replica:
+        made.append(Replica(code, spec_of(**changes), logged=True))
         return made[-1]
 
     yield begin
@@ -454,3 +471,68 @@ def test_the_user_of_another_uid_is_hung_up_on(replica: Replica) -> None:
     assert (
         subprocess.run([sys.executable, "-c", code, replica.fork.keep], timeout=DEADLINE_S, check=False).returncode == 0
     )
+
+
+def log_of(replica: Replica) -> list[dict[str, Any]]:
+    """Return what the replica wrote to its log: every line is an object."""
+    text = (replica.folder / "log").read_bytes()
+    return [msgspec.json.decode(line) for line in text.splitlines()]
+
+
+def test_what_a_model_says_and_raises_is_in_its_log_with_time_and_request(logged: Callable[..., Replica]) -> None:
+    replica = logged(
+        """
+        import json, fairlead
+        class M(fairlead.Model):
+            def predict(self, name: str) -> str:
+                print("hi", name)
+                if name == "boom":
+                    self.inner()
+                return name
+            def inner(self):
+                return json.loads("{")
+        """
+    )
+    replica.keeper.status(ReplicaStatus.READY)
+    assert replica.call("predict", {"name": "boom"}, headers={"x-request-id": "req-77"}).status_code == 500
+    replica.keeper.send(JobStart("job-9", 1, "predict", b'{"name": "boom"}', "application/json", "*/*", "", 20))
+    replica.keeper.done("job-9")
+    lines = log_of(replica)
+    assert [line["said"] for line in lines if line["said"].startswith("hi")] == ["hi boom", "hi boom"]
+    assert all(line["at"] for line in lines)
+    failed = [line for line in lines if line.get("level") == "error"]
+    assert [line["id"] for line in failed] == ["req-77", "job-9"]
+    trace = failed[0]["traceback"].splitlines()
+    assert trace[1].startswith('  File "served_model.py", line 7, in predict')
+    assert any("/json/" in line for line in trace)
+    assert trace[-1].startswith("json.decoder.JSONDecodeError: ")
+
+
+def test_a_model_that_fails_all_the_time_does_not_fill_the_disk(logged: Callable[..., Replica]) -> None:
+    replica = logged("def predict(x: int) -> int:\n    raise ValueError(x)", entry="served_model:predict")
+    replica.keeper.status(ReplicaStatus.READY)
+    for number in range(200):
+        replica.call("predict", {"x": number})
+    wait_for(lambda: any("left_out" in line for line in log_of(replica)))
+    failures = [line for line in log_of(replica) if "traceback" in line]
+    left_out = sum(line.get("left_out", 0) for line in log_of(replica))
+    assert len(failures) < 100
+    assert len(failures) + left_out <= 200
+
+
+def test_a_model_that_does_not_load_says_where_in_its_own_files(logged: Callable[..., Replica]) -> None:
+    replica = logged(
+        """
+        import fairlead
+        class M(fairlead.Model):
+            def load(self):
+                (self.folder / "names.txt").read_text()
+            def predict(self, x: int) -> int: ...
+        """
+    )
+    beat = replica.keeper.until(lambda message: isinstance(message, Beat) and message.error is not None)
+    text = "\n".join(beat.last_lines)
+    assert 'File "served_model.py", line 5, in load' in text
+    assert str(replica.folder) not in text + beat.error.message
+    assert beat.last_lines[-1].startswith("FileNotFoundError: ")
+    wait_for(lambda: any("traceback" in line for line in log_of(replica)))

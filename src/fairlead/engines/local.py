@@ -111,7 +111,7 @@ class LocalEngine:
         pid = await zygote.fork(launch.fork)
         observed = _observed(self._home, zygote.record, launch.replica, pid, self._now())
         if not self._take(observed, zygote.pid):
-            said = logfile.tail(Path(observed.log), 1)
+            said = logfile.said(Path(observed.log), 1)
             raise Unavailable(
                 f"{launch.replica} ended at once" + (f": {said[-1]}" if said else ""),
                 code="cannot_start",

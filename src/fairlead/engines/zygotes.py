@@ -212,7 +212,7 @@ class Zygotes:
         reason = ending.result().reason
         child.close()
         forget(self._home.children, record.name)
-        said = logfile.tail(Path(record.log), 3)
+        said = logfile.said(Path(record.log), 3)
         raise Unavailable(
             f"{record.name}: {reason}" + (f": {said[-1]}" if said else ""),
             code="zygote_failed",

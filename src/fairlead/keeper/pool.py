@@ -48,6 +48,8 @@ class Replica:
     served: int = 0
     failed: int = 0
     error: ErrorInfo | None = None
+    last_lines: tuple[str, ...] = ()
+    """Where it failed to load."""
     since: str = ""
     jobs: set[str] = field(default_factory=set)
 

@@ -299,7 +299,7 @@ class Replicas:
             observed = await self._engine.start(launch)
         except Error as error:
             version.replicas.pop(replica.id, None)
-            version.last_lines = logfile.tail(Path(launch.fork.log), 20)
+            version.last_lines = logfile.said(Path(launch.fork.log), 20)
             self._cannot_start(version, error)
             return
         replica.pid = observed.pid
@@ -354,7 +354,7 @@ class Replicas:
         replica.in_flight, replica.queued = beat.in_flight, beat.queued
         replica.served, replica.failed = beat.served, beat.failed
         if beat.error is not None:
-            replica.error = beat.error
+            replica.error, replica.last_lines = beat.error, beat.last_lines
         if replica.left is None and replica.status is not ReplicaStatus.CRASHED and beat.status is not replica.status:
             if beat.status is ReplicaStatus.READY and replica.status is ReplicaStatus.STARTING:
                 version.was_ready, version.loop, version.last_called = True, "", now
@@ -381,12 +381,10 @@ class Replicas:
         self._on_lost(version.key, replica.id, replica.reason if replica.left else f"replica lost: {observed.reason}")
         if self._closing or (replica.left is not None and replica.status is ReplicaStatus.DRAINING):
             return
-        version.last_lines = logfile.tail(log, 20) if log else ()
+        version.last_lines = replica.last_lines or (logfile.said(log, 20) if log else ())
         reason = replica.error.message if replica.error else (replica.reason or observed.reason)
         model, number = version.key
-        _log.warning(
-            "replica ended", extra={"replica": replica.id, "reason": reason, "model": model, "version": number}
-        )
+        _log.warning("replica %s of %s@%s ended: %s", replica.id, model, number, reason)
         if version.was_ready:
             version.crashed(replica.started, now, reason, random.random())
         else:

@@ -109,7 +109,7 @@ class RunState:
 
     def take_lines(self) -> None:
         """Keep the last lines of its log."""
-        self.kept.last_lines = logfile.tail(self.paths.log, _LINES)
+        self.kept.last_lines = logfile.said(self.paths.log, _LINES)
 
     def make_folders(self) -> None:
         """The run's user owns its scratch and the folder of its page; where its channel is, it may only look."""

@@ -21,6 +21,8 @@ BACK_MAX_BYTES = 16 * 1024**2
 LINE_MAX = 16_384
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,199}")
 _LEVEL = re.compile(r"\b(debug|info|warning|warn|error|critical|fatal)\b", re.IGNORECASE)
+_MOMENT = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d:\d\d:\d\d)")
+"""As Envoy, nats-server and many libraries begin a line: UTC."""
 _SAME = {"warn": "warning", "fatal": "critical"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -87,11 +89,12 @@ def read(path: Path, wanted: Filter, offset: int | None = None) -> Lines:
             begin = max(0, size - BACK_MAX_BYTES) if offset is None else offset if offset <= size else 0
             file.seek(begin)
             data = file.read(BACK_MAX_BYTES)
+            written = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
     except OSError as error:
         raise NotFound(f"there is no log {path.stem}", code="log_not_found", hint="fairlead logs lists them") from error
     end = data.rfind(b"\n") + 1
     skip = data.find(b"\n") + 1 if offset is None and begin else 0  # the first line may be cut
-    found = list(_fitting(parse(data[skip:end]), wanted))
+    found = list(_fitting(_timed(data[skip:end], written), wanted))
     return Lines(tuple(found[-wanted.limit :]), begin + end)
 
 
@@ -113,6 +116,14 @@ def parse(data: bytes) -> Iterator[Line]:
         yield line
 
 
+def _timed(data: bytes, written: datetime) -> Iterator[Line]:
+    """Yield the lines of a log, each with a time: before the first that is told, that one; without any, ``written``."""
+    lines = list(parse(data))
+    first = next((line.at for line in lines if line.at is not None), written)
+    for line in lines:
+        yield line if line.at is not None else msgspec.structs.replace(line, at=first)
+
+
 def _json(raw: str) -> Line | None:
     if not raw.startswith("{"):
         return None
@@ -122,7 +133,7 @@ def _json(raw: str) -> Line | None:
         return None
     if "said" not in fields:
         return None
-    level = str(fields.get("level", "info")).lower()
+    level = str(fields.get("level") or _word_in(str(fields["said"])[:60])).lower()
     more = [
         f"{key}={value}" for key, value in fields.items() if key not in ("at", "level", "name", "said", "traceback")
     ]
@@ -135,10 +146,16 @@ def _json(raw: str) -> Line | None:
 
 def _plain(raw: str, last: datetime | None) -> Line:
     head = raw[:60]
-    moment = _moment(head.split(" ")[0]) or _moment(head[:19].replace(" ", "T") + "Z")
-    level = _LEVEL.search(head)
-    word = level.group().lower() if level else "info"
-    return Line(_clean(raw), moment or last, _SAME.get(word, word))
+    found = _MOMENT.search(head)
+    moment = _moment(head.split(" ")[0]) or (_moment("{}-{}-{}T{}Z".format(*found.groups())) if found else None)
+    return Line(_clean(raw), moment or last, _word_in(head))
+
+
+def _word_in(head: str) -> str:
+    """Return the level that the beginning of a line names."""
+    found = _LEVEL.search(head)
+    word = found.group().lower() if found else "info"
+    return _SAME.get(word, word)
 
 
 def _clean(text: str) -> str:

@@ -63,6 +63,8 @@ class Load:
         """Last sign of progress while something was in flight."""
         self.open = 0
         """Requests that are being read, waited for or answered: only the event loop reads and writes it."""
+        self.on_failure: Callable[[Call, BaseException], None] = lambda call, error: None
+        """Told of each call that failed, also when its caller is not there any more."""
         self.queues: list[deque[Item]] = []
         self._working: dict[int, int] = {}
 
@@ -189,11 +191,11 @@ class Batcher:
 
     def _finish(self, item: Item, outcome: Any) -> None:
         self._active.discard(item)
-        if item.future.done():
-            return
         if isinstance(outcome, BaseException):
-            item.future.set_exception(outcome)
-        else:
+            self._load.on_failure(item.call, outcome)
+            if not item.future.done():
+                item.future.set_exception(outcome)
+        elif not item.future.done():
             item.future.set_result(outcome)
 
     # --- the workers' side ---
@@ -381,7 +383,7 @@ class QuickBatcher(ThreadBatcher):
                     reply.compute_s = now - started
                     item.future.set_result(reply)
                 except Exception as error:  # noqa: BLE001 - as in threads
-                    item.future.set_exception(as_error(error))
+                    self._finish(item, as_error(error))
             start = end
 
 

@@ -12,7 +12,6 @@ import gc
 import logging
 import signal
 import time
-import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -25,12 +24,14 @@ from granian.server.embed import Server
 
 from fairlead.errors import Error, Internal, Invalid
 from fairlead.messages import Beat, ErrorInfo, ExampleSpec, Fork
+from fairlead.modelserver import journal
 from fairlead.modelserver.calls import Call, Reply, TypedCall
 from fairlead.modelserver.dataplane import DataPlane
 from fairlead.modelserver.examples import body_of, difference
 from fairlead.modelserver.loading import Loaded, load
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.modelserver.protocols.http import Front
+from fairlead.modelserver.traces import last_lines, stack_text, trace
 from fairlead.modelserver.worker import Channel
 from fairlead.status import ReplicaStatus
 
@@ -39,7 +40,6 @@ _BACKLOG = 4096  # Granian serves no more connections than this at a time, and i
 _TICK_S = 0.05
 _FAILURE_TOLD_S = 10.0
 _GRACE_S = 30.0
-_TRACEBACK_LINES = 8
 _LEFT_AFTER_S = 1.0
 
 
@@ -48,6 +48,7 @@ def serve(fork: Fork) -> int:
 
     The process should end at once with that code (``os._exit``): threads of a model that hangs may still run.
     """
+    journal.begin(fork.replica, fork.folder)
     replica = ReplicaServer(fork)
     channel = Channel(fork.keep, replica)
     replica.on_change = channel.changed
@@ -56,6 +57,7 @@ def serve(fork: Fork) -> int:
         code = runner.run(replica.run())
     if code != 0:
         channel.wait_failure_told(_FAILURE_TOLD_S)
+    journal.end()
     return code
 
 
@@ -68,6 +70,9 @@ class ReplicaServer:
         self._status = ReplicaStatus.STARTING
         self._reason = "loading"
         self._error: ErrorInfo | None = None
+        self._last_lines: tuple[str, ...] = ()
+        self._failures = journal.Failures(fork.folder)
+        self.plane.load.on_failure = self._failures.note
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._grace_s = _GRACE_S
@@ -88,6 +93,7 @@ class ReplicaServer:
             failed=load.failed,
             stuck_s=round(load.stuck_s(time.monotonic()), 3),
             error=self._error,
+            last_lines=self._last_lines,
         )
 
     def start(self, call: Call) -> Future[Reply]:
@@ -118,7 +124,7 @@ class ReplicaServer:
                 return 1
             await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
-                self._fail(Internal("the HTTP server ended", code="server_ended"), "")
+                self._fail(Internal("the HTTP server ended", code="server_ended"))
                 return 1
             await self._finish()
             return 0
@@ -141,7 +147,7 @@ class ReplicaServer:
                 if index == 0 or example.expect is not msgspec.UNSET:
                     await self._hold(example)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the bundle's code may raise anything
-            self._fail(error, last_lines(error))
+            self._fail(error)
             return False
         gc.collect()
         gc.freeze()  # the model and its libraries live as long as we: no later collection walks them
@@ -181,13 +187,21 @@ class ReplicaServer:
             hint = "correct the example in fairlead.toml, or the model"
             raise Invalid(f"example {example.title!r}: {found}", code="example_differs", hint=hint)
 
-    def _fail(self, error: BaseException, lines: str) -> None:
+    def _fail(self, error: BaseException) -> None:
+        spec, cause = self._fork.spec, error
         if isinstance(error, Error):
             info = error_info(error)
+            while cause.__cause__ is not None:  # of an example that failed: what the model raised
+                cause = cause.__cause__
         else:
-            text = f"{type(error).__name__}: {error}"
-            info = ErrorInfo("load_failed", text, hint=lines, kind="invalid")
-        log.error("the model did not start: %s\n%s", info.message, lines)
+            text = stack_text(f"{type(error).__name__}: {error}", self._fork.folder)
+            hint = f"fairlead logs {spec.name}@{spec.version} has the whole traceback"
+            info = ErrorInfo("load_failed", text, hint=hint, kind="invalid")
+        extra: dict[str, str] = {}
+        if not isinstance(cause, Error):
+            self._last_lines = last_lines(cause, self._fork.folder)
+            extra["traceback"] = trace(cause, self._fork.folder, whole=True)
+        log.error("the model did not start: %s", info.message, extra=extra)
         self._error = info
         self._move(ReplicaStatus.CRASHED, info.message)
 
@@ -213,6 +227,7 @@ class ReplicaServer:
             if now - refreshed >= _LEFT_AFTER_S:
                 refreshed = now
                 front.ids.refresh()
+                self._failures.tick(now)
                 self._watch_callers()
 
     def _watch_callers(self) -> None:
@@ -262,9 +277,3 @@ def http_server(front: Front, path: Path) -> Server:
         backlog=_BACKLOG,
         log_enabled=False,
     )
-
-
-def last_lines(error: BaseException) -> str:
-    """Return the end of the traceback: where in the bundle it went wrong."""
-    lines = "".join(traceback.format_exception(error)).rstrip().splitlines()
-    return "\n".join(lines[-_TRACEBACK_LINES:])

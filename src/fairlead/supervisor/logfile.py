@@ -10,8 +10,15 @@ import shutil
 import stat
 from pathlib import Path
 
+import msgspec
+
 LIMIT_BYTES = 16 * 1024**2
 _BLOCK_BYTES = 64 * 1024
+
+
+class _Said(msgspec.Struct):
+    said: str
+    traceback: str = ""
 
 
 def open_append(path: Path) -> int:
@@ -54,6 +61,19 @@ def tail(path: Path, lines: int = 20) -> tuple[str, ...]:
             position = file.seek(position - step)
             data = file.read(step) + data
     return tuple(data.decode("utf-8", errors="replace").splitlines()[-lines:]) if lines > 0 else ()
+
+
+def said(path: Path, lines: int = 20) -> tuple[str, ...]:
+    """Return the last ``lines`` lines as a person reads them: of JSON lines what they say, with its traceback."""
+    told: list[str] = []
+    for line in tail(path, lines):
+        try:
+            word = msgspec.json.decode(line, type=_Said)
+        except msgspec.DecodeError:
+            told.append(line)
+        else:
+            told += [*word.said.splitlines(), *word.traceback.splitlines()]
+    return tuple(told[-lines:])
 
 
 def _open(path: Path, flags: int) -> int:

@@ -91,3 +91,16 @@ def test_what_is_no_plain_file_is_not_read(tmp_path: Path) -> None:
     for name in ("link", "fifo", "folder"):
         with pytest.raises(NotFound):
             files.read(tmp_path / f"{name}.log", files.Filter())
+
+
+def test_every_line_has_a_time_and_those_of_a_model_their_level(tmp_path: Path) -> None:
+    timed = write(tmp_path, "a", 'Fatal Python error\n{"at": "2026-11-20T12:00:00.000Z", "said": "WARNING: hot"}\n')
+    bare = write(tmp_path, "b", "it said no time\n")
+    envoy = write(tmp_path, "c", "[2026-11-20 12:00:00.123][7][info] up\n[7] 2026/11/20 12:01:00.1 [INF] up\n")
+
+    lines = files.read(timed, Filter()).items
+    assert [line.at for line in lines] == [datetime(2026, 11, 20, 12, tzinfo=UTC)] * 2
+    assert lines[1].level == "warning"
+    assert files.read(bare, Filter()).items[0].at is not None
+    assert [line.at.minute for line in files.read(envoy, Filter()).items if line.at] == [0, 1]
+    assert files.read(bare, Filter(since=datetime(2126, 1, 1, tzinfo=UTC))).items == ()

@@ -31,9 +31,16 @@ def logs(
             return
         for line in view["items"]:
             _print(line)
+        if not view["items"]:
+            terminal.note(_nothing(of, fits=bool(since or level or grep)))
         if follow:
             for _, line in api.events("/logs/follow", **{key: value for key, value in query.items() if value}):
                 _print(line)
+
+
+def _nothing(of: str, *, fits: bool) -> str:
+    whose = f"of {of}" if of else "of anything that runs here"
+    return f"no lines {whose}{' that fit --since, --level and --grep' if fits else ''} yet"
 
 
 def _print(line: dict[str, Any]) -> None:
