@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -20,19 +23,59 @@ class JsonFormatter(logging.Formatter):
             "name": record.name,
             "said": record.getMessage(),
         }
-        line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
+        line.update(_extra(record))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class PlainFormatter(logging.Formatter):
+    """``12:00:00 WARNING name  message key=value``: the same for a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        more = [f"{key}={value}" for key, value in _extra(record).items()]
+        return " ".join([super().formatMessage(record), *more])
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
 def configure(level: str = "info", *, plain: bool | None = None) -> None:
     """Send the root logger to stderr; ``plain`` defaults to whether stderr is a terminal."""
     handler = logging.StreamHandler(sys.stderr)
     if plain if plain is not None else sys.stderr.isatty():
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S"))
+        handler.setFormatter(PlainFormatter())
     else:
         handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "asyncio", "aiohttp.access", "nats"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[None]:
+    """Write the root logger's lines from ``info`` on to ``path`` too, as JSON; other handlers keep their level.
+
+    The file is only appended to, so ``supervisor.logfile.rotate`` may cut it at any time.
+    """
+    root = logging.getLogger()
+    level, others = root.level, [(handler, handler.level) for handler in root.handlers]
+    handler = logging.FileHandler(path, encoding="utf-8", errors="replace")
+    handler.setFormatter(JsonFormatter())
+    handler.setLevel(logging.INFO)
+    for other, its in others:
+        other.setLevel(max(its, level))
+    root.setLevel(min(level, logging.INFO))
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+        root.setLevel(level)
+        for other, its in others:
+            other.setLevel(its)

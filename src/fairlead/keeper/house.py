@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import psutil
 
+from fairlead import log
 from fairlead.buckets.obstore import open_bucket
 from fairlead.buckets.port import Bucket
 from fairlead.bus import nats, server
@@ -338,14 +339,15 @@ async def open_house(settings: Settings, home: Home, clock: Clock | None = None)
 
     When the keeper is killed instead, all lives on and the next house adopts it.
     """
-    async with Tasks() as group:
-        house = House(settings, home, clock or SystemClock(), group)
-        try:
-            await house.open()
-            yield house
-        finally:
+    with log.kept(home.logs / "keeper.log"):
+        async with Tasks() as group:
+            house = House(settings, home, clock or SystemClock(), group)
             try:
-                await asyncio.shield(house.close())
-            except Error as error:
-                _log.warning("closing: %s", error.message)
-            group.cancel_all()
+                await house.open()
+                yield house
+            finally:
+                try:
+                    await asyncio.shield(house.close())
+                except Error as error:
+                    _log.warning("closing: %s", error.message)
+                group.cancel_all()
