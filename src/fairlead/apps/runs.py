@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts import policy
-from fairlead.apps import letters, params, plan, versions
+from fairlead.apps import letters, params, plan, sight, versions
 from fairlead.apps.binding import Binding, Candidate, Role, Taken, bind
 from fairlead.apps.letters import Letter
 from fairlead.bundles import rules
@@ -19,7 +19,7 @@ from fairlead.bundles.manifest import AppManifest
 from fairlead.devices import holds, registry
 from fairlead.devices.sending import Outgoing
 from fairlead.devices.types import split_role
-from fairlead.errors import Conflict, NotFound, Problem
+from fairlead.errors import Conflict, Problem
 from fairlead.messages import RunReport
 from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import move_to, note
@@ -140,18 +140,12 @@ def restart(session: Session, run: str, now: datetime, *, by: str) -> Run:
 
 def show(session: Session, run: str) -> Run:
     """Return the run that ``run``, an id or a unique beginning of one, names."""
-    record = session.get(Run, run)
-    if record is None:
-        found = session.scalars(select(Run).where(Run.id.startswith(run, autoescape=True)).limit(2)).all()
-        if len(found) != 1:
-            what = "is ambiguous" if found else "names no run"
-            raise NotFound(f"{run[:40]!r} {what}", code="run_not_found", hint="fairlead runs lists them")
-        record = found[0]
-    return record
+    return sight.show_run(session, policy.SYSTEM, run)
 
 
 def list_runs(
     session: Session,
+    caller: policy.Caller,
     *,
     live: bool = False,
     app: str | None = None,
@@ -159,8 +153,8 @@ def list_runs(
     at: str | None = None,
     limit: int = 100,
 ) -> Sequence[Run]:
-    """Return runs, those that started last first."""
-    query = select(Run).order_by(Run.starts_at.desc(), Run.id.desc()).limit(limit)
+    """Return runs that the caller may see, those that started last first."""
+    query = select(Run).where(sight.runs(caller)).order_by(Run.starts_at.desc(), Run.id.desc()).limit(limit)
     if live:
         query = query.where(Run.finished_at.is_(None))
     if app is not None:

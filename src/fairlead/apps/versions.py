@@ -11,6 +11,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
+from fairlead.accounts import vault
+from fairlead.accounts.policy import Caller
+from fairlead.apps import sight
 from fairlead.bundles.manifest import AppManifest
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.messages import AppWanted, EnvironmentSpec, Prepared
@@ -45,6 +48,7 @@ def register(
     if alias is not None and not ids.is_alias(alias):
         raise Invalid(f"{alias[:63]!r} is no alias", code="alias_invalid", hint="begin with a letter: staging")
     app = _app(session, manifest, now, by, admin)
+    vault.require(session, app.name, manifest.run.secrets)
     found = session.scalars(
         select(AppVersion).where(AppVersion.app == app.name, AppVersion.digest == pushed.digest)
     ).first()
@@ -95,6 +99,7 @@ def _app(session: Session, manifest: AppManifest, now: datetime, by: str, admin:
     if app is None:
         app = App(name=manifest.name, owner=by, created_at=now)
         session.add(app)
+        vault.begin(session, app.name, by)
     elif app.owner != by and not admin:
         message = f"{manifest.name} belongs to {app.owner}"
         raise Forbidden(message, code="not_owner", hint="choose another name, or ask a configurer")
@@ -197,8 +202,9 @@ def show_app(session: Session, app: str) -> App:
     return record
 
 
-def list_apps(session: Session) -> Sequence[App]:
-    return session.scalars(select(App).order_by(App.name)).all()
+def list_apps(session: Session, caller: Caller) -> Sequence[App]:
+    """Return the apps that the caller may see, by name."""
+    return session.scalars(select(App).where(sight.apps(caller)).order_by(App.name)).all()
 
 
 def list_versions(session: Session, app: str) -> Sequence[AppVersion]:
@@ -245,6 +251,7 @@ def wanted(session: Session) -> tuple[AppWanted, ...]:
     rows = session.scalars(
         select(AppVersion).where(AppVersion.status.in_(states)).order_by(AppVersion.app, AppVersion.ordinal)
     )
+    secrets = vault.sealed(session)
     return tuple(
         AppWanted(
             app=row.app,
@@ -254,6 +261,7 @@ def wanted(session: Session) -> tuple[AppWanted, ...]:
             environment=environment_of(row),
             entry=manifest_of(row).run.entry,
             attempt=row.attempt,
+            secrets=vault.chosen(manifest_of(row).run.secrets, secrets.get(row.app, {})),
         )
         for row in rows
         if row.status is not VersionStatus.READY or (row.app, row.version) in named

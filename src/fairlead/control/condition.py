@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller
+from fairlead.apps import sight
+from fairlead.jobs import queries as jobs
 from fairlead.messages import NodeReport, ProgramReport
 from fairlead.models import queries
 from fairlead.models.queries import PRODUCTION
 from fairlead.status import DeviceStatus, JobStatus, ReplicaStatus
-from fairlead.store.records import Device, Job, ModelVersion, Run
+from fairlead.store.records import Alias, Device, Job, ModelVersion, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +30,17 @@ class Counts:
 
 
 def counts(session: Session, caller: Caller) -> Counts:
-    """Return how many models (by what production is), live runs, jobs and devices there are."""
+    """Return how many models (by what production is), live runs, jobs and devices the caller may see."""
     return Counts(
-        models=_sorted(_of_model(session, model.name) for model in queries.list_all(session, caller)),
-        runs=_grouped(session, select(Run.status, func.count()).where(Run.finished_at.is_(None)).group_by(Run.status)),
+        models=_of_models(session, caller),
+        runs=_grouped(
+            session,
+            select(Run.status, func.count()).where(Run.finished_at.is_(None), sight.runs(caller)).group_by(Run.status),
+        ),
         jobs=_grouped(
             session,
             select(Job.status, func.count())
-            .where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED)))
+            .where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED)), jobs.seen(caller))
             .group_by(Job.status),
         ),
         devices=_grouped(
@@ -45,8 +50,8 @@ def counts(session: Session, caller: Caller) -> Counts:
     )
 
 
-def troubles(reports: Sequence[NodeReport], alive: Sequence[NodeReport]) -> tuple[str, ...]:
-    """Return what is wrong, one sentence each; nothing: all is well."""
+def troubles(reports: Sequence[NodeReport], alive: Sequence[NodeReport], models: Container[str]) -> tuple[str, ...]:
+    """Return what is wrong, one sentence each; nothing: all is well. ``models``: of which the caller may hear."""
     speaking = {report.node for report in alive}
     found = [f"node {report.node} is silent" for report in reports if report.node not in speaking]
     if not reports:
@@ -58,7 +63,7 @@ def troubles(reports: Sequence[NodeReport], alive: Sequence[NodeReport]) -> tupl
         found += [
             f"{one.model}@{one.version} ends again and again: {one.reason or 'see its logs'}"
             for one in report.replicas
-            if one.status is ReplicaStatus.CRASH_LOOP
+            if one.status is ReplicaStatus.CRASH_LOOP and one.model in models
         ]
     return tuple(found)
 
@@ -67,14 +72,20 @@ def _program(report: NodeReport, program: ProgramReport) -> str:
     return f"{program.name} on {report.node} is {program.status}{f': {program.reason}' if program.reason else ''}"
 
 
-def _of_model(session: Session, name: str) -> str:
-    """Return the status of the version that has most of production, else of the newest."""
-    held = next((one for one in queries.aliases_of(session, name) if one.alias == PRODUCTION), None)
-    if held is None:
-        versions = queries.versions_of(session, name)
-        return versions[0].status.value if versions else "empty"
-    main = max(held.targets, key=lambda target: target.weight)
-    return session.get_one(ModelVersion, (name, main.version)).status.value
+def _of_models(session: Session, caller: Caller) -> dict[str, int]:
+    """Return how many models there are by the status of the version with most of production, else of the newest."""
+    names = [model.name for model in queries.list_all(session, caller)]
+    production = select(Alias.model, Alias.targets).where(Alias.alias == PRODUCTION)
+    main = {
+        name: max(targets, key=lambda target: target.weight).version
+        for name, targets in session.execute(production)
+    }
+    rows = select(ModelVersion.model, ModelVersion.version, ModelVersion.status).order_by(ModelVersion.ordinal)
+    found: dict[str, str] = {}
+    for name, version, status in session.execute(rows):
+        if main.get(name, version) == version:
+            found[name] = status.value
+    return _sorted(found.get(name, "empty") for name in names)
 
 
 def _grouped(session: Session, query: object) -> dict[str, int]:

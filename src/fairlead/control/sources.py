@@ -10,8 +10,9 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.accounts.policy import Caller, Verb, check, check_owner, may_see
+from fairlead.accounts.policy import SYSTEM, Caller, Verb, check, check_owner, may_see
 from fairlead.apps import runs as app_runs
+from fairlead.apps import sight
 from fairlead.apps import versions as app_versions
 from fairlead.engines.launch import zygote_name
 from fairlead.errors import NotFound
@@ -32,6 +33,8 @@ class Source:
 
     name: str
     pattern: str
+    bundle: str = ""
+    """Model or app whose processes wrote it; its secrets are taken out of what is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Told:
 
     source: str
     line: Line
+    bundle: str = ""
 
 
 def of(session: Session, caller: Caller, name: str) -> tuple[Source, ...]:
@@ -55,7 +59,7 @@ def of(session: Session, caller: Caller, name: str) -> tuple[Source, ...]:
         check(caller, Verb.OPERATE)
         return (Source(name, f"{name}.log"),)
     if name.startswith("run-"):
-        run = app_runs.show(session, name)
+        run = sight.show_run(session, caller, name)
         check_owner(caller, run.user, f"the run {run.id}")
         return (_run(run),)
     bundle, _, ref = name.partition("@")
@@ -68,7 +72,7 @@ def read(folder: Path, sources: Iterable[Source], wanted: Filter) -> list[Told]:
     """Return the last lines that fit, of all ``sources`` together, in order of time."""
     found: list[Told] = []
     for source, path in paths(folder, sources):
-        found += [Told(source.name, line) for line in _lines(path, wanted, None)[0]]
+        found += [Told(source.name, line, source.bundle) for line in _lines(path, wanted, None)[0]]
     return sorted(found, key=lambda told: told.line.at or _OLDEST)[-wanted.limit :]
 
 
@@ -84,7 +88,7 @@ class Tail:
         found: list[Told] = []
         for source, path in paths(self._folder, self._sources):
             lines, self._read_to[path] = _lines(path, wanted, self._read_to.get(path, 0))
-            found += [Told(source.name, line) for line in lines]
+            found += [Told(source.name, line, source.bundle) for line in lines]
         return sorted(found, key=lambda told: told.line.at or _OLDEST)
 
 
@@ -106,21 +110,21 @@ def _lines(path: Path, wanted: Filter, offset: int | None) -> tuple[tuple[Line, 
 
 def _everything(session: Session) -> tuple[Source, ...]:
     versions = session.scalars(select(ModelVersion).order_by(ModelVersion.model, ModelVersion.ordinal))
-    runs = app_runs.list_runs(session, limit=RUNS_MAX)
+    runs = app_runs.list_runs(session, SYSTEM, limit=RUNS_MAX)
     return (*(Source(name, f"{name}.log") for name in PROGRAMS), *map(_version, versions), *map(_run, runs))
 
 
 def _run(run: Run) -> Source:
-    return Source(run.id, f"{run.id}.log")
+    return Source(run.id, f"{run.id}.log", run.app)
 
 
 def _version(version: ModelVersion) -> Source:
-    return Source(f"{version.model}@{version.version}", f"{zygote_name(version.model, version.digest)}/*.log")
+    return Source(f"{version.model}@{version.version}", f"{zygote_name(version.model, version.digest)}/*.log", version.model)
 
 
 def _app(session: Session, caller: Caller, name: str) -> tuple[Source, ...]:
     app = app_versions.show_app(session, name)
-    found = app_runs.list_runs(session, app=name, limit=RUNS_MAX)
+    found = app_runs.list_runs(session, SYSTEM, app=name, limit=RUNS_MAX)
     mine = [run for run in found if caller.owns(app.owner) or run.user == caller.name]
     if not mine:
         check_owner(caller, app.owner, f"the app {name}")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from fairlead.devices import arbiter, holds, registry
@@ -21,6 +21,7 @@ from fairlead.devices.sending import RESEND_S, Author, Outgoing, fail, payload, 
 from fairlead.devices.types import DeviceType, check_command
 from fairlead.errors import Invalid, NotFound, Problem
 from fairlead.status import CommandStatus, DeviceStatus
+from fairlead.store import lookup
 from fairlead.store.move import move_to, note
 from fairlead.store.records import Command, Device, Event, Hold, LastValue
 
@@ -181,25 +182,25 @@ def next_at(session: Session) -> datetime | None:
 
 def show(session: Session, command: str) -> Command:
     """Return the command that ``command``, an id or a unique beginning of one, names."""
-    row = session.get(Command, command)
-    if row is None:
-        found = session.scalars(select(Command).where(Command.id.startswith(command, autoescape=True)).limit(2)).all()
-        if len(found) != 1:
-            what = "is ambiguous" if found else "names no command"
-            raise NotFound(f"{command[:40]!r} {what}", code="command_not_found", hint="fairlead devices show DEVICE")
-        row = found[0]
-    return row
+    return lookup.show(session, Command, command, code="command_not_found", hint="fairlead devices show DEVICE")
 
 
 def list_commands(
-    session: Session, device: str | None = None, limit: int = 100, *, run: str | None = None
+    session: Session,
+    device: str | None = None,
+    limit: int = 100,
+    *,
+    run: str | None = None,
+    seen: ColumnElement[bool] | None = None,
 ) -> Sequence[Command]:
-    """Return commands, newest first."""
+    """Return commands, newest first; ``seen`` says which of them the caller may see."""
     query = select(Command).order_by(Command.created_at.desc(), Command.id.desc()).limit(limit)
     if device is not None:
         query = query.where(Command.device == device)
     if run is not None:
         query = query.where(Command.run == run)
+    if seen is not None:
+        query = query.where(seen)
     return session.scalars(query).all()
 
 

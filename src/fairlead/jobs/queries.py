@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, case, delete, func, select
+from sqlalchemy import ColumnElement, Select, case, delete, func, select, true
 from sqlalchemy.orm import Session, defer
 
 from fairlead.accounts.policy import Caller, Verb
 from fairlead.errors import Conflict, Invalid, NotFound
 from fairlead.status import JobStatus
+from fairlead.store import lookup
 from fairlead.store.records import Event, Job
 
 LIST_MAX = 500
@@ -23,11 +24,7 @@ def get(session: Session, caller: Caller, prefix: str) -> Job:
 
     Raises :class:`NotFound`, also for what one may not see, and :class:`Conflict` (``ambiguous``).
     """
-    exact = session.scalar(_seen(caller).where(Job.id == prefix))
-    if exact is not None:
-        return exact
-    starts = Job.id.startswith(prefix, autoescape=True)
-    found = list(session.scalars(_seen(caller).where(starts).limit(2))) if len(prefix) > len("job-") else []
+    found = lookup.beginning(session, Job, prefix, _seen(caller))
     if not found:
         raise NotFound(f"there is no job {prefix}", hint="fairlead jobs lists them")
     if len(found) > 1:
@@ -128,6 +125,10 @@ def _over(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return (Job.expires_at <= now, Job.status.in_(_FINAL))
 
 
+def seen(caller: Caller) -> ColumnElement[bool]:
+    """Return the condition of a job that the caller may see."""
+    return true() if caller.may(Verb.MANAGE_OTHERS) else Job.created_by == caller.name
+
+
 def _seen(caller: Caller) -> Select[Job]:
-    query = select(Job)
-    return query if caller.may(Verb.MANAGE_OTHERS) else query.where(Job.created_by == caller.name)
+    return select(Job).where(seen(caller))

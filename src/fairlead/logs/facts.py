@@ -4,63 +4,65 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TypeVar
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fairlead.accounts.policy import SYSTEM, Caller
+from fairlead.apps import sight
 from fairlead.errors import NotFound
+from fairlead.jobs import queries as jobs
 from fairlead.logs import why as tell
 from fairlead.logs.why import Link, Order, Why
-from fairlead.store.records import (
-    App,
-    Command,
-    Device,
-    Event,
-    Job,
-    Model,
-    Reading,
-    Run,
-    Schedule,
-)
+from fairlead.schedules import sight as schedule_sight
+from fairlead.store import journal, lookup
+from fairlead.store.records import App, Command, Device, Event, Model, Reading, Run, Schedule
 
-R = TypeVar("R", Command, Run, Job)
 LINKS_MAX = 50
 COMMANDS_MAX = 500
 """So many commands of a device are searched for the one that set a property."""
 _PROPERTY = re.compile(r"([a-z0-9][a-z0-9-]*)\.([a-z][a-z0-9_]*)")
+PRIVATE = "A private app"
+"""What an app is called to those who may not see it."""
 _FOUND_NOT = "not_found"
 
 
-def why(session: Session, of: str, at: datetime) -> Why:
-    """Explain a model, version, job, schedule, run, command, device or ``device.property`` as it was at ``at``."""
+def why(session: Session, of: str, at: datetime, caller: Caller = SYSTEM) -> Why:
+    """Explain a model, version, job, schedule, run, command, device or ``device.property`` as it was at ``at``.
+
+    Runs, schedules, commands and jobs that ``caller`` may not see are as if they were not there; whether models and
+    apps may be seen is looked at before.
+    """
     if (match := _PROPERTY.fullmatch(of)) and session.get(Device, match[1]) is not None:
-        return _property(session, of, match[1], match[2], at)
-    if of.startswith("cmd-") and (command := _one(session, Command, of)) is not None:
+        return _property(session, of, match[1], match[2], at, caller)
+    if of.startswith("cmd-") and (command := lookup.unique(session, Command, of, sight.commands(caller))) is not None:
         return _command(session, command.id, at, command)
-    if of.startswith("run-") and (run := _one(session, Run, of)) is not None:
-        said = _named(_events(session, "run", run.id, at), f"{run.app} at {run.place}")
-        return tell.of_events(run.id, at, said, _schedule(session, run, at))
-    if of.startswith("job-") and (job := _one(session, Job, of)) is not None:
+    if of.startswith("run-") and (run := lookup.unique(session, Run, of, sight.runs(caller))) is not None:
+        what = f"{run.app} at {run.place}"
+        return tell.of_events(run.id, at, _events(session, "run", run.id, at), _schedule(session, run, at), what=what)
+    if of.startswith("job-"):
+        job = jobs.get(session, caller, of)
         version = _events(session, "version", f"{job.model}@{job.version}", at)
         return tell.of_events(job.id, at, _events(session, "job", job.id, at), version[-3:])
-    return _by_name(session, of, at)
+    return _by_name(session, of, at, caller)
 
 
-def _by_name(session: Session, of: str, at: datetime) -> Why:
+def _by_name(session: Session, of: str, at: datetime, caller: Caller) -> Why:
     if "@" in of:
         for kind in ("version", "app_version", "alias"):
             if events := _events(session, kind, of, at):
                 return tell.of_events(of, at, events)
-    schedule = session.scalars(select(Schedule).where((Schedule.name == of) | (Schedule.id == of))).first()
+    named = select(Schedule).where((Schedule.name == of) | (Schedule.id == of), schedule_sight.schedules(caller))
+    schedule = session.scalars(named).first()
     if schedule is not None:
         latest = session.scalars(
             select(Run).where(Run.schedule == schedule.id, Run.starts_at <= at).order_by(Run.starts_at.desc())
         ).first()
         events = _events(session, "schedule", schedule.id, at)
         last = _events(session, "run", latest.id, at) if latest else ()
-        return tell.of_events(of, at, tuple(sorted((*events, *last), key=lambda link: link.at)))
+        what = f"{schedule.app} at {schedule.at}" if last else ""
+        return tell.of_events(of, at, tuple(sorted((*events, *last), key=lambda link: link.at)), what=what)
     if session.get(Model, of) is not None:
         return tell.of_events(of, at, _of_versions(session, "version", of, at))
     if session.get(App, of) is not None:
@@ -77,14 +79,6 @@ def unknown(of: str) -> NotFound:
         code=_FOUND_NOT,
         hint="a model, model@version, app, schedule, job-…, run-…, cmd-…, device or device.property",
     )
-
-
-def _one(session: Session, record: type[R], ref: str) -> R | None:
-    found = session.get(record, ref)
-    if found is None:
-        several = session.scalars(select(record).where(record.id.startswith(ref, autoescape=True)).limit(2)).all()
-        found = several[0] if len(several) == 1 else None
-    return found
 
 
 def _events(session: Session, kind: str, ref: str, at: datetime) -> tuple[Link, ...]:
@@ -108,26 +102,26 @@ def _of_versions(session: Session, kind: str, name: str, at: datetime) -> tuple[
 
 
 def _link(row: Event) -> Link:
-    said = f"{row.status_to}: {row.said}" if row.status_to and row.said else row.said or row.status_to or ""
-    return Link(row.at, row.kind, row.ref, said)
-
-
-def _named(events: tuple[Link, ...], what: str) -> tuple[Link, ...]:
-    """Return the events, the last one saying what it is about."""
-    if not events:
-        return events
-    last = events[-1]
-    return (*events[:-1], msgspec.structs.replace(last, said=f"{what} is {last.said}"))
+    said = ": ".join(dict.fromkeys(filter(None, (row.status_to, row.said))))
+    return Link(row.at, row.kind, row.ref, said, row.status_to or "")
 
 
 def _schedule(session: Session, run: Run, at: datetime) -> tuple[Link, ...]:
     schedule = session.get_one(Schedule, run.schedule)
     until = f" until {run.ends_at:%Y-%m-%d %H:%M} UTC" if run.ends_at else ""
-    opened = Link(run.starts_at, "schedule", schedule.id, f"{schedule.name}: window opened{until}")
+    opened = Link(run.starts_at, "schedule", schedule.id, f"{_name(session, schedule)}: window opened{until}")
     return (opened,) if run.starts_at <= at else ()
 
 
-def _property(session: Session, of: str, device: str, name: str, at: datetime) -> Why:
+def _name(session: Session, schedule: Schedule) -> str:
+    """Return what a schedule is called, or was before it was removed."""
+    if schedule.removed_at is None:
+        return schedule.name
+    last = journal.last(session, "schedule", schedule.id)
+    return last.said.removesuffix(" removed") if last is not None else schedule.id
+
+
+def _property(session: Session, of: str, device: str, name: str, at: datetime, caller: Caller) -> Why:
     rows = session.scalars(
         select(Command)
         .where(Command.device == device, Command.created_at <= at)
@@ -142,12 +136,12 @@ def _property(session: Session, of: str, device: str, name: str, at: datetime) -
         .limit(1)
     ).first()
     if command is not None and (reading is None or _agrees(command, name, reading)):
-        return _command(session, of, at, command)
+        return _set(session, of, at, command, caller)
     if reading is not None:
         told = tell.of_reading(of, at, reading.value, reading.at)
         if command is None:
             return told
-        earlier = _command(session, of, at, command)
+        earlier = _set(session, of, at, command, caller)
         return msgspec.structs.replace(told, chain=tell.ordered([*earlier.chain, *told.chain]))
     return tell.of_events(of, at, ())
 
@@ -161,9 +155,22 @@ def _agrees(command: Command, name: str, reading: Reading) -> bool:
     return reading.at <= command.created_at or msgspec.json.decode(reading.value) == command.set[name]
 
 
+def _set(session: Session, of: str, at: datetime, command: Command, caller: Caller) -> Why:
+    """Explain the command that set a property; of one that the caller may not see, only what it did."""
+    if sight.seen_commands(session, caller, [command.id]):
+        return _command(session, of, at, command)
+    return tell.of_command(of, at, _order(command, PRIVATE, ()), (), ())
+
+
 def _command(session: Session, of: str, at: datetime, command: Command) -> Why:
     run = session.get(Run, command.run) if command.run else None
-    order = Order(
+    order = _order(command, run.app if run else None, command.because)
+    before = (*_schedule(session, run, at), *_events(session, "run", run.id, command.created_at)[-3:]) if run else ()
+    return tell.of_command(of, at, order, _events(session, "command", command.id, at), before)
+
+
+def _order(command: Command, app: str | None, because: tuple[str, ...]) -> Order:
+    return Order(
         id=command.id,
         device=command.device,
         values={name: msgspec.json.encode(value).decode() for name, value in command.set.items()},
@@ -171,10 +178,8 @@ def _command(session: Session, of: str, at: datetime, command: Command) -> Why:
         reason=command.reason,
         tier=command.tier,
         at=command.created_at,
-        app=run.app if run else None,
+        app=app,
         run=command.run,
         user=command.user,
-        because=command.because,
+        because=because,
     )
-    before = (*_schedule(session, run, at), *_events(session, "run", run.id, command.created_at)[-3:]) if run else ()
-    return tell.of_command(of, at, order, _events(session, "command", command.id, at), before)

@@ -19,6 +19,8 @@ class Link(msgspec.Struct, frozen=True):
     """schedule, run, reading, prediction, command, version, job, device, alias …"""
     id: str
     said: str
+    status: str = ""
+    """What it became; empty: the status stayed."""
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -47,7 +49,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     because: tuple[str, ...] = ()
 
 
-_BECAUSE = re.compile(r"(?P<kind>reading|prediction)\s+(?P<id>\S+)\s+(?P<said>.+?)(?:\s+at\s+(?P<at>\S+))?$", re.DOTALL)
+_READING = re.compile(r"(?P<kind>reading)\s+(?P<id>\S+)\s+(?P<said>.+?)(?:\s+at\s+(?P<at>\S+))?$", re.DOTALL)
+_PREDICTION = re.compile(r"prediction\s+(?P<id>\S+?):?\s+(?:(?P<request>req-[^\s:]+):?\s+)?(?P<said>.+)$", re.DOTALL)
 
 
 def of_command(of: str, at: datetime, order: Order, events: Sequence[Link], before: Sequence[Link]) -> Why:
@@ -80,6 +83,8 @@ def _spoken(link: Link) -> str:
     match link.kind:
         case "reading":
             return f"{link.id} read {link.said}"
+        case "prediction":
+            return f"{link.id} answered {link.said}"
         case "because":
             return link.said
         case _:
@@ -88,7 +93,9 @@ def _spoken(link: Link) -> str:
 
 def because(text: str, at: datetime) -> Link:
     """Return one cause as a link. ``send`` writes ``reading t1.temperature 27.4 at 14:03:06Z``; others write freely."""
-    match = _BECAUSE.match(text.strip())
+    if match := _PREDICTION.match(text.strip()):
+        return Link(at, "prediction", match["id"], match["said"])
+    match = _READING.match(text.strip())
     if not match:
         return Link(at, "because", "", text.strip())
     return Link(_time(match["at"], at), match["kind"], match["id"], match["said"])
@@ -110,12 +117,37 @@ def _time(text: str | None, near: datetime) -> datetime:
 _DAY = datetime(2000, 1, 2, tzinfo=UTC) - datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def of_events(of: str, at: datetime, events: Sequence[Link], before: Sequence[Link] = ()) -> Why:
-    """Explain a life by the last thing that happened to it."""
+def of_events(of: str, at: datetime, events: Sequence[Link], before: Sequence[Link] = (), *, what: str = "") -> Why:
+    """Explain a life by the last thing that happened to it; ``what`` is what a sentence calls it."""
     if not events:
         return Why(of, at, f"Nothing is known of {of} at that time.", ordered(before))
     last = events[-1]
-    return Why(of, at, f"{of}: {last.said}.", ordered([*before, *events]))
+    return Why(of, at, f"{_sentence(of, last, what)}.", ordered([*before, *events]))
+
+
+_PAST = {"failed": "has failed", "succeeded": "has succeeded", "canceled": "was canceled", "skipped": "was skipped"}
+_WAITS = "waits: "
+
+
+def _sentence(of: str, last: Link, what: str) -> str:
+    if last.kind == "alias":
+        return _alias(last)
+    if last.status:
+        reason = last.said.removeprefix(last.status).removeprefix(": ")
+        is_so = _PAST.get(last.status, f"is {last.status}")
+        return f"{what or last.id} {is_so}{f': {reason}' if reason else ''}"
+    if what and last.kind == "run":
+        return f"{what} {last.said}" if last.said.startswith(_WAITS) else f"{what}: {last.said}"
+    return f"{of}: {last.said}"
+
+
+def _alias(last: Link) -> str:
+    """Return a move of an alias, ``3 → 4``, as a sentence."""
+    before, arrow, after = last.said.partition("→")
+    if not arrow:
+        return f"{last.id} {'was removed' if last.said == 'removed' else last.said}"
+    named = before.strip()
+    return f"{last.id} names {after.strip()}{f'; it named {named} before' if named else ''}"
 
 
 def of_reading(of: str, at: datetime, value: str, measured: datetime) -> Why:

@@ -11,12 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
+from fairlead.accounts.policy import SYSTEM, Caller
 from fairlead.apps import params, runs, versions
 from fairlead.apps.binding import Binding
 from fairlead.bundles.manifest import AppManifest
 from fairlead.devices import registry
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound, Problem
-from fairlead.schedules import due, firing
+from fairlead.schedules import due, firing, sight
 from fairlead.schedules.check import Wanted, check, timetable
 from fairlead.schedules.due import Firing, Timetable
 from fairlead.status import RunStatus
@@ -27,6 +28,9 @@ MISSED_MAX = 200
 """Of firings that were missed so many are looked at; the rest is one line in the journal."""
 AHEAD = timedelta(days=14)
 """How far ahead a preview looks for clashes with other schedules."""
+
+HIDDEN = "another schedule"
+"""What a schedule is called to those who may not see it."""
 
 
 class Clash(msgspec.Struct, frozen=True):
@@ -135,8 +139,11 @@ def _free_name(session: Session, app: str) -> str:
     return next(name for number in range(1, len(taken) + 2) if (name := f"{short}-{number}") not in taken)
 
 
-def preview(session: Session, wanted: Wanted, now: datetime, *, limit: int = 10) -> Preview:
-    """Return bindings, the next windows and clashes of a schedule that is not there yet."""
+def preview(session: Session, wanted: Wanted, now: datetime, caller: Caller, *, limit: int = 10) -> Preview:
+    """Return bindings, the next windows and clashes of a schedule that is not there yet.
+
+    A clash with a schedule that the caller may not see does not name it.
+    """
     zone, manifest, problems = _judge(session, wanted, now)
     timed = not check(wanted, zone, now)
     table = timetable(wanted, zone, now) if timed else None
@@ -144,19 +151,19 @@ def preview(session: Session, wanted: Wanted, now: datetime, *, limit: int = 10)
     if table and (open_now := due.current(table, now)):
         ahead = (open_now, *ahead)[:limit]
     bound = runs.binding_of(session, manifest, wanted.at, wanted.bind, free=True) if manifest else Binding({})
-    clashes = _clashes(session, manifest, bound, table, now) if manifest and table else ()
+    clashes = _clashes(session, manifest, bound, table, now, caller) if manifest and table else ()
     return Preview(zone, bound.roles, ahead, clashes, problems)
 
 
 def _clashes(
-    session: Session, manifest: AppManifest, bound: Binding, table: Timetable, now: datetime
+    session: Session, manifest: AppManifest, bound: Binding, table: Timetable, now: datetime, caller: Caller
 ) -> tuple[Clash, ...]:
     mine = _alone(session, manifest, bound)
     if not mine:
         return ()
     spans = tuple(due.between(table, now - timedelta(days=1), now + AHEAD))
-    found = []
-    for other in list_schedules(session):
+    found, seen = [], {one.id for one in list_schedules(session, caller)}
+    for other in list_schedules(session, SYSTEM):
         if other.paused is not None:
             continue
         theirs_manifest = versions.manifest_of(versions.show_version(session, other.app))
@@ -165,7 +172,8 @@ def _clashes(
         )
         both = tuple(sorted(device for device in mine.keys() & theirs.keys() if not (mine[device] and theirs[device])))
         if both and (first := _meets(spans, tuple(due.between(table_of(other), now - timedelta(days=1), now + AHEAD)))):
-            found.append(Clash(other.name, both, first.opens, first.closes))
+            name = other.name if other.id in seen else HIDDEN
+            found.append(Clash(name, both, first.opens, first.closes))
     return tuple(found)
 
 
@@ -223,19 +231,15 @@ def again(session: Session, run: str, now: datetime, *, by: str, may_safety: boo
 
 def show(session: Session, ref: str) -> Schedule:
     """Return the schedule that ``ref``, its name, its id or a unique beginning of it, names."""
-    found = session.scalars(select(Schedule).where(Schedule.name == ref)).first() or session.get(Schedule, ref)
-    if found is None and ref.startswith("sch-"):
-        several = session.scalars(select(Schedule).where(Schedule.id.startswith(ref, autoescape=True)).limit(2)).all()
-        found = several[0] if len(several) == 1 else None
-    if found is None:
-        message = f"there is no schedule {ref[:80]!r}"
-        raise NotFound(message, code="schedule_not_found", hint="fairlead schedules lists them")
-    return found
+    return sight.show_schedule(session, SYSTEM, ref)
 
 
-def list_schedules(session: Session, *, app: str | None = None, at: str | None = None) -> Sequence[Schedule]:
-    """Return the schedules that were not removed, by name."""
-    query = select(Schedule).where(Schedule.removed_at.is_(None)).order_by(Schedule.name)
+def list_schedules(
+    session: Session, caller: Caller, *, app: str | None = None, at: str | None = None
+) -> Sequence[Schedule]:
+    """Return the schedules that were not removed and that the caller may see, by name."""
+    seen = sight.schedules(caller)
+    query = select(Schedule).where(Schedule.removed_at.is_(None), seen).order_by(Schedule.name)
     if app is not None:
         query = query.where(Schedule.app == app)
     if at is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextvars import ContextVar
 
 from fairlead.sdk.wire import Measure
@@ -41,6 +42,9 @@ def said(measure: Measure) -> str:
 
 
 def short(value: object) -> str:
-    """Return ``value`` in one short line."""
-    text = str(value)
+    """Return ``value`` in one short line: JSON, as everybody sees it who does not write Python."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:  # it holds itself
+        text = str(value)
     return text if len(text) <= _SAID_MAX else f"{text[: _SAID_MAX - 1]}…"

@@ -55,5 +55,29 @@ def test_free_words_are_kept(text: str) -> None:
     assert why.because(text, AT).at == AT
 
 
+def test_a_prediction_is_told_as_its_model_answered() -> None:
+    told = order(because=('prediction comfort@1.0.0 req-123: {"hot": true, "why": "33 at noon"}',))
+
+    answer = why.of_command("fan-1.on", AT, told, (), ()).answer
+
+    assert answer == 'cool switched fan-1 on: comfort@1.0.0 answered {"hot": true, "why": "33 at noon"}.'
+
+
+@pytest.mark.parametrize(
+    ("link", "answer"),
+    [
+        (Link(AT, "alias", "flowers@production", "3 → 4"), "flowers@production names 4; it named 3 before."),
+        (Link(AT, "alias", "flowers@production", "→ 4"), "flowers@production names 4."),
+        (Link(AT, "alias", "flowers@staging", "removed"), "flowers@staging was removed."),
+        (Link(AT, "version", "flowers@4", "ready: it answers", "ready"), "flowers@4 is ready: it answers."),
+        (Link(AT, "job", "job-1", "failed: no", "failed"), "job-1 has failed: no."),
+        (Link(AT, "command", "cmd-1", "sent", "sent"), "cmd-1 is sent."),
+        (Link(AT, "schedule", "sch-1", "paused by ada"), "x: paused by ada."),
+    ],
+)
+def test_a_life_is_told_in_a_whole_sentence(link: Link, answer: str) -> None:
+    assert why.of_events("x", AT, (link,)).answer == answer
+
+
 def test_nothing_known_is_said() -> None:
     assert why.of_events("x", AT, ()).answer == "Nothing is known of x at that time."

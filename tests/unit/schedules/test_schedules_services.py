@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fairlead.accounts.policy import SYSTEM
 from fairlead.apps import asks, plan, runs, versions, wanted
 from fairlead.bundles import manifest
 from fairlead.devices import readings, registry
@@ -202,7 +203,7 @@ def test_missed_windows_are_one_row_each_and_no_more_than_twenty(session: Sessio
 
     step(session, later(days=60, hours=12))
 
-    statuses = [run.status for run in runs.list_runs(session)]
+    statuses = [run.status for run in runs.list_runs(session, SYSTEM)]
     assert statuses == [RunStatus.SKIPPED] * 20
     assert service.next_at(session) is not None
 
@@ -214,7 +215,7 @@ def test_a_clock_that_goes_back_fires_nothing_twice(session: Session) -> None:
     step(session, later(minutes=30))
     step(session, later(hours=1))
 
-    assert len(runs.list_runs(session)) == 1
+    assert len(runs.list_runs(session, SYSTEM)) == 1
 
 
 def test_a_schedule_added_within_its_window_runs_at_once(session: Session) -> None:
@@ -230,7 +231,7 @@ def test_paused_nothing_opens_and_resumed_it_does_again(session: Session) -> Non
     service.pause(session, "daily", NOON, by="ada", why="holidays")
 
     step(session, later(hours=6))
-    assert runs.list_runs(session) == []
+    assert runs.list_runs(session, SYSTEM) == []
     service.resume(session, "daily", later(hours=6), by="ada")
     assert service.next_at(session) == later(days=7, hours=1)
 
@@ -322,17 +323,19 @@ def test_a_safety_app_needs_a_configurer(session: Session) -> None:
 def test_a_preview_shows_bindings_windows_and_clashes_and_writes_nothing(session: Session) -> None:
     schedule(session)
 
-    shown = service.preview(session, Wanted(app="cool", at="campus/lab", windows=AFTERNOON), NOON)
+    shown = service.preview(session, Wanted(app="cool", at="campus/lab", windows=AFTERNOON), NOON, SYSTEM)
 
     assert shown.bindings == {"fan": ("fan-1",)}
     assert [one.opens for one in shown.firings][:2] == [later(hours=1), later(days=7, hours=1)]
     assert [(clash.schedule, clash.devices) for clash in shown.clashes] == [("daily", ("fan-1",))]
     assert shown.problems == ()
-    assert len(service.list_schedules(session)) == 1
+    assert len(service.list_schedules(session, SYSTEM)) == 1
 
 
 def test_a_preview_of_nonsense_tells_its_problems(session: Session) -> None:
-    shown = service.preview(session, Wanted(app="ghost", at="moon", windows=(Window(days=(), start="", end=""),)), NOON)
+    shown = service.preview(
+        session, Wanted(app="ghost", at="moon", windows=(Window(days=(), start="", end=""),)), NOON, SYSTEM
+    )
 
     assert {problem.path for problem in shown.problems} >= {"app", "at", "windows.0.days", "windows.0.from"}
 
@@ -459,9 +462,25 @@ def test_why_knows_every_noun(session: Session, of: str) -> None:
     run = up(session)
 
     assert facts.why(session, of, later(hours=3)).chain
-    assert (
-        facts.why(session, run.id[:12], later(hours=3)).answer == f"{run.id}: cool at campus/lab is ready: it is ready."
-    )
+    told = facts.why(session, run.id[:12], later(hours=3))
+    assert told.answer == "cool at campus/lab is ready: it is ready."
+    assert facts.why(session, "cool", later(hours=3)).answer == "cool@production names 1."
+
+
+def test_why_of_a_schedule_that_was_removed_still_has_its_name(session: Session) -> None:
+    run = up(session)
+    service.remove(session, "daily", later(hours=2), by="ada")
+
+    assert facts.why(session, run.id, later(hours=2)).chain[0].said.startswith("daily: window opened")
+
+
+def test_why_of_a_run_that_waits_is_a_sentence(session: Session) -> None:
+    up(session)
+    schedule(session, name="other")
+    step(session, later(hours=1, minutes=1))
+
+    told = facts.why(session, the_run(session).id, later(hours=2))
+    assert told.answer.startswith("cool at campus/lab waits: fan wants 1 fan")
 
 
 def test_why_of_nothing_says_what_it_takes(session: Session) -> None:

@@ -10,15 +10,15 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
-from fairlead.accounts.policy import Caller, Verb, check, check_owner, may_see
+from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import event, sse
 from fairlead.api.views.base import page
 from fairlead.api.views.models import VersionView
 from fairlead.api.views.runs import AppView, app_version_view, app_view
-from fairlead.apps import versions
+from fairlead.apps import sight, versions
 from fairlead.control.house import House
-from fairlead.errors import Conflict, NotFound
+from fairlead.errors import Conflict
 from fairlead.status import VersionStatus
 from fairlead.store.records import App
 
@@ -39,26 +39,17 @@ class RollbackBody(BaseModel):
     alias: str = versions.PRODUCTION
 
 
-def seen(session: Session, who: Caller, name: str) -> App:
-    """Return the app; raises :class:`NotFound`, also for one that the caller may not see."""
-    app = versions.show_app(session, name)
-    if not may_see(who, app.owner, app.visibility):
-        raise NotFound(f"there is no app {name[:80]!r}", code="app_not_found", hint="fairlead apps lists them")
-    return app
-
-
 @router.get("/apps")
 async def list_apps(house: TheHouse, who: Who) -> dict[str, Any]:
     def read(session: Session) -> list[AppView]:
-        found = versions.list_apps(session)
-        return [_view(session, house, app) for app in found if may_see(who, app.owner, app.visibility)]
+        return [_view(session, house, app) for app in versions.list_apps(session, who)]
 
     return page(await house.database.read(read))
 
 
 @router.get("/apps/{name}")
 async def show(name: str, house: TheHouse, who: Who) -> AppView:
-    return await house.database.read(lambda session: _view(session, house, seen(session, who, name)))
+    return await house.database.read(lambda session: _view(session, house, sight.show_app(session, who, name)))
 
 
 @router.get("/apps/{name}/versions/{version}")
@@ -106,7 +97,7 @@ async def rollback(name: str, body: RollbackBody, house: TheHouse, who: Who) -> 
 
 
 def _managed(session: Session, who: Caller, name: str) -> App:
-    app = seen(session, who, name)
+    app = sight.show_app(session, who, name)
     check(who, Verb.MANAGE_APPS)
     check_owner(who, app.owner, f"the app {name}")
     return app
@@ -118,7 +109,7 @@ def _view(session: Session, house: House, app: App) -> AppView:
 
 
 def _version(session: Session, who: Caller, name: str, version: str) -> VersionView:
-    seen(session, who, name)
+    sight.show_app(session, who, name)
     return app_version_view(versions.show_version(session, name, version))
 
 

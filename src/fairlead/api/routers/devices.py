@@ -25,8 +25,9 @@ from fairlead.api.views.devices import (
     location_view,
     type_view,
 )
+from fairlead.apps import sight
 from fairlead.control.house import House
-from fairlead.devices import commands, holds, readings, registry
+from fairlead.devices import commands, holds, overview, readings, registry, removal
 from fairlead.devices.commands import Asked
 from fairlead.devices.sending import Author, Outgoing
 from fairlead.errors import Invalid, NotFound
@@ -39,7 +40,6 @@ HOLD_MAX_S = 366 * 24 * 3600
 TIMEOUT_MAX_S = 300
 SETTLE_S = 1.0
 """A command that times out is failed by the sweep: so much longer is waited for its word on it."""
-OBSERVE_S = 0.5
 HISTORY_MAX = 10_000
 _EXAMPLE = 'name = "lamp"'
 
@@ -117,6 +117,14 @@ async def add_type(request: Request, house: TheHouse, who: Who) -> TypeView:
     return type_view(record)
 
 
+@router.delete("/types/{name}", status_code=204)
+async def remove_type(name: str, house: TheHouse, who: Who) -> None:
+    """Remove a version of a type that no device has."""
+    check(who, Verb.MANAGE_DEVICES)
+    now = house.clock.now()
+    await house.database.write(lambda session: removal.remove_type(session, name, now, by=who.name))
+
+
 async def _source(request: Request) -> str:
     body = await request.body()
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
@@ -169,7 +177,7 @@ async def change_location(path: str, body: LocationChange, house: TheHouse, who:
 async def remove_location(path: str, house: TheHouse, who: Who) -> None:
     check(who, Verb.MANAGE_DEVICES)
     now = house.clock.now()
-    await house.database.write(lambda session: registry.remove_location(session, path, now, by=who.name))
+    await house.database.write(lambda session: removal.remove_location(session, path, now, by=who.name))
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------
@@ -184,7 +192,7 @@ async def list_devices(
 
     def read(session: Session) -> list[DeviceView]:
         found = registry.list_devices(session, at=at, type=type, retired=retired)
-        return [_view(session, device, now) for device in found]
+        return [device_view(one, now) for one in overview.of(session, found, now)]
 
     return page(await house.database.read(read))
 
@@ -352,7 +360,10 @@ async def list_commands(device: str, house: TheHouse, who: Who, limit: int = 50)
 
     def read(session: Session) -> list[CommandView]:
         registry.show_device(session, device)
-        return [_shown(session, row.id)[1] for row in commands.list_commands(session, device, limit)]
+        return [
+            _shown(session, row.id)[1]
+            for row in commands.list_commands(session, device, limit, seen=sight.commands(who))
+        ]
 
     return page(await house.database.read(read))
 
@@ -360,7 +371,7 @@ async def list_commands(device: str, house: TheHouse, who: Who, limit: int = 50)
 @router.get("/commands/{command}")
 async def show_command(command: str, house: TheHouse, who: Who) -> CommandView:
     check(who, Verb.SEE_DEVICES)
-    return await house.database.read(lambda session: _shown(session, command)[1])
+    return await house.database.read(lambda session: _shown(session, sight.show_command(session, who, command).id)[1])
 
 
 def mqtt_url(settings: Settings) -> str:
@@ -378,7 +389,7 @@ async def _changed(house: House) -> None:
 
 
 async def _outcome(house: House, command: str, wait_s: float) -> CommandView:
-    """Return the command once it ended, a little after it was applied, or after ``wait_s``."""
+    """Return the command once it is over, or after ``wait_s``: by then the sweep has told what was not observed."""
     deadline = house.clock.monotonic() + wait_s
     with house.waiters.ticket("commands") as ticket:
         while True:
@@ -386,8 +397,6 @@ async def _outcome(house: House, command: str, wait_s: float) -> CommandView:
             now = house.clock.monotonic()
             if row.finished_at is not None or now >= deadline or house.closing.is_set():
                 return view
-            if commands.is_settled(row):  # what proves it often follows the acknowledgement at once
-                deadline = min(deadline, now + OBSERVE_S)
             await ticket.wait(deadline - now)
 
 
@@ -399,9 +408,7 @@ def _shown(session: Session, command: str) -> tuple[Command, CommandView]:
 def _view(
     session: Session, device: Device, now: datetime, *, mqtt: str | None = None, password: str = ""
 ) -> DeviceView:
-    kind = registry.kind_of(session, device)
-    values, held = readings.last(session, device.id), holds.list_holds(session, device.id)
-    return device_view(device, values, held, readings.fresh_of(kind), now, mqtt=mqtt, password=password)
+    return device_view(overview.of(session, [device], now)[0], now, mqtt=mqtt, password=password)
 
 
 def _json(text: str) -> Any:

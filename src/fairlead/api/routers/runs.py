@@ -9,16 +9,16 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from fairlead.accounts.policy import Caller, Verb, check, check_owner, may_see
+from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.routers.apps import seen
 from fairlead.api.stream import event, sse
 from fairlead.api.views.base import page
 from fairlead.api.views.runs import RunView, run_view
-from fairlead.apps import runs
+from fairlead.apps import runs, sight
 from fairlead.control.house import House
-from fairlead.errors import Invalid, NotFound, Unavailable
+from fairlead.errors import Invalid, Unavailable
 from fairlead.schedules import service as schedules
+from fairlead.schedules.sight import show_schedule
 from fairlead.status import RunStatus, is_final
 from fairlead.store.records import App, Event, Run, Schedule
 
@@ -42,9 +42,9 @@ async def list_runs(
         raise Invalid(f"limit: {limit} is not within 1 and {LIST_MAX}", code="limit_out_of_range")
 
     def read(session: Session) -> list[RunView]:
-        of = schedules.show(session, schedule).id if schedule else None
-        found = runs.list_runs(session, live=live, app=app, schedule=of, at=at, limit=limit)
-        return [_view(session, house, who, run) for run in found if _may_see(session, who, run)]
+        of = show_schedule(session, who, schedule).id if schedule else None
+        found = runs.list_runs(session, who, live=live, app=app, schedule=of, at=at, limit=limit)
+        return [_view(session, house, who, run) for run in found]
 
     return page(await house.database.read(read))
 
@@ -57,7 +57,7 @@ async def show(run: str, house: TheHouse, who: Who) -> RunView:
 @router.get("/runs/{run}/events")
 async def follow(run: str, house: TheHouse, who: Who) -> StreamingResponse:
     """Stream a run's changes until it ended."""
-    found = await house.database.read(lambda session: _seen(session, who, run).id)
+    found = await house.database.read(lambda session: sight.show_run(session, who, run).id)
     return sse(house, who, _changes(house, who, found))
 
 
@@ -83,15 +83,15 @@ async def again(run: str, house: TheHouse, who: Who) -> RunView:
     now = house.clock.now()
 
     def write(session: Session) -> Schedule:
-        old = runs.show(session, run)
-        seen(session, who, old.app)
+        old = sight.show_run(session, who, run)
+        sight.show_app(session, who, old.app)
         return schedules.again(session, old.id, now, by=who.name, may_safety=who.may(Verb.SCHEDULE_SAFETY))
 
     schedule = await house.database.write(write)
     await house.reconcile.settle()
 
     def read(session: Session) -> RunView:
-        found = runs.list_runs(session, schedule=schedule.id, limit=1)
+        found = runs.list_runs(session, who, schedule=schedule.id, limit=1)
         if not found:
             hint = f"fairlead why {schedule.name}"
             raise Unavailable(f"{schedule.name} did not open a run yet", code="not_ready", hint=hint, retry_after_s=1)
@@ -102,22 +102,9 @@ async def again(run: str, house: TheHouse, who: Who) -> RunView:
 
 def _own(session: Session, who: Caller, run: str) -> Run:
     check(who, Verb.SCHEDULE)
-    record = _seen(session, who, run)
+    record = sight.show_run(session, who, run)
     check_owner(who, record.user, f"the run {record.id}")
     return record
-
-
-def _may_see(session: Session, who: Caller, run: Run) -> bool:
-    app = session.get_one(App, run.app)
-    return who.owns(run.user) or may_see(who, app.owner, app.visibility)
-
-
-def _seen(session: Session, who: Caller, ref: str) -> Run:
-    """Return the run; raises :class:`NotFound`, also for one of an app that the caller may not see."""
-    run = runs.show(session, ref)
-    if not _may_see(session, who, run):
-        raise NotFound(f"{ref[:40]!r} names no run", code="run_not_found", hint="fairlead runs lists them")
-    return run
 
 
 async def _settled(house: House, who: Caller, run: str) -> RunView:
@@ -134,7 +121,7 @@ def _view(session: Session, house: House, who: Caller, run: Run, history: Sequen
 
 
 def _whole(session: Session, house: House, who: Caller, ref: str) -> RunView:
-    run = _seen(session, who, ref)
+    run = sight.show_run(session, who, ref)
     return _view(session, house, who, run, runs.history(session, run.id))
 
 

@@ -11,14 +11,13 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.routers.apps import seen
 from fairlead.api.views.base import page
 from fairlead.api.views.runs import PreviewView, ScheduleView, preview_view, schedule_view
-from fairlead.apps import versions
+from fairlead.apps.sight import show_app
 from fairlead.errors import Invalid, NotFound
-from fairlead.schedules import service
+from fairlead.schedules import service, sight
 from fairlead.schedules.check import Wanted
-from fairlead.store.records import Dst, Schedule, Window
+from fairlead.store.records import App, Dst, Schedule, Window
 
 router = APIRouter(tags=["schedules"])
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -96,9 +95,10 @@ class ScheduleChange(Body):
 
 @router.get("/schedules")
 async def list_schedules(house: TheHouse, who: Who, app: str | None = None, at: str | None = None) -> dict[str, Any]:
-    return page(
-        await house.database.read(lambda s: [schedule_view(one) for one in service.list_schedules(s, app=app, at=at)])
-    )
+    def read(session: Session) -> list[ScheduleView]:
+        return [schedule_view(one) for one in service.list_schedules(session, who, app=app, at=at)]
+
+    return page(await house.database.read(read))
 
 
 @router.post("/schedules", status_code=201)
@@ -126,7 +126,7 @@ async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who)
 @router.get("/schedules/{ref}")
 async def show(ref: str, house: TheHouse, who: Who) -> ScheduleView:
     """Return the schedule of this name, id or unique beginning of an id."""
-    return await house.database.read(lambda session: schedule_view(service.show(session, ref)))
+    return await house.database.read(lambda session: schedule_view(sight.show_schedule(session, who, ref)))
 
 
 @router.patch("/schedules/{ref}")
@@ -155,20 +155,20 @@ async def remove(ref: str, house: TheHouse, who: Who) -> None:
 
 def _own(session: Session, who: Caller, ref: str) -> Schedule:
     check(who, Verb.SCHEDULE)
-    record = service.show(session, ref)
+    record = sight.show_schedule(session, who, ref)
     check_owner(who, record.created_by, f"the schedule {record.name}")
     return record
 
 
 def _preview(session: Session, who: Caller, wanted: Wanted, now: datetime) -> PreviewView:
     _check_app(session, who, wanted.app)
-    return preview_view(service.preview(session, wanted, now))
+    return preview_view(service.preview(session, wanted, now, who))
 
 
 def _check_app(session: Session, who: Caller, name: str) -> None:
     """Raise :class:`Invalid`, as if it were not there, for an app that the caller may not see."""
     try:
-        seen(session, who, name)
+        show_app(session, who, name)
     except NotFound as error:
-        if any(app.name == name for app in versions.list_apps(session)):
+        if session.get(App, name) is not None:
             raise Invalid(f"app: {error.message}", code="schedule_invalid", hint=error.hint) from error

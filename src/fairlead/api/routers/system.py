@@ -26,7 +26,9 @@ from fairlead.api.views.system import (
 from fairlead.control import condition
 from fairlead.control.house import House
 from fairlead.errors import Error, Unavailable
+from fairlead.models import queries
 from fairlead.sandbox.level import isolation
+from fairlead.schedules.sight import seen_events
 from fairlead.store import journal
 from fairlead.store.records import Event
 
@@ -83,10 +85,15 @@ async def system(house: TheHouse, who: Who) -> SystemView:
 async def status(house: TheHouse, who: Who) -> StatusView:
     """Return what runs, what is wrong, and how much there is."""
     reports, alive_now = house.nodes.reports(), house.nodes.alive()
-    troubles = (*house.troubles(), *condition.troubles(reports, alive_now))
-    found = await house.database.read(lambda session: condition.counts(session, who))
+
+    def read(session: Session) -> tuple[condition.Counts, set[str]]:
+        return condition.counts(session, who), {model.name for model in queries.list_all(session, who)}
+
+    found, models = await house.database.read(read)
+    troubles = (*house.troubles(), *condition.troubles(reports, alive_now, models))
     return StatusView(
         state="degraded" if troubles else "ok",
+        home=str(house.settings.home) if who.may(Verb.OPERATE) else None,
         troubles=list(troubles),
         processes=process_views(reports),
         models=found.models,
@@ -98,7 +105,10 @@ async def status(house: TheHouse, who: Who) -> StatusView:
 
 @router.get("/events")
 async def follow(house: TheHouse, who: Who, kind: str | None = None, after: int | None = None) -> StreamingResponse:
-    """Stream the journal from now on, or after the event with id ``after``; ``kind`` narrows it."""
+    """Stream the journal from now on, or after the event with id ``after``; ``kind`` narrows it.
+
+    Of runs, schedules and commands only those of apps that the caller may see.
+    """
     if kind is not None and kind not in OPEN_KINDS:
         check(who, Verb.SEE_AUDIT)
     return sse(house, who, _events(house, who, kind, after))
@@ -109,14 +119,20 @@ async def _events(house: House, who: Caller, kind: str | None, after: int | None
         newest = await house.database.read(lambda session: journal.following(session, None))
         after = newest[0].id if newest else 0
     while not house.closing.is_set():
-        found = await house.database.read(_following(after))
-        for one in found:
-            after = one.id
+        found, seen = await house.database.read(_following(who, after))
+        after = found[-1].id if found else after
+        for one in seen:
             if (kind is None or one.kind == kind) and (one.kind in OPEN_KINDS or who.may(Verb.SEE_AUDIT)):
                 yield event(one.kind, event_view(one).model_dump(by_alias=True))
         if not found:
             await asyncio.sleep(FOLLOW_S)
 
 
-def _following(after: int) -> Callable[[Session], list[Event]]:
-    return lambda session: journal.following(session, after)
+def _following(who: Caller, after: int) -> Callable[[Session], tuple[list[Event], list[Event]]]:
+    """Return what reads the next events, and those of them that the caller may see."""
+
+    def read(session: Session) -> tuple[list[Event], list[Event]]:
+        found = journal.following(session, after)
+        return found, seen_events(session, who, found)
+
+    return read

@@ -11,10 +11,9 @@ from sqlalchemy.orm import Session
 from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.api import moments
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.routers.apps import seen
 from fairlead.api.views.journal import WhyView, why_view
+from fairlead.apps.sight import show_app
 from fairlead.errors import NotFound
-from fairlead.jobs import queries as jobs
 from fairlead.logs import facts
 from fairlead.models import queries as models
 from fairlead.store.records import App, Device, Location, Model
@@ -33,7 +32,7 @@ async def why(of: str, house: TheHouse, who: Who, at: str = "") -> WhyView:
     def read(session: Session) -> WhyView:
         _check(session, who, of)
         moment = moments.parse(at, now, _zone(session, of)) if at else now
-        return why_view(facts.why(session, of, moment))
+        return why_view(facts.why(session, of, moment, who))
 
     return await house.database.read(read)
 
@@ -41,15 +40,12 @@ async def why(of: str, house: TheHouse, who: Who, at: str = "") -> WhyView:
 def _check(session: Session, who: Caller, of: str) -> None:
     """Raise :class:`fairlead.errors.NotFound` for what the caller may not see."""
     check(who, Verb.SEE_DEVICES)
-    if of.startswith("job-"):
-        jobs.get(session, who, of)
-        return
     name = of.partition("@")[0]
     try:
         if session.get(Model, name) is not None:
             models.get(session, who, name)
         elif session.get(App, name) is not None:
-            seen(session, who, name)
+            show_app(session, who, name)
     except NotFound as error:
         raise facts.unknown(of) from error
 

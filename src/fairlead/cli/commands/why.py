@@ -24,4 +24,4 @@ def why(
         return
     terminal.result(view["answer"])
     for link in view["chain"]:
-        terminal.result(f"  {link['at']}  {link['kind']} {link['id']}: {link['said']}")
+        terminal.result(f"  {link['at']}  {' '.join(filter(None, (link['kind'], link['id'])))}: {link['said']}")

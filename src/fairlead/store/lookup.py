@@ -1,0 +1,46 @@
+"""Records found by their id or a unique beginning of it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session
+
+from fairlead.errors import NotFound
+from fairlead.store.records import Command, Job, Run, Schedule
+
+R = TypeVar("R", Command, Job, Run, Schedule)
+_PREFIXES = {Command: "cmd-", Job: "job-", Run: "run-", Schedule: "sch-"}
+
+
+def beginning(session: Session, record: type[R], ref: str, query: Select[R] | None = None) -> list[R]:
+    """Return the record with the id ``ref``, else those, two at most, whose ids begin with it.
+
+    ``query`` says among which; the prefix of all ids alone names none.
+    """
+    among = select(record) if query is None else query
+    exact = session.scalar(among.where(record.id == ref))
+    if exact is not None:
+        return [exact]
+    prefix = _PREFIXES[record]
+    if not ref.startswith(prefix) or ref == prefix:
+        return []
+    return list(session.scalars(among.where(record.id.startswith(ref, autoescape=True)).limit(2)))
+
+
+def unique(session: Session, record: type[R], ref: str, seen: ColumnElement[bool] | None = None) -> R | None:
+    """Return the one record that ``ref``, its id or a unique beginning of it, names among those ``seen``, or None."""
+    found = beginning(session, record, ref, None if seen is None else select(record).where(seen))
+    return found[0] if len(found) == 1 else None
+
+
+def show(
+    session: Session, record: type[R], ref: str, *, code: str, hint: str, seen: ColumnElement[bool] | None = None
+) -> R:
+    """Return the one record that ``ref`` names among those ``seen``; raises :class:`NotFound`."""
+    found = beginning(session, record, ref, None if seen is None else select(record).where(seen))
+    if len(found) != 1:
+        what = "is ambiguous" if found else f"names no {record.__name__.lower()}"
+        raise NotFound(f"{ref[:40]!r} {what}", code=code, hint=hint)
+    return found[0]
