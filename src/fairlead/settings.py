@@ -13,7 +13,7 @@ import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -60,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Memory that warm zygotes of sleeping models may keep."""
     token_days: int = 30
     """Days that a token lives unless said."""
+    keep_days: Annotated[int, msgspec.Meta(ge=1)] = 90
+    """Days that events, ended commands and runs, mails and expired tokens are kept."""
     mail: str | None = None
     """``smtp://user:password@host:port``; without it mails go to the outbox only."""
     log_level: str = "info"

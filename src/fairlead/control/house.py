@@ -22,6 +22,7 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock, SystemClock
 from fairlead.control.asks import Asks
 from fairlead.control.devicelink import DeviceLink
+from fairlead.control.housekeeping import Housekeeping
 from fairlead.control.jobflow import JobFlow
 from fairlead.control.nodes import Nodes
 from fairlead.control.parts import Parts
@@ -76,6 +77,7 @@ class House:
         parts = Parts(settings, home, clock, database, bus, bucket, self.nodes, self.waiters)
         self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)
         self.pushes = Pushes(parts, self.reconcile.nudge)
+        self.housekeeping = Housekeeping(database, bucket, clock, parts.keys, settings.keep_days)
         self._loops: list[asyncio.Task[None]] = []
         self._here = secrets.token_urlsafe(32)
 
@@ -116,6 +118,7 @@ class House:
             "commands": self.devices.sweep,
             "freshness": self.devices.tidy,
             "mail": self.post.run,
+            "housekeeping": self.housekeeping.run,
         }
         for name, loop in loops.items():
             self._loops.append(asyncio.create_task(self._forever(loop), name=name))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
+from fairlead.control.keylocks import KeyLocks
 from fairlead.control.nodes import Nodes
 from fairlead.control.waiters import Waiters
 from fairlead.settings import Home, Settings
@@ -25,3 +26,5 @@ class Parts:
     bucket: Bucket
     nodes: Nodes
     waiters: Waiters
+    keys: KeyLocks = field(default_factory=KeyLocks)
+    """Of objects in the bucket that are written before their record, or removed because there is none."""

@@ -68,7 +68,6 @@ class Pushes:
         check(who, Verb.PUSH_MODELS if is_model else Verb.PUSH_APPS)
         key = bundle_key(bundle.digest)
         size = file.stat().st_size
-        await self._parts.bucket.put(key, file, content_type="application/zip")
         now = self._parts.clock.now()
 
         def write(session: Session) -> Pushed:
@@ -100,7 +99,9 @@ class Pushes:
             )
             return _of_app(registered.version, bundle, not registered.created)
 
-        pushed = await self._parts.database.write(write)
+        async with self._parts.keys.holding(key):  # else it might be taken for an orphan of an earlier push
+            await self._parts.bucket.put(key, file, content_type="application/zip")
+            pushed = await self._parts.database.write(write)
         self._nudge()
         return pushed
 
