@@ -35,6 +35,8 @@ class Source:
     pattern: str
     bundle: str = ""
     """Model or app whose processes wrote it; its secrets are taken out of what is shown."""
+    also: str = ""
+    """Files that come before those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,10 @@ class Tail:
 def paths(folder: Path, sources: Iterable[Source]) -> Iterator[tuple[Source, Path]]:
     """Yield the files there are; what a bundle put there that is no plain file is left aside."""
     for source in sources:
-        for path in sorted(folder.glob(source.pattern)):
-            if path.is_file() and not path.is_symlink():
-                yield source, path
+        for pattern in filter(None, (source.also, source.pattern)):
+            for path in sorted(folder.glob(pattern)):
+                if path.is_file() and not path.is_symlink():
+                    yield source, path
 
 
 def _lines(path: Path, wanted: Filter, offset: int | None) -> tuple[tuple[Line, ...], int]:
@@ -119,7 +122,9 @@ def _run(run: Run) -> Source:
 
 
 def _version(version: ModelVersion) -> Source:
-    return Source(f"{version.model}@{version.version}", f"{zygote_name(version.model, version.digest)}/*.log", version.model)
+    zygote = zygote_name(version.model, version.digest)
+    name = f"{version.model}@{version.version}"
+    return Source(name, f"{zygote}/*.log", version.model, f"{zygote}.look.log")
 
 
 def _app(session: Session, caller: Caller, name: str) -> tuple[Source, ...]:

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
-from fairlead.messages import ErrorInfo, ModelSpec
+from fairlead.clock import SystemClock, to_text
+from fairlead.engines.launch import zygote_name
+from fairlead.keeper import finding
+from fairlead.keeper.finding import Inspection
+from fairlead.messages import ModelSpec
 from fairlead.sandbox import rules
 from fairlead.sandbox.ground import base_of
 from fairlead.sandbox.level import Isolation
 from fairlead.sandbox.uids import uid_for
 from fairlead.settings import Home
+from fairlead.supervisor import logfile
 
 LIMIT_S = 120.0
 """Longest look into an app; a model says itself how long it may take to load."""
 SAID_MAX_BYTES = 16 * 1024**2
-_LINES = 20
+SAID_KEPT = 12_000
+"""Characters of it that are kept in the log: as long as a line of a log may be."""
 
 
 class Looked(Protocol):
@@ -44,17 +51,6 @@ class Looked(Protocol):
     def memory_mb(self) -> int: ...
 
 
-class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look into a bundle found; the shape of the line that ``modelserver.inspect`` prints."""
-
-    ok: bool = True
-    signature: dict[str, Any] | None = None
-    preload: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    error: ErrorInfo | None = None
-    last_lines: tuple[str, ...] = ()
-
-
 class Inspector:
     """Looks into bundles, each under the user of its own that its replicas will have."""
 
@@ -68,12 +64,27 @@ class Inspector:
         try:
             _make_scratch(scratch, uid)
             limit_s = task.spec.start_timeout_s if task.spec else LIMIT_S
-            return await self._run(self._rules(task, folder, environment, scratch, uid), limit_s)
+            output, code = await self._run(self._rules(task, folder, environment, scratch, uid), limit_s)
+            found = (
+                finding.too_slow(output, limit_s, str(folder))
+                if code is None
+                else finding.read(output, code, str(folder), task.memory_mb)
+            )
+            await asyncio.to_thread(keep, look_log(self._home, task.name, task.digest), output, str(folder), found)
+            return found
         finally:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
     def _rules(self, task: Looked, folder: Path, environment: Path, scratch: Path, uid: int | None) -> rules.Rules:
-        order = {"kind": task.kind, "folder": str(folder), "spec": task.spec, "entry": task.entry}
+        limit_s = task.spec.start_timeout_s if task.spec else LIMIT_S
+        order = {
+            "kind": task.kind,
+            "folder": str(folder),
+            "spec": task.spec,
+            "entry": task.entry,
+            "limit_s": limit_s,
+            "memory_mb": task.memory_mb,
+        }
         ground = rules.Ground(
             environment=str(environment),
             base=base_of(environment),
@@ -86,7 +97,8 @@ class Inspector:
         argv = (str(environment / "bin" / "python"), "-P", "-m", "fairlead.modelserver.inspect")
         return rules.for_inspect(ground, argv, self._isolation, uid=uid)
 
-    async def _run(self, made: rules.Rules, limit_s: float) -> Inspection:
+    async def _run(self, made: rules.Rules, limit_s: float) -> tuple[bytes, int | None]:
+        """Return what it said and its exit code, None when it took longer than ``limit_s``."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "fairlead.sandbox.run"),
             env={**os.environ, **self._marker, rules.VARIABLE: msgspec.json.encode(made).decode()},
@@ -100,26 +112,36 @@ class Inspector:
             async with asyncio.timeout(limit_s):
                 await _listen(process, output)
         except TimeoutError:
-            return _too_slow(bytes(output), limit_s)
+            return bytes(output), None
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
-        return read(bytes(output), process.returncode or 0)
+        return bytes(output), process.returncode or 0
 
 
-def read(output: bytes, code: int) -> Inspection:
-    """Return the result that stands in the last line of ``output``. Pure."""
-    lines = output.decode("utf-8", errors="replace").splitlines()
-    said = tuple(lines[:-1][-_LINES:])
-    try:
-        found = msgspec.json.decode(lines[-1] if lines else "", type=Inspection)
-    except msgspec.DecodeError:
-        how = f"signal {-code}" if code < 0 else f"exit {code}"
-        failed = _failed("inspect_failed", f"it ended while it was looked into: {how}", "see the last lines it said")
-        return msgspec.structs.replace(failed, last_lines=tuple(lines[-_LINES:]))
-    return msgspec.structs.replace(found, last_lines=said)
+def look_log(home: Home, name: str, digest: str) -> Path:
+    """Where what a bundle said while it was looked into is kept. The bundle itself cannot write there."""
+    return home.logs / f"{zygote_name(name, digest)}.look.log"
+
+
+def keep(path: Path, output: bytes, folder: str, found: Inspection) -> None:
+    """Append what the bundle said, and why it failed, to the log at ``path``: JSON lines with the time of now."""
+    text = output.decode("utf-8", errors="replace").replace(folder.rstrip("/") + "/", "").rstrip()
+    said, _, last = text.rpartition("\n")
+    if not last.startswith("{"):
+        said = text
+    at = to_text(SystemClock().now())
+    line = {"at": at, "level": "info", "said": "looked into it"}
+    if found.error is not None:
+        line |= {"level": "error", "said": f"it did not load: {found.error.message}"}
+    if said:
+        line["traceback"] = said[-SAID_KEPT:]
+    elif found.error is None:
+        return
+    with os.fdopen(logfile.open_append(path), "a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 async def _listen(process: asyncio.subprocess.Process, output: bytearray) -> None:
@@ -130,17 +152,6 @@ async def _listen(process: asyncio.subprocess.Process, output: bytearray) -> Non
         if len(output) > SAID_MAX_BYTES:
             del output[: len(output) - SAID_MAX_BYTES]
     await process.wait()
-
-
-def _too_slow(output: bytes, limit_s: float) -> Inspection:
-    message = f"it was not loaded within {limit_s:g} s"
-    hint = "does an import or load() wait for something? start_timeout_s below [run] gives it longer"
-    said = tuple(output.decode("utf-8", errors="replace").splitlines()[-_LINES:])
-    return msgspec.structs.replace(_failed("start_timeout", message, hint), last_lines=said)
-
-
-def _failed(code: str, message: str, hint: str) -> Inspection:
-    return Inspection(ok=False, error=ErrorInfo(code=code, message=message, hint=hint))
 
 
 def _make_scratch(folder: Path, uid: int | None) -> None:

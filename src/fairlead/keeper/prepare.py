@@ -17,7 +17,8 @@ from fairlead import environments
 from fairlead.buckets.port import Bucket
 from fairlead.bundles import archive
 from fairlead.errors import Error, Forbidden, Internal
-from fairlead.keeper.inspection import Inspection, Inspector
+from fairlead.keeper.finding import Inspection
+from fairlead.keeper.inspection import Inspector
 from fairlead.keeper.memory import replace_file
 from fairlead.messages import AppWanted, EnvironmentSpec, ErrorInfo, ModelSpec, NodeWanted, Prepared, VersionWanted
 from fairlead.sandbox.level import Level, level

@@ -6,13 +6,13 @@ last line on stdout is a :class:`Finding` as JSON. The exit code is 0 also where
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -22,9 +22,11 @@ from fairlead.modelserver.loading import load
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.modelserver.protocols.docs import signature_view
 from fairlead.modelserver.runtimes.python import import_entry
+from fairlead.modelserver.traces import last_lines, stack_text, trace
 
 VARIABLE = "FAIRLEAD_INSPECT"
-_LINES = 8
+_EARLIER_S = 3.0
+"""So long before its limit a bundle that hangs says where."""
 _IMPLIED = frozenset({"numpy", "pandas", "scipy", "torch", "fairlead"})
 """Packages whose own import brings in nearly all of their parts."""
 
@@ -36,6 +38,9 @@ class Order(msgspec.Struct, frozen=True):
     kind: str = "model"
     spec: ModelSpec | None = None
     entry: str | None = None
+    limit_s: float = 0
+    """It is ended after so long; 0: never."""
+    memory_mb: int = 0
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,6 +51,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     preload: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     error: ErrorInfo | None = None
+    last_lines: tuple[str, ...] = ()
 
 
 def look(order: Order) -> Finding:
@@ -56,9 +62,11 @@ def look(order: Order) -> Finding:
             return Finding(ok=True, signature=_app(order))
         signature, warnings = _model(order)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the bundle's code may raise anything; it is the finding
+        lines: tuple[str, ...] = ()
         if not isinstance(error, Error):
-            _print_traceback(error)
-        return Finding(ok=False, error=_said(error, order))
+            sys.stderr.write(trace(error, order.folder, whole=True) + "\n")
+            lines = last_lines(error, order.folder)
+        return Finding(ok=False, error=_said(error, order), last_lines=lines)
     return Finding(ok=True, signature=signature, preload=preload_of(sys.modules, before), warnings=warnings)
 
 
@@ -113,27 +121,42 @@ def preload_of(modules: Mapping[str, ModuleType], before: Iterable[str]) -> tupl
     return tuple(found)
 
 
-def _print_traceback(error: BaseException) -> None:
-    """Write the end of the traceback to stderr, whose last lines the keeper keeps."""
-    lines = "".join(traceback.format_exception(error)).splitlines(keepends=True)
-    sys.stderr.writelines(lines[-_LINES:])
+def _watch(limit_s: float) -> None:
+    """Have a bundle that crashes, ends this process or hangs say where: the frames go to stderr."""
+    faulthandler.enable(file=2, all_threads=False)
+    if limit_s:
+        faulthandler.dump_traceback_later(max(limit_s / 2, limit_s - _EARLIER_S), file=2)
+    leave = os._exit
+
+    def told_exit(status: int) -> NoReturn:
+        os.write(2, f"os._exit({status}) was called, most recent call first:\n".encode())
+        faulthandler.dump_traceback(file=2, all_threads=False)
+        leave(status)
+
+    os._exit = told_exit
 
 
 def _said(error: BaseException, order: Order) -> ErrorInfo:
     if isinstance(error, Error):
         return error_info(error)
-    hint = "the last lines tell where; try it with: fairlead serve FOLDER"
+    text = stack_text(f"{type(error).__name__}: {error}", order.folder)
+    hint = "the lines above tell where, fairlead logs the whole; try it here with: fairlead serve FOLDER"
+    if isinstance(error, MemoryError):
+        text = f"MemoryError: it needs more memory than memory_mb = {order.memory_mb} allows"
+        hint = "raise memory_mb below [run], or load less at once"
     if isinstance(error, ModuleNotFoundError) and error.name:
         entry = order.entry or (order.spec.entry if order.spec else None) or ""
         own = error.name == entry.partition(":")[0]
         hint = f"the bundle has no {error.name}.py" if own else f"add what provides it to [run] requires: {error.name}"
-    return ErrorInfo("load_failed", f"{type(error).__name__}: {error}", hint=hint, kind="invalid")
+    return ErrorInfo("load_failed", text, hint=hint, kind="invalid")
 
 
 def main() -> int:
     """Look into what the environment names and print the finding as one line."""
     order = msgspec.json.decode(os.environ[VARIABLE], type=Order)
+    _watch(order.limit_s)
     finding = look(order)
+    faulthandler.cancel_dump_traceback_later()
     sys.stdout.flush()
     sys.stderr.flush()
     os.write(1, b"\n" + msgspec.json.encode(finding) + b"\n")
@@ -141,4 +164,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os._exit(main())  # nothing of the bundle may print after the last line, or keep the process alive
+    leave = os._exit
+    leave(main())  # nothing of the bundle may print after the last line, or keep the process alive

@@ -37,6 +37,8 @@ def _chain(told: traceback.TracebackException, root: str, whole: bool, left: int
         yield from _chain(cause, root, whole, left - 1)
         yield from ("", joint, "")
     frames = [frame for frame in told.stack if not frame.filename.startswith((_OURS, "<frozen importlib"))]
+    first = next((index for index, frame in enumerate(frames) if frame.filename.startswith(root)), 0)
+    frames = frames[first:]  # what led into the bundle is ours and the import system's
     if frames:
         yield "Traceback (most recent call last):"
         yield from _frames(frames, root, whole)

@@ -1,0 +1,76 @@
+"""Decides what a look into a bundle found, from what its process said and how it ended. Pure."""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import Any
+
+import msgspec
+
+from fairlead.messages import ErrorInfo
+
+LINES = 20
+_FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+')
+_BECAUSE = {
+    signal.SIGKILL: ("it was killed, most likely since it took more memory than memory_mb allows", "raise memory_mb"),
+    signal.SIGSEGV: ("it crashed with a segmentation fault", "native code of a library does that: try another version"),
+    signal.SIGABRT: ("native code ended it with abort()", "see its last lines; a library does that when it is misused"),
+    signal.SIGSYS: ("it made a system call that the sandbox does not let through", "do without it, or ask for it"),
+    signal.SIGXFSZ: ("it wrote a file that is larger than it may be", "write less into TMPDIR"),
+}
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look into a bundle found; the shape of the line that ``modelserver.inspect`` prints."""
+
+    ok: bool = True
+    signature: dict[str, Any] | None = None
+    preload: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: ErrorInfo | None = None
+    last_lines: tuple[str, ...] = ()
+
+
+def read(output: bytes, code: int, folder: str, memory_mb: int) -> Inspection:
+    """Return the result that stands in the last line of ``output``, else why there is none."""
+    lines = output.decode("utf-8", errors="replace").splitlines()
+    try:
+        found = msgspec.json.decode(lines[-1] if lines else "", type=Inspection)
+    except msgspec.DecodeError:
+        message, hint = _ended(code, memory_mb)
+        return _failed("inspect_failed", f"it ended while it was loaded: {message}", hint, where(lines, folder))
+    return msgspec.structs.replace(found, last_lines=found.last_lines or where(lines[:-1], folder))
+
+
+def too_slow(output: bytes, limit_s: float, folder: str) -> Inspection:
+    """Return that it was not loaded in time, with the place where it was if it could say so."""
+    lines = output.decode("utf-8", errors="replace").splitlines()
+    message = f"it was not loaded within {limit_s:g} s"
+    hint = "does an import or load() wait for something? start_timeout_s below [run] gives it longer"
+    return _failed("start_timeout", message, hint, where(lines, folder))
+
+
+def where(lines: list[str], folder: str) -> tuple[str, ...]:
+    """Return the last of ``lines`` that a person needs: of a dump of frames, only those of the bundle itself."""
+    root = folder.rstrip("/") + "/"
+    kept = [
+        line.replace(root, "") for line in lines if not (match := _FRAME.match(line)) or match["file"].startswith(root)
+    ]
+    return tuple(line for line in kept if line.strip())[-LINES:]
+
+
+def _ended(code: int, memory_mb: int) -> tuple[str, str]:
+    """Return how a process ended, in words, and what to do about it."""
+    number = -code if code < 0 else code - 128 if code > 128 else 0
+    try:
+        name = signal.Signals(number)
+    except ValueError:
+        return f"exit code {code}", "load() must return; what it said last is above, if it said anything"
+    said, hint = _BECAUSE.get(name, (f"{name.name} ended it", "see its last lines"))
+    limit = f" ({memory_mb} MB)" if name is signal.SIGKILL else ""
+    return f"{said}{limit} (signal {number})", hint
+
+
+def _failed(code: str, message: str, hint: str, lines: tuple[str, ...]) -> Inspection:
+    return Inspection(ok=False, error=ErrorInfo(code=code, message=message, hint=hint), last_lines=lines)

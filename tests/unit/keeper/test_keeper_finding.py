@@ -1,0 +1,39 @@
+"""What a look into a bundle found, from what its process said and how it ended."""
+
+import json
+
+import pytest
+
+from fairlead.keeper import finding
+
+FOLDER = "/srv/bundles/0f"
+
+
+def test_the_last_line_is_the_finding_and_its_own_lines_win() -> None:
+    told = {"ok": False, "error": {"code": "load_failed", "message": "no"}, "last_lines": ["model.py"]}
+    found = finding.read(b"noise\n" + json.dumps(told).encode(), 0, FOLDER, 512)
+    assert (found.ok, found.last_lines) == (False, ("model.py",))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(3, "exit code 3"), (-11, "segmentation fault"), (139, "segmentation fault"), (-9, "(512 MB)"), (-15, "SIGTERM")],
+)
+def test_a_bundle_that_ends_its_process_is_told_how(code: int, said: str) -> None:
+    found = finding.read(b"loading\n", code, FOLDER, 512)
+    assert found.error is not None
+    assert said in found.error.message
+    assert found.error.hint
+    assert found.last_lines == ("loading",)
+
+
+def test_of_a_dump_the_frames_of_the_bundle_are_shown() -> None:
+    dump = (
+        "Timeout (0:00:09)!\nThread 0x7f (most recent call first):\n"
+        f'  File "/usr/lib/python3.11/socket.py", line 3 in connect\n  File "{FOLDER}/net.py", line 7 in fetch\n'
+        f'  File "{FOLDER}/model.py", line 9 in load\n  File "/env/fairlead/inspect.py", line 90 in look\n'
+    )
+    found = finding.too_slow(dump.encode(), 10, FOLDER)
+    assert found.error is not None
+    assert "10 s" in found.error.message
+    assert found.last_lines[2:] == ('  File "net.py", line 7 in fetch', '  File "model.py", line 9 in load')
