@@ -16,7 +16,7 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 	@touch $@
 
 demo: setup
-	@$(BIN)/fairlead up --demo
+	@$(BIN)/fairlead up --demo $(ARGS)
 
 test: test-parts test-real
 

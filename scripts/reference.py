@@ -23,8 +23,7 @@ from fairlead.accounts.policy import ALLOWED, Role
 from fairlead.api.errors import STATUS, STATUS_BY_CODE
 from fairlead.bundles import shapes
 from fairlead.bus import subjects
-from fairlead.cli.main import EXIT_BY_KIND
-from fairlead.cli.main import app as cli_app
+from fairlead.cli.main import EXIT_BY_KIND, build
 from fairlead.errors import Error
 from fairlead.gateway import refusals
 from fairlead.settings import Settings
@@ -400,7 +399,7 @@ def roles() -> str:
 
 
 def _command(*path: str) -> Any:
-    found: Any = typer.main.get_command(cli_app)
+    found: Any = typer.main.get_command(build())
     for name in path:
         found = found.commands[name]
     return found

@@ -97,6 +97,7 @@ class Home:
         self.logs = root / "logs"  # <name>.log
         self.keeper = root / "keeper"  # what the keeper was told last and what it knows
         self.first = root / "first.json"  # the administrator's first password, until it was shown
+        self.listening = self.keeper / "listening.json"  # where its platform listens, while there is one
         self.here = self.keeper / "here.key"  # who can read it owns the home and may sign in without a password
 
     @property

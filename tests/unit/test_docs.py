@@ -16,7 +16,7 @@ from fairlead import messages, status
 from fairlead.accounts.policy import ALLOWED, Role
 from fairlead.bundles import shapes
 from fairlead.bus import subjects
-from fairlead.cli.main import app as cli_app
+from fairlead.cli.main import build
 from fairlead.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +120,7 @@ def test_commands_in_the_docs_exist(page: Path) -> None:
     wrong = [
         " ".join(words)
         for words in calls(page)
-        if (words[1] not in targets if words[0] == "make" else fault(typer.main.get_command(cli_app), words[1:]))
+        if (words[1] not in targets if words[0] == "make" else fault(typer.main.get_command(build()), words[1:]))
     ]
 
     assert wrong == []

@@ -92,5 +92,7 @@ class SignIn:
 
 def _refused() -> Forbidden:
     return Forbidden(
-        "name or password is wrong", code="sign_in_failed", hint="a configurer can set a new password: fairlead users"
+        "name or password is wrong",
+        code="sign_in_failed",
+        hint="a configurer sets a new password: fairlead users password NAME; on the machine itself with --home HOME",
     )

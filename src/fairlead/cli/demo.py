@@ -22,6 +22,8 @@ DEVICES = {"t1": "temperature", "fan-1": "fan"}
 MODELS = ("plane-delay", "comfort")
 APP = "smart-home"
 WAIT_S = 300.0
+SAME = 200
+"""Status of a push of what is there already."""
 SPEED = 20
 """How much faster the demo's room warms up than a real one."""
 FLIGHT = '{"carrier": "UA", "month": 6, "hour": 18, "origin": "EWR", "dest": "ORD", "distance": 719}'
@@ -55,6 +57,7 @@ def wait(settings: Settings) -> None:
         if "demo" not in known:
             week = [{"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "from": "00:00", "to": "24:00"}]
             api.post("/schedules", {"name": "demo", "app": APP, "at": PLACE, "windows": week})
+        terminal.step(f"starts {APP} at {PLACE}")
         deadline = time.monotonic() + WAIT_S
         while not any(run["status"] == "ready" for run in api.get("/runs", live="true")["items"]):
             if time.monotonic() > deadline:
@@ -132,10 +135,12 @@ def _push(api: Api, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "bundle.zip"
         pack(folder, archive)
-        answer = api.send(
+        sent = api.send(
             "POST", "/api/v1/bundles", content=archive.read_bytes(), headers={"Content-Type": "application/zip"}
-        ).json()
-    terminal.note(f"pushed {answer['name']}@{answer['version']}")
+        )
+    answer = sent.json()
+    done = "is there already" if sent.status_code == SAME else "pushed"
+    terminal.step(f"{answer['name']}@{answer['version']} {done}")
 
 
 def _until_ready(api: Api, path: str, name: str) -> None:
@@ -143,6 +148,7 @@ def _until_ready(api: Api, path: str, name: str) -> None:
     while True:
         newest = api.get(path)["versions"][0]
         if newest["status"] in ("ready", "sleeping"):
+            terminal.step(f"{name} is {newest['status']}")
             return
         if newest["status"] == "failed" or time.monotonic() > deadline:
             raise Refused(f"{name} is {newest['status']}: {newest.get('reason')}", hint=f"fairlead logs {name}")

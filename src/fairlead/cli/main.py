@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 
 import typer
 
-from fairlead.cli import terminal
+import fairlead
+from fairlead.cli import mishap, terminal
 from fairlead.cli.api import Refused
-from fairlead.cli.commands import (
-    apps,
-    bundles,
-    devices,
-    jobs,
-    locations,
-    login,
-    logs,
-    models,
-    runs,
-    schedules,
-    tokens,
-    types,
-    up,
-    users,
-    why,
-)
 from fairlead.errors import Error, Kind
 
 EXIT_BY_KIND = {
@@ -39,34 +24,61 @@ EXIT_BY_KIND = {
 }
 """The contract's exit codes; 2 is usage, 7 is timed out."""
 
-app = typer.Typer(
-    name="fairlead",
-    help="The whole cloud of a small AI team in one install.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode=None,
-)
-for room in (up, login, bundles, jobs, why, logs):
-    room.register(app)
-for name, group in (
-    ("models", models.app),
-    ("apps", apps.app),
-    ("jobs", jobs.app),
-    ("schedules", schedules.app),
-    ("runs", runs.app),
-    ("devices", devices.app),
-    ("types", types.app),
-    ("locations", locations.app),
-    ("users", users.app),
-    ("tokens", tokens.app),
-):
-    app.add_typer(group, name=name)
+ROOMS = {
+    "up": ("up", "down", "status", "doctor"),
+    "login": ("login", "logout", "whoami", "sessions", "use"),
+    "bundles": ("init", "check", "push", "predict"),
+    "models": ("models",),
+    "apps": ("apps",),
+    "jobs": ("jobs",),
+    "schedules": ("schedules",),
+    "runs": ("runs",),
+    "why": ("why",),
+    "logs": ("logs",),
+    "devices": ("devices",),
+    "types": ("types",),
+    "locations": ("locations",),
+    "users": ("users",),
+    "tokens": ("tokens",),
+    "secrets": ("secrets",),
+    "audit": ("audit",),
+    "mail": ("mail",),
+}
+"""File in ``commands`` to the verbs and nouns that it holds; only the file of the word in hand is loaded."""
+_ROOM_OF = {word: room for room, words in ROOMS.items() for word in words}
 
 
-@app.callback()
+def build(rooms: Iterable[str] = tuple(ROOMS)) -> typer.Typer:
+    """Return the command line with the verbs and nouns of ``rooms``; of all unless said."""
+    app = typer.Typer(
+        name="fairlead",
+        help="The whole cloud of a small AI team in one install.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_common)
+    for room in rooms:
+        module = import_module(f"fairlead.cli.commands.{room}")
+        if hasattr(module, "register"):
+            module.register(app)
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=room)
+    return app
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        terminal.result(f"fairlead {fairlead.__version__}")
+        raise typer.Exit
+
+
 def _common(
     json: bool = typer.Option(False, "--json", help="Print the API's view as JSON."),
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and stop.", is_eager=True, callback=_say_version
+    ),
 ) -> None:
     terminal.use_json(json)
 
@@ -80,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code."""
     try:
-        code = app(list(arguments), standalone_mode=False)
+        code = build(_rooms(arguments))(list(arguments), standalone_mode=False)
     except typer.Abort:
         return 130
     except typer.TyperException as error:
@@ -96,7 +108,15 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except Exception as error:  # noqa: BLE001 - the edge: nobody shall have to read a traceback of ours
+        return mishap.tell(error)
     return code if isinstance(code, int) else 0
+
+
+def _rooms(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the rooms that these words need: one of a known verb or noun, else all, so that help knows them."""
+    word = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return (_ROOM_OF[word],) if word in _ROOM_OF else tuple(ROOMS)
 
 
 def _usage(error: typer.TyperException) -> int:

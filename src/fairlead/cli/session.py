@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.errors import Forbidden
+from fairlead.errors import Forbidden, NotFound
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -30,6 +30,11 @@ def file(environ: Mapping[str, str] = os.environ) -> Path:
     return user_config_path("fairlead") / "sessions.json"
 
 
+def in_use(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the URL that the command line talks to; nothing when there is none."""
+    return environ.get("FAIRLEAD_URL", "").rstrip("/") or str(_read(environ).get("current", ""))
+
+
 def current(environ: Mapping[str, str] = os.environ) -> Session:
     """Return the session in use; ``FAIRLEAD_URL`` and ``FAIRLEAD_TOKEN`` stand in. Raises :class:`Forbidden`."""
     known = _read(environ)
@@ -47,11 +52,51 @@ def current(environ: Mapping[str, str] = os.environ) -> Session:
     return Session(url, entry["token"], entry["user"])
 
 
-def keep(session: Session, environ: Mapping[str, str] = os.environ) -> None:
-    """Store ``session`` and make it the one in use."""
+def all_of(environ: Mapping[str, str] = os.environ) -> tuple[Session, ...]:
+    """Return every session that is kept, by URL."""
+    known = _read(environ).get("sessions", {})
+    return tuple(Session(url, entry["token"], entry["user"]) for url, entry in sorted(known.items()))
+
+
+def of(url: str, environ: Mapping[str, str] = os.environ) -> Session:
+    """Return the session kept for ``url``; raises :class:`KeyError`."""
+    entry = _read(environ).get("sessions", {})[url.rstrip("/")]
+    return Session(url.rstrip("/"), entry["token"], entry["user"])
+
+
+def keep(session: Session, environ: Mapping[str, str] = os.environ, *, use: bool = True) -> None:
+    """Store ``session`` and, unless told not to, make it the one in use."""
     known = _read(environ)
     known.setdefault("sessions", {})[session.url] = {"token": session.token, "user": session.user}
-    known["current"] = session.url
+    if use:
+        known["current"] = session.url
+    _write(known, environ)
+
+
+def use(url: str, environ: Mapping[str, str] = os.environ) -> Session:
+    """Make the session of ``url`` the one in use and return it; raises :class:`NotFound`."""
+    url = url.rstrip("/")
+    known = _read(environ)
+    if url not in known.get("sessions", {}):
+        raise NotFound(
+            f"you are not signed in to {url}",
+            code="no_session",
+            hint=f"fairlead login {url}, or one of: {', '.join(sorted(known.get('sessions', {}))) or 'none yet'}",
+        )
+    _write(known | {"current": url}, environ)
+    return of(url, environ)
+
+
+def forget(url: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Drop the session of ``url``, if there is one; none is in use then when it was."""
+    known = _read(environ)
+    known.get("sessions", {}).pop(url.rstrip("/"), None)
+    if known.get("current") == url.rstrip("/"):
+        known.pop("current")
+    _write(known, environ)
+
+
+def _write(known: dict[str, Any], environ: Mapping[str, str]) -> None:
     path = file(environ)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_suffix(".new")
@@ -66,9 +111,3 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
         return json.loads(file(environ).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
-
-
-def of(url: str, environ: Mapping[str, str] = os.environ) -> Session:
-    """Return the session kept for ``url``; raises :class:`KeyError`."""
-    entry = _read(environ).get("sessions", {})[url.rstrip("/")]
-    return Session(url.rstrip("/"), entry["token"], entry["user"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
 from fairlead.cli import demo as demonstration
 from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, Refused
-from fairlead.cli.commands.login import sign_in_here
+from fairlead.cli.commands.login import sign_in_here, state_of
+from fairlead.errors import Forbidden, NotFound
 from fairlead.settings import Home, Settings
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ class Welcome:
         """Print ``ready URL`` and, the first time, the administrator's password; raises :class:`Refused`."""
         password = await asyncio.to_thread(self._sign_in_first)
         if self._demo:
+            terminal.note("setting up the demo: two models, a room with a thermometer and a fan, an app")
             await asyncio.to_thread(demonstration.install, self._settings)
             await house.start_simulator()
             await asyncio.to_thread(demonstration.wait, self._settings)
@@ -34,13 +37,16 @@ class Welcome:
             terminal.result(f"admin password: {password}   (shown once; you are signed in already)")
         if self._demo:
             terminal.result(await asyncio.to_thread(demonstration.curl, self._settings))
+            terminal.note(f"throw the demo away: stop this, then rm -r {self._settings.home}")
+        await asyncio.to_thread(self._say_which)
 
     def _sign_in_first(self) -> str:
         """Sign the owner of the home in; return the first password, nothing when it was shown before."""
         home = Home(self._settings.home)
         if not self._is_signed_in():
             try:
-                sign_in_here(self._settings.url, home.here.read_text(encoding="ascii"))
+                key = home.here.read_text(encoding="ascii")
+                sign_in_here(self._settings.url, key, use=not self._another_lives())
             except (Refused, FileNotFoundError) as error:
                 terminal.note(f"not signed in: {error}; use: fairlead login {self._settings.url}")
         try:
@@ -49,6 +55,25 @@ class Welcome:
             return ""
         home.first.unlink()
         return str(first["password"])
+
+    def _another_lives(self) -> bool:
+        """Whether the command line talks to another installation that answers: it goes on doing so."""
+        try:
+            other = session.current()
+        except Forbidden:
+            return False
+        return other.url != self._settings.url and state_of(other) == "ok"
+
+    def _say_which(self) -> None:
+        """Take this installation into use unless another one is; say so then."""
+        url = self._settings.url
+        if session.in_use() == url:
+            return
+        if self._another_lives():
+            terminal.note(f"the command line goes on talking to {session.in_use()}; change it with: fairlead use {url}")
+            return
+        with contextlib.suppress(NotFound):
+            session.use(url)
 
     def _is_signed_in(self) -> bool:
         try:

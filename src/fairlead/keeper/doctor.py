@@ -15,6 +15,7 @@ import msgspec
 from fairlead.bus.server import binary as bus_binary
 from fairlead.environments import reachable
 from fairlead.errors import Error
+from fairlead.keeper import listening
 from fairlead.keeper.home import ROOM_BYTES
 from fairlead.keeper.listeners import check_listeners
 from fairlead.sandbox.level import Level, isolation
@@ -112,8 +113,10 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _listeners(settings: Settings) -> Finding:
-    if is_held(Home(settings.home).lock):
-        return Finding("listeners", True, f"{settings.listen} and {settings.devices} belong to the running platform")
+    home = Home(settings.home)
+    if is_held(home.lock):
+        doors = listening.read(home) or settings
+        return Finding("listeners", True, f"{doors.listen} and {doors.devices} belong to the running platform")
     try:
         check_listeners(settings)
     except Error as error:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from fairlead.errors import Error, Invalid
 from fairlead.keeper import home as homes
+from fairlead.keeper import listening
 from fairlead.keeper.house import House, open_house
 from fairlead.keeper.listeners import check_listeners
 from fairlead.settings import Home, Settings
@@ -22,10 +23,12 @@ STOP_S = 60.0
 """Longest stop of a keeper that answers; beyond it its processes are ended one by one."""
 GRACE_S = 5.0
 Ready = Callable[[House], Awaitable[None]]
+Stopping = Callable[[], None]
 
 
-def run(settings: Settings, *, ready: Ready) -> None:
-    """Run the keeper in the foreground until SIGINT or SIGTERM; ``ready`` is called once everything answers.
+def run(settings: Settings, *, ready: Ready, stopping: Stopping = lambda: None) -> None:
+    """Run the keeper in the foreground until SIGINT or SIGTERM; ``ready`` is called once everything answers,
+    ``stopping`` as soon as it is told to stop.
 
     Raises :class:`fairlead.errors.Error`: ``home_in_use``, ``home_read_only``, ``home_full``, ``home_newer``,
     ``port_in_use``, ``insecure`` and what the parts raise. What it had started is stopped then.
@@ -37,10 +40,11 @@ def run(settings: Settings, *, ready: Ready) -> None:
     homes.check(home)
     with HomeLock(home.lock):
         homes.prepare(home)
-        asyncio.run(_live(settings, home, ready))
+        listening.keep(home, settings)
+        asyncio.run(_live(settings, home, ready, stopping))
 
 
-async def _live(settings: Settings, home: Home, ready: Ready) -> None:
+async def _live(settings: Settings, home: Home, ready: Ready, stopping: Stopping) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -49,6 +53,8 @@ async def _live(settings: Settings, home: Home, ready: Ready) -> None:
     stopped = asyncio.create_task(stop.wait(), name="stop")
     try:
         await asyncio.wait([living, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            stopping()
         living.cancel()
         await asyncio.gather(living, return_exceptions=True)
         if not living.cancelled():
@@ -76,6 +82,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 async def sweep(home: Home) -> bool:
     """End whatever of this installation is left, recorded or not; return whether there was anything."""
     ended = False
+    listening.forget(home)
     for record in read_records(home.children):
         child = adopt(record)
         if child is not None:

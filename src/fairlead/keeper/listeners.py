@@ -74,7 +74,8 @@ def _check_free(flag: str, host: str, port: int) -> None:
                 raise Conflict(
                     f"{flag} {host}:{port} is taken by another program",
                     code="port_in_use",
-                    hint=f"stop that program, or choose another address with {flag}",
+                    hint=f"stop that program, or choose another address: fairlead up {flag} 127.0.0.1:PORT, "
+                    f'make demo ARGS="{flag} 127.0.0.1:PORT"',
                 ) from error
             raise Invalid(
                 f"{flag} {host}:{port}: {error.strerror}",

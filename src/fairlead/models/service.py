@@ -124,7 +124,7 @@ def rollback(session: Session, caller: Caller, name: str, now: datetime, alias: 
     """
     model = _managed(session, caller, name)
     held = queries.alias_of(session, name, alias)
-    if not held.previous:
+    if not held.previous or shares(held.previous) == shares(held.targets):
         raise Conflict(
             f"{alias} of {name} held nothing before",
             code="nothing_before",
@@ -145,7 +145,10 @@ def place_alias(
     asked_at: datetime,
     by: str,
 ) -> Alias:
-    """Set the alias and remember what it held; everything was checked."""
+    """Set the alias and remember what it held; one that has the same share already changes nothing.
+
+    Everything was checked.
+    """
     held = session.get(Alias, (model.name, alias))
     before: tuple[Target, ...] = ()
     if held is None:
@@ -153,9 +156,12 @@ def place_alias(
         session.add(held)
     else:
         before = held.targets
-        if before != targets:
+        if shares(before) == shares(targets):
+            targets = before
+        else:
             held.targets, held.previous = targets, before
-        held.moved_by, held.moved_at, held.asked_at = by, now, asked_at
+            held.moved_by, held.moved_at = by, now
+        held.asked_at = asked_at
     if before != targets:
         said = f"{say(before)} → {say(targets)}" if before else f"→ {say(targets)}"
         note(session, "alias", f"{model.name}@{alias}", said, now, by=by)
@@ -262,6 +268,12 @@ def _versions(targets: Sequence[Target]) -> set[str]:
 
 
 def _managed(session: Session, caller: Caller, name: str) -> Model:
+def shares(targets: Sequence[Target]) -> dict[str, float]:
+    """Return who gets which share of the calls: ``4:10`` alone is the same as ``4``."""
+    whole = sum(target.weight for target in targets) or 1
+    return {target.version: target.weight / whole for target in targets if target.weight}
+
+
     model = queries.get(session, caller, name)
     check(caller, Verb.MANAGE_MODELS)
     check_owner(caller, model.owner, f"the model {name}")

@@ -32,7 +32,7 @@ class HomeLock:
             raise Conflict(
                 f"{self.path.parent} is in use by process {holder or '?'}",
                 code="home_in_use",
-                hint="stop it with `fairlead down`, or choose another --home",
+                hint=f"stop it with: fairlead down --home {self.path.parent}; or choose another --home",
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

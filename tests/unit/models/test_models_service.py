@@ -148,6 +148,23 @@ def test_a_new_version_replaces_the_old_and_a_rollback_brings_it_back(session: S
 
 def test_a_failed_push_leaves_the_old_version_alone_and_can_be_pushed_again(session: Session) -> None:
     push(session, "a")
+def test_an_alias_set_to_what_it_is_changes_nothing_and_a_rollback_goes_to_what_was_different(session: Session) -> None:
+    push(session, "a")
+    settle(session)
+    push(session, "b", 1, alias="staging")
+    settle(session, at_s=2)
+    both = (Target("2", 10), Target("1", 90))
+    service.move_alias(session, ADA, "flowers", "production", both, NOW + timedelta(seconds=3))
+    for at_s, alone in enumerate((Target("2", 10), Target("2", 100), Target("2", 7)), 4):
+        service.move_alias(session, ADA, "flowers", "production", (alone,), NOW + timedelta(seconds=at_s))
+    assert targets(session) == "2"
+    assert queries.alias_of(session, "flowers", "production").moved_at == NOW + timedelta(seconds=4)
+
+    service.rollback(session, ADA, "flowers", NOW + timedelta(seconds=9))
+
+    assert targets(session) == "2:10,1:90"
+
+
     settle(session)
     push(session, "bad", 1)
     settle(session, "bad", at_s=2)

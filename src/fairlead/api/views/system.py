@@ -50,6 +50,8 @@ class ProcessView(View):
 class StatusView(View):
     state: str
     """ok or degraded; ``troubles`` say why."""
+    home: str | None
+    """The installation's folder; only for who operates it."""
     troubles: list[str]
     processes: list[ProcessView]
     models: dict[str, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api, Refused
+from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands import templates
 
 PUSH_WAIT_S = 900
@@ -113,29 +114,17 @@ def predict(
     model: str = typer.Argument(help="name, name@alias or name@version"),
     body: str = typer.Option("", "--json", help="The body, or - for standard input."),
     file: Path = typer.Option(None, "--file", help="Send this file as the body."),
-    settings: list[str] = typer.Option([], "--set", help="name=value, each JSON or text."),
+    settings: list[str] = typer.Option(
+        [], "--set", help="name=value, each JSON or text; a text of digits as name='\"123\"'."
+    ),
     output: Path = typer.Option(None, "--output", "-o", help="Write the answer there."),
 ) -> None:
     """Call a model."""
-    options: dict[str, Any] = {}
-    if file is not None:
-        if not file.is_file():
-            raise typer.BadParameter(f"{file}: no such file")
-        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        options = {
-            "content": file.read_bytes(),
-            "headers": {"Content-Type": kind, "Content-Disposition": f'attachment; filename="{file.name}"'},
-            "params": dict(_pair(item) for item in settings),
-        }
-    elif body:
-        options = {
-            "content": sys.stdin.buffer.read() if body == "-" else body.encode(),
-            "headers": {"Content-Type": "application/json"},
-        }
-    else:
-        options = {"json": {name: as_value(value) for name, value in map(_pair, settings)}}
+    path = f"/v1/models/{named('model', model)}/predict"
+    _check_output(output)
+    sent = _body(body, file, settings)
     with Api(timeout_s=600) as api:
-        answer = api.send("POST", f"/v1/models/{model}/predict", **options)
+        answer = api.send("POST", path, **sent)
     if output is not None:
         output.write_bytes(answer.content)
         terminal.result(str(output))
@@ -143,6 +132,57 @@ def predict(
         terminal.result(answer.text.rstrip("\n"))
     else:
         terminal.raw(answer.content)
+
+
+def _check_output(output: Path | None) -> None:
+    """Refuse a place that cannot be written before anything is called."""
+    if output is None:
+        return
+    folder = output.parent
+    why = ""
+    if output.is_dir():
+        why = "is a folder"
+    elif not folder.is_dir():
+        why = f"there is no folder {folder}"
+    elif not os.access(output if output.exists() else folder, os.W_OK):
+        why = "may not be written"
+    if why:
+        raise Refused(
+            f"{output}: {why}",
+            exit_code=5,
+            code="output_unusable",
+            hint="name a file that can be written; nothing was called",
+        )
+
+
+def _body(body: str, file: Path | None, settings: list[str]) -> dict[str, Any]:
+    """Return what is sent: the file, the JSON, or the values one by one."""
+    if sum((bool(body), file is not None)) + (bool(settings) and bool(body)) > 1:
+        raise typer.BadParameter("--json is the whole body: give either it, or --set, or --file")
+    if file is not None:
+        if not file.is_file():
+            raise typer.BadParameter(f"{file}: no such file")
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        return {
+            "content": file.read_bytes(),
+            "headers": {"Content-Type": kind, "Content-Disposition": f'attachment; filename="{file.name}"'},
+            "params": _pairs(settings),
+        }
+    if body:
+        return {
+            "content": sys.stdin.buffer.read() if body == "-" else body.encode(),
+            "headers": {"Content-Type": "application/json"},
+        }
+    return {"json": {name: as_value(value) for name, value in _pairs(settings).items()}}
+
+
+def _pairs(settings: list[str]) -> dict[str, str]:
+    """Return the values by name; raises for a name that is given twice."""
+    pairs = [_pair(item) for item in settings]
+    twice = next((name for name, _ in pairs if [one for one, _ in pairs].count(name) > 1), None)
+    if twice is not None:
+        raise typer.BadParameter(f"--set {twice} is given twice; write a list as {twice}='[1, 2]'")
+    return dict(pairs)
 
 
 def _pair(item: str) -> tuple[str, str]:

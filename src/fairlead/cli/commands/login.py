@@ -1,45 +1,138 @@
-"""``fairlead login``."""
+"""``fairlead login``, ``logout``, ``whoami``, ``sessions`` and ``use``: who one is, and where."""
 
 from __future__ import annotations
 
+import base64
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from fairlead.cli import session, terminal
-from fairlead.cli.api import Api
+from fairlead.cli.api import Api, Refused
+
+LOOK_S = 5.0
+"""Longest wait for an installation that is only looked at."""
 
 
 def register(app: typer.Typer) -> None:
-    app.command("login")(login)
+    for verb in (login, logout, whoami, sessions, use):
+        app.command(verb.__name__)(verb)
 
 
 def login(
-    url: str = typer.Argument("http://127.0.0.1:8080", help="Front door of the installation."),
+    url: str = typer.Argument("", help="Front door of the installation; default: http://127.0.0.1:8080."),
     user: str = typer.Option("admin", "--user", "-u"),
+    home: Path = typer.Option(None, "--home", help="Sign in as the owner of this home on this machine, no password."),
 ) -> None:
     """Sign in; the password is asked for, or read from standard input."""
-    password = (
-        typer.prompt("password", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    )
-    answer = sign_in(url, user, password)
-    terminal.result(f"signed in as {answer['user']} ({', '.join(answer['roles'])})", answer | {"token": "kept"})
+    if home is not None:
+        answer = _sign_in_at_home(url, home)
+    else:
+        answer = sign_in(url or "http://127.0.0.1:8080", user, read_password())
+    roles = ", ".join(answer["roles"])
+    terminal.result(f"signed in as {answer['user']} ({roles})", answer | {"token": "kept"})
+
+
+def logout(
+    url: str = typer.Argument("", help="Front door of the installation; default: the one in use."),
+) -> None:
+    """Sign out: the token is revoked, and forgotten here."""
+    known = _session_of(url) if url else session.current()
+    try:
+        with Api(known, timeout_s=LOOK_S) as api:
+            api.delete(f"/tokens/{_id_of(known.token)}")
+    except Refused as error:
+        if error.exit_code not in (3, 4):  # gone or refused: nobody can use it any more
+            terminal.note(f"the token is forgotten here but not revoked: {error.message}")
+    session.forget(known.url)
+    terminal.result(f"signed out of {known.url}", {"url": known.url})
+    others = [one.url for one in session.all_of()]
+    if others:
+        terminal.note(f"still signed in to {', '.join(others)}; fairlead use URL takes one of them")
+
+
+def whoami() -> None:
+    """Say who you are, and at which installation."""
+    with Api() as api:
+        view = api.get("/me")
+        terminal.result(f"{view['user']} ({', '.join(view['roles'])})  {api.url}", view | {"url": api.url})
+
+
+def sessions() -> None:
+    """List the installations that you are signed in to; * marks the one in use."""
+    used = session.in_use()
+    rows = [
+        {"in_use": "*" if one.url == used else "", "url": one.url, "user": one.user, "state": state_of(one)}
+        for one in session.all_of()
+    ]
+    view = {"items": [row | {"in_use": bool(row["in_use"])} for row in rows], "next": None}
+    terminal.table(rows, ("in_use", "url", "user", "state"), view)
+
+
+def use(url: str = typer.Argument(help="Front door of an installation that you are signed in to.")) -> None:
+    """Have the command line talk to another installation from now on."""
+    known = session.use(url)
+    terminal.result(f"using {known.url} as {known.user}", {"url": known.url, "user": known.user})
+
+
+def state_of(known: session.Session) -> str:
+    """Return ``ok``, ``signed out`` or ``away`` for a session that is kept."""
+    try:
+        with Api(known, timeout_s=LOOK_S) as api:
+            api.get("/me")
+    except Refused as error:
+        return "signed out" if error.exit_code == 4 else "away"
+    return "ok"
+
+
+def read_password(prompt: str = "password") -> str:
+    """Return a password that the person types, or the next line of standard input."""
+    if sys.stdin.isatty():
+        return str(typer.prompt(prompt, hide_input=True, err=True))
+    return sys.stdin.readline().rstrip("\n")
 
 
 def sign_in(url: str, user: str, password: str) -> dict[str, Any]:
-    """Sign in at ``url`` by password and keep the session; return the API's view."""
-    return _sign_in(url, "/login", {"user": user, "password": password})
+    """Sign in at ``url`` by password, keep the session and use it; return the API's view."""
+    return _sign_in(url, "/login", {"user": user, "password": password}, use=True)
 
 
-def sign_in_here(url: str, key: str) -> dict[str, Any]:
+def sign_in_here(url: str, key: str, *, use: bool = True) -> dict[str, Any]:
     """Sign in at ``url`` by the key of its home, which lies on this machine; return the API's view."""
-    return _sign_in(url, "/login/here", {"key": key})
+    return _sign_in(url, "/login/here", {"key": key}, use=use)
 
 
-def _sign_in(url: str, path: str, body: dict[str, str]) -> dict[str, Any]:
+def _sign_in_at_home(url: str, home: Path) -> dict[str, Any]:
+    from fairlead.cli import homes
+
+    found = homes.look(home)
+    return sign_in_here(url or found.url, found.key)
+
+
+def _sign_in(url: str, path: str, body: dict[str, str], *, use: bool) -> dict[str, Any]:
     url = url.rstrip("/")
     with Api(session.Session(url, "", "")) as api:
         answer: dict[str, Any] = api.post(path, body)
-    session.keep(session.Session(url, answer["token"], answer["user"]))
+    session.keep(session.Session(url, answer["token"], answer["user"]), use=use)
     return answer
+
+
+def _session_of(url: str) -> session.Session:
+    try:
+        return session.of(url)
+    except KeyError:
+        raise Refused(
+            f"you are not signed in to {url}", exit_code=3, code="no_session", hint="fairlead sessions lists yours"
+        ) from None
+
+
+def _id_of(token: str) -> str:
+    """Return the id that stands in a token (its claim ``jti``), nothing for what is none."""
+    try:
+        part = token.split(".")[1]
+        return str(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["jti"])
+    except (IndexError, ValueError, KeyError):
+        return "unknown"

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api
+from fairlead.cli.api import Api, named
 from fairlead.cli.commands.noun import group
 
 
@@ -45,7 +45,7 @@ def targets(items: list[dict[str, Any]]) -> str:
 def show(name: str) -> None:
     """Show one model: aliases, versions, replicas, how to call it."""
     with Api() as api:
-        model = api.get(f"/models/{name}")
+        model = api.get(f"/models/{named('model', name)}")
     if terminal.wants_json():
         terminal.result("", model)
         return
@@ -66,14 +66,20 @@ def alias(name: str, assignment: str = typer.Argument(help="alias=version, or al
     label, equals, spec = assignment.partition("=")
     if not equals:
         raise typer.BadParameter(f"{assignment}: write alias=version")
-    wanted = []
+    wanted: list[dict[str, Any]] = []
     for part in spec.split(","):
         version, _, weight = part.partition(":")
         if weight and not weight.isdigit():
             raise typer.BadParameter(f"{part}: the weight is a whole number")
         wanted.append({"version": version, "weight": int(weight or 100)})
+    if len(wanted) == 1 and ":" in spec:
+        lone = wanted[0]["version"]
+        raise typer.BadParameter(
+            f"{spec}: one version alone takes all calls; write {label}={lone}, or who takes the rest:"
+            f" {label}={spec},VERSION:90"
+        )
     with Api() as api:
-        view = api.put(f"/models/{name}/aliases/{label}", {"targets": wanted})
+        view = api.put(f"/models/{named('model', name)}/aliases/{named('alias', label)}", {"targets": wanted})
     terminal.result(f"{label}: {targets(wanted)}", view)
 
 
@@ -81,17 +87,18 @@ def alias(name: str, assignment: str = typer.Argument(help="alias=version, or al
 def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> None:
     """Put back what the alias held before."""
     with Api() as api:
-        view = api.post(f"/models/{name}/rollback", {"alias": alias})
+        view = api.post(f"/models/{named('model', name)}/rollback", {"alias": alias})
     terminal.result(f"{view['alias']}: {view['from']} → {view['to']}", view)
 
 
 @app.command()
 def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
     """Remove a model, or one version (name@version)."""
+    model, at, version = name.partition("@")
+    path = f"/models/{named('model', model)}" + (f"/versions/{named('version', version)}" if at else "")
     if not terminal.confirm(f"remove {name}? calls to it will answer 404", yes=yes):
         terminal.note("nothing was removed; say --yes")
         raise typer.Exit(1)
-    model, _, version = name.partition("@")
     with Api() as api:
-        api.delete(f"/models/{model}/versions/{version}" if version else f"/models/{model}")
+        api.delete(path)
     terminal.result(f"removed {name}")

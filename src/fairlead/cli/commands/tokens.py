@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api
+from fairlead.cli.api import Api, named
 from fairlead.cli.commands.noun import group
 
 
@@ -35,5 +35,5 @@ def new(
 def revoke(token: str = typer.Argument(help="The token's id.")) -> None:
     """Revoke a token: refused everywhere within a second."""
     with Api() as api:
-        api.delete(f"/tokens/{token}")
+        api.delete(f"/tokens/{named('token', token)}")
     terminal.result(f"revoked {token}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from fairlead.cli import terminal
+from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, Refused
 
 HOME_HELP = "Folder of the installation; default: FAIRLEAD_HOME, else the user's data folder."
@@ -57,7 +57,7 @@ def up(
         }
     )
     log.configure(chosen.log_level if log_level else "warning")
-    life.run(chosen, ready=welcome.Welcome(chosen, demo=demo).greet)
+    life.run(chosen, ready=welcome.Welcome(chosen, demo=demo).greet, stopping=lambda: terminal.note("stopping"))
 
 
 def down(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
@@ -70,20 +70,35 @@ def down(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
     terminal.result(f"stopped {chosen.home}" if ended else f"{chosen.home}: nothing was running")
 
 
-def status() -> None:
+def status(
+    home: Path = typer.Option(None, "--home", help="That of a home on this machine; default: the one in use."),
+) -> None:
     """Show what runs and how it is."""
-    with Api() as api:
+    with Api(_session_at(home) if home is not None else None) as api:
         view = api.get("/status")
     if terminal.wants_json():
         terminal.result("", view)
         return
-    terminal.result(f"{view['state']}  {api.url}")
+    terminal.result("  ".join(filter(None, (view["state"], api.url, view.get("home")))))
     for trouble in view.get("troubles") or ():
         terminal.result(f"  {trouble}")
     terminal.table(view["processes"], ("name", "status", "pid", "since", "restarts", "reason"))
     for noun in ("models", "runs", "jobs", "devices"):
         counts = view.get(noun) or {}
         terminal.result(f"{noun}: " + (", ".join(f"{count} {word}" for word, count in counts.items()) or "none"))
+
+
+def _session_at(home: Path) -> session.Session:
+    """Return the session kept for a home's platform, else that of the home's owner, which is not kept."""
+    from fairlead.cli import homes
+
+    found = homes.look(home)
+    try:
+        return session.of(found.url)
+    except KeyError:
+        with Api(session.Session(found.url, "", "")) as api:
+            signed = api.post("/login/here", {"key": found.key})
+        return session.Session(found.url, signed["token"], signed["user"])
 
 
 def doctor(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
+from pathlib import Path
+
 import typer
 
-from fairlead.cli import terminal
-from fairlead.cli.api import Api
+from fairlead.cli import session, terminal
+from fairlead.cli.api import Api, named
+from fairlead.cli.commands import login
 from fairlead.cli.commands.noun import group
 
 
@@ -30,7 +34,7 @@ def add(name: str, role: list[str] = typer.Option(["user"], "--role", help="May 
 def set_(name: str, role: list[str] = typer.Option(..., "--role")) -> None:
     """Give a person other roles."""
     with Api() as api:
-        view = api.patch(f"/users/{name}", {"roles": role})
+        view = api.patch(f"/users/{named('user', name)}", {"roles": role})
     terminal.result(f"{view['name']} ({', '.join(view['roles'])})", view)
 
 
@@ -38,5 +42,48 @@ def set_(name: str, role: list[str] = typer.Option(..., "--role")) -> None:
 def disable(name: str, off: bool = typer.Option(False, "--off", help="Let them in again.")) -> None:
     """Shut a person out: no sign-in, and all tokens revoked."""
     with Api() as api:
-        view = api.patch(f"/users/{name}", {"disabled": not off})
+        view = api.patch(f"/users/{named('user', name)}", {"disabled": not off})
     terminal.result(f"{view['name']} {'enabled' if off else 'disabled'}", view)
+
+
+@app.command()
+def password(
+    name: str = typer.Argument("", help="Whose; default: your own."),
+    home: Path = typer.Option(None, "--home", help="As the owner of this home on this machine: no old password."),
+) -> None:
+    """Set a new password: your own, or that of somebody who has lost it, which is shown once."""
+    if home is not None:
+        _at_home(name or "admin", home)
+        return
+    with Api() as api:
+        me = api.get("/me")["user"]
+        if name and name != me:
+            _show(api.patch(f"/users/{named('user', name)}", {"password": (new := _random())}), new)
+            return
+        old = login.read_password("old password")
+        chosen = login.read_password("new password (empty: a random one)")
+        new = chosen or _random()
+        view = api.patch(f"/users/{me}", {"password": new, "old_password": old})
+        login.sign_in(api.url, me, new)  # whoever was signed in with the old one is signed out, we as well
+    _show(view, "" if chosen else new)
+
+
+def _at_home(name: str, home: Path) -> None:
+    """Set a random password by the key of a home, for who has lost their own."""
+    from fairlead.cli import homes
+
+    found = homes.look(home)
+    with Api(session.Session(found.url, "", "")) as door:
+        signed = door.post("/login/here", {"key": found.key})
+    with Api(session.Session(found.url, signed["token"], signed["user"])) as api:
+        new = _random()
+        _show(api.patch(f"/users/{named('user', name)}", {"password": new, "key": found.key}), new)
+
+
+def _random() -> str:
+    return secrets.token_urlsafe(12)
+
+
+def _show(view: dict[str, object], new: str) -> None:
+    said = f"{view['name']}  password {new}   (shown once)" if new else f"{view['name']}  password changed"
+    terminal.result(said, view | ({"password": new} if new else {}))

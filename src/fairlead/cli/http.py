@@ -1,0 +1,120 @@
+"""One HTTP request by the standard library: the client that programs use takes half a second to import."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPMessage
+from typing import IO, Any
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+import fairlead
+
+_SAFE = "/@:+,;=~!$&'()*%"
+"""What stays as it is in a path; the rest is escaped."""
+
+
+class Answer:
+    """An answer that was read whole."""
+
+    def __init__(self, status_code: int, headers: HTTPMessage, content: bytes) -> None:
+        self.status_code, self.headers, self.content = status_code, headers, content
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status_code < 300
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Return the body as JSON; raises :class:`ValueError`."""
+        return json.loads(self.content)
+
+
+def request(
+    url: str,
+    verb: str,
+    path: str,
+    *,
+    connect_s: float,
+    timeout_s: float,
+    headers: Mapping[str, str],
+    params: Mapping[str, Any] | None = None,
+    json: Any = None,
+    content: bytes | IO[bytes] | None = None,
+) -> Answer:
+    """Return the answer to one request; raises :class:`OSError` and :class:`http.client.HTTPException`."""
+    body, all_headers = _body(json, content, headers)
+    with _sent(url, verb, _target(path, params), body, all_headers, connect_s, timeout_s) as response:
+        return Answer(response.status, response.headers, response.read())
+
+
+@contextmanager
+def stream(
+    url: str, path: str, *, connect_s: float, headers: Mapping[str, str], params: Mapping[str, Any]
+) -> Iterator[http.client.HTTPResponse]:
+    """Yield the open answer of a GET that may take for ever; raises as :func:`request` does."""
+    with _sent(url, "GET", _target(path, params), None, dict(headers), connect_s, None) as response:
+        yield response
+
+
+@contextmanager
+def _sent(
+    url: str,
+    verb: str,
+    target: str,
+    body: bytes | IO[bytes] | None,
+    headers: Mapping[str, str],
+    connect_s: float,
+    timeout_s: float | None,
+) -> Iterator[http.client.HTTPResponse]:
+    place = urlsplit(url)
+    connection = _connection(place, connect_s)
+    try:
+        connection.connect()
+        connection.sock.settimeout(timeout_s)
+        # A server that refuses a large body answers before it has read all of it, and closes.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(verb, place.path.rstrip("/") + target, body, {**_OURS, **headers})
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+_OURS = {"User-Agent": f"fairlead/{fairlead.__version__}", "Accept": "*/*", "Connection": "close"}
+
+
+def _connection(place: SplitResult, connect_s: float) -> http.client.HTTPConnection:
+    if place.scheme not in ("http", "https") or not place.hostname:
+        raise http.client.InvalidURL("an address begins with http:// or https:// and names a host")
+    try:
+        port = place.port
+    except ValueError as error:
+        raise http.client.InvalidURL(str(error)) from error
+    if place.scheme == "http":
+        return http.client.HTTPConnection(place.hostname, port, timeout=connect_s)
+    return http.client.HTTPSConnection(place.hostname, port, timeout=connect_s, context=ssl.create_default_context())
+
+
+def _target(path: str, params: Mapping[str, Any] | None) -> str:
+    query = urlencode({name: _word(value) for name, value in (params or {}).items()})
+    return quote(path, safe=_SAFE) + (f"?{query}" if query else "")
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _body(
+    value: Any, content: bytes | IO[bytes] | None, headers: Mapping[str, str]
+) -> tuple[bytes | IO[bytes] | None, dict[str, str]]:
+    if value is None:
+        return content, dict(headers)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(), {"Content-Type": "application/json", **headers}

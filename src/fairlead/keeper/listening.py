@@ -1,0 +1,35 @@
+"""Where the platform of a home listens: written at its start, removed at its end, read by who is on the machine."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fairlead.keeper.memory import replace_file
+from fairlead.settings import Home, Settings
+
+
+class Listening(msgspec.Struct, frozen=True):
+    """The doors of a running platform."""
+
+    url: str
+    listen: str
+    devices: str
+
+
+def keep(home: Home, settings: Settings) -> None:
+    """Write down where the platform of ``home`` listens from now on."""
+    doors = Listening(url=settings.url, listen=settings.listen, devices=settings.devices)
+    replace_file(home.listening, msgspec.json.encode(doors))
+
+
+def forget(home: Home) -> None:
+    """Nothing of ``home`` listens any more."""
+    home.listening.unlink(missing_ok=True)
+
+
+def read(home: Home) -> Listening | None:
+    """Return where the platform of ``home`` listens; nothing when it was stopped, or the home is not ours to read."""
+    try:
+        return msgspec.json.decode(home.listening.read_bytes(), type=Listening)
+    except (FileNotFoundError, NotADirectoryError, PermissionError, msgspec.DecodeError):
+        return None

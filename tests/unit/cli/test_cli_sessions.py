@@ -1,0 +1,189 @@
+"""Which installation the command line talks to, and as whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fairlead.cli import session
+from fairlead.cli.welcome import Welcome
+from fairlead.keeper import listening
+from fairlead.settings import Home, Settings
+
+from .conftest import Door, token
+
+Said = tuple[int, str, str]
+ME = {"user": "ada", "roles": ["user"]}
+
+
+def settings_of(door: Door, home: Path) -> Settings:
+    return Settings(home=home, listen=door.url.removeprefix("http://"))
+
+
+def home_of(door: Door, folder: Path) -> Home:
+    """Return a home whose platform listens at ``door``."""
+    home = Home(folder)
+    home.keeper.mkdir(parents=True)
+    listening.keep(home, settings_of(door, folder))
+    home.here.write_text("key")
+    door.says("POST /api/v1/login/here", {"token": token("admin"), "user": "admin", "roles": ["configurer"]})
+    return home
+
+
+def test_sessions_are_listed_and_one_is_in_use(cli: Callable[..., Said], door: Door, other_door: Door) -> None:
+    door.says("GET /api/v1/me", ME)
+    other_door.says("GET /api/v1/me", {}, 401)
+    session.keep(session.Session(other_door.url, "fl_b", "bob"))
+    session.keep(session.Session(door.url, "fl_a", "ada"))
+
+    code, out, _ = cli("sessions", "--json")
+
+    assert code == 0
+    assert sorted((i["url"], i["in_use"], i["state"]) for i in json.loads(out)["items"]) == sorted(
+        [(door.url, True, "ok"), (other_door.url, False, "signed out")]
+    )
+    assert cli("use", other_door.url)[1] == f"using {other_door.url} as bob\n"
+    assert session.in_use() == other_door.url
+
+
+def test_one_cannot_use_what_one_is_not_signed_in_to(cli: Callable[..., Said], signed_in: Door) -> None:
+    code, _, err = cli("use", "http://nowhere:1")
+
+    assert code == 3
+    assert "fairlead login http://nowhere:1" in err
+    assert signed_in.url in err
+
+
+def test_who_one_is_and_where(cli: Callable[..., Said], signed_in: Door) -> None:
+    signed_in.says("GET /api/v1/me", ME)
+
+    assert cli("whoami") == (0, f"ada (user)  {signed_in.url}\n", "")
+
+
+def test_signing_out_revokes_the_token_and_forgets_it(cli: Callable[..., Said], signed_in: Door) -> None:
+    signed_in.says("DELETE /api/v1/tokens/tok-ada", {})
+
+    assert cli("logout") == (0, f"signed out of {signed_in.url}\n", "")
+    assert signed_in.calls == ["DELETE /api/v1/tokens/tok-ada"]
+    assert session.all_of() == ()
+    assert cli("models")[0] == 4
+
+
+def test_signing_out_of_what_is_away_says_that_nothing_was_revoked(cli: Callable[..., Said]) -> None:
+    session.keep(session.Session("http://127.0.0.1:1", token("ada"), "ada"))
+
+    code, _, err = cli("logout")
+
+    assert (code, session.all_of()) == (0, ())
+    assert "not revoked" in err
+
+
+def test_a_new_installation_does_not_take_over_from_one_that_lives(
+    door: Door, other_door: Door, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session.keep(session.Session(door.url, "fl_a", "ada"))
+    door.says("GET /api/v1/me", ME)
+    other_door.says("GET /api/v1/me", ME)
+    home_of(other_door, tmp_path / "h2")
+    welcome = Welcome(settings_of(other_door, tmp_path / "h2"), demo=False)
+
+    welcome._sign_in_first()
+    welcome._say_which()
+
+    assert session.in_use() == door.url
+    assert session.of(other_door.url).user == "admin"
+    assert f"goes on talking to {door.url}; change it with: fairlead use {other_door.url}" in capsys.readouterr().err
+
+
+def test_a_new_installation_takes_over_from_one_that_is_gone(other_door: Door, tmp_path: Path) -> None:
+    session.keep(session.Session("http://127.0.0.1:1", "fl_a", "ada"))
+    home_of(other_door, tmp_path / "h2")
+    welcome = Welcome(settings_of(other_door, tmp_path / "h2"), demo=False)
+
+    welcome._sign_in_first()
+    welcome._say_which()
+
+    assert session.in_use() == other_door.url
+
+
+def test_status_of_a_home_is_that_of_its_platform(
+    cli: Callable[..., Said], signed_in: Door, other_door: Door, tmp_path: Path
+) -> None:
+    home = home_of(other_door, tmp_path / "h2")
+    view = {"state": "ok", "troubles": [], "processes": [], "home": str(home.root)}
+    other_door.says("GET /api/v1/status", view)
+
+    code, out, _ = cli("status", "--home", str(home.root))
+
+    assert (code, out.splitlines()[0]) == (0, f"ok  {other_door.url}  {home.root}")
+    assert session.in_use() == signed_in.url
+    assert len(session.all_of()) == 1
+
+
+def test_a_home_where_nothing_runs_says_so(cli: Callable[..., Said], tmp_path: Path) -> None:
+    code, _, err = cli("status", "--home", str(tmp_path / "none"))
+
+    assert code == 6
+    assert f"{tmp_path}/none: nothing is running" in err
+    assert f"fairlead up --home {tmp_path}/none" in err
+
+
+def test_the_owner_of_a_home_replaces_a_lost_password(
+    cli: Callable[..., Said], other_door: Door, tmp_path: Path
+) -> None:
+    home = home_of(other_door, tmp_path / "h2")
+    other_door.says("PATCH /api/v1/users/admin", {"name": "admin"})
+
+    code, out, _ = cli("users", "password", "--home", str(home.root))
+
+    call, body = other_door.asked[-1]
+    assert (code, call, json.loads(body)["key"]) == (0, "PATCH /api/v1/users/admin", "key")
+    assert out == f"admin  password {json.loads(body)['password']}   (shown once)\n"
+
+
+def test_somebody_elses_password_is_new_and_shown_once(cli: Callable[..., Said], signed_in: Door) -> None:
+    signed_in.says("GET /api/v1/me", ME)
+    signed_in.says("PATCH /api/v1/users/bob", {"name": "bob"})
+
+    code, out, _ = cli("users", "password", "bob")
+
+    new = json.loads(signed_in.asked[-1][1])["password"]
+    assert (code, out) == (0, f"bob  password {new}   (shown once)\n")
+    assert len(new) >= 12
+
+
+def test_ones_own_password_takes_the_old_one(
+    cli: Callable[..., Said], signed_in: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_in.says("GET /api/v1/me", ME)
+    signed_in.says("PATCH /api/v1/users/ada", {"name": "ada"})
+    signed_in.says("POST /api/v1/login", {"token": token("new"), "user": "ada", "roles": ["user"]})
+    typed = iter(["old one", "new one"])
+    monkeypatch.setattr("fairlead.cli.commands.login.read_password", lambda _="": next(typed))
+
+    assert cli("users", "password")[:2] == (0, "ada  password changed\n")
+    assert json.loads(signed_in.asked[1][1]) == {"password": "new one", "old_password": "old one"}
+    assert session.current().token == token("new")
+
+
+def test_audit_and_mail_are_verbs(cli: Callable[..., Said], signed_in: Door) -> None:
+    did = {"at": "2026-11-20T14:03:00Z", "by": "ada", "kind": "user", "ref": "bob", "said": "added"}
+    letter = {
+        "id": 3,
+        "created_at": "x",
+        "status": "kept",
+        "to": ["a@b.c"],
+        "subject": "s",
+        "run": None,
+        "reason": None,
+    }
+    signed_in.says("GET /api/v1/audit?by=ada&limit=100", {"items": [did], "next": None})
+    signed_in.says("GET /api/v1/mail", {"items": [letter], "next": None})
+    signed_in.says("GET /api/v1/mail/3", letter | {"text": "hello", "attachments": []})
+
+    assert "2026-11-20T14:03:00Z  ada  user  bob  added" in cli("audit", "--by", "ada")[1]
+    assert "a@b.c" in cli("mail")[1]
+    assert cli("mail", "show", "3")[1].endswith("\n\nhello\n")
