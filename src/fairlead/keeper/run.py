@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 from fairlead.clock import from_text
 from fairlead.errors import Error
+from fairlead.keeper import run_port
 from fairlead.keeper.channel import RunChannel
 from fairlead.keeper.run_health import look_after
 from fairlead.keeper.run_launch import commands, needs_port
@@ -130,7 +130,7 @@ class DrivenRun:
         await self._sleep_until(state.wanted.starts)
         folder, environment = await self._bundle()
         if needs_port(state.wanted) and not state.kept.port:
-            state.kept.port = _free_port()
+            state.kept.port = run_port.free()
         state.make_folders()
         self._channel = channel = self._new_channel()
         await channel.open()
@@ -203,10 +203,3 @@ class DrivenRun:
     async def _sleep_until(self, moment: str) -> None:
         while (left := (from_text(moment) - self._ports.clock.now()).total_seconds()) > 0:
             await self._ports.clock.sleep(min(left, _LONG_S))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
-from fairlead.keeper import run_policy
+from fairlead.keeper import run_policy, run_port
 from fairlead.keeper.probe import page_answers
 from fairlead.keeper.run_launch import needs_port
 from fairlead.keeper.run_processes import RunProcesses
@@ -23,6 +24,8 @@ ANSWER_S = 5.0
 async def look_after(state: RunState, processes: RunProcesses, beat: Callable[[], float | None]) -> None:
     """Move the run to ready and kill what is not well, until canceled. ``beat``: when the SDK last said it is ready."""
     while True:
+        if needs_port(state.wanted):
+            await look_at_port(state, processes)
         await _note_sign(state, processes, beat)
         _judge(state, processes)
         if state.kept.status is RunStatus.READY:
@@ -32,9 +35,24 @@ async def look_after(state: RunState, processes: RunProcesses, beat: Callable[[]
             await asyncio.sleep(LOOK_S)
 
 
+async def look_at_port(state: RunState, processes: RunProcesses) -> None:
+    """See whether the run's own user listens on its port; where another does, start the run again with another."""
+    found = await asyncio.to_thread(run_port.listeners, state.kept.port)
+    own = os.getuid() if state.uid is None else state.uid
+    if found - {own}:
+        state.kept.port = run_port.free()
+        processes.kill("another user of the machine took the port of its page")
+    held = found == {own}
+    if held is not state.holds_port:
+        state.holds_port = held
+        state.ports.changed()
+
+
 async def _note_sign(state: RunState, processes: RunProcesses, beat: Callable[[], float | None]) -> None:
     """Note the last sign of life: an answer of the page, else the heartbeat."""
     if state.wanted.web is not None and state.page:
+        if needs_port(state.wanted) and not state.holds_port:
+            return  # nobody is there yet, or somebody else
         asked = state.ports.clock.monotonic()
         if await page_answers(state.page, state.wanted.web, ANSWER_S):
             processes.answered = asked

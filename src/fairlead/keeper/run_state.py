@@ -75,6 +75,8 @@ class RunState:
         self.paths = paths_of(ports.home, wanted.run)
         self.uid: int | None = None
         """Whose its processes are; ``None``: the platform's own."""
+        self.holds_port = False
+        """Whether the run itself listens on the port of its page, and nobody else does."""
 
     @property
     def is_final(self) -> bool:
@@ -89,8 +91,9 @@ class RunState:
 
     @property
     def ready_page(self) -> str:
-        """Where the front door finds the page: :attr:`page` while the run is ready, else empty."""
-        return self.page if self.kept.status is RunStatus.READY else ""
+        """Where the front door finds the page: while the run is ready and listens there itself, else empty."""
+        is_there = self.kept.status is RunStatus.READY and (self.holds_port or not needs_port(self.wanted))
+        return self.page if is_there else ""
 
     def move(self, status: RunStatus, reason: str) -> None:
         """Say what is, and keep it on disk."""
