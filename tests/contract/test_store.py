@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import SYSTEM
 from fairlead.errors import Conflict, Error, Invalid, Unavailable
-from fairlead.jobs import queries
+from fairlead.jobs import orders, queries
 from fairlead.jobs import service as jobs
 from fairlead.jobs.service import Asked, Began, Ended, Result, Submission
 from fairlead.status import JobStatus
@@ -150,8 +150,10 @@ async def test_jobs_live_on_every_database(database: Database) -> None:
     )
     assert len({one.job.id for one in submitted}) == 1
     assert [one.again for one in submitted].count(False) == 1
-    ((id, _, _),) = await database.read(lambda session: queries.due(session, NOW))
-    (order,) = await database.write(lambda session: jobs.order_all(session, {id: "local"}, NOW))
+    due = await database.read(lambda session: orders.due(session, NOW))
+    ((id,),) = due.heads.values()
+    (order,) = await database.write(lambda session: orders.order_all(session, {id: "local"}, NOW))
+    assert await database.read(lambda session: orders.on_node(session, "local")) == {id: 1}
     assert order.body == b"\x00\xff"
     took = [database.write_joined(jobs.begin_all, Began(id, 1, replica, NOW)) for replica in ("a", "b")]
     assert sorted(await asyncio.gather(*took)) == [False, True]
@@ -161,11 +163,11 @@ async def test_jobs_live_on_every_database(database: Database) -> None:
     done = await database.read(lambda session: queries.get(session, SYSTEM, id[:-3]))
     assert (done.status, done.result, done.attempts) == (JobStatus.SUCCEEDED, b"1", 1)
     far = NOW + timedelta(days=30)
-    assert await database.write(lambda session: jobs.sweep(session, far, 0.5)) == []
+    assert await database.write(lambda session: orders.sweep(session, far, 0.5)) == []
     over = await database.read(lambda session: queries.over(session, far))
     await database.write(lambda session: queries.forget(session, over.jobs, far))
     assert await database.read(lambda session: queries.list_of(session, SYSTEM)) == []
-    assert await database.read(queries.next_due_at) is None
+    assert await database.read(lambda session: orders.due(session, far)) == orders.Due()
 
 
 async def test_a_clash_is_a_conflict_and_leaves_its_neighbors_alone(database: Database) -> None:

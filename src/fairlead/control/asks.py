@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -21,14 +22,13 @@ from fairlead.control.parts import Parts
 from fairlead.control.post import Post
 from fairlead.devices import commands
 from fairlead.devices.commands import Asked
-from fairlead.errors import NotFound
+from fairlead.errors import Conflict, NotFound
 from fairlead.jobs import service as jobs
 from fairlead.messages import (
     Answer,
     CommandAsk,
     CommandShow,
     FreshAsk,
-    JobStop,
     MailAsk,
     Message,
     ReadingsAsk,
@@ -169,17 +169,12 @@ class Asks:
                 await ticket.wait(left)
 
     async def _cancel(self, ask: RunJobShow) -> None:
-        now = self._parts.clock.now()
-
-        def write(session: Session) -> Job:
+        def find(session: Session) -> tuple[Caller, Job]:
             job = _job_of(session, ask)
-            run = session.get_one(Run, ask.run)
-            return jobs.cancel(session, _caller(run), job, now)
+            return _caller(session.get_one(Run, ask.run)), job
 
-        job = await self._parts.database.write(write)
-        if job.node:
-            stop = JobStop(job=job.id, model=job.model, version=job.version)
-            await self._parts.bus.publish(stop, node=job.node)
+        with suppress(Conflict):  # it ended meanwhile: the answer tells how
+            await self._jobs.cancel(find)
 
     async def _asked(self, asked: Asked) -> Answer:
         await self._devices.send(asked.outgoing)

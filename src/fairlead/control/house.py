@@ -32,7 +32,7 @@ from fairlead.control.reconcile import Reconcile
 from fairlead.control.runflow import RunFlow
 from fairlead.control.waiters import Waiters
 from fairlead.identity import keys
-from fairlead.messages import JobBegan, JobEnded, JobMoved, NodeReport, WantedAsk
+from fairlead.messages import JobBegan, JobEnded, JobMoved, JobReturned, NodeReport, WantedAsk
 from fairlead.settings import Home, Settings
 from fairlead.store.database import Database, open_database
 
@@ -108,6 +108,7 @@ class House:
         await self.bus.subscribe(JobMoved, self.jobs.moved)
         await self.bus.serve(JobBegan, self.jobs.began)
         await self.bus.serve(JobEnded, self.jobs.ended)
+        await self.bus.serve(JobReturned, self.jobs.returned)
         await self.bus.serve(WantedAsk, self.reconcile.asked)
         await self.asks.serve()
         await self.bus.subscribe_devices(self.devices.hear)

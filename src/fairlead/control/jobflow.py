@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
 from sqlalchemy.orm import Session
 
+from fairlead.accounts.policy import Caller
 from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
 from fairlead.control.waiters import Waiters
 from fairlead.errors import Unavailable
-from fairlead.jobs import queries, service
-from fairlead.messages import Answer, ErrorInfo, JobBegan, JobEnded, JobMoved, NodeReport
+from fairlead.jobs import orders, queries, service
+from fairlead.messages import Answer, ErrorInfo, JobBegan, JobEnded, JobMoved, JobReturned, JobStop, NodeReport
 from fairlead.store.database import Database
-from fairlead.store.records import Progress
+from fairlead.store.records import Job, Progress
 
 _log = logging.getLogger(__name__)
 AT_ONCE = 500
@@ -28,6 +31,8 @@ LATEST_S = 5.0
 """The ledger is looked at this often even when nobody says that it changed."""
 NO_NODE_S = 0.5
 """Wait before looking again for a node that has the version."""
+MISSING_S = 5.0
+"""An order that no report of its node named for so long is lost; a new keeper asks its replicas within that time."""
 EXPIRE_EVERY_S = 60.0
 EXPIRE_MAX = 2_000
 
@@ -42,6 +47,8 @@ class JobFlow:
         self._nodes, self._waiters = nodes, waiters
         self._wake = asyncio.Event()
         self._expired = float("-inf")
+        self._missing: dict[str, dict[tuple[str, int], float]] = {}
+        """By node: orders (job and epoch) that it does not name, and since when (monotonic)."""
 
     def nudge(self) -> None:
         """Have the ledger looked at now: a job came."""
@@ -51,14 +58,19 @@ class JobFlow:
         """Order what is due until canceled."""
         while True:
             self._wake.clear()
-            now = self._clock.now()
-            changed = await self._database.write(partial(_sweep, now=now))
-            self._waiters.tell(*changed)
-            stuck = await self._order_due(now)
-            await self._expire(now)
-            following = await self._database.read(queries.next_due_at)
-            wait_s = LATEST_S if following is None else max(0.0, (following - self._clock.now()).total_seconds())
-            await self._pause(max(NO_NODE_S, wait_s) if stuck else wait_s)
+            await self._pause(await self.look())
+
+    async def look(self) -> float:
+        """Order what is due, take back what was lost, remove what is over; return seconds until the next look."""
+        now = self._clock.now()
+        changed = await self._database.write(partial(_sweep, now=now))
+        self._waiters.tell(*changed)
+        due = await self._database.read(lambda session: orders.due(session, now))
+        stuck = await self._order(due.heads, now)
+        await self._expire(now)
+        following = due.following
+        wait_s = LATEST_S if following is None else max(0.0, (following - self._clock.now()).total_seconds())
+        return min(NO_NODE_S, wait_s) if stuck else wait_s
 
     async def began(self, message: JobBegan) -> Answer:
         """Answer whether an attempt still holds."""
@@ -67,6 +79,26 @@ class JobFlow:
         holds = await self._database.write_joined(service.begin_all, began)
         self._waiters.tell(message.job)
         return Answer(ok=holds)
+
+    async def cancel(self, find: Callable[[Session], tuple[Caller, Job]]) -> Job:
+        """Cancel the job that ``find`` returns, in the name of the caller that it returns; see ``service.cancel``.
+
+        Its node is told where it can be reached: whatever an epoch that no longer holds still answers is refused.
+        """
+        now = self._clock.now()
+
+        def write(session: Session) -> Job:
+            caller, job = find(session)
+            return service.cancel(session, caller, job, now)
+
+        job = await self._database.write(write)
+        if job.node:
+            stop = JobStop(job=job.id, model=job.model, version=job.version)
+            with suppress(Unavailable):
+                await self._bus.publish(stop, node=job.node)
+        self._waiters.tell(job.id)
+        self.nudge()
+        return job
 
     async def moved(self, message: JobMoved) -> None:
         """Note progress."""
@@ -92,29 +124,53 @@ class JobFlow:
         """Whether this is the result of ``job``: a node that missed our answer says the same again."""
         return await self._database.read(lambda session: queries.has_result(session, job, key))
 
-    async def heard(self, report: NodeReport) -> None:
-        """Prolong the leases of what a node has in hand."""
-        if report.jobs:
-            now = self._clock.now()
-            await self._database.write(lambda session: service.renew(session, report.jobs, now))
+    async def returned(self, message: JobReturned) -> Answer:
+        """Queue an order again that its node has no room for."""
+        now = self._clock.now()
+        await self._database.write(lambda session: orders.send_back(session, message.job, message.epoch, now))
+        self.nudge()
+        return Answer()
 
-    async def _order_due(self, now: datetime) -> bool:
-        """Order due jobs; return whether some found no node."""
-        due = await self._database.read(lambda session: queries.due(session, now, AT_ONCE))
-        placed = {job: node for job, model, version in due if (node := self._nodes.has(model, version))}
-        if placed:
-            orders = await self._database.write(lambda session: service.order_all(session, placed, now))
-            for order in orders:
+    async def heard(self, report: NodeReport) -> None:
+        """Prolong the leases of what a node has in hand, and take back what it has not had for a while."""
+        now = self._clock.now()
+        if report.jobs:
+            await self._database.write(lambda session: orders.renew(session, report.jobs, now))
+        given = await self._database.read(lambda session: orders.on_node(session, report.node))
+        lost = self._missing_for_long(report, given)
+        if lost:
+            changed = await self._database.write(lambda s: orders.take_back(s, lost, now, random.random()))
+            self._waiters.tell(*(job.id for job in changed))
+            self.nudge()
+
+    def _missing_for_long(self, report: NodeReport, given: Mapping[str, int]) -> dict[str, int]:
+        """Return the orders of a node that none of its reports named for ``MISSING_S``: a new keeper knows only those
+        that its replicas have; an order may have been lost on its way."""
+        now, known = self._clock.monotonic(), self._missing.get(report.node, {})
+        missing = {order: known.get(order, now) for order in given.items() if report.jobs.get(order[0]) != order[1]}
+        self._missing[report.node] = missing
+        return dict(order for order, since in missing.items() if now - since >= MISSING_S)
+
+    async def _order(self, heads: Mapping[orders.Key, list[str]], now: datetime) -> bool:
+        """Order jobs, of all versions in turn; return whether some found no node."""
+        nodes = {key: self._nodes.has(*key) for key in heads}
+        placed = {job: node for key, node in nodes.items() if node is not None for job in heads[key]}
+        turn = orders.in_turn(heads[key] for key, node in nodes.items() if node is not None)
+        first = {job: placed[job] for job in turn[:AT_ONCE]}
+        if first:
+            for order in await self._database.write(lambda session: orders.order_all(session, first, now)):
                 try:
-                    await self._bus.publish(order, node=placed[order.job])
+                    await self._bus.publish(order, node=first[order.job])
                 except Unavailable:
                     _log.warning("an order waits for its lease", extra={"job": order.job})
-            if len(due) == AT_ONCE:
-                self.nudge()
-        stuck = [job for job, _, _ in due if job not in placed]
+        if len(turn) > AT_ONCE:
+            self.nudge()
+        stuck = [job for key, node in nodes.items() if node is None for job in heads[key]]
         if stuck:
-            gone = await self._database.write(lambda session: [job.id for job in service.give_up(session, stuck, now)])
+            gone = await self._database.write(lambda session: [job.id for job in orders.give_up(session, stuck, now)])
             self._waiters.tell(*gone)
+            if gone:
+                self.nudge()
         return bool(stuck)
 
     async def _expire(self, now: datetime) -> None:
@@ -140,4 +196,4 @@ class JobFlow:
 
 
 def _sweep(session: Session, now: datetime) -> list[str]:
-    return [job.id for job in service.sweep(session, now, random.random())]
+    return [job.id for job in orders.sweep(session, now, random.random())]

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from fairlead.messages import ErrorInfo
 
 ATTEMPTS_MAX = 5
+PRIORITIES = ("normal", "batch")
+"""The most urgent first."""
 LEASE_S = 30.0
 """An order that nobody began or spoke of for so long is given to somebody else."""
 BACKOFF_FIRST_S = 1.0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, case, delete, func, select, true
+from sqlalchemy import ColumnElement, Select, delete, func, select, true
 from sqlalchemy.orm import Session, defer
 
 from fairlead.accounts.policy import Caller, Verb
@@ -55,26 +55,6 @@ def list_of(
     if before is not None:
         query = query.where(Job.id < before)
     return list(session.scalars(query.order_by(Job.id.desc()).limit(limit)))
-
-
-def due(session: Session, now: datetime, limit: int = 500) -> list[tuple[str, str, str]]:
-    """Return (id, model, version) of jobs to be ordered now: ``normal`` before ``batch``, then the oldest first."""
-    urgency = case((Job.priority == "normal", 0), else_=1)
-    query = (
-        select(Job.id, Job.model, Job.version)
-        .where(Job.status == JobStatus.QUEUED, Job.due_at <= now, Job.lease_until.is_(None))
-        .order_by(urgency, Job.id)
-        .limit(limit)
-    )
-    return [(row.id, row.model, row.version) for row in session.execute(query)]
-
-
-def next_due_at(session: Session) -> datetime | None:
-    """Return the moment at which the next job must be looked at: it is due, or its lease runs out."""
-    waiting = select(func.min(Job.due_at)).where(Job.status == JobStatus.QUEUED, Job.lease_until.is_(None))
-    silent = select(func.min(Job.lease_until)).where(Job.lease_until.is_not(None))
-    moments = [moment for moment in (session.scalar(waiting), session.scalar(silent)) if moment is not None]
-    return min(moments, default=None)
 
 
 def has_result(session: Session, job: str, key: str) -> bool:

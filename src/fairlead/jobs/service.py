@@ -1,4 +1,5 @@
-"""The life of a job: submitted, ordered, begun, moved, ended. All take a session and the moment.
+"""The life of a job: submitted, begun, moved, ended. All take a session and the moment. What is ordered, and what comes
+back, is in ``orders``.
 
 Who may end a job is told by its epoch, which grows with each order: an attempt that was thought lost and comes back
 changes nothing. A job that is queued has no lease; one that is ordered is still queued and has one until a replica
@@ -8,28 +9,24 @@ begins it; one that runs has one that each word about it prolongs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.errors import Conflict, Error, Invalid
 from fairlead.jobs import policy
-from fairlead.jobs.policy import GiveUp
-from fairlead.messages import ErrorInfo, JobOrder
-from fairlead.models import queries as models
+from fairlead.jobs.moves import failed, finish, locked
+from fairlead.messages import ErrorInfo
 from fairlead.status import JobStatus, is_final
 from fairlead.store.move import move_to
 from fairlead.store.records import Job, Progress
 
-PRIORITIES = ("normal", "batch")
 KEY_MAX = 255
-_AT_ONCE = 10_000
-"""Ids in one statement: databases allow some 30,000 parameters."""
 _COLUMNS = tuple(attribute.key for attribute in Job.__mapper__.column_attrs)
 
 
@@ -185,39 +182,6 @@ def _known_keys(session: Session, asked: Sequence[Asked]) -> dict[tuple[str, str
     return {(job.created_by, job.idempotency_key or ""): job for job in session.scalars(query)}
 
 
-def order(session: Session, job_id: str, node: str, now: datetime) -> JobOrder | None:
-    """Give the job a new epoch and a lease and return the order for ``node``; none when it is not due any more."""
-    return next(iter(order_all(session, {job_id: node}, now)), None)
-
-
-def order_all(session: Session, nodes: Mapping[str, str], now: datetime) -> list[JobOrder]:
-    """Order each job for its node: see :func:`order`. Those that are not due any more are left out."""
-    orders = []
-    for job in _locked(session, nodes):
-        if job.status is not JobStatus.QUEUED or job.due_at > now or _leased(job, now):
-            continue
-        job.epoch += 1
-        job.node = nodes[job.id]
-        job.replica = ""
-        job.lease_until = now + timedelta(seconds=policy.LEASE_S)
-        orders.append(
-            JobOrder(
-                job=job.id,
-                epoch=job.epoch,
-                model=job.model,
-                version=job.version,
-                endpoint=job.endpoint,
-                input_key=job.input_key,
-                body=job.body or b"",
-                content_type=job.content_type,
-                accept=job.accept,
-                user=job.created_by,
-                timeout_s=job.timeout_s,
-            )
-        )
-    return orders
-
-
 def begin(session: Session, job_id: str, epoch: int, replica: str, now: datetime) -> bool:
     """Note that ``replica`` took the order; False: it does not hold any more and must not be worked on.
 
@@ -228,7 +192,7 @@ def begin(session: Session, job_id: str, epoch: int, replica: str, now: datetime
 
 def begin_all(session: Session, began: Sequence[Began]) -> list[bool]:
     """Note many beginnings, for ``Database.write_joined``: see :func:`begin`."""
-    jobs = {job.id: job for job in _locked(session, (one.job for one in began))}
+    jobs = {job.id: job for job in locked(session, (one.job for one in began))}
     return [_begin(session, jobs.get(one.job), one) for one in began]
 
 
@@ -250,25 +214,12 @@ def _begin(session: Session, job: Job | None, began: Began) -> bool:
 
 def progress(session: Session, job_id: str, epoch: int, moved: Progress, now: datetime) -> bool:
     """Note how far it has come and prolong its lease; False: the order does not hold any more."""
-    job = next(iter(_locked(session, [job_id])), None)
+    job = next(iter(locked(session, [job_id])), None)
     if job is None or job.epoch != epoch or job.status is not JobStatus.RUNNING:
         return False
     job.progress = moved
     job.lease_until = now + timedelta(seconds=policy.LEASE_S)
     return True
-
-
-def renew(session: Session, held: Mapping[str, int], now: datetime) -> None:
-    """Prolong the leases of jobs that a node says it still has, by their epochs; an older epoch counts no more.
-
-    A node may hold thousands and says so each second: only leases of which half is over are looked at.
-    """
-    border = now + timedelta(seconds=policy.LEASE_S / 2)
-    query = select(Job.id, Job.epoch).where(Job.lease_until < border)
-    short = [row.id for row in session.execute(query) if held.get(row.id) == row.epoch]
-    for at in range(0, len(short), _AT_ONCE):
-        longer = update(Job).where(Job.id.in_(short[at : at + _AT_ONCE]))
-        session.execute(longer.values(lease_until=now + timedelta(seconds=policy.LEASE_S)))
 
 
 def end(
@@ -283,7 +234,7 @@ def end(
 
 def end_all(session: Session, ended: Sequence[Ended]) -> list[Job | None]:
     """Note many ends, for ``Database.write_joined``: see :func:`end`."""
-    jobs = {job.id: job for job in _locked(session, (one.job for one in ended))}
+    jobs = {job.id: job for job in locked(session, (one.job for one in ended))}
     return [_end(session, jobs.get(one.job), one) for one in ended]
 
 
@@ -294,20 +245,29 @@ def _end(session: Session, job: Job | None, ended: Ended) -> Job | None:
     if isinstance(result, ErrorInfo):
         if job.status is JobStatus.QUEUED:  # it failed before its beginning was told
             job.attempts += 1
-        _failed(session, job, result, now, ended.chance)
+        failed(session, job, result, now, ended.chance)
         return job
     if job.status is JobStatus.QUEUED:
         _begin(session, job, Began(job.id, job.epoch, job.replica or job.node, now))
     job.result, job.result_key, job.result_type = result.body, result.key, result.content_type
     job.error = None
-    _finish(session, job, JobStatus.SUCCEEDED, f"attempt {job.attempts} succeeded", now)
+    finish(session, job, JobStatus.SUCCEEDED, f"attempt {job.attempts} succeeded", now)
     return job
 
 
 def cancel(session: Session, caller: Caller, job: Job, now: datetime) -> Job:
-    """Cancel the job; one that ended already stays as it is. Who runs it must be told with ``JobStop``."""
+    """Cancel the job; one that was canceled already stays as it is. Who runs it must be told with ``JobStop``.
+
+    Raises :class:`Conflict` (``job_ended``) when it has succeeded or failed.
+    """
+    if job.status in {JobStatus.SUCCEEDED, JobStatus.FAILED}:
+        raise Conflict(
+            f"{job.id} has {job.status} already: there is nothing left to cancel",
+            code="job_ended",
+            hint=f"fairlead jobs {'result' if job.status is JobStatus.SUCCEEDED else 'show'} {job.id}",
+        )
     if not is_final(job.status):
-        _finish(session, job, JobStatus.CANCELED, f"canceled by {caller.name}", now, by=caller.name)
+        finish(session, job, JobStatus.CANCELED, f"canceled by {caller.name}", now, by=caller.name)
     return job
 
 
@@ -326,76 +286,6 @@ def replay(session: Session, caller: Caller, job: Job, now: datetime) -> Job:
     return job
 
 
-def sweep(session: Session, now: datetime, chance: float, limit: int = 500) -> list[Job]:
-    """Take back orders whose lease ran out and fail jobs beyond their deadline; return those that changed."""
-    silent = session.scalars(
-        select(Job).where(Job.lease_until <= now).order_by(Job.lease_until).limit(limit).with_for_update()
-    )
-    changed = []
-    for job in silent:
-        if is_final(job.status):
-            job.lease_until = None
-            continue
-        began = job.status is JobStatus.RUNNING
-        error = policy.lost(began, job.replica, job.node)
-        if began:
-            _failed(session, job, error, now, chance)
-        else:  # no attempt was made: it waits for as long as its deadline lets it
-            job.lease_until, job.reason = None, error.message
-            job.due_at = now + timedelta(seconds=policy.backoff_s(1, chance))
-        changed.append(job)
-    late = session.scalars(
-        select(Job).where(Job.status == JobStatus.QUEUED, Job.deadline_at <= now).limit(limit).with_for_update()
-    )
-    for job in late:
-        job.error = policy.deadline_error()
-        _finish(session, job, JobStatus.FAILED, job.error.message, now)
-        changed.append(job)
-    return changed
-
-
-def give_up(session: Session, job_ids: Iterable[str], now: datetime) -> list[Job]:
-    """Fail those queued jobs whose version no node will have again, since somebody retired it, and return them."""
-    given_up = []
-    for job in _locked(session, job_ids):
-        if job.status is JobStatus.QUEUED and not models.may_come_back(session, job.model, job.version):
-            job.error = policy.gone_error(job.model, job.version)
-            _finish(session, job, JobStatus.FAILED, job.error.message, now)
-            given_up.append(job)
-    return given_up
-
-
-def _failed(session: Session, job: Job, error: ErrorInfo, now: datetime, chance: float) -> None:
-    job.lease_until = None
-    match policy.after_failure(job.attempts, error, job.deadline_at, now, chance):
-        case GiveUp(error=final, reason=reason):
-            job.error = final
-            _finish(session, job, JobStatus.FAILED, reason, now)
-        case retry:
-            job.due_at = retry.due_at
-            if job.status is JobStatus.RUNNING:
-                move_to(session, job, JobStatus.QUEUED, retry.reason, now)
-            else:
-                job.reason = retry.reason
-
-
-def _finish(session: Session, job: Job, status: JobStatus, reason: str, now: datetime, by: str = "") -> None:
-    job.lease_until = None
-    job.finished_at = now
-    job.expires_at = now + timedelta(days=policy.RETENTION_DAYS)
-    move_to(session, job, status, reason, now, by=by)
-
-
-def _locked(session: Session, job_ids: Iterable[str]) -> list[Job]:
-    """Return the jobs that exist, as they are now, locked until the end of the transaction, the oldest first."""
-    query = select(Job).where(Job.id.in_(sorted(set(job_ids)))).order_by(Job.id).with_for_update()
-    return list(session.scalars(query, execution_options={"populate_existing": True}))
-
-
-def _leased(job: Job, now: datetime) -> bool:
-    return job.lease_until is not None and job.lease_until > now
-
-
 def _hash(asked: Submission) -> str:
     """Return what tells two calls apart; each part is framed by its length, so that none runs into the next."""
     digest = hashlib.sha256()
@@ -406,7 +296,7 @@ def _hash(asked: Submission) -> str:
 
 
 def _check(asked: Submission, now: datetime) -> None:
-    if asked.priority not in PRIORITIES:
+    if asked.priority not in policy.PRIORITIES:
         raise Invalid(f"priority {asked.priority!r} is unknown", code="priority_unknown", hint="normal or batch")
     if asked.idempotency_key is not None and not 0 < len(asked.idempotency_key) <= KEY_MAX:
         raise Invalid(f"an idempotency key has 1 to {KEY_MAX} characters", code="idempotency_key_invalid")

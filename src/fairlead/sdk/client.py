@@ -187,7 +187,7 @@ class Job:
 
     def cancel(self) -> None:
         """Have the job canceled; raises :class:`Error` when it has ended already."""
-        self._client.send("POST", f"/api/v1/jobs/{self.id}/cancel")
+        self._client.send("DELETE", self._link("self", f"/api/v1/jobs/{self.id}"))
 
     def _link(self, name: str, default: str) -> str:
         return self._view.links.get(name) or default

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Role
 from fairlead.errors import Conflict, Invalid, NotFound
-from fairlead.jobs import policy, queries, service
+from fairlead.jobs import orders, policy, queries, service
 from fairlead.jobs.service import Result, Submission
 from fairlead.messages import ErrorInfo
 from fairlead.status import JobStatus, is_final
@@ -46,7 +46,7 @@ def submit(session: Session, **changes: object) -> Job:
 
 def test_a_job_is_ordered_begun_and_ends_with_its_result(session: Session) -> None:
     job = submit(session)
-    order = service.order(session, job.id, "local", NOW)
+    order = orders.order(session, job.id, "local", NOW)
     assert order is not None
     assert (order.job, order.epoch, order.body, order.user) == (job.id, 1, b"{}", "ada")
     assert service.begin(session, job.id, 1, "rep-1", after(1))
@@ -62,14 +62,14 @@ def test_a_job_is_ordered_begun_and_ends_with_its_result(session: Session) -> No
 
 def test_an_order_is_given_once_until_its_lease_runs_out(session: Session) -> None:
     job = submit(session)
-    assert service.order(session, job.id, "local", NOW) is not None
-    assert service.order(session, job.id, "local", after(1)) is None
-    assert queries.due(session, after(1)) == []
+    assert orders.order(session, job.id, "local", NOW) is not None
+    assert orders.order(session, job.id, "local", after(1)) is None
+    assert orders.due(session, after(1)).heads == {}
     late = after(policy.LEASE_S)
-    assert service.sweep(session, late, 0.5) == [job]
+    assert orders.sweep(session, late, 0.5) == [job]
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
     assert "nobody on node local" in job.reason
-    again = service.order(session, job.id, "local", late + timedelta(seconds=2))
+    again = orders.order(session, job.id, "local", late + timedelta(seconds=2))
     assert again is not None
     assert again.epoch == 2
 
@@ -78,27 +78,27 @@ def test_a_job_that_nobody_begins_waits_without_using_up_its_attempts(session: S
     job = submit(session)
     now = NOW
     for epoch in range(1, 60):
-        assert service.order(session, job.id, "away", now) is not None
+        assert orders.order(session, job.id, "away", now) is not None
         now += timedelta(seconds=policy.LEASE_S)
-        service.sweep(session, now, 1.0)
+        orders.sweep(session, now, 1.0)
         assert (job.status, job.attempts, job.epoch) == (JobStatus.QUEUED, 0, epoch)
         now = job.due_at
 
 
 def test_an_attempt_that_was_thought_lost_changes_nothing(session: Session) -> None:
     job = submit(session)
-    service.order(session, job.id, "local", NOW)
+    orders.order(session, job.id, "local", NOW)
     assert service.begin(session, job.id, 1, "rep-1", NOW)
     lost = after(policy.LEASE_S)
-    service.sweep(session, lost, 0.5)
+    orders.sweep(session, lost, 0.5)
     assert job.status is JobStatus.QUEUED
     # it comes back before and after the next order
     assert service.end(session, job.id, 1, Result(b"1"), lost, 0.5) is None
-    assert service.order(session, job.id, "b", after(60)) is not None
+    assert orders.order(session, job.id, "b", after(60)) is not None
     assert service.begin(session, job.id, 2, "rep-2", after(60))
     assert not service.begin(session, job.id, 1, "rep-1", after(60))
     assert not service.progress(session, job.id, 1, Progress(1), after(60))
-    service.renew(session, {job.id: 1}, after(80))
+    orders.renew(session, {job.id: 1}, after(80))
     assert job.lease_until == after(60 + policy.LEASE_S)
     assert service.end(session, job.id, 1, Result(b"1"), after(61), 0.5) is None
     assert service.end(session, job.id, 2, Result(b"2"), after(62), 0.5) is job
@@ -108,7 +108,7 @@ def test_an_attempt_that_was_thought_lost_changes_nothing(session: Session) -> N
 
 def test_words_that_are_repeated_have_the_same_effect_once(session: Session) -> None:
     job = submit(session)
-    service.order(session, job.id, "local", NOW)
+    orders.order(session, job.id, "local", NOW)
     assert service.begin(session, job.id, 1, "rep-1", NOW)
     assert service.begin(session, job.id, 1, "rep-1", NOW)
     assert not service.begin(session, job.id, 1, "rep-2", NOW)
@@ -117,50 +117,50 @@ def test_words_that_are_repeated_have_the_same_effect_once(session: Session) -> 
 
 def test_a_result_that_overtook_its_beginning_counts(session: Session) -> None:
     job = submit(session)
-    service.order(session, job.id, "local", NOW)
+    orders.order(session, job.id, "local", NOW)
     assert service.end(session, job.id, 1, Result(key="out/x"), NOW, 0.5) is job
     assert (job.status, job.attempts, job.result_key) == (JobStatus.SUCCEEDED, 1, "out/x")
 
 
 def test_a_lease_that_is_prolonged_does_not_run_out(session: Session) -> None:
     job = submit(session)
-    service.order(session, job.id, "local", NOW)
+    orders.order(session, job.id, "local", NOW)
     service.begin(session, job.id, 1, "rep-1", NOW)
     for step in range(1, 10):
-        service.renew(session, {job.id: 1, "job-unknown": 1}, after(20 * step))
-        assert service.sweep(session, after(20 * step), 0.5) == []
+        orders.renew(session, {job.id: 1, "job-unknown": 1}, after(20 * step))
+        assert orders.sweep(session, after(20 * step), 0.5) == []
 
 
 def test_five_attempts_then_it_is_a_dead_letter_that_can_be_replayed(session: Session) -> None:
     job = submit(session)
     now = NOW
     for attempt in range(1, policy.ATTEMPTS_MAX + 1):
-        order = service.order(session, job.id, "local", now)
+        order = orders.order(session, job.id, "local", now)
         assert order is not None
         assert service.begin(session, job.id, order.epoch, f"rep-{attempt}", now)
         assert service.end(session, job.id, order.epoch, CRASH, now, 1.0) is job
-        assert service.order(session, job.id, "local", now) is None
+        assert orders.order(session, job.id, "local", now) is None
         now = job.due_at
     assert job.status is JobStatus.FAILED
     assert job.error is not None
     assert job.error.code == "attempts_exhausted"
     service.replay(session, EVE, job, now)
     assert (job.status, job.attempts, job.error, job.finished_at) == (JobStatus.QUEUED, 0, None, None)
-    order = service.order(session, job.id, "local", now)
+    order = orders.order(session, job.id, "local", now)
     assert order is not None
     assert order.epoch == policy.ATTEMPTS_MAX + 1
 
 
 def test_invalid_input_fails_at_once(session: Session) -> None:
     job = submit(session)
-    service.order(session, job.id, "local", NOW)
+    orders.order(session, job.id, "local", NOW)
     service.end(session, job.id, 1, ErrorInfo("invalid_input", "no face", kind="invalid"), NOW, 0.5)
     assert (job.status, job.attempts) == (JobStatus.FAILED, 1)
 
 
 def test_a_canceled_job_stays_canceled_whatever_its_replica_says(session: Session) -> None:
     job = submit(session)
-    service.order(session, job.id, "local", NOW)
+    orders.order(session, job.id, "local", NOW)
     service.begin(session, job.id, 1, "rep-1", NOW)
     service.cancel(session, ADA, job, after(1))
     assert service.end(session, job.id, 1, Result(b"1"), after(2), 0.5) is None
@@ -198,8 +198,8 @@ def test_wrong_submissions_are_refused(session: Session, changes: dict[str, obje
 
 def test_a_deadline_fails_what_waits(session: Session) -> None:
     job = submit(session, deadline_at=after(10))
-    assert service.sweep(session, after(9), 0.5) == []
-    assert service.sweep(session, after(10), 0.5) == [job]
+    assert orders.sweep(session, after(9), 0.5) == []
+    assert orders.sweep(session, after(10), 0.5) == [job]
     assert job.error is not None
     assert job.error.code == "deadline_exceeded"
 
@@ -207,9 +207,82 @@ def test_a_deadline_fails_what_waits(session: Session) -> None:
 def test_urgent_before_batch_then_the_oldest_first(session: Session) -> None:
     for number, priority in enumerate(["batch", "normal", "batch", "normal"]):
         submit(session, id=f"job-{number}", priority=priority)
-    assert [id for id, _, _ in queries.due(session, NOW)] == ["job-1", "job-3", "job-0", "job-2"]
+    assert orders.due(session, NOW).heads == {("faces", "4"): ["job-1", "job-3", "job-0", "job-2"]}
     assert queries.backlog(session, NOW) == {("faces", "4"): 4}
-    assert queries.next_due_at(session) == NOW
+
+
+def test_of_each_version_only_so_many_are_ordered(session: Session) -> None:
+    for number in range(orders.AHEAD + 3):
+        submit(session, id=f"job-{number:04}")
+    quick = submit(session, model="quick")
+    session.flush()
+    due = orders.due(session, NOW)
+    assert len(due.heads["faces", "4"]) == orders.AHEAD
+    assert orders.in_turn(due.heads.values())[:3] == ["job-0000", quick.id, "job-0001"]
+    orders.order_all(session, dict.fromkeys(due.heads["faces", "4"], "local"), NOW)
+    session.flush()
+    again = orders.due(session, NOW)
+    assert again.heads == {("quick", "4"): [quick.id]}
+    assert again.following == after(policy.LEASE_S), "what has no room is not looked at again and again"
+    assert service.end(session, "job-0000", 1, Result(b"1"), NOW, 0.5) is not None
+    session.flush()
+    assert orders.due(session, NOW).heads["faces", "4"] == [f"job-{orders.AHEAD:04}"]
+
+
+def test_what_is_due_later_is_told_by_its_moment(session: Session) -> None:
+    early, late = submit(session), submit(session)
+    late.due_at = after(9)
+    session.flush()
+    due = orders.due(session, NOW)
+    assert (due.heads, due.following) == ({("faces", "4"): [early.id]}, after(9))
+
+
+def test_an_order_that_a_full_node_sent_back_is_no_attempt(session: Session) -> None:
+    job = submit(session)
+    orders.order(session, job.id, "local", NOW)
+    orders.send_back(session, job.id, 9, NOW)
+    assert job.lease_until is not None, "another order"
+    orders.send_back(session, job.id, 1, NOW)
+    assert (job.lease_until, job.attempts, job.reason) == (None, 0, "node local is full")
+    assert job.due_at == after(orders.FULL_S)
+
+
+def test_orders_that_a_node_does_not_have_are_taken_back_at_once(session: Session) -> None:
+    ordered, begun, moved = submit(session), submit(session), submit(session)
+    for job in (ordered, begun, moved):
+        orders.order(session, job.id, "local", NOW)
+    service.begin(session, begun.id, 1, "rep-1", NOW)
+    session.flush()
+    assert orders.on_node(session, "local") == {ordered.id: 1, begun.id: 1, moved.id: 1}
+    assert orders.on_node(session, "other") == {}
+    lost = {ordered.id: 1, begun.id: 1, moved.id: 0, "job-gone": 1}
+    assert {job.id for job in orders.take_back(session, lost, after(1), 0.5)} == {ordered.id, begun.id}
+    assert (ordered.status, ordered.attempts, ordered.lease_until) == (JobStatus.QUEUED, 0, None)
+    assert (begun.status, begun.attempts, begun.lease_until) == (JobStatus.QUEUED, 1, None)
+    assert moved.lease_until is not None
+    assert service.end(session, begun.id, 1, Result(b"late"), after(2), 0.5) is None
+
+
+@pytest.mark.parametrize("ordered", [0, orders.AHEAD])
+def test_a_round_reads_little_of_a_long_queue(session: Session, ordered: int) -> None:
+    asked = Submission(model="slow", version="4", body=b"{}")
+    service.submit_all(session, [service.Asked(ADA, asked, NOW)] * 20_000)
+    submit(session, model="quick", priority="batch")
+    orders.order_all(session, dict.fromkeys(orders.due(session, NOW).heads["slow", "4"][:ordered], "local"), NOW)
+    session.flush()
+    instructions = 0
+
+    def count() -> int:
+        nonlocal instructions
+        instructions += 100
+        return 0
+
+    session.connection().connection.driver_connection.set_progress_handler(count, 100)  # type: ignore[union-attr]
+    assert len(orders.due(session, NOW).heads) == (1 if ordered else 2)
+    orders.sweep(session, NOW, 0.5)
+    orders.renew(session, {"job-gone": 1}, NOW)
+    orders.on_node(session, "local")
+    assert instructions < 15_000, "to read 20,000 rows takes 100,000 at least"
 
 
 def test_jobs_are_found_by_prefix_and_only_by_those_who_may(session: Session) -> None:
@@ -235,7 +308,7 @@ def test_jobs_are_found_by_prefix_and_only_by_those_who_may(session: Session) ->
 
 def test_what_ended_long_ago_is_removed_and_what_goes_on_is_kept(session: Session) -> None:
     done, going = submit(session, input_key="in/a"), submit(session)
-    service.order(session, done.id, "local", NOW)
+    orders.order(session, done.id, "local", NOW)
     service.end(session, done.id, 1, Result(key="out/a"), NOW, 0.5)
     far = NOW + timedelta(days=policy.RETENTION_DAYS)
     over = queries.over(session, far)
@@ -268,7 +341,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def order(self) -> None:
-        service.order(self.session, self.job.id, "local", self.now)
+        orders.order(self.session, self.job.id, "local", self.now)
 
     @rule(epoch=some.integers(0, 4), replica=some.sampled_from(["a", "b"]))
     def begin(self, epoch: int, replica: str) -> None:
@@ -281,7 +354,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        service.sweep(self.session, self.now, 0.5)
+        orders.sweep(self.session, self.now, 0.5)
 
     @invariant()
     def ends_once(self) -> None:

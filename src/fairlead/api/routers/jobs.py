@@ -7,7 +7,6 @@ import hashlib
 import random
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -25,7 +24,6 @@ from fairlead.buckets.keys import input_key
 from fairlead.control.house import House
 from fairlead.errors import Conflict, Error, Invalid, NotFound, Unavailable
 from fairlead.jobs import policy, queries, service
-from fairlead.messages import JobStop
 from fairlead.models import queries as models
 from fairlead.status import JobStatus, is_final
 from fairlead.store.records import Job
@@ -123,16 +121,8 @@ async def follow(job: str, house: TheHouse, who: Who) -> StreamingResponse:
 
 @router.delete("/jobs/{job}")
 async def cancel(job: str, house: TheHouse, who: Who) -> JobView:
-    now = house.clock.now()
-    changed = await house.database.write(
-        lambda session: service.cancel(session, who, queries.get(session, who, job), now)
-    )
-    if changed.node:
-        stop = JobStop(job=changed.id, model=changed.model, version=changed.version)
-        with suppress(Unavailable):  # its epoch no longer holds: whatever it still answers is refused
-            await house.bus.publish(stop, node=changed.node)
-    house.waiters.tell(changed.id)
-    return job_view(changed)
+    """Cancel a job; 409 ``job_ended`` for one that has succeeded or failed."""
+    return job_view(await house.jobs.cancel(lambda session: (who, queries.get(session, who, job))))
 
 
 @router.post("/jobs/{job}/replay")

@@ -80,11 +80,30 @@ class Job(Base, kw_only=True):
     __table_args__ = (
         UniqueConstraint("created_by", "idempotency_key"),
         Index(
-            "jobs_queued",
+            "jobs_waiting",
             "model",
+            "version",
+            "priority",
             "due_at",
-            sqlite_where=text("status = 'queued'"),
-            postgresql_where=text("status = 'queued'"),
+            "id",
+            sqlite_where=text("status = 'queued' AND lease_until IS NULL"),
+            postgresql_where=text("status = 'queued' AND lease_until IS NULL"),
+        ),
+        Index(
+            "jobs_ordered",
+            "model",
+            "version",
+            "node",
+            "id",
+            "epoch",
+            sqlite_where=text("lease_until IS NOT NULL"),
+            postgresql_where=text("lease_until IS NOT NULL"),
+        ),
+        Index(
+            "jobs_deadline",
+            "deadline_at",
+            sqlite_where=text("status = 'queued' AND deadline_at IS NOT NULL"),
+            postgresql_where=text("status = 'queued' AND deadline_at IS NOT NULL"),
         ),
         Index(
             "jobs_leased",
