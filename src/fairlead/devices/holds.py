@@ -170,19 +170,21 @@ def claims_of(session: Session, device: str) -> tuple[Claim, ...]:
     rows = session.execute(
         select(Hold, Command.status).join(Command, Command.id == Hold.command).where(Hold.device == device)
     )
-    return tuple(
-        Claim(
-            command=hold.command,
-            property=hold.property,
-            value=msgspec.json.decode(hold.value),
-            tier=hold.tier,
-            since=hold.since,
-            until=hold.until,
-            sent=status is not CommandStatus.ACCEPTED,
-            run=hold.run,
-            user=hold.user,
-        )
-        for hold, status in rows
+    return tuple(claim_of(hold, status) for hold, status in rows)
+
+
+def claim_of(hold: Hold, status: CommandStatus) -> Claim:
+    """Return a claim out of its row and the status of its command."""
+    return Claim(
+        command=hold.command,
+        property=hold.property,
+        value=msgspec.json.decode(hold.value),
+        tier=hold.tier,
+        since=hold.since,
+        until=hold.until,
+        sent=status is not CommandStatus.ACCEPTED,
+        run=hold.run,
+        user=hold.user,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import string
 from collections.abc import Sequence
@@ -16,12 +15,13 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
+from fairlead.bus.gate import password_hash
 from fairlead.devices import types
 from fairlead.errors import Conflict, Invalid, NotFound, Problem
 from fairlead.messages import DeviceAccess
 from fairlead.status import DeviceStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import Device, DeviceType, Hold, Location, Run, Schedule
+from fairlead.store.records import Device, DeviceType, Hold, Location, Run
 
 PASSWORD_LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 32
@@ -115,13 +115,18 @@ def kind_of(session: Session, device: Device) -> types.DeviceType:
     return _decoded(record.definition)
 
 
-def kinds(session: Session, *, retired: bool = False) -> dict[str, types.DeviceType]:
-    """Return the type of every device that is in use, what ``door.Door`` needs; with ``retired`` of the others too."""
+def kinds(session: Session, *, retired: bool = False, only: Sequence[str] | None = None) -> dict[str, types.DeviceType]:
+    """Return the type of every device that is in use, what ``door.Door`` needs; with ``retired`` of the others too.
+
+    ``only`` these devices, where it is given.
+    """
     query = select(Device.id, DeviceType.definition).join(
         DeviceType, (DeviceType.name == Device.type) & (DeviceType.version == Device.type_version)
     )
     if not retired:
         query = query.where(Device.status != DeviceStatus.RETIRED)
+    if only is not None:
+        query = query.where(Device.id.in_(only))
     return {device: _decoded(definition) for device, definition in session.execute(query)}
 
 
@@ -195,26 +200,7 @@ def set_location(
     return record
 
 
-def remove_location(session: Session, path: str, now: datetime, *, by: str) -> None:
-    """Remove a place where nothing stands, runs or lies below."""
-    record = show_location(session, path)
-    for kind, column in (("device", Device.at), ("schedule", Schedule.at), ("place", Location.path)):
-        wanted = column.startswith(f"{path}/", autoescape=True)
-        found = session.scalars(select(column).where(wanted if kind == "place" else (column == path) | wanted)).first()
-        if found:
-            message = f"a {kind} is still at {found}"
-            raise Conflict(message, code="location_in_use", hint="move or remove what is there first")
-    session.delete(record)
-    note(session, "location", path, "removed", now, by=by)
-    session.flush()
-
-
 # --- devices ----------------------------------------------------------------------------------------------------------
-
-
-def password_hash(device: str, password: str) -> str:
-    """Return what is kept of a password; see ``messages.DeviceAccess``."""
-    return hashlib.sha256(f"{device}:{password}".encode()).hexdigest()
 
 
 def add_device(

@@ -130,6 +130,42 @@ async def test_a_command_fails_with_its_cause(world: Any) -> None:
     assert (view["status"], view["cause"]) == ("failed", "no_ack")
 
 
+async def test_a_device_that_says_applied_and_never_shows_it_was_not_observed(world: Any) -> None:
+    await world.room("fan-1")
+    await online(world, "fan-1")
+    body = {"set": {"on": True}, "timeout_s": 2}
+    asked = asyncio.create_task(world.by("zoe").post("/api/v1/devices/fan-1/commands", json=body))
+
+    async def told() -> bool:
+        return bool(commands(world))
+
+    await world.until(told)
+    await world.bus.device_sends("fan-1", "cmd/ack", json.dumps({"id": commands(world)[0]["id"]}).encode())
+    view = await world.ok(asked)
+    assert (view["status"], view["cause"]) == ("failed", "not_observed")
+    assert view["finished_at"] is not None
+
+
+async def test_what_is_in_use_is_not_removed_and_who_uses_it_is_named(world: Any) -> None:
+    await world.room("fan-1")
+    eve = world.by("eve")
+    for path in ("types/fan", "locations/lab"):
+        world.refused(await world.by("zoe").delete(f"/api/v1/{path}"), 403, "role_needed")
+    used = await eve.delete("/api/v1/types/fan")
+    world.refused(used, 409, "type_in_use")
+    assert used.json()["error"]["message"] == "fan@1.0.0 is the type of fan-1"
+    used = await eve.delete("/api/v1/locations/lab")
+    world.refused(used, 409, "location_in_use")
+    assert used.json()["error"]["message"] == "lab is in use: device fan-1 (at lab)"
+    assert (await eve.delete("/api/v1/types/temperature@1.0.0")).status_code == 204
+    world.refused(await eve.get("/api/v1/types/temperature"), 404, "type_not_found")
+    world.refused(await eve.delete("/api/v1/types/temperature"), 404, "type_not_found")
+    audit = (await world.by("eve").get("/api/v1/audit")).json()["items"]
+    assert ("type", "temperature@1.0.0", "removed", "eve") in [
+        (one["kind"], one["ref"], one["said"], one["by"]) for one in audit
+    ]
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
-from fairlead.devices import arbiter, commands, holds, readings, registry
+from fairlead.bus.gate import password_hash
+from fairlead.devices import arbiter, commands, holds, overview, readings, registry, removal
 from fairlead.devices.door import Ack, Door, Heard
 from fairlead.devices.sending import Author, Outgoing
 from fairlead.devices.types import Measurement
@@ -77,7 +78,7 @@ def test_a_password_is_shown_once_and_kept_as_a_hash(session: Session) -> None:
     assert len(added.password) == 32
     assert added.password.isalnum()
     access = {one.device: one.password_hash for one in registry.access(session)}
-    assert access["fan-2"] == registry.password_hash("fan-2", added.password)
+    assert access["fan-2"] == password_hash("fan-2", added.password)
     assert added.password not in repr(added.device)
 
 
@@ -131,8 +132,8 @@ def test_the_newest_version_of_a_major_is_taken(session: Session) -> None:
 
 
 def test_a_place_in_use_stays(session: Session) -> None:
-    with pytest.raises(Conflict, match="device is still at"):
-        registry.remove_location(session, "campus", NOON, by="root")
+    with pytest.raises(Conflict, match="in use: device fan-1"):
+        removal.remove_location(session, "campus", NOON, by="root")
 
 
 def test_a_retired_device_is_gone_and_may_come_back(session: Session) -> None:
@@ -481,3 +482,44 @@ def test_a_refusal_of_what_came_back_gives_it_up(session: Session) -> None:
 
     assert sent(say(session, later(seconds=3), ack=Ack(str(told["id"]), "refused", "no"))) == [{"on": False}]
     assert session.scalars(select(Hold)).all() == []
+
+
+def test_one_version_of_a_type_is_removed_once_no_device_has_it(session: Session) -> None:
+    registry.add_type(session, FAN.replace("1.1.0", "2.0.0"), NOON, by="root")
+
+    with pytest.raises(Conflict, match="2 versions"):
+        removal.remove_type(session, "fan", NOON, by="root")
+    with pytest.raises(Conflict, match="is the type of fan-1"):
+        removal.remove_type(session, "fan@1.1.0", NOON, by="root")
+    removal.remove_type(session, "fan@2.0.0", NOON, by="root")
+    registry.retire_device(session, "fan-1", NOON, by="root")
+    with pytest.raises(Conflict, match=r"fan-1 \(retired\)"):
+        removal.remove_type(session, "fan", NOON, by="root")
+
+
+def test_many_devices_are_looked_at_with_few_queries(session: Session) -> None:
+    for number in range(2, 40):
+        registry.add_device(session, f"fan-{number}", NOON, by="root", type="fan", at="campus/lab")
+    row = commands.ask(session, "fan-7", {"on": True}, NOON, ADA).command
+    found = registry.list_devices(session)
+    statements: list[str] = []
+    engine = session.get_bind()
+    event.listen(engine, "before_cursor_execute", lambda *told: statements.append(str(told[2])))
+
+    shown = overview.of(session, found, NOON)
+
+    assert [one.device.id for one in shown] == [device.id for device in found]
+    held = {one.device.id: [(each.hold.command, each.holds) for each in one.held] for one in shown if one.held}
+    assert held == {"fan-7": [(row.id, True)]}
+    assert len(statements) <= 3, statements
+
+
+def test_who_waits_does_not_hold(session: Session) -> None:
+    human = commands.ask(session, "fan-1", {"on": False}, NOON, ADA).command
+    app = commands.ask(session, "fan-1", {"on": True}, NOON, APP).command
+
+    (shown,) = overview.of(session, [registry.show_device(session, "fan-1")], NOON)
+
+    assert {one.hold.command: one.holds for one in shown.held} == {human.id: True, app.id: False}
+    (late,) = overview.of(session, [registry.show_device(session, "fan-1")], later(hours=1))
+    assert human.id not in [one.hold.command for one in late.held]

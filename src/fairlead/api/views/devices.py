@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +10,10 @@ import msgspec
 
 from fairlead.api.views.base import View, moment
 from fairlead.devices import types
+from fairlead.devices.overview import Overview
+from fairlead.devices.readings import fresh_of
 from fairlead.status import CommandStatus
-from fairlead.store.records import Command, Device, DeviceType, Event, Hold, LastValue, Location
+from fairlead.store.records import Command, DeviceType, Event, Hold, LastValue, Location
 
 CAUSES = ("offline", "refused", "no_ack", "not_observed", "superseded", "expired", "control_unavailable")
 """With one of these the reason of a failed command begins."""
@@ -55,6 +57,8 @@ class HoldView(View):
     command: str
     since: str | None
     until: str | None
+    holds: bool
+    """False: it waits, for one of a higher tier or a later one."""
 
 
 class DeviceView(View):
@@ -107,6 +111,7 @@ class CommandView(View):
     because: list[str]
     created_at: str | None
     hold_until: str | None
+    finished_at: str | None
     history: list[StepView]
 
 
@@ -130,15 +135,13 @@ def location_view(record: Location) -> LocationView:
 
 
 def device_view(
-    record: Device,
-    values: Sequence[LastValue],
-    holds: Sequence[Hold],
-    fresh_s: Mapping[str, float],
+    shown: Overview,
     now: datetime,
     *,
     mqtt: str | None = None,
     password: str = "",
 ) -> DeviceView:
+    record, fresh_s = shown.device, fresh_of(shown.kind)
     return DeviceView(
         id=record.id,
         type=record.type,
@@ -153,8 +156,8 @@ def device_view(
         description=record.description,
         created_at=moment(record.created_at),
         created_by=record.created_by,
-        values={value.property: _value(value, fresh_s.get(value.property), now) for value in values},
-        holds=[hold_view(hold) for hold in holds],
+        values={value.property: _value(value, fresh_s.get(value.property), now) for value in shown.values},
+        holds=[hold_view(one.hold, holds=one.holds) for one in shown.held],
         mqtt=mqtt,
         password=password or None,
     )
@@ -170,7 +173,7 @@ def _value(value: LastValue, fresh_s: float | None, now: datetime) -> ValueView:
     )
 
 
-def hold_view(hold: Hold) -> HoldView:
+def hold_view(hold: Hold, *, holds: bool) -> HoldView:
     return HoldView(
         property=hold.property,
         value=msgspec.json.decode(hold.value),
@@ -179,6 +182,7 @@ def hold_view(hold: Hold) -> HoldView:
         command=hold.command,
         since=moment(hold.since),
         until=moment(hold.until),
+        holds=holds,
     )
 
 
@@ -197,6 +201,7 @@ def command_view(command: Command, history: Sequence[Event]) -> CommandView:
         because=list(command.because),
         created_at=moment(command.created_at),
         hold_until=moment(command.hold_until),
+        finished_at=moment(command.finished_at),
         history=step_views(history),
     )
 

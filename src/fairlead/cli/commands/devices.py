@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from typing import Any
+
 import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, Refused
+from fairlead.cli.commands import types
 from fairlead.cli.commands.noun import group
 from fairlead.cli.commands.schedules import DURATION_HELP, seconds, values
+
+_EXIT_BY_CAUSE = {"offline": 6, "refused": 4, "superseded": 4, "no_ack": 7, "not_observed": 7, "expired": 7}
+"""The contract's exit codes for why a command failed."""
 
 
 def _list() -> None:
@@ -36,16 +44,42 @@ def show(device: str) -> None:
     """Show one device: values, who holds it, status."""
     with Api() as api:
         view = api.get(f"/devices/{device}")
+        kind = api.get(f"/types/{view['type']}@{view['type_version']}")
     if terminal.wants_json():
         terminal.result("", view)
         return
     reason = f" ({view['reason']})" if view.get("reason") else ""
     terminal.result(f"{view['id']} {view['type']} {view['at']} {view['status']}{reason}")
-    for name, reading in (view.get("values") or {}).items():
-        stale = " stale" if reading.get("stale") else ""
-        terminal.result(f"  {name} = {reading['value']} at {reading['at']}{stale}")
-    for hold in view.get("holds") or ():
-        terminal.result(f"  {hold['property']} held by {hold['by']} (tier {hold['tier']})")
+    for line in (*_values(view, kind), *_holds(view["holds"])):
+        terminal.result(f"  {line}")
+
+
+def _values(view: dict[str, Any], kind: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each property, also of those that the device never reported."""
+    values = view["values"]
+    for name, spec in (kind["properties"] | {name: {} for name in values if name not in kind["properties"]}).items():
+        reading = values.get(name)
+        said = "never reported"
+        if reading is not None:
+            value = reading["url"] or json.dumps(reading["value"], ensure_ascii=False)
+            said = f"= {value} at {reading['at']}{' stale' if reading['stale'] else ''}"
+        about = types.described(spec) if spec else ""
+        yield f"{name} {said}{f' ({about})' if about else ''}"
+
+
+def _holds(claims: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line for each who holds, or waits to hold, with values and ends: of a property the last that was said."""
+    said: dict[tuple[str, str, bool], dict[str, str]] = {}
+    mine = {(hold["by"], hold["tier"], hold["property"]) for hold in claims if hold["holds"]}
+    for hold in claims:  # of each property the last that was asked comes first
+        author = (hold["by"], hold["tier"], hold["property"])
+        if not hold["holds"] and author in mine:
+            continue  # the same author's earlier wish behind the one that holds
+        until = f" until {hold['until']}" if hold["until"] else " until released"
+        text = f"{hold['property']} = {json.dumps(hold['value'], ensure_ascii=False)}{until}"
+        said.setdefault((hold["by"], hold["tier"], hold["holds"]), {}).setdefault(hold["property"], text)
+    for (by, tier, holds), texts in sorted(said.items(), key=lambda item: not item[0][2]):
+        yield f"{by} (tier {tier}) {'holds' if holds else 'waits to hold'} {'; '.join(texts.values())}"
 
 
 @app.command()
@@ -55,7 +89,11 @@ def send(
     hold: str = typer.Option("", "--hold", help=DURATION_HELP),
     timeout: float = typer.Option(5, "--timeout", help="Seconds to wait for what becomes of it."),
 ) -> None:
-    """Set writable properties by hand (tier human)."""
+    """Set writable properties by hand (tier human), and wait for what becomes of it.
+
+    Exit 0: the device shows it, or applied what can only be written. 6: it waits, or the device is offline;
+    4: the device refused, or somebody else set it meanwhile; 7: no answer, or its state does not show it.
+    """
     body = {"set": values(settings), "hold_s": seconds(hold) if hold else None, "timeout_s": timeout}
     with Api(timeout_s=timeout + 30) as api:
         view = api.post(f"/devices/{device}/commands", body)
@@ -64,9 +102,28 @@ def send(
             f"{view['id']} failed: {view.get('reason') or 'no reason was given'}",
             code=view.get("cause") or "command_failed",
             hint=f"fairlead why {view['id']}",
+            exit_code=exit_of(view),
         )
-    reason = f": {view['reason']}" if view.get("reason") and view["status"] == "accepted" else ""
-    terminal.result(f"{view['id']} {view['status']}{reason}", view)
+    if code := exit_of(view):
+        terminal.result(f"{view['id']} {view['status']}: {view.get('reason') or 'it is not over'}", view)
+        terminal.note(f"it is not over yet; follow it: fairlead why {view['id']}")
+        raise typer.Exit(code)
+    terminal.result(f"{view['id']} {view['status']}", view)
+
+
+def exit_of(view: dict[str, Any]) -> int:
+    """Return the contract's exit code for what became of a command."""
+    if view["status"] == "failed":
+        return _EXIT_BY_CAUSE.get(view.get("cause") or "", 1)
+    return 0 if view["finished_at"] is not None else 6
+
+
+@app.command()
+def password(device: str) -> None:
+    """Give a device a new password, shown once; the old one ends at once, and so does its connection."""
+    with Api() as api:
+        view = api.patch(f"/devices/{device}", {"new_password": True})
+    terminal.result(f"{view['id']}  {view['mqtt']}  user {view['id']}  password {view['password']}", view)
 
 
 @app.command()

@@ -26,3 +26,14 @@ def add(
     with Api() as api:
         view = api.post("/locations", {"path": path, "zone": zone, "title": title or None})
     terminal.result(f"{view['path']} {view['zone']}", view)
+
+
+@app.command()
+def rm(path: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
+    """Remove a location where nothing stands and nothing is scheduled."""
+    if not terminal.confirm(f"remove {path}?", yes=yes):
+        terminal.note("nothing was changed; say --yes")
+        raise typer.Exit(1)
+    with Api() as api:
+        api.delete(f"/locations/{path}")
+    terminal.result(f"removed {path}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -40,4 +42,44 @@ def show(name: str) -> None:
         return
     terminal.result(f"{view['name']}@{view['version']}  {view.get('title') or ''}".rstrip())
     for name_, spec in view["properties"].items():
-        terminal.result(f"  {name_}: {spec.get('type', '')} {spec.get('access', 'r')} {spec.get('unit', '')}".rstrip())
+        terminal.result(f"  {name_}: {described(spec)}")
+    for name_, spec in (view.get("events") or {}).items():
+        terminal.result(f"  event {name_}: {described(spec)}")
+
+
+@app.command()
+def rm(
+    name: str = typer.Argument(help="name, or name@version."), yes: bool = typer.Option(False, "--yes", "-y")
+) -> None:
+    """Remove a type that no device has."""
+    if not terminal.confirm(f"remove {name}?", yes=yes):
+        terminal.note("nothing was changed; say --yes")
+        raise typer.Exit(1)
+    with Api() as api:
+        api.delete(f"/types/{name}")
+    terminal.result(f"removed {name}")
+
+
+def described(spec: dict[str, Any]) -> str:
+    """Return a property in words: ``integer rw, 1 to 3 m/s, safe 1``."""
+    kind = spec.get("contentMediaType") or spec.get("type", "")
+    parts = [f"{kind} {spec.get('access', 'r')}", bounds(spec)]
+    if "safe" in spec:
+        parts.append(f"safe {json.dumps(spec['safe'], ensure_ascii=False)}")
+    if "fresh_s" in spec:
+        parts.append(f"stale after {spec['fresh_s']:g} s")
+    return ", ".join(filter(None, parts))
+
+
+def bounds(spec: dict[str, Any]) -> str:
+    """Return what a property's values may be, with the unit: ``1 to 3 m/s``, ``one of "low", "high"``."""
+    unit = f" {spec['unit']}" if spec.get("unit") else ""
+    if "enum" in spec:
+        return f"one of {', '.join(json.dumps(value, ensure_ascii=False) for value in spec['enum'])}{unit}"
+    low, above = spec.get("minimum"), spec.get("exclusiveMinimum")
+    high, below = spec.get("maximum"), spec.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}{unit}"
+    words = (("at least", low), ("above", above), ("at most", high), ("below", below))
+    said = " and ".join(f"{word} {value:g}" for word, value in words if value is not None)
+    return f"{said}{unit}" if said else unit.strip()
