@@ -36,7 +36,7 @@ from fairlead.keeper.replicas import Replicas
 from fairlead.keeper.report import report
 from fairlead.keeper.run_state import RunPorts
 from fairlead.keeper.runs import Runs
-from fairlead.keeper.targets import target
+from fairlead.keeper.targets import Targets
 from fairlead.keeper.tasks import Tasks, forever
 from fairlead.keeper.version import Key
 from fairlead.keeper.waker import Waker
@@ -75,6 +75,7 @@ class House:
         self._taking = asyncio.Lock()
         self._memory = Memory(home.keeper)
         self.wanted = self._memory.load(settings.node)
+        self._targets = Targets(self.wanted.routes, self.wanted.versions)
         self.programs = Programs(home.children, home.logs, clock, group)
         door = door_settings(settings, home)
         self.gateway = Gateway(door, home.envoy, log=home.logs / "envoy.log")
@@ -229,6 +230,7 @@ class House:
         if keep:
             await asyncio.to_thread(self._memory.keep, wanted)
         self.wanted = wanted
+        self._targets = Targets(wanted.routes, wanted.versions)
         await self._devices.replace(wanted.devices)
         self.prepare.want(wanted, self._group)
         await self._converge()
@@ -297,9 +299,8 @@ class House:
 
     async def _place(self, ref: str, user: str) -> Place:
         """Return where a call of ``model@ref`` by ``user`` goes, waking a replica if need be; raises :class:`Error`."""
-        name, version = target(self.wanted.routes, ref, user)
-        gate = next((v.gate for v in self.wanted.versions if (v.spec.name, v.spec.version) == (name, version)), "")
-        return Place(await self.replicas.resolve(name, version), gate, version)
+        name, version = self._targets.target(ref, user)
+        return Place(await self.replicas.resolve(name, version), self._targets.gate(name, version), version)
 
     def _report(self) -> NodeReport:
         assert self.jobs is not None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -70,12 +72,22 @@ class _Connector(aiohttp.UnixConnector):
         return protocol
 
 
+@dataclass
+class _Line:
+    """Connections to one socket."""
+
+    session: aiohttp.ClientSession
+    calls: int = 0
+    """Under way."""
+
+
 class ReplicaCaller:
     """The real :class:`ModelCaller`: HTTP to replicas on this machine; connections are kept."""
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
-        self._sessions: dict[Path, aiohttp.ClientSession] = {}
+        self._sessions: OrderedDict[Path, _Line] = OrderedDict()
+        """By the last use, the oldest first."""
 
     async def call(
         self, model_ref: str, body: bytes, content_type: str, accept: str, user: str, timeout_s: float
@@ -107,42 +119,49 @@ class ReplicaCaller:
 
     async def close(self) -> None:
         """Close all connections."""
-        for session in self._sessions.values():
-            await session.close()
+        for line in self._sessions.values():
+            await line.session.close()
         self._sessions.clear()
 
     async def _try(
         self, place: Place, path: str, body: bytes, headers: Mapping[str, str], request_id: str
     ) -> Reply | None:
         """Return the answer, ``None`` when the call was never taken."""
+        line = self._line(place.socket)
+        line.calls += 1
         try:
-            async with self._session(place.socket).post(f"http://replica{path}", data=body, headers=headers) as answer:
+            async with line.session.post(f"http://replica{path}", data=body, headers=headers) as answer:
                 content = await answer.read()
         except aiohttp.ClientConnectorError as error:
             _log.debug("%s: %s", place.socket, error)
             return None
         except aiohttp.ClientError as error:
             raise _broken(headers["x-fairlead-model"], error) from error
+        finally:
+            line.calls -= 1
         back = {name: answer.headers[name] for name in _HEADERS_BACK if name in answer.headers}
         back.setdefault("x-request-id", request_id)
         back.setdefault("x-fairlead-version", place.version)
         return Reply(answer.status, back, content)
 
-    def _session(self, path: Path) -> aiohttp.ClientSession:
-        session = self._sessions.get(path)
-        if session is None:
-            while len(self._sessions) >= _SESSIONS_MAX:
-                self._forget(next(iter(self._sessions)))
+    def _line(self, path: Path) -> _Line:
+        line = self._sessions.get(path)
+        if line is None:
+            self._make_room()
             connector = _Connector(path=str(path), limit=0, keepalive_timeout=_IDLE_S)
             session = aiohttp.ClientSession(connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout())
-            self._sessions[path] = session
-        return session
+            line = self._sessions[path] = _Line(session)
+        self._sessions.move_to_end(path)
+        return line
 
-    def _forget(self, path: Path) -> None:
-        session = self._sessions.pop(path)
-        task = asyncio.get_running_loop().create_task(session.close(), name=f"close {path.parent.name}")
-        _closing.add(task)
-        task.add_done_callback(_closing.discard)
+    def _make_room(self) -> None:
+        """Close what was used longest ago; calls under way are left alone, whatever the number."""
+        idle = [path for path, line in self._sessions.items() if not line.calls]
+        for path in idle[: max(0, len(self._sessions) - _SESSIONS_MAX + 1)]:
+            line = self._sessions.pop(path)
+            task = asyncio.get_running_loop().create_task(line.session.close(), name=f"close {path.parent.name}")
+            _closing.add(task)
+            task.add_done_callback(_closing.discard)
 
 
 _closing: set[asyncio.Task[None]] = set()

@@ -6,20 +6,31 @@ import random
 from collections.abc import Iterable
 
 from fairlead.errors import NotFound
-from fairlead.messages import ModelRoute
+from fairlead.messages import ModelRoute, VersionWanted
 
 
-def target(routes: Iterable[ModelRoute], ref: str, user: str) -> tuple[str, str]:
-    """Return model and version of a call ``model@ref`` by a run of ``user``.
+class Targets:
+    """Routes and gates of all that is wanted, each found at once however many there are."""
 
-    A run calls models as the person who had it run: a private one of somebody else is not there for it. Raises
-    :class:`NotFound` (``no_such_model`` and as :func:`choose` does).
-    """
-    name, _, wished = ref.partition("@")
-    route = next((item for item in routes if item.model == name), None)
-    if route is None or (route.visibility == "private" and route.owner != user):
-        raise NotFound(f"there is no model {name} here", code="no_such_model", hint="fairlead models")
-    return name, choose(route, wished)
+    def __init__(self, routes: Iterable[ModelRoute], versions: Iterable[VersionWanted] = ()) -> None:
+        self._routes = {route.model: route for route in routes}
+        self._gates = {(one.spec.name, one.spec.version): one.gate for one in versions}
+
+    def target(self, ref: str, user: str) -> tuple[str, str]:
+        """Return model and version of a call ``model@ref`` by a run of ``user``.
+
+        A run calls models as the person who had it run: a private one of somebody else is not there for it. Raises
+        :class:`NotFound` (``no_such_model`` and as :func:`choose` does).
+        """
+        name, _, wished = ref.partition("@")
+        route = self._routes.get(name)
+        if route is None or (route.visibility == "private" and route.owner != user):
+            raise NotFound(f"there is no model {name} here", code="no_such_model", hint="fairlead models")
+        return name, choose(route, wished)
+
+    def gate(self, name: str, version: str) -> str:
+        """Return what replicas of a version want to see in ``x-fairlead-gate``; empty for one that is not wanted."""
+        return self._gates.get((name, version), "")
 
 
 def choose(route: ModelRoute, ref: str, chance: float | None = None) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -124,6 +124,34 @@ async def test_broken_call_is_not_made_twice(tmp_path: Path) -> None:
 
     assert raised.value.code == "replica_lost"
     assert calls == 1
+
+
+async def test_a_call_under_way_is_not_given_up_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead.keeper.models_call._SESSIONS_MAX", 2)
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        began.set()
+        await go_on.wait()
+        return web.Response(text="late")
+
+    async def resolve(ref: str, user: str) -> Place:
+        return Place(tmp_path / f"{ref}.sock", "secret", "4")
+
+    caller = ReplicaCaller(resolve)
+
+    async def call(ref: str) -> int:
+        return (await caller.call(ref, b"1", "application/json", "*/*", "ada", 30)).status
+
+    async with AsyncExitStack() as replicas:
+        for name in ("slow", "a", "b", "c"):
+            await replicas.enter_async_context(replica(tmp_path / f"{name}.sock", slow if name == "slow" else echo))
+        late = asyncio.create_task(call("slow"))
+        await began.wait()
+        assert [await call(name) for name in ("a", "b", "a", "c", "a")] == [200] * 5
+        go_on.set()
+        assert await late == 200
+        await caller.close()
 
 
 async def test_call_that_takes_too_long_is_given_up(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from fairlead.errors import NotFound
-from fairlead.keeper.targets import choose, target
+from fairlead.keeper.targets import Targets, choose
 from fairlead.messages import ModelRoute, Target
 
 FACES = ModelRoute("faces", "team", "ada", {"production": (Target("4"),)}, versions=("4",), gone=("3",))
 SECRET = ModelRoute("secret", "private", "ada", {"production": (Target("1"),)}, versions=("1",))
-ROUTES = (FACES, SECRET)
+TARGETS = Targets((FACES, SECRET))
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ ROUTES = (FACES, SECRET)
     ],
 )
 def test_where_a_call_goes(ref: str, user: str, found: tuple[str, str]) -> None:
-    assert target(ROUTES, ref, user) == found
+    assert TARGETS.target(ref, user) == found
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_where_a_call_goes(ref: str, user: str, found: tuple[str, str]) -> None:
 )
 def test_what_is_not_there_for_others(ref: str, code: str) -> None:
     with pytest.raises(NotFound) as refused:
-        target(ROUTES, ref, "zoe")
+        TARGETS.target(ref, "zoe")
     assert refused.value.code == code
 
 
