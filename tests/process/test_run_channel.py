@@ -15,10 +15,12 @@ import pytest
 
 from fairlead.clock import SystemClock, to_text
 from fairlead.errors import NotFound, Unavailable
+from fairlead.identity.seal import Sealer, secret_name
 from fairlead.keeper.models_call import Reply
 from fairlead.keeper.readings import Readings
 from fairlead.keeper.run_state import RunPorts
 from fairlead.keeper.runs import Runs
+from fairlead.keeper.secrets import Secrets
 from fairlead.messages import (
     Answer,
     CommandAsk,
@@ -40,6 +42,7 @@ from fairlead.status import RunStatus
 from fairlead.supervisor import proc
 
 DEADLINE_S = 30
+SEALER = Sealer(bytes(32))
 ENVIRONMENT = Path(sys.prefix)
 APP = """
 import fairlead
@@ -160,6 +163,7 @@ class House:
             ready_bundle=lambda digest: (self.bundle, ENVIRONMENT),
             uid_of=(lambda name: uid_for(name, registry)) if holds.own_uid else (lambda name: None),
             marker={},
+            secrets=Secrets(lambda: SEALER),
             changed=lambda: None,
         )
         return Runs(ports)
@@ -471,3 +475,23 @@ async def test_new_attempt_begins_with_a_clean_slate(tmp_path: Path) -> None:
         await wait_for(lambda: it.report().status is RunStatus.READY, it.said)
 
         assert it.report().attempt == 1
+
+
+async def test_a_run_gets_its_secrets(tmp_path: Path) -> None:
+    """S-70: opened in the process alone: neither in its arguments nor in its record."""
+    async with house(tmp_path) as it:
+        it.write("import os, sys\nprint('key', os.environ['KEY'] == 'hunter22')\nsys.exit(78)\n")
+        sealed = {"KEY": SEALER.seal("hunter22", secret_name("cool", "KEY"))}
+        await it.runs.converge((it.wanted(secrets=sealed),))
+        await it.until(RunStatus.FAILED)
+
+        assert "key True" in (it.home.logs / "run-1.log").read_text()
+        assert not any("hunter22" in file.read_text() for file in it.home.children.glob("*.json"))
+
+
+async def test_a_run_whose_secret_is_missing_names_it(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write("import fairlead\napp = fairlead.App()\n")
+        await it.runs.converge((it.wanted(secrets={"KEY": b""}),))
+
+        assert "needs the secret KEY" in (await it.until(RunStatus.FAILED)).reason

@@ -18,6 +18,7 @@ from fairlead.api.routers import (
     models,
     runs,
     schedules,
+    secrets,
     system,
     why,
 )
@@ -42,6 +43,6 @@ def make_app(house: House) -> FastAPI:
     app.include_router(jobs.calls)
     app.include_router(models.calls)
     app.include_router(inference.router)
-    for room in (system, accounts, bundles, models, apps, jobs, devices, schedules, runs, why, logs, mails):
+    for room in (system, accounts, bundles, models, apps, jobs, devices, schedules, runs, why, logs, mails, secrets):
         app.include_router(room.router, prefix=PREFIX)
     return app

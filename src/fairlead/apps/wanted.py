@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead import clock
+from fairlead.accounts import vault
 from fairlead.apps import versions
 from fairlead.apps.runs import LIVE
 from fairlead.bundles.manifest import AppManifest
@@ -18,10 +19,11 @@ from fairlead.store.records import App, AppVersion, Bundle, Run, Schedule
 def runs(session: Session) -> tuple[RunWanted, ...]:
     """Return every run that is to go on, or to stop."""
     rows = session.scalars(select(Run).where(Run.status.in_(LIVE)).order_by(Run.id))
-    return tuple(_wanted(session, row) for row in rows)
+    secrets = vault.sealed(session)
+    return tuple(_wanted(session, row, secrets.get(row.app, {})) for row in rows)
 
 
-def _wanted(session: Session, row: Run) -> RunWanted:
+def _wanted(session: Session, row: Run, secrets: dict[str, bytes]) -> RunWanted:
     version = session.get_one(AppVersion, (row.app, row.version))
     manifest = versions.manifest_of(version)
     schedule = session.get_one(Schedule, row.schedule)
@@ -51,6 +53,7 @@ def _wanted(session: Session, row: Run) -> RunWanted:
         stop=row.stop,
         attempt=row.attempt,
         zone=schedule.zone,
+        secrets=vault.chosen(manifest.run.secrets, secrets),
     )
 
 

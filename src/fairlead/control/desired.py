@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 from fairlead.apps import versions as app_versions
 from fairlead.apps import wanted as apps
 from fairlead.devices import registry
+from fairlead.identity.seal import Sealer
 from fairlead.messages import NodeReport, NodeWanted
 from fairlead.models import wanted as models
 
 
 def wanted_by_node(
-    session: Session, reports: Sequence[NodeReport], denied: dict[str, float], now: datetime
+    session: Session, reports: Sequence[NodeReport], denied: dict[str, float], now: datetime, sealer: Sealer
 ) -> list[NodeWanted]:
     """Return the wanted state of every node that was heard, without generations.
 
@@ -24,7 +25,7 @@ def wanted_by_node(
     if not reports:
         return []
     rows = models.load(session)
-    versions, routes = models.versions(rows, now), models.routes(rows)
+    versions, routes = models.versions(rows, now, sealer), models.routes(rows)
     devices = registry.access(session)
     prepared, runs, pages = app_versions.wanted(session), apps.runs(session), apps.pages(session)
     home = min(report.node for report in reports)

@@ -32,6 +32,7 @@ from fairlead.control.reconcile import Reconcile
 from fairlead.control.runflow import RunFlow
 from fairlead.control.waiters import Waiters
 from fairlead.identity import keys
+from fairlead.identity.seal import load_sealer
 from fairlead.messages import JobBegan, JobEnded, JobMoved, JobReturned, NodeReport, WantedAsk
 from fairlead.settings import Home, Settings
 from fairlead.store.database import Database, open_database
@@ -52,6 +53,7 @@ class House:
         self.database, self.bus, self.bucket = database, bus, bucket
         self.version = installed_version("fairlead")
         self.keys = keys.load(home.keys)
+        self.sealer = load_sealer(home.keys)
         self.denied: dict[str, float] = {}
         self.closing = asyncio.Event()
         """Set when control ends: streams end too."""
@@ -73,6 +75,7 @@ class House:
             runs=self.runs,
             devices=self.devices,
             denied=self._deny,
+            sealer=self.sealer,
         )
         parts = Parts(settings, home, clock, database, bus, bucket, self.nodes, self.waiters)
         self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)

@@ -26,6 +26,7 @@ from fairlead.control.runflow import RunFlow
 from fairlead.control.waiters import Waiters
 from fairlead.devices.sending import Outgoing
 from fairlead.errors import Unavailable
+from fairlead.identity.seal import Sealer
 from fairlead.messages import Answer, NodeReport, NodeWanted, WantedAsk, encode
 from fairlead.models import report as models_report
 from fairlead.store.database import Database
@@ -63,11 +64,12 @@ class Reconcile:
         runs: RunFlow,
         devices: DeviceLink,
         denied: Callable[[dict[str, float]], None],
+        sealer: Sealer,
     ) -> None:
         self._database, self._bus, self._clock = database, bus, clock
         self._nodes, self._waiters = nodes, waiters
         self._jobs, self._runs, self._devices = jobs, runs, devices
-        self._set_denied = denied
+        self._set_denied, self._sealer = denied, sealer
         self._wake = asyncio.Event()
         self._done = asyncio.Event()
         self._sent: dict[str, NodeWanted] = {}
@@ -161,7 +163,7 @@ class Reconcile:
         if denied != self._denied or not models_report.is_at_rest(session, reports):
             return False
         taken = {report.node: report.generation for report in reports}
-        for candidate in wanted_by_node(session, reports, denied, now):
+        for candidate in wanted_by_node(session, reports, denied, now, self._sealer):
             node = session.get(Node, candidate.node)
             if node is None or candidate.node not in self._sent or taken[node.name] > node.generation:
                 return False
@@ -176,7 +178,7 @@ class Reconcile:
         changed = {f"models/{action.key[0]}" for action in actions}
         taken = {report.node: report.generation for report in reports}
         wanted = []
-        for candidate in wanted_by_node(session, reports, denied, now):
+        for candidate in wanted_by_node(session, reports, denied, now, self._sealer):
             fresh = self._numbered(session, candidate, taken.get(candidate.node, 0))
             if fresh is not None:
                 wanted.append(fresh)

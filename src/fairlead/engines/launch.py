@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+from secrets import token_hex
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from fairlead.identity import seal
 from fairlead.messages import Fork, VersionWanted, ZygoteSpec
 from fairlead.sandbox import rules
 from fairlead.sandbox.level import Isolation
@@ -31,6 +32,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     fork: Fork
     fingerprint: str
     """Tells a zygote that was started from the same from an outdated one."""
+    secrets: str = ""
+    """Tells by which secrets it was started (``seal.fingerprint``)."""
 
 
 def zygote_name(model: str, digest: str) -> str:
@@ -40,7 +43,7 @@ def zygote_name(model: str, digest: str) -> str:
 
 def replica_name(model: str, digest: str) -> str:
     """Return a new replica's id, never used before."""
-    return f"{zygote_name(model, digest)}-{secrets.token_hex(3)}"
+    return f"{zygote_name(model, digest)}-{token_hex(3)}"
 
 
 def launch(
@@ -56,11 +59,12 @@ def launch(
     platform_uid: int,
     marker: Mapping[str, str],
     device: str = "cpu",
+    secrets: Mapping[str, str] | None = None,
 ) -> Launch:
     """Return how to start ``replica`` (see :func:`replica_name`) of ``wanted``.
 
     ``base``: what the environment stands on (``local.base_of``). ``marker``: variables of the platform's own
-    (``supervisor.strays.MARKER``). ``uid``: the bundle's own user, or ``None``.
+    (``supervisor.strays.MARKER``). ``uid``: the bundle's own user, or ``None``. ``secrets``: opened, by name.
     """
     spec, zygote = wanted.spec, zygote_name(wanted.spec.name, wanted.digest)
     zygote_spec = ZygoteSpec(
@@ -75,7 +79,7 @@ def launch(
         base=base,
         bundle=str(bundle),
         scratch=str(home.scratch / zygote),
-        env=spec.env,
+        env={**spec.env, **(secrets or {})},
         marker={**marker, "FAIRLEAD_ZYGOTE": msgspec.json.encode(zygote_spec).decode()},
         memory_mb=wanted.memory_mb,
         outbound=wanted.outbound,
@@ -109,6 +113,7 @@ def launch(
         spec=zygote_spec,
         fork=fork,
         fingerprint=fingerprint(made, wanted.attempt),
+        secrets=seal.fingerprint(wanted.secrets),
     )
 
 

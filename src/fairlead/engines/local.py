@@ -30,7 +30,14 @@ _CODE_WAIT_S = 1.0
 
 
 def launch_for(
-    wanted: VersionWanted, home: Home, *, bundle: Path, environment: Path, replica: str = "", device: str = "cpu"
+    wanted: VersionWanted,
+    home: Home,
+    *,
+    bundle: Path,
+    environment: Path,
+    replica: str = "",
+    device: str = "cpu",
+    secrets: Mapping[str, str] | None = None,
 ) -> Launch:
     """Return how to start a replica of ``wanted`` here, a new one unless named: what this machine holds is asked.
 
@@ -50,6 +57,7 @@ def launch_for(
         platform_uid=os.getuid(),
         marker=marker_of(home),
         device=device,
+        secrets=secrets,
     )
 
 
@@ -235,6 +243,7 @@ def _observed(home: Home, zygote: Record, replica: str, pid: int, since: str) ->
         model=zygote.labels["model"],
         version=zygote.labels["version"],
         attempt=int(zygote.labels["attempt"]),
+        secrets=zygote.labels.get("secrets", ""),
         pid=pid,
         alive=True,
         since=since,
@@ -251,6 +260,7 @@ def _labels(observed: Observed) -> Mapping[str, str]:
         "model": observed.model,
         "version": observed.version,
         "attempt": str(observed.attempt),
+        "secrets": observed.secrets,
         "since": observed.since,
     }
 
@@ -263,6 +273,7 @@ def _from_record(record: Record) -> Observed:
         model=record.labels["model"],
         version=record.labels["version"],
         attempt=int(record.labels["attempt"]),
+        secrets=record.labels.get("secrets", ""),
         pid=record.pid,
         alive=True,
         since=record.labels["since"],

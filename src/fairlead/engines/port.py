@@ -21,6 +21,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     version: str
     attempt: int = 0
+    secrets: str = ""
+    """Tells by which secrets it was started (``Launch.secrets``)."""
     pid: int
     alive: bool
     since: str

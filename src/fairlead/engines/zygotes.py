@@ -186,6 +186,7 @@ class Zygotes:
             "model": launch.fork.spec.name,
             "version": launch.fork.spec.version,
             "attempt": str(launch.attempt),
+            "secrets": launch.secrets,
             "uid": "" if launch.rules.uid is None else str(launch.rules.uid),
         }
         return start(program, self._home.children, labels=labels)

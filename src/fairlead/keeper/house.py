@@ -21,6 +21,7 @@ from fairlead.engines.local import LocalEngine, launch_for, marker_of
 from fairlead.errors import Error, Unavailable
 from fairlead.gateway import Gateway, door_settings
 from fairlead.identity import keys
+from fairlead.identity.seal import load_sealer
 from fairlead.keeper import services
 from fairlead.keeper.devicedoor import DeviceDoor
 from fairlead.keeper.files import BucketFiles
@@ -36,6 +37,7 @@ from fairlead.keeper.replicas import Replicas
 from fairlead.keeper.report import report
 from fairlead.keeper.run_state import RunPorts
 from fairlead.keeper.runs import Runs
+from fairlead.keeper.secrets import Secrets
 from fairlead.keeper.targets import Targets
 from fairlead.keeper.tasks import Tasks, forever
 from fairlead.keeper.version import Key
@@ -77,6 +79,7 @@ class House:
         self.wanted = self._memory.load(settings.node)
         self._targets = Targets(self.wanted.routes, self.wanted.versions)
         self.programs = Programs(home.children, home.logs, clock, group)
+        self._secrets = Secrets(lambda: load_sealer(home.keys))
         door = door_settings(settings, home)
         self.gateway = Gateway(door, home.envoy, log=home.logs / "envoy.log")
         self._devices = DeviceDoor(home.bus, home.keeper / "devices.msgpack")
@@ -103,7 +106,7 @@ class House:
         self.prepare = Prepare(
             home,
             self.bucket,
-            Inspector(home, level.isolation(), marker_of(home)),
+            Inspector(home, level.isolation(), marker_of(home), self._secrets),
             least=level.Level(settings.trusted_only) if settings.trusted_only else None,
             source_builds=settings.source_builds,
             changed=self._prepared,
@@ -234,6 +237,7 @@ class House:
         await self._devices.replace(wanted.devices)
         self.prepare.want(wanted, self._group)
         await self._converge()
+        self._secrets.want(wanted)
         self._door_changed.set()
         self.changed.set()
 
@@ -260,7 +264,8 @@ class House:
         if found is None:
             raise Unavailable(f"{wanted.spec.name} is not prepared here yet", code="not_prepared", retry_after_s=1)
         folder, environment = found
-        return launch_for(wanted, self.home, bundle=folder, environment=environment)
+        secrets = self._secrets.opened(wanted.spec.name, wanted.secrets)
+        return launch_for(wanted, self.home, bundle=folder, environment=environment, secrets=secrets)
 
     # --- what happens here --------------------------------------------------------------------------------------------
 
@@ -293,6 +298,7 @@ class House:
             changed=self._runs_changed,
         )
 
+            secrets=self._secrets,
     def _runs_changed(self) -> None:
         self._door_changed.set()
         self.changed.set()
@@ -309,7 +315,7 @@ class House:
         memory = psutil.virtual_memory()
         if self._door_changed.is_set():
             self.jobs.nudge()
-        return NodeReport(
+        made = NodeReport(
             node=self.settings.node,
             generation=self.wanted.generation,
             at=to_text(self.clock.now()),
@@ -329,6 +335,7 @@ class House:
 
     async def _rotate_logs(self) -> None:
         while True:
+        return self._secrets.hidden(made)
             await self.clock.sleep(LOGS_EVERY_S)
             for file in self.home.logs.rglob("*.log"):
                 await asyncio.to_thread(logfile.rotate, file)

@@ -19,6 +19,7 @@ from fairlead.clock import SystemClock, to_text
 from fairlead.engines.launch import zygote_name
 from fairlead.keeper import finding
 from fairlead.keeper.finding import Inspection
+from fairlead.keeper.secrets import Secrets
 from fairlead.messages import ModelSpec
 from fairlead.sandbox import rules
 from fairlead.sandbox.ground import base_of
@@ -49,13 +50,15 @@ class Looked(Protocol):
     def entry(self) -> str | None: ...
     @property
     def memory_mb(self) -> int: ...
+    @property
+    def secrets(self) -> Mapping[str, bytes]: ...
 
 
 class Inspector:
     """Looks into bundles, each under the user of its own that its replicas will have."""
 
-    def __init__(self, home: Home, isolation: Isolation, marker: Mapping[str, str]) -> None:
-        self._home, self._isolation, self._marker = home, isolation, marker
+    def __init__(self, home: Home, isolation: Isolation, marker: Mapping[str, str], secrets: Secrets) -> None:
+        self._home, self._isolation, self._marker, self._secrets = home, isolation, marker, secrets
 
     async def look(self, task: Looked, folder: Path, environment: Path) -> Inspection:
         """Return what is in the bundle; a bundle that hangs, dies or says nothing is an error in it, not here."""
@@ -90,7 +93,7 @@ class Inspector:
             base=base_of(environment),
             bundle=str(folder),
             scratch=str(scratch),
-            env=task.spec.env if task.spec else {},
+            env={**(task.spec.env if task.spec else {}), **self._secrets.opened(task.name, task.secrets)},
             marker={**self._marker, "FAIRLEAD_INSPECT": msgspec.json.encode(order).decode()},
             memory_mb=task.memory_mb,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fairlead.identity.seal import fingerprint
 from fairlead.messages import ErrorInfo, VersionWanted
 from fairlead.status import ReplicaStatus
 
@@ -52,6 +53,8 @@ class Replica:
     """Where it failed to load."""
     since: str = ""
     jobs: set[str] = field(default_factory=set)
+    secrets: str = ""
+    """Tells by which secrets it was started (``identity.seal.fingerprint``)."""
 
     @property
     def is_live(self) -> bool:
@@ -135,6 +138,10 @@ def decide(
         elif replica.drained is None and replica.forgotten is not None and now - replica.forgotten >= LEAVE_S:
             steps.append(DrainNow(replica.id))
     count = awake(wanted, demand, now) if wanted is not None else 0
+    if wanted is not None:
+        live, outdated = _apart(live, fingerprint(wanted.secrets))
+        if sum(replica.in_rotation(now) for replica in live) >= count:  # not before others answer in their place
+            steps += [Leave(replica.id, "its secrets have changed") for replica in outdated]
     if len(live) > count:
         why = "not wanted any more" if wanted is None else ("idle" if count == 0 else "fewer are wanted")
         steps += [Leave(replica.id, why) for replica in _least_useful(live)[: len(live) - count]]
@@ -160,6 +167,12 @@ def _doom(wanted: VersionWanted | None, replica: Replica, now: float) -> str:
     if wanted and replica.stuck_s > wanted.spec.timeout_s + STUCK_GRACE_S:
         return f"stuck: a call made no progress for {replica.stuck_s:.0f} s"
     return ""
+
+
+def _apart(live: Sequence[Replica], secrets: str) -> tuple[list[Replica], list[Replica]]:
+    """Return the replicas that have these secrets, and those that were started with others."""
+    current = [replica for replica in live if replica.secrets == secrets]
+    return current, [replica for replica in live if replica.secrets != secrets]
 
 
 def _least_useful(live: Sequence[Replica]) -> list[Replica]:

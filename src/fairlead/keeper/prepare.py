@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -43,6 +43,8 @@ class Task:
     spec: ModelSpec | None = None
     entry: str | None = None
     memory_mb: int = 512
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    """Sealed, by name."""
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +65,17 @@ def tasks(wanted: NodeWanted) -> dict[str, Task]:
     for run in wanted.runs:
         found.setdefault(
             run.digest,
-            Task("app", run.app, run.version, run.digest, run.bundle_key, run.environment, 0, entry=run.entry),
+            Task(
+                "app",
+                run.app,
+                run.version,
+                run.digest,
+                run.bundle_key,
+                run.environment,
+                0,
+                entry=run.entry,
+                secrets=run.secrets,
+            ),
         )
     return found
 
@@ -80,11 +92,22 @@ def _of_version(version: VersionWanted) -> Task:
         version.attempt,
         spec=spec,
         memory_mb=version.memory_mb,
+        secrets=version.secrets,
     )
 
 
 def _of_app(app: AppWanted) -> Task:
-    return Task("app", app.app, app.version, app.digest, app.bundle_key, app.environment, app.attempt, entry=app.entry)
+    return Task(
+        "app",
+        app.app,
+        app.version,
+        app.digest,
+        app.bundle_key,
+        app.environment,
+        app.attempt,
+        entry=app.entry,
+        secrets=app.secrets,
+    )
 
 
 class Prepare:

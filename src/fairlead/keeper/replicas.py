@@ -290,7 +290,7 @@ class Replicas:
         if self._closing:
             return
         now = self._clock.monotonic()
-        replica = pool.Replica(launch.replica, started=now, since=to_text(self._clock.now()))
+        replica = pool.Replica(launch.replica, started=now, since=to_text(self._clock.now()), secrets=launch.secrets)
         version.replicas[replica.id] = replica
         version.serve[replica.id] = Path(launch.fork.serve)
         version.logs[replica.id] = Path(launch.fork.log)
@@ -320,6 +320,7 @@ class Replicas:
         version = self._versions.setdefault(key, Version(key))
         now = self._clock.monotonic()
         replica = pool.Replica(observed.replica, started=now, pid=observed.pid, adopted=True, since=observed.since)
+        replica.secrets = observed.secrets
         version.replicas[replica.id] = replica
         version.serve[replica.id] = Path(observed.serve)
         version.logs[replica.id] = Path(observed.log)

@@ -86,6 +86,7 @@ def program(
     uid: int | None,
     port: int,
     marker: Mapping[str, str],
+    secrets: Mapping[str, str],
 ) -> Program:
     """Return how to start one process of ``run`` in its sandbox."""
     own = {"FAIRLEAD_RUN": run.run, "FAIRLEAD_SOCKET": str(paths.socket), "TZ": "UTC"}
@@ -100,7 +101,7 @@ def program(
         base=base_of(environment),
         bundle=str(folder),
         scratch=str(paths.scratch),
-        env=run.env,
+        env={**run.env, **secrets},
         marker={**marker, **own},
         memory_mb=run.memory_mb,
         outbound=run.outbound,

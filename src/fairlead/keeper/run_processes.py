@@ -165,6 +165,7 @@ class RunProcesses:
             uid=state.uid,
             port=state.kept.port,
             marker=ports.marker,
+            secrets=ports.secrets.opened(wanted.app, wanted.secrets),
         )
         labels = {"kind": KIND, "run": wanted.run, "process": process.name, "attempt": str(state.kept.attempt)}
         child, _ = start(made, ports.home.children, labels=labels)

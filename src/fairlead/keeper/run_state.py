@@ -18,6 +18,7 @@ from fairlead.keeper.memory import replace_file
 from fairlead.keeper.models_call import ModelCaller
 from fairlead.keeper.readings import Readings
 from fairlead.keeper.run_launch import has_page_socket, needs_port, paths_of
+from fairlead.keeper.secrets import Secrets
 from fairlead.messages import RunWanted
 from fairlead.sandbox.level import Isolation
 from fairlead.settings import Home
@@ -46,6 +47,8 @@ class RunPorts:
     """User id for a name, ``None``: the platform's own."""
     marker: Mapping[str, str]
     """Variables that mark all children of this installation."""
+    secrets: Secrets
+    """Opens those of the run's app."""
     changed: Callable[[], None]
     """Called when a report would say something new."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
+from fairlead.accounts import vault
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.bundles.manifest import ModelManifest
 from fairlead.errors import Conflict, Invalid, NotFound
@@ -62,6 +62,7 @@ def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Pus
     manifest = pushed.manifest
     alias = _checked_alias(pushed.alias)
     model = session.get(Model, manifest.name)
+    is_new = model is None or model.removed_at is not None
     if model is not None and model.removed_at is None:
         check_owner(caller, model.owner, f"the model {model.name}")
     elif session.get(App, manifest.name) is not None:
@@ -77,6 +78,9 @@ def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Pus
         model.removed_at, model.owner, model.granted, model.visibility = None, caller.name, (), "team"
         apply_access(session, model, manifest, caller.name, now)
     session.flush()
+    if is_new:
+        vault.begin(session, model.name, caller.name)
+    vault.require(session, model.name, manifest.run.secrets)
     model.summary = manifest.summary
     model.card = msgspec.to_builtins(manifest.card)
     _ask_grants(model, manifest)
@@ -241,6 +245,7 @@ def remove(session: Session, caller: Caller, name: str, now: datetime) -> None:
         session.delete(held)
     for version in queries.versions_of(session, name):
         _retire(session, version, caller, now)
+    vault.forget(session, name)
     model.removed_at = now
     note(session, "model", name, "removed", now, by=caller.name)
     session.flush()
@@ -368,7 +373,6 @@ def _add(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Mod
         digest=pushed.digest,
         manifest=msgspec.json.encode(pushed.manifest).decode(),
         environment=pushed.environment,
-        gate=secrets.token_urlsafe(24),
         warnings=pushed.warnings,
         reason="pushed",
         created_by=caller.name,

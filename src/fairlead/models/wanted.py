@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session
 
+from fairlead.accounts import vault
 from fairlead.bundles.manifest import ModelManifest
 from fairlead.bundles.specs import model_spec
+from fairlead.identity.seal import Sealer
 from fairlead.messages import ExtraRoute, ModelRoute, Target, VersionWanted
 from fairlead.models.queries import PRODUCTION, is_live, manifest_of
 from fairlead.status import VersionStatus
@@ -33,6 +35,8 @@ class Rows:
     """Digest of a bundle to its key in the bucket."""
     once: dict[str, list[str]]
     """By model every version that ever was ready, the newest first."""
+    secrets: dict[str, dict[str, bytes]]
+    """By bundle its sealed secrets by name."""
 
 
 def load(session: Session) -> Rows:
@@ -59,20 +63,21 @@ def load(session: Session) -> Rows:
         aliases=aliases,
         keys={digest: key for digest, key in keys},
         once=once,
+        secrets=vault.sealed(session),
     )
 
 
-def versions(rows: Rows, now: datetime) -> tuple[VersionWanted, ...]:
+def versions(rows: Rows, now: datetime, sealer: Sealer) -> tuple[VersionWanted, ...]:
     """Return every version that nodes shall have, in a stable order."""
     models = {model.name: model for model in rows.models}
     return tuple(
-        version_wanted(version, models[version.model], rows.keys[version.digest], now)
+        version_wanted(version, models[version.model], rows, now, sealer)
         for version in rows.versions
         if is_live(version)
     )
 
 
-def version_wanted(version: ModelVersion, model: Model, key: str, now: datetime) -> VersionWanted:
+def version_wanted(version: ModelVersion, model: Model, rows: Rows, now: datetime, sealer: Sealer) -> VersionWanted:
     """Return what a node is told of one version."""
     manifest = manifest_of(version)
     building = version.status is VersionStatus.BUILDING
@@ -80,9 +85,9 @@ def version_wanted(version: ModelVersion, model: Model, key: str, now: datetime)
     return VersionWanted(
         spec=model_spec(manifest, version.version),
         digest=version.digest,
-        bundle_key=key,
+        bundle_key=rows.keys[version.digest],
         environment=version.environment,
-        gate=version.gate,
+        gate=sealer.derive(f"gate {version.model}@{version.version} {version.digest}"),
         prepare=building,
         replicas=0 if building else _replicas(version, manifest, now),
         may_sleep=not starting and manifest.scale.min == 0,
@@ -92,6 +97,7 @@ def version_wanted(version: ModelVersion, model: Model, key: str, now: datetime)
         preload=version.preload,
         attempt=version.attempt,
         proven=version.ready_at is not None,
+        secrets=vault.chosen(manifest.run.secrets, rows.secrets.get(version.model, {})),
     )
 
 

@@ -66,6 +66,7 @@ class HistoryEngine:
             model=launch.fork.spec.name,
             version=launch.fork.spec.version,
             attempt=launch.attempt,
+            secrets=launch.secrets,
             pid=self._pid(),
             alive=True,
             since=to_text(self._clock.now()),

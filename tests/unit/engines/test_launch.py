@@ -23,7 +23,9 @@ WANTED = VersionWanted(
 )
 
 
-def made(home: Home, wanted: VersionWanted = WANTED, replica: str = "") -> Launch:
+def made(
+    home: Home, wanted: VersionWanted = WANTED, replica: str = "", secrets: dict[str, str] | None = None
+) -> Launch:
     return launch(
         wanted,
         home,
@@ -35,6 +37,7 @@ def made(home: Home, wanted: VersionWanted = WANTED, replica: str = "") -> Launc
         uid=200001,
         platform_uid=0,
         marker={"FAIRLEAD_HOME_ID": "x"},
+        secrets=secrets,
     )
 
 
@@ -84,3 +87,13 @@ def test_the_fingerprint_changes_with_what_a_zygote_is_made_from(home: Home) -> 
     for change in ({"attempt": 1}, {"preload": ()}, {"outbound": True}, {"memory_mb": 1024}):
         assert made(home, msgspec.structs.replace(WANTED, **change)).fingerprint != same
     assert made(home, msgspec.structs.replace(WANTED, gate="other", replicas=5)).fingerprint == same
+
+
+def test_secrets_are_variables_of_the_zygote_and_a_change_outdates_it(home: Home) -> None:
+    sealed = msgspec.structs.replace(WANTED, secrets={"KEY": b"sealed"})
+    plain, secret = made(home), made(home, sealed, secrets={"KEY": "hunter22"})
+
+    assert secret.rules.env["KEY"] == "hunter22"
+    assert secret.fingerprint != plain.fingerprint
+    assert (plain.secrets, len(secret.secrets)) == ("", 16)
+    assert "hunter22" not in str((secret.spec, secret.fork, secret.fingerprint, secret.secrets))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from fairlead.identity.seal import fingerprint
 from fairlead.keeper.pool import (
     DRAIN_S,
     FROZEN_S,
@@ -159,3 +161,21 @@ def test_replicas_of_a_version_that_is_wanted_no_more_leave() -> None:
 
 def test_a_crashed_replica_counts_for_nothing() -> None:
     assert steps(wanted(1), replica(status=ReplicaStatus.CRASHED)) == [Start("wanted")]
+
+
+def test_replicas_with_older_secrets_leave_once_new_ones_answer() -> None:
+    version = msgspec.structs.replace(wanted(1, may_sleep=False), secrets={"KEY": b"sealed"})
+    old, new = replica("old"), replica("new", ReplicaStatus.STARTING, age=1, beat=None)
+    new.secrets = fingerprint(version.secrets)
+
+    assert steps(version, old) == [Start("wanted")]
+    assert steps(version, old, new) == []
+    new.status, new.beat = ReplicaStatus.READY, NOW
+    assert steps(version, old, new) == [Leave("old", "its secrets have changed")]
+    assert steps(version, new) == []
+
+
+def test_a_version_that_falls_asleep_needs_no_new_replica_for_new_secrets() -> None:
+    version = msgspec.structs.replace(wanted(), secrets={"KEY": b"sealed"})
+
+    assert steps(version, replica("old")) == [Leave("old", "its secrets have changed")]

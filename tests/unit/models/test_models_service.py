@@ -14,6 +14,7 @@ from fairlead.accounts import service as accounts
 from fairlead.accounts.policy import SYSTEM, Caller, Role
 from fairlead.bundles.manifest import ModelManifest, parse
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from fairlead.identity.seal import Sealer
 from fairlead.messages import EnvironmentSpec, ErrorInfo, NodeReport, Prepared, Target, VersionReport
 from fairlead.models import queries, report, service, wanted
 from fairlead.models.service import Push, Pushed
@@ -25,6 +26,7 @@ NOW = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
 ADA = Caller("ada", frozenset({Role.AI_DEVELOPER}))
 BOB = Caller("bob", frozenset({Role.AI_DEVELOPER}))
 EVE = Caller("eve", frozenset({Role.CONFIGURER}))
+SEALER = Sealer(bytes(32))
 USER = Caller("zoe", frozenset({Role.USER}))
 
 
@@ -62,7 +64,7 @@ def push(
 def node(session: Session, *fail: str) -> NodeReport:
     """Report what a keeper would that does what it is told and succeeds, but for the digests in ``fail``."""
     prepared, versions = [], []
-    for version in wanted.versions(wanted.load(session), NOW):
+    for version in wanted.versions(wanted.load(session), NOW, SEALER):
         names = (version.spec.name, version.spec.version)
         bad = version.digest in fail
         error = ErrorInfo("import_failed", "no PIL", "add it") if bad else None
@@ -94,14 +96,14 @@ def test_a_push_becomes_ready_and_takes_production(session: Session) -> None:
     with pytest.raises(Unavailable) as early:
         queries.resolve(session, ADA, "flowers")
     assert early.value.code == "model_not_ready"
-    (building,) = wanted.versions(wanted.load(session), NOW)
+    (building,) = wanted.versions(wanted.load(session), NOW, SEALER)
     assert (building.prepare, building.replicas, building.environment.requires) == (True, 0, ("numpy",))
     settle(session)
     assert status(session, "1") is VersionStatus.READY
     assert queries.resolve(session, USER, "flowers") == "1"
-    (live,) = wanted.versions(wanted.load(session), NOW)
+    (live,) = wanted.versions(wanted.load(session), NOW, SEALER)
     assert (live.prepare, live.replicas, live.proven, live.may_sleep) == (False, 1, True, True)
-    (later,) = wanted.versions(wanted.load(session), NOW + timedelta(days=1))
+    (later,) = wanted.versions(wanted.load(session), NOW + timedelta(days=1), SEALER)
     assert later.replicas == 0
     events = session.scalars(select(Event).where(Event.ref == "flowers@1").order_by(Event.id))
     assert [event.status_to for event in events] == ["building", "starting", "ready"]
@@ -146,8 +148,6 @@ def test_a_new_version_replaces_the_old_and_a_rollback_brings_it_back(session: S
     assert targets(session) == "2"
 
 
-def test_a_failed_push_leaves_the_old_version_alone_and_can_be_pushed_again(session: Session) -> None:
-    push(session, "a")
 def test_an_alias_set_to_what_it_is_changes_nothing_and_a_rollback_goes_to_what_was_different(session: Session) -> None:
     push(session, "a")
     settle(session)
@@ -165,6 +165,8 @@ def test_an_alias_set_to_what_it_is_changes_nothing_and_a_rollback_goes_to_what_
     assert targets(session) == "2:10,1:90"
 
 
+def test_a_failed_push_leaves_the_old_version_alone_and_can_be_pushed_again(session: Session) -> None:
+    push(session, "a")
     settle(session)
     push(session, "bad", 1)
     settle(session, "bad", at_s=2)
@@ -172,7 +174,7 @@ def test_an_alias_set_to_what_it_is_changes_nothing_and_a_rollback_goes_to_what_
     assert targets(session) == "1"
     failed = queries.version_of(session, "flowers", "2")
     assert failed.reason == "no PIL"
-    assert [version.spec.version for version in wanted.versions(wanted.load(session), NOW)] == ["1"]
+    assert [version.spec.version for version in wanted.versions(wanted.load(session), NOW, SEALER)] == ["1"]
     again = push(session, "bad", 3)
     assert (again.again, again.version.attempt, again.version.status) == (True, 1, VersionStatus.BUILDING)
     settle(session, at_s=4)
@@ -281,11 +283,11 @@ def test_public_is_a_request_until_a_configurer_grants_it(session: Session) -> N
     settle(session)
     model = queries.get(session, ADA, "flowers")
     assert (model.visibility, model.asked) == ("team", ("public", "outbound"))
-    assert not wanted.versions(wanted.load(session), NOW)[0].outbound
+    assert not wanted.versions(wanted.load(session), NOW, SEALER)[0].outbound
     service.grant(session, EVE, "flowers", "public", True, NOW)
     service.grant(session, EVE, "flowers", "outbound", True, NOW)
     assert queries.get(session, None, "flowers").visibility == "public"
-    assert wanted.versions(wanted.load(session), NOW)[0].outbound
+    assert wanted.versions(wanted.load(session), NOW, SEALER)[0].outbound
     service.grant(session, EVE, "flowers", "public", False, NOW)
     assert model.visibility == "team"
 
@@ -356,7 +358,7 @@ def test_a_removed_model_is_as_if_it_were_not_there_and_its_name_is_free(session
         queries.get(session, EVE, "flowers")
     assert queries.list_all(session, EVE) == []
     rows = wanted.load(session)
-    assert (wanted.versions(rows, NOW), wanted.routes(rows)) == ((), ())
+    assert (wanted.versions(rows, NOW, SEALER), wanted.routes(rows)) == ((), ())
     states = {one.version: one.status for one in queries.versions_of(session, "flowers")}
     assert states == {"1": VersionStatus.RETIRED, "2": VersionStatus.FAILED}
 

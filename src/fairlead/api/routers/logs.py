@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from fairlead.accounts import vault
 from fairlead.api import moments
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import event, sse
@@ -17,8 +20,9 @@ from fairlead.api.views.base import page
 from fairlead.api.views.journal import line_view
 from fairlead.control import sources
 from fairlead.control.house import House
-from fairlead.control.sources import Tail
+from fairlead.control.sources import Tail, Told
 from fairlead.errors import Invalid
+from fairlead.identity.mask import Mask
 from fairlead.logs.files import LEVELS, Filter
 
 router = APIRouter(tags=["logs"])
@@ -34,7 +38,8 @@ async def read(
     wanted = _filter(house, since, level, grep, limit)
     found = await house.database.read(lambda session: sources.of(session, who, of))
     told = await asyncio.to_thread(sources.read, house.home.logs, found, wanted)
-    return page([line_view(one) for one in told])
+    hide = await house.database.read(lambda session: vault.masks(session, {one.bundle for one in found}, house.sealer))
+    return page([line_view(_hidden(one, hide)) for one in told])
 
 
 @router.get("/logs/follow")
@@ -59,6 +64,17 @@ def _filter(house: House, since: str, level: str, grep: str, limit: int) -> Filt
 
 async def _lines(house: House, tail: Tail, wanted: Filter) -> AsyncIterator[bytes]:
     while not house.closing.is_set():
-        for told in await asyncio.to_thread(tail.more, wanted):
-            yield event("line", line_view(told).model_dump())
+        if found := await asyncio.to_thread(tail.more, wanted):
+            bundles = {one.bundle for one in found}
+            hide = await house.database.read(lambda session, of=bundles: vault.masks(session, of, house.sealer))
+            for told in found:
+                yield event("line", line_view(_hidden(told, hide)).model_dump())
         await asyncio.sleep(FOLLOW_S)
+
+
+def _hidden(told: Told, masks: Mapping[str, Mask]) -> Told:
+    """Return the line without what is a secret of its bundle now; the grep has looked at the whole line."""
+    mask = masks.get(told.bundle)
+    if mask is None:
+        return told
+    return replace(told, line=msgspec.structs.replace(told.line, said=mask(told.line.said)))

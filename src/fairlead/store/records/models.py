@@ -73,8 +73,6 @@ class ModelVersion(Base, kw_only=True):
     """What its environment is built from."""
     signature: Mapped[dict[str, Any] | None] = mapped_column(OBJECT, default=None)
     """Inputs and outputs, as the inspection found them."""
-    gate: Mapped[str] = mapped_column(Text)
-    """Secret that the front door adds and a replica checks."""
     preload: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
     warnings: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
     attempt: Mapped[int] = mapped_column(default=0)
