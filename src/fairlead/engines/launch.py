@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from secrets import token_hex
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
 

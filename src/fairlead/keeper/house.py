@@ -78,8 +78,8 @@ class House:
         self._memory = Memory(home.keeper)
         self.wanted = self._memory.load(settings.node)
         self._targets = Targets(self.wanted.routes, self.wanted.versions)
-        self.programs = Programs(home.children, home.logs, clock, group)
         self._secrets = Secrets(lambda: load_sealer(home.keys))
+        self.programs = Programs(home.children, home.logs, clock, group)
         door = door_settings(settings, home)
         self.gateway = Gateway(door, home.envoy, log=home.logs / "envoy.log")
         self._devices = DeviceDoor(home.bus, home.keeper / "devices.msgpack")
@@ -234,10 +234,10 @@ class House:
             await asyncio.to_thread(self._memory.keep, wanted)
         self.wanted = wanted
         self._targets = Targets(wanted.routes, wanted.versions)
+        self._secrets.want(wanted)
         await self._devices.replace(wanted.devices)
         self.prepare.want(wanted, self._group)
         await self._converge()
-        self._secrets.want(wanted)
         self._door_changed.set()
         self.changed.set()
 
@@ -295,10 +295,10 @@ class House:
             ready_bundle=self.prepare.bundle,
             uid_of=lambda name: uid_for(name, registry) if isolation.own_uid else None,
             marker=marker_of(self.home),
+            secrets=self._secrets,
             changed=self._runs_changed,
         )
 
-            secrets=self._secrets,
     def _runs_changed(self) -> None:
         self._door_changed.set()
         self.changed.set()
@@ -332,10 +332,10 @@ class House:
             door_generation=self.front_door.generation,
             jobs=self.jobs.in_hand(),
         )
+        return self._secrets.hidden(made)
 
     async def _rotate_logs(self) -> None:
         while True:
-        return self._secrets.hidden(made)
             await self.clock.sleep(LOGS_EVERY_S)
             for file in self.home.logs.rglob("*.log"):
                 await asyncio.to_thread(logfile.rotate, file)

@@ -56,7 +56,7 @@ def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Pus
     """Keep the bundle as a version: the same content is the same version again.
 
     Raises :class:`Conflict`: ``name_taken`` (an app has the name), ``version_exists`` (other content has the version),
-    ``route_taken``; :class:`Forbidden` for who may not push or does not own the model.
+    ``route_taken``; :class:`Invalid`: ``secret_missing``; :class:`Forbidden` for who may not push or does not own it.
     """
     check(caller, Verb.PUSH_MODELS)
     manifest = pushed.manifest
@@ -268,17 +268,17 @@ def say(targets: Sequence[Target]) -> str:
     return ",".join(f"{target.version}:{target.weight}" for target in targets)
 
 
-def _versions(targets: Sequence[Target]) -> set[str]:
-    return {target.version for target in targets}
-
-
-def _managed(session: Session, caller: Caller, name: str) -> Model:
 def shares(targets: Sequence[Target]) -> dict[str, float]:
     """Return who gets which share of the calls: ``4:10`` alone is the same as ``4``."""
     whole = sum(target.weight for target in targets) or 1
     return {target.version: target.weight / whole for target in targets if target.weight}
 
 
+def _versions(targets: Sequence[Target]) -> set[str]:
+    return {target.version for target in targets}
+
+
+def _managed(session: Session, caller: Caller, name: str) -> Model:
     model = queries.get(session, caller, name)
     check(caller, Verb.MANAGE_MODELS)
     check_owner(caller, model.owner, f"the model {name}")
