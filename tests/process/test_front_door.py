@@ -783,6 +783,18 @@ async def test_a_sleeping_model_wakes_and_loses_no_request(moving: House) -> Non
         await waker.close()
 
 
+def test_a_sleeping_model_without_a_keeper_says_so(moving: House) -> None:
+    moving.state = DoorState(jwks=moving.keys.jwks(), routes=(model("flowers"),))
+    moving.start()
+    with socket.socket(socket.AF_UNIX) as killed:  # what a keeper leaves that was killed: a socket of nobody
+        killed.bind(moving.door.waker_socket)
+
+    answer = moving.predict("flowers", moving.token())
+
+    refused(answer, 503, "model_unreachable")
+    assert "fairlead status" in answer.json["error"]["hint"]
+
+
 async def test_going_to_sleep_and_waking_under_load_fails_nobody(moving: House) -> None:
     one = await asyncio.to_thread(moving.echo, "one")
     moving.state = DoorState(jwks=moving.keys.jwks(), routes=(model("flowers"),), endpoints={"flowers@1": (one,)})

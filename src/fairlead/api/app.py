@@ -16,6 +16,7 @@ from fairlead.api.routers import (
     logs,
     mails,
     models,
+    pages,
     runs,
     schedules,
     secrets,
@@ -40,6 +41,7 @@ def make_app(house: House) -> FastAPI:
     errors.install(app)
     app.add_middleware(BodyLimit)
     app.include_router(system.health)
+    app.include_router(pages.router)
     app.include_router(jobs.calls)
     app.include_router(models.calls)
     app.include_router(inference.router)

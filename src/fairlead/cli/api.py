@@ -1,16 +1,19 @@
-"""The command line's way to the API: httpx, and errors as ours with the exit code they mean."""
+"""The command line's way to the API: one request at a time, and errors as ours with the exit code they mean."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+import ssl
+from collections.abc import Iterable, Iterator
+from http.client import HTTPException
 from types import TracebackType
 from typing import Any
 
-import httpx
 import msgspec
 
-from fairlead.cli import session
+from fairlead.cli import http, session
+from fairlead.cli.http import Answer
 from fairlead.errors import Problem
 
 CONNECT_S = 5.0
@@ -55,13 +58,8 @@ class Api:
 
     def __init__(self, current: session.Session | None = None, *, timeout_s: float = 60) -> None:
         self._session = current or session.current()
-        headers = {"Authorization": f"Bearer {self._session.token}"} if self._session.token else {}
-        self._http = httpx.Client(
-            base_url=self._session.url,
-            headers=headers,
-            timeout=httpx.Timeout(timeout_s, connect=CONNECT_S),
-            trust_env=False,  # a proxy of the environment has no business between us and our own front door
-        )
+        self._headers = {"Authorization": f"Bearer {self._session.token}"} if self._session.token else {}
+        self._timeout_s = timeout_s
 
     @property
     def url(self) -> str:
@@ -73,7 +71,7 @@ class Api:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.close()
+        """Nothing is kept open between requests."""
 
     def get(self, path: str, **params: Any) -> Any:
         """Return the JSON of ``GET /api/v1{path}``; parameters that are None are left out."""
@@ -95,35 +93,67 @@ class Api:
         answer = self.send(verb, f"/api/v1{path}", json=body) if body is not None else self.send(verb, f"/api/v1{path}")
         return answer.json() if answer.content else None
 
-    def send(self, verb: str, path: str, **options: Any) -> httpx.Response:
+    def send(self, verb: str, path: str, **options: Any) -> Answer:
         """Send one request; raises :class:`Refused` for any answer but 2xx."""
+        _check_path(path)
+        headers = self._headers | options.pop("headers", {})
         try:
-            answer = self._http.request(verb, path, **options)
-        except httpx.TimeoutException as error:
+            answer = http.request(
+                self.url, verb, path, connect_s=CONNECT_S, timeout_s=self._timeout_s, headers=headers, **options
+            )
+        except TimeoutError as error:
             raise Refused(
                 f"{self.url} did not answer in time", exit_code=7, code="timed_out", hint="fairlead status"
             ) from error
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except (OSError, HTTPException) as error:
             raise _unreachable(self.url, error) from error
         if answer.is_success:
             return answer
-        raise refusal(answer)
+        raise refusal(answer, self.url)
 
     def events(self, path: str, **params: Any) -> Iterator[tuple[str, Any]]:
         """Yield (event, data) of a stream of server-sent events until it ends."""
+        _check_path(path)
         try:
-            with self._http.stream(
-                "GET", f"/api/v1{path}", params=params, timeout=httpx.Timeout(None, connect=CONNECT_S)
+            with http.stream(
+                self.url, f"/api/v1{path}", connect_s=CONNECT_S, headers=self._headers, params=params
             ) as answer:
-                if not answer.is_success:
-                    answer.read()
-                    raise refusal(answer)
-                yield from _parse(answer.iter_lines())
-        except httpx.TransportError as error:
+                if answer.status != 200:
+                    raise refusal(Answer(answer.status, answer.headers, answer.read()), self.url)
+                yield from _parse(line.decode("utf-8", "replace").rstrip("\r\n") for line in answer)
+        except (OSError, HTTPException) as error:
             raise _unreachable(self.url, error) from error
 
 
-def _parse(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*")
+
+
+def named(noun: str, name: str) -> str:
+    """Return ``name`` as one part of a path; raises :class:`Refused` for what is no name and would lead elsewhere."""
+    if _NAME.fullmatch(name):
+        return name
+    raise Refused(
+        f"{name!r} is not the name of {'an' if noun[0] in 'aeio' else 'a'} {noun}",
+        exit_code=5,
+        code="name_invalid",
+        hint="names are lower-case letters, digits and hyphens",
+    )
+
+
+def _check_path(path: str) -> None:
+    """Refuse a path that would lead elsewhere than it was written for."""
+    parts = path.removeprefix("/").split("/")
+    wrong = next((part for part in parts if part in ("", ".", "..") or re.search(r"[\x00-\x20?#%\\]", part)), None)
+    if wrong is not None:
+        raise Refused(
+            f"{wrong!r} in {path} is no name" if wrong else f"a name in {path} is empty",
+            exit_code=5,
+            code="name_invalid",
+            hint="names are letters, digits and hyphens",
+        )
+
+
+def _parse(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
     event, data = "message", ""
     for line in lines:
         if line.startswith("event:"):
@@ -136,16 +166,25 @@ def _parse(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _unreachable(url: str, error: Exception) -> Refused:
-    return Refused(
-        f"{url} cannot be reached: {error}",
-        exit_code=6,
-        code="unreachable",
-        hint="is it up? start it with: fairlead up",
-    )
+    hint = "is it up? start it with: fairlead up; fairlead sessions lists the others"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "SSL_CERT_FILE names a file of certificates to trust"
+    elif isinstance(error, ssl.SSLError):
+        hint = "does it speak TLS? try http:// instead of https://"
+    return Refused(f"{url} cannot be reached: {_said(error)}", exit_code=6, code="unreachable", hint=hint)
 
 
-def refusal(answer: httpx.Response) -> Refused:
-    """Return the error in ``answer`` with its exit code."""
+def _said(error: Exception) -> str:
+    """Return what went wrong, without its number."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def refusal(answer: Answer, url: str = "") -> Refused:
+    """Return the error in ``answer`` with its exit code; a page that its hint names is one of ``url``."""
     exit_code = EXIT_BY_STATUS.get(answer.status_code, 1)
     try:
         body = answer.json()["error"]
@@ -153,7 +192,7 @@ def refusal(answer: httpx.Response) -> Refused:
         return Refused(
             body["message"],
             exit_code=exit_code,
-            hint=body.get("hint") or "",
+            hint=re.sub(r"\bsee /", f"see {url}/", body.get("hint") or ""),
             code=body.get("code") or "",
             id=body.get("id") or "",
             problems=problems,

@@ -15,8 +15,10 @@ from fairlead.jobs import queries as jobs
 from fairlead.messages import NodeReport, ProgramReport
 from fairlead.models import queries
 from fairlead.models.queries import PRODUCTION
+from fairlead.settings import Home
 from fairlead.status import DeviceStatus, JobStatus, ReplicaStatus
 from fairlead.store.records import Alias, Device, Job, ModelVersion, Run
+from fairlead.supervisor.lock import is_orphaned
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,24 @@ def counts(session: Session, caller: Caller) -> Counts:
     )
 
 
+def keeper(home: Home) -> tuple[str, ...]:
+    """Return what is wrong when the keeper of this machine is gone: what runs goes on, nothing is woken or mended."""
+    if not is_orphaned(home.lock):
+        return ()
+    return (
+        "the keeper is gone: what runs goes on, but nothing is woken, started or restarted;"
+        f" start it again, it takes over what runs: fairlead up --home {home.root}",
+    )
+
+
 def troubles(reports: Sequence[NodeReport], alive: Sequence[NodeReport], models: Container[str]) -> tuple[str, ...]:
     """Return what is wrong, one sentence each; nothing: all is well. ``models``: of which the caller may hear."""
     speaking = {report.node for report in alive}
-    found = [f"node {report.node} is silent" for report in reports if report.node not in speaking]
+    found = [
+        f"node {report.node} is silent: its keeper reports nothing; is it gone? fairlead up"
+        for report in reports
+        if report.node not in speaking
+    ]
     if not reports:
         found.append("no node has reported yet")
     for report in alive:
@@ -77,8 +93,7 @@ def _of_models(session: Session, caller: Caller) -> dict[str, int]:
     names = [model.name for model in queries.list_all(session, caller)]
     production = select(Alias.model, Alias.targets).where(Alias.alias == PRODUCTION)
     main = {
-        name: max(targets, key=lambda target: target.weight).version
-        for name, targets in session.execute(production)
+        name: max(targets, key=lambda target: target.weight).version for name, targets in session.execute(production)
     }
     rows = select(ModelVersion.model, ModelVersion.version, ModelVersion.status).order_by(ModelVersion.ordinal)
     found: dict[str, str] = {}

@@ -99,6 +99,14 @@ LINES = (
         says_path=True,
     ),
     Line(
+        f"{_status(503)} && {_route('model')} && ({_details('connection_failure')} || {_details('no_healthy_upstream')})",
+        503,
+        "model_unreachable",
+        "the model sleeps and nobody is there to wake it, or it is just being replaced",
+        "send it again in a moment; when it stays so the keeper is gone: fairlead status",
+        retry_after_s=2,
+    ),
+    Line(
         f"{_status(503)} && {_route('model')}",
         503,
         "replica_lost",

@@ -62,6 +62,20 @@ def holder_of(path: Path) -> int | None:
     return int(text) if text.isdigit() else None
 
 
+def is_orphaned(path: Path) -> bool:
+    """Whether whoever held the lock is gone without having been followed; takes no lock, so that nobody is hindered."""
+    pid = holder_of(path)
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
 def is_held(path: Path) -> bool:
     """Whether some process holds the lock now."""
     try:

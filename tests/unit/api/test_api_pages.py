@@ -1,0 +1,51 @@
+"""The pages for people, and hints that lead to them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+
+async def test_the_front_page_says_where_to_go_on(world: Any) -> None:
+    answer = await world.by("").get("/")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "fairlead login http" in answer.text
+    assert 'href="/docs/api"' in answer.text
+
+
+async def test_what_every_refusal_leads_to_is_there(world: Any) -> None:
+    nobody = world.by("")
+    assert "see /docs/api" in (await nobody.get("/nothing")).json()["error"]["hint"]
+    assert (await nobody.get("/docs")).headers["location"] == "/docs/api"
+
+    page = (await nobody.get("/docs/api")).text
+
+    assert "<code>/api/v1/devices/{device}/commands</code>" in page
+    assert "takes label*, roles, role, days, user" in page
+
+
+async def test_a_keeper_that_was_killed_is_told_of_at_once(world: Any) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait(30)
+    world.house.home.lock.write_text(f"{ended.pid}\n")
+
+    view = await world.ok(world.by("eve").get("/api/v1/status"))
+
+    assert view["state"] == "degraded"
+    assert "the keeper is gone" in view["troubles"][0]
+    assert f"fairlead up --home {world.house.home.root}" in view["troubles"][0]
+    assert view["home"] == str(world.house.home.root)
+    assert (await world.ok(world.by("zoe").get("/api/v1/status")))["home"] is None
+
+
+async def test_the_key_of_the_home_stands_for_a_lost_password(world: Any) -> None:
+    eve, key = world.by("eve"), world.house.home.here.read_text()
+    change = {"password": "a new long password"}
+    world.refused(await eve.patch("/api/v1/users/eve", json=change | {"key": "wrong"}), 401, "sign_in_failed")
+
+    await world.ok(eve.patch("/api/v1/users/eve", json=change | {"key": key}))
+
+    signed = await world.by("").post("/api/v1/login", json={"user": "eve", "password": change["password"]})
+    assert signed.status_code == 200
