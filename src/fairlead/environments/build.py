@@ -14,7 +14,7 @@ import os
 import shutil
 import signal
 import stat
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -78,21 +78,28 @@ def collect(root: Path, keep: Collection[str]) -> list[str]:
     """
     if not root.is_dir():
         return []
-    removed = []
-    for folder in sorted(root.iterdir()):
-        if folder.name.startswith(".") or folder.name in keep or not folder.is_dir():
-            continue
-        with _tried(root / f".{folder.name}.lock") as ours:
-            if ours:
-                doomed = disk.beside(folder)
-                folder.rename(doomed)  # first, so that nobody finds half of one
-                disk.remove(doomed)
-                removed.append(folder.name)
+    names = [folder.name for folder in sorted(root.iterdir()) if folder.is_dir() and not folder.name.startswith(".")]
+    doomed = retire(root, [name for name in names if name not in keep])
+    for folder in doomed:
+        disk.remove(folder)
     for leftover in root.glob(".*.part"):
         with _tried(root / f".{leftover.name.split('.')[1]}.lock") as ours:
             if ours:
                 disk.remove(leftover)
-    return removed
+    return [folder.name.split(".")[1] for folder in doomed]
+
+
+def retire(root: Path, keys: Iterable[str]) -> list[Path]:
+    """Have the environments ``keys`` not be there any more, at once; returns the hidden folders, yet to be removed.
+
+    One that is being built is left alone.
+    """
+    hidden = []
+    for name in keys:
+        with _tried(root / f".{name}.lock") as ours:
+            if ours and (root / name).is_dir():
+                hidden.append((root / name).rename(disk.beside(root / name)))
+    return hidden
 
 
 async def _build(

@@ -5,13 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import socket
+import stat
 import tempfile
+import time
 from pathlib import Path
 
 from fairlead.errors import Conflict, Invalid, Unavailable
 from fairlead.keeper.memory import replace_file
 from fairlead.settings import Home
+from fairlead.supervisor import read_records
+from fairlead.supervisor.lock import is_held
+from fairlead.supervisor.proc import start_time
 
+OWNER = "home"
+"""In the folder of sockets: the path of the home it belongs to."""
+_NAMELESS_S = 24 * 3600.0
 LAYOUT = 1
 """Version of the home's layout; a program refuses a newer one."""
 ROOM_BYTES = 200 * 1024**2
@@ -60,6 +69,48 @@ def make_run_folder(home: Home) -> None:
     if state.st_uid != os.geteuid() or not home.run.is_dir() or home.run.is_symlink():
         raise Invalid(f"{home.run} is not ours", code="home_not_ours", hint="remove it, or set XDG_RUNTIME_DIR")
     home.run.chmod(0o711)
+
+
+def remove_dead_run_folders(home: Home) -> list[Path]:
+    """Say whose our folder of sockets is, and remove those beside it whose platform was killed; returns them.
+
+    One stays while its home is in use, while a process of it lives (they outlive their keeper) or anything listens in
+    it, and for a day when it does not say whose it is. Call it with the home's lock held.
+    """
+    replace_file(home.run / OWNER, os.fsencode(home.root.resolve()))
+    gone = []
+    for folder in home.run.parent.glob("fairlead-????????"):
+        state = folder.lstat()
+        if folder == home.run or not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+            continue
+        if not _is_lived_in(folder, time.time() - state.st_mtime):
+            shutil.rmtree(folder, ignore_errors=True)
+            gone.append(folder)
+    return gone
+
+
+def _is_lived_in(folder: Path, age_s: float) -> bool:
+    try:
+        root = Path(os.fsdecode((folder / OWNER).read_bytes()))
+    except OSError:
+        if age_s < _NAMELESS_S:
+            return True
+    else:
+        lives = (start_time(record.pid) == record.start_time for record in read_records(root / "children"))
+        if is_held(root / "lock") or any(lives):
+            return True
+    return any(_listens(path) for path in folder.rglob("*") if path.is_socket())
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as trial:
+        try:
+            trial.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True  # a full backlog, another kind of socket: somebody is there
+    return True
 
 
 def _refuse_strange(root: Path) -> None:

@@ -40,6 +40,7 @@ from fairlead.keeper.runs import Runs
 from fairlead.keeper.secrets import Secrets
 from fairlead.keeper.targets import Targets
 from fairlead.keeper.tasks import Tasks, forever
+from fairlead.keeper.tidy import Tidy
 from fairlead.keeper.version import Key
 from fairlead.keeper.waker import Waker
 from fairlead.messages import (
@@ -151,6 +152,8 @@ class House:
             forever(lambda: report(self.bus, self._report, self.changed)), name="report"
         )
         self._group.create_task(forever(self._rotate_logs), name="logs")
+        tidy = Tidy(self.home, self.clock, lambda: self.wanted, self.settings.keep_days)
+        self._group.create_task(forever(tidy.run), name="tidy")
         self._group.create_task(forever(self._keep_converging), name="converge")
         await control
         await self._ask_wanted()

@@ -40,6 +40,7 @@ def run(settings: Settings, *, ready: Ready, stopping: Stopping = lambda: None) 
     homes.check(home)
     with HomeLock(home.lock):
         homes.prepare(home)
+        homes.remove_dead_run_folders(home)
         listening.keep(home, settings)
         asyncio.run(_live(settings, home, ready, stopping))
 
