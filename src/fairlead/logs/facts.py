@@ -16,6 +16,7 @@ from fairlead.jobs import queries as jobs
 from fairlead.logs import why as tell
 from fairlead.logs.why import Link, Order, Why
 from fairlead.schedules import sight as schedule_sight
+from fairlead.status import CommandStatus
 from fairlead.store import journal, lookup
 from fairlead.store.records import App, Command, Device, Event, Model, Reading, Run, Schedule
 
@@ -122,64 +123,100 @@ def _name(session: Session, schedule: Schedule) -> str:
 
 
 def _property(session: Session, of: str, device: str, name: str, at: datetime, caller: Caller) -> Why:
-    rows = session.scalars(
-        select(Command)
-        .where(Command.device == device, Command.created_at <= at)
-        .order_by(Command.created_at.desc(), Command.id.desc())
-        .limit(COMMANDS_MAX)
-    )
-    command = next((row for row in rows if name in row.set and _went_out(row)), None)
+    command = _told_last(session, device, name, at)
     reading = session.scalars(
         select(Reading)
         .where(Reading.device == device, Reading.property == name, Reading.at <= at)
         .order_by(Reading.at.desc(), Reading.id.desc())
         .limit(1)
     ).first()
-    if command is not None and (reading is None or _agrees(command, name, reading)):
+    if command is not None and (reading is None or _agrees(session, command, name, reading, at)):
         return _set(session, of, at, command, caller)
-    if reading is not None:
-        told = tell.of_reading(of, at, reading.value, reading.at)
-        if command is None:
-            return told
-        earlier = _set(session, of, at, command, caller)
-        return msgspec.structs.replace(told, chain=tell.ordered([*earlier.chain, *told.chain]))
-    return tell.of_events(of, at, ())
+    if reading is None:
+        return tell.of_events(of, at, ())
+    return tell.of_reading(
+        of, at, reading.value, reading.at, after=_set(session, of, at, command, caller) if command else None
+    )
 
 
-def _went_out(row: Command) -> bool:
-    return row.sent_at is not None
+def _told_last(session: Session, device: str, name: str, at: datetime) -> Command | None:
+    """Return the command that the device was told last of a property by ``at``: the one that held it then.
+
+    Each that begins to hold is told, also one that holds again; one that waited for its turn was asked long before.
+    """
+    rows = session.scalars(
+        select(Command)
+        .where(Command.device == device, Command.created_at <= at)
+        .order_by(Command.created_at.desc(), Command.id.desc())
+        .limit(COMMANDS_MAX)
+    ).all()
+    told = [(moment, row.created_at, row.id, row) for row in rows if name in row.set and (moment := _told_at(row))]
+    return max((one for one in told if one[0] <= at), default=(None,))[-1]
 
 
-def _agrees(command: Command, name: str, reading: Reading) -> bool:
-    """Whether the newest report is what the command set, or older than it."""
-    return reading.at <= command.created_at or msgspec.json.decode(reading.value) == command.set[name]
+def _told_at(row: Command) -> datetime | None:
+    """Return when a command began to hold; one to a device that was away holds though it was never sent."""
+    if row.sent_at is None and row.status is CommandStatus.FAILED and row.reason.startswith("offline:"):
+        return row.finished_at
+    return row.sent_at
+
+
+def _agrees(session: Session, command: Command, name: str, reading: Reading, at: datetime) -> bool:
+    """Whether the newest report is what the command set, or older than it, or may be as long as it is under way."""
+    if reading.at <= (_told_at(command) or command.created_at):
+        return True
+    under_way = _as_it_was(session, command, at)[0] in ("accepted", "sent", "delivered", "applied")
+    if under_way and not (command.finished_at is not None and command.finished_at <= at):
+        return True
+    return bool(msgspec.json.decode(reading.value) == command.set[name])
+
+
+def _as_it_was(session: Session, command: Command, at: datetime) -> tuple[str, str]:
+    """Return the status of a command at ``at``, and its reason."""
+    moves = [link for link in _events(session, "command", command.id, at) if link.status]
+    if not moves:  # its events are too old to be there still
+        return command.status.value, command.reason
+    return moves[-1].status, moves[-1].said.removeprefix(moves[-1].status).removeprefix(": ")
 
 
 def _set(session: Session, of: str, at: datetime, command: Command, caller: Caller) -> Why:
     """Explain the command that set a property; of one that the caller may not see, only what it did."""
     if sight.seen_commands(session, caller, [command.id]):
         return _command(session, of, at, command)
-    return tell.of_command(of, at, _order(command, PRIVATE, ()), (), ())
+    return tell.of_command(of, at, _order(session, command, at, PRIVATE), (), ())
 
 
 def _command(session: Session, of: str, at: datetime, command: Command) -> Why:
     run = session.get(Run, command.run) if command.run else None
-    order = _order(command, run.app if run else None, command.because)
-    before = (*_schedule(session, run, at), *_events(session, "run", run.id, command.created_at)[-3:]) if run else ()
-    return tell.of_command(of, at, order, _events(session, "command", command.id, at), before)
+    first = _first(session, command)
+    order = _order(session, command, at, run.app if run else None)
+    before = (*_schedule(session, run, at), *_events(session, "run", run.id, first.created_at)[-3:]) if run else ()
+    events = _events(session, "command", command.id, at)
+    if first is not command:
+        events = (*_events(session, "command", first.id, at), *events)
+    return tell.of_command(of, at, order, events, before)
 
 
-def _order(command: Command, app: str | None, because: tuple[str, ...]) -> Order:
+def _first(session: Session, command: Command) -> Command:
+    """Return the command that made the claim which ``command`` tells the device again, or ``command`` itself."""
+    return (session.get(Command, command.origin) if command.origin else None) or command
+
+
+def _order(session: Session, command: Command, at: datetime, app: str | None) -> Order:
+    status, reason = _as_it_was(session, command, at)
+    first = _first(session, command)
+    again = "; ".join(command.because).partition(" holds again: ")[2] if command.origin else ""
     return Order(
         id=command.id,
         device=command.device,
         values={name: msgspec.json.encode(value).decode() for name, value in command.set.items()},
-        status=command.status.value,
-        reason=command.reason,
+        status=status,
+        reason=reason,
         tier=command.tier,
-        at=command.created_at,
+        at=first.created_at,
         app=app,
         run=command.run,
         user=command.user,
-        because=because,
+        because=() if app == PRIVATE or (command.origin and first is command) else first.because,
+        again=again,
     )

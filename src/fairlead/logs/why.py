@@ -47,6 +47,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     run: str | None = None
     user: str = ""
     because: tuple[str, ...] = ()
+    again: str = ""
+    """Why it holds again, where it did before; empty: it is the first time."""
 
 
 _READING = re.compile(r"(?P<kind>reading)\s+(?P<id>\S+)\s+(?P<said>.+?)(?:\s+at\s+(?P<at>\S+))?$", re.DOTALL)
@@ -57,7 +59,8 @@ def of_command(of: str, at: datetime, order: Order, events: Sequence[Link], befo
     """Explain a command: ``events`` are its own, ``before`` those of the schedule and run that it came from."""
     causes = [because(text, order.at) for text in order.because]
     chain = ordered([*before, *causes, *events])
-    reason = f": {'; '.join(_spoken(link) for link in causes)}" if causes else ""
+    reasons = [_spoken(link) for link in causes] + ([f"it holds again: {order.again}"] if order.again else [])
+    reason = f": {'; '.join(reasons)}" if reasons else ""
     end = f" ({order.reason})" if order.status == "failed" else ""
     return Why(of, at, f"{_who(order)} {_did(order)}{reason}{end}.", chain)
 
@@ -150,10 +153,14 @@ def _alias(last: Link) -> str:
     return f"{last.id} names {after.strip()}{f'; it named {named} before' if named else ''}"
 
 
-def of_reading(of: str, at: datetime, value: str, measured: datetime) -> Why:
-    """Explain a value that no command set."""
-    said = f"The device reported {of} = {value} itself; no command of the platform set it."
-    return Why(of, at, said, (Link(measured, "reading", of, value),))
+def of_reading(of: str, at: datetime, value: str, measured: datetime, after: Why | None = None) -> Why:
+    """Explain a value that no command set; ``after`` explains the command that had set another one."""
+    last = "no command of the platform set it."
+    if after is not None:
+        last = f"before that, {after.answer.replace('The platform', 'the platform', 1)}"
+    told = Link(measured, "reading", of, value)
+    chain = ordered([*after.chain, told]) if after else (told,)
+    return Why(of, at, f"The device reported {of} = {value} itself; {last}", chain)
 
 
 def ordered(links: Iterable[Link]) -> tuple[Link, ...]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
-from zoneinfo import ZoneInfo
-
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
@@ -16,7 +13,7 @@ from fairlead.apps.sight import show_app
 from fairlead.errors import NotFound
 from fairlead.logs import facts
 from fairlead.models import queries as models
-from fairlead.store.records import App, Device, Location, Model
+from fairlead.store.records import App, Model
 
 router = APIRouter(tags=["why"])
 
@@ -25,13 +22,13 @@ router = APIRouter(tags=["why"])
 async def why(of: str, house: TheHouse, who: Who, at: str = "") -> WhyView:
     """Explain a model, version, job, schedule, run, command, device or ``device.property``, now or as it was then.
 
-    A time of day is the last such time where the device stands, else in UTC.
+    A time of day is the last such time in UTC, unless it carries an offset: ``14:03+01:00``.
     """
     now = house.clock.now()
 
     def read(session: Session) -> WhyView:
         _check(session, who, of)
-        moment = moments.parse(at, now, _zone(session, of)) if at else now
+        moment = moments.until(at, now) if at else now
         return why_view(facts.why(session, of, moment, who))
 
     return await house.database.read(read)
@@ -48,8 +45,3 @@ def _check(session: Session, who: Caller, of: str) -> None:
             show_app(session, who, name)
     except NotFound as error:
         raise facts.unknown(of) from error
-
-
-def _zone(session: Session, of: str) -> tzinfo:
-    device = session.get(Device, of.partition(".")[0])
-    return ZoneInfo(session.get_one(Location, device.at).zone) if device is not None else ZoneInfo("UTC")

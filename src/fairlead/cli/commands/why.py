@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import typer
 
 from fairlead.cli import terminal
@@ -14,9 +16,11 @@ def register(app: typer.Typer) -> None:
 
 def why(
     of: str = typer.Argument(help="A model, version, job, schedule, run, command or device.property."),
-    at: str = typer.Option("", "--at", help="HH:MM today, or a moment with its zone."),
+    at: str = typer.Option(
+        "", "--at", help="A time as printed, HH:MM or so long ago (1h30m). UTC, unless it says +01:00."
+    ),
 ) -> None:
-    """Tell why something is, or was, as it is: the sentence, then the chain."""
+    """Tell why something is, or was, as it is: the sentence, then the chain. All times are UTC."""
     with Api() as api:
         view = api.get("/why", of=of, at=at or None)
     if terminal.wants_json():
@@ -24,4 +28,12 @@ def why(
         return
     terminal.result(view["answer"])
     for link in view["chain"]:
-        terminal.result(f"  {link['at']}  {' '.join(filter(None, (link['kind'], link['id'])))}: {link['said']}")
+        of_what = " ".join(filter(None, (link["kind"], link["id"])))
+        terminal.result(f"  {_second(link['at'])}  {of_what}: {link['said']}")
+    if view["chain"]:
+        terminal.note("times are UTC; --at takes them as they are printed")
+
+
+def _second(moment: str) -> str:
+    """Return a moment without its fraction, which is what one copies."""
+    return re.sub(r"\.\d+(?=Z$)", "", moment)
