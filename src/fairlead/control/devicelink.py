@@ -13,6 +13,7 @@ import msgspec
 from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
+from fairlead.control.pictures import Pictures
 from fairlead.control.waiters import Waiters
 from fairlead.devices import commands, readings, registry
 from fairlead.devices.door import DeviceError, Door
@@ -39,6 +40,7 @@ class DeviceLink:
         self._database, self._bus, self._bucket = database, bus, bucket
         self._clock, self._waiters = clock, waiters
         self._door = Door()
+        self._pictures = Pictures(bucket, clock, self._hold)
         self._held: deque[Kept] = deque()
         self._news = asyncio.Event()
         self._wake = asyncio.Event()
@@ -58,8 +60,12 @@ class DeviceLink:
             except Unavailable:
                 break
         kept, blobs = readings.blobs(heard)
-        for blob in blobs:
-            await self._bucket.put(blob.key, blob.data, content_type=blob.content_type)
+        if blobs:
+            self._pictures.take(kept, blobs)
+        else:
+            self._hold(kept)
+
+    def _hold(self, kept: Kept) -> None:
         if len(self._held) >= HELD_MAX:
             self._held.popleft()
             self.dropped += 1
@@ -79,7 +85,12 @@ class DeviceLink:
         self._wake.set()
 
     async def keep(self) -> None:
-        """Write what was heard, in groups, until canceled."""
+        """Write what was heard, in groups, and pictures to the bucket, until canceled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pictures.run())
+            group.create_task(self._keep_readings())
+
+    async def _keep_readings(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
