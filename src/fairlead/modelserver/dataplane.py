@@ -51,12 +51,15 @@ class DataPlane:
         self._model_loop: asyncio.AbstractEventLoop | None = None
         self._draining = False
         self._inputs: tuple[Declared, ...] = ()
+        self.streams: frozenset[str] = frozenset()
+        """Endpoints that answer in pieces."""
 
     def open(self, endpoints: dict[str, Endpoint]) -> None:
         """Make a queue for each endpoint; only ``predict`` is batched."""
         for name, endpoint in endpoints.items():
             self._batchers[name] = self._batcher(endpoint)
         self.endpoints = endpoints
+        self.streams = frozenset(name for name, endpoint in endpoints.items() if endpoint.streams)
 
     def _batcher(self, endpoint: Endpoint) -> Batcher:
         batched = endpoint.name == "predict"

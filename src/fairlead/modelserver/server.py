@@ -250,7 +250,8 @@ class ReplicaServer:
     async def _finish(self) -> None:
         """Wait for what is in hand, at most ``grace_s``, then close the model."""
         end = time.monotonic() + self._grace_s
-        while self.plane.active and time.monotonic() < end:  # noqa: ASYNC110 - counted in the hot path, without events
+        # counted in the hot path, without events
+        while (self.plane.active or self.plane.load.open) and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(_TICK_S / 5)
         await asyncio.sleep(_TICK_S)  # the last answers leave
         if self._loaded is not None and not self.plane.active:

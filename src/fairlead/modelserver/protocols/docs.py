@@ -28,6 +28,7 @@ def signature_view(spec: ModelSpec, endpoints: Mapping[str, Endpoint]) -> dict[s
                 "files": list(endpoint.signature.files),
                 "summary": endpoint.summary,
             }
+            | ({"streams": True} if endpoint.streams else {})
             for name, endpoint in endpoints.items()
         },
         "examples": [
@@ -48,7 +49,10 @@ def openapi_of(spec: ModelSpec, signature: Mapping[str, Any]) -> dict[str, Any]:
         }
         if name == "predict" and examples:
             media["examples"] = examples
-        answer = {"description": "the answer", "content": {"application/json": {"schema": endpoint["output"]}}}
+        shapes = {"application/json": {"schema": endpoint["output"]}}
+        if endpoint.get("streams"):
+            shapes["text/event-stream"] = {"schema": endpoint["output"].get("items", {})}
+        answer = {"description": "the answer", "content": shapes}
         paths[f"/v1/models/{spec.name}/{name}"] = {
             "post": {
                 "operationId": name,

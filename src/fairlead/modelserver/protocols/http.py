@@ -17,6 +17,7 @@ from fairlead.modelserver.protocols.answers import JSON, encode_json, error_body
 from fairlead.modelserver.protocols.docs import docs_page, openapi_body
 from fairlead.modelserver.protocols.v2 import HEAD_LENGTH
 from fairlead.modelserver.protocols.v2_answers import TensorReply
+from fairlead.modelserver.streams import MEDIA_TYPE, Pieces, send
 
 _STATUS = {
     Kind.INVALID: 422,
@@ -78,6 +79,13 @@ class HttpCall(Call):
         return str(self.scope.headers.get(HEAD_LENGTH) or "")
 
 
+class StreamCall(HttpCall):
+    """A call whose answer leaves in pieces."""
+
+    __slots__ = ("pieces",)
+    pieces: Pieces
+
+
 def _wanted_by(prefer: str) -> float:
     """Return the moment (monotonic) until which ``Prefer: wait=N`` (RFC 7240) waits; never, where it does not say."""
     wait = _WAIT.search(prefer)
@@ -123,6 +131,9 @@ class Front:
             prefer = get("prefer")
             if prefer is not None:
                 deadline = min(deadline, _wanted_by(prefer))
+            if self._plane.streams and self._wants_pieces(target, get("accept")):
+                await self._stream(StreamCall(target, body, request_id, deadline), scope, proto)
+                return
             call = HttpCall(target, body, request_id, deadline)
             call.scope = scope
             call.peer = proto
@@ -143,6 +154,25 @@ class Front:
         if reply.content_type is not JSON:
             _describe(reply, headers)
         proto.response_bytes(200, headers, reply.body)
+
+    def _wants_pieces(self, target: str, accept: str | None) -> bool:
+        return target in self._plane.streams and MEDIA_TYPE in (accept or "")
+
+    async def _stream(self, call: StreamCall, scope: Any, proto: Any) -> None:
+        """Answer in pieces; raises :class:`Error` where nothing was sent yet."""
+        call.scope, call.peer, call.pieces = scope, proto, Pieces(self._load)
+        if call.body[:1] == b"[":
+            hint = f"send one row, or leave out Accept: {MEDIA_TYPE}"
+            raise Invalid("a stream answers one row, and this is a list", code="stream_of_many", hint=hint)
+        headers = [
+            ("content-type", MEDIA_TYPE),
+            ("cache-control", "no-cache"),
+            self._version,
+            ("x-request-id", call.id),
+        ]
+        failed = await send(call, call.pieces, self._submit, lambda: proto.response_stream(200, headers))
+        self._load.failed += failed is not None
+        self._load.served += failed is None
 
     def _not_posted(self, target: str, scope: Any, proto: Any) -> bool:
         """Answer a page and return True; False when a GET calls an endpoint. Raises :class:`Invalid` for the rest."""

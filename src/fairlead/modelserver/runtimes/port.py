@@ -51,4 +51,6 @@ class Endpoint(msgspec.Struct, frozen=True):
     is_async: bool = False
     native: bool = False
     """Runs nothing of the bundle's code: its cost depends on the rows alone."""
+    streams: bool = False
+    """Answers in pieces: a list of them for callers who want one answer."""
     summary: str = ""

@@ -12,6 +12,7 @@ from typing import Any
 
 from fairlead.errors import Invalid
 from fairlead.modelserver.runtimes.port import ArtifactRuntime, Endpoint
+from fairlead.modelserver.streams import list_signature, run_of
 from fairlead.sdk.inputs import Signature, signature_of
 from fairlead.sdk.model import InvalidInput, Model
 from fairlead.sdk.shapes import MISSING
@@ -143,7 +144,10 @@ def endpoint_of(name: str, function: Callable[..., Any], *, rows: bool = False) 
     """Return ``function`` as an endpoint; with ``rows`` it takes and gives lists, else one row's arguments."""
     signature = signature_of(function, rows=rows)
     summary = (inspect.getdoc(function) or "").partition("\n")[0]
-    is_async = inspect.iscoroutinefunction(function)
+    is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    if not rows and (inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)):
+        run = run_of(function, signature.arguments, is_async=is_async)
+        return Endpoint(name, list_signature(signature), run, is_async=is_async, streams=True, summary=summary)
     if rows:
         return Endpoint(name, signature, function, together=True, is_async=is_async, summary=summary)
     take = signature.arguments

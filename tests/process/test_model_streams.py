@@ -1,0 +1,131 @@
+"""Models that answer in pieces: as server-sent events, as a list, slowly, wrongly and for callers that leave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from tests.process.test_model_server import Replica, spec_of, wait_for
+
+from fairlead.messages import Drain, JobStart
+from fairlead.status import ReplicaStatus
+
+EVENTS = {"accept": "text/event-stream"}
+MODEL = """
+import asyncio, time
+from collections.abc import AsyncIterator, Iterator
+import fairlead
+
+class M(fairlead.Model):
+    def predict(self, text: str, fail: int = -1, s: float = 0) -> Iterator[str]:
+        if text == "wrong": raise fairlead.InvalidInput("is wrong", "text")
+        for index, word in enumerate(text.split()):
+            if index == fail: raise RuntimeError("out of words")
+            yield word
+            time.sleep(s)
+    async def count(self, n: int) -> AsyncIterator[dict]:
+        for number in range(n):
+            yield {"number": number}
+            await asyncio.sleep(0)
+    def endless(self, name: str) -> Iterator[int]:
+        number = 0
+        try:
+            while True:
+                yield number
+                number += 1
+        finally:
+            (self.folder / name).touch()
+    def large(self) -> Iterator[str]:
+        while True: yield "x" * 1_000_000
+    def gate(self) -> Iterator[str]:
+        yield "first"
+        while not (self.folder / "go").exists(): time.sleep(0.01)
+        yield "last"
+"""
+
+
+@pytest.fixture
+def replica() -> Iterator[Replica]:
+    made = Replica(MODEL, spec_of(concurrency=2, timeout_s=20))
+    made.keeper.status(ReplicaStatus.READY)
+    yield made
+    made.end()
+
+
+def events(response: httpx.Response) -> list[tuple[str, Any]]:
+    """Return name and value of each event of a finished stream."""
+    found, name = [], "message"
+    for line in response.text.splitlines():
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            found.append((name, json.loads(line[6:])))
+            name = "message"
+    return found
+
+
+def test_pieces_are_events_or_a_list_as_the_caller_accepts(replica: Replica) -> None:
+    streamed = replica.call("predict", {"text": "one two"}, headers=EVENTS | {"x-request-id": "req-1"})
+    assert (streamed.status_code, streamed.headers["content-type"]) == (200, "text/event-stream")
+    assert (streamed.headers["x-fairlead-version"], streamed.headers["x-request-id"]) == ("7", "req-1")
+    assert events(streamed) == [("message", "one"), ("message", "two"), ("done", {"pieces": 2})]
+    assert replica.call("predict", {"text": "one two"}).json() == ["one", "two"]
+    assert replica.call("predict", [{"text": "a b"}, {"text": "c"}]).json() == [["a", "b"], ["c"]]
+    assert [value for _, value in events(replica.call("count", {"n": 300}, headers=EVENTS))][298:] == [
+        {"number": 298},
+        {"number": 299},
+        {"pieces": 300},
+    ]
+    assert replica.call("count", {"n": 2}).json() == [{"number": 0}, {"number": 1}]
+    assert events(replica.call("predict", {"text": ""}, headers=EVENTS)) == [("done", {"pieces": 0})]
+
+
+def test_a_stream_that_fails_says_so_by_status_or_by_event(replica: Replica) -> None:
+    assert replica.call("predict", {"text": "a", "fail": 0}, headers=EVENTS).status_code == 500
+    assert replica.call("predict", {"text": "wrong"}, headers=EVENTS).status_code == 422
+    assert replica.call("predict", {}, headers=EVENTS).status_code == 422
+    assert replica.call("predict", [{"text": "a"}], headers=EVENTS).json()["error"]["code"] == "stream_of_many"
+    first, last = events(replica.call("predict", {"text": "a b", "fail": 1}, headers=EVENTS))
+    assert first == ("message", "a")
+    assert (last[0], last[1]["error"]["code"]) == ("error", "model_failed")
+    late = events(replica.call("predict", {"text": "a b c", "s": 0.3}, headers=EVENTS | {"prefer": "wait=0.4"}))
+    assert (late[0], late[-1][0], late[-1][1]["error"]["code"]) == (("message", "a"), "error", "timed_out")
+
+
+def test_a_caller_that_leaves_ends_the_generator(replica: Replica) -> None:
+    body = {"name": "left"}
+    with replica.http.stream("POST", "/v1/models/m/endless", json=body, headers=EVENTS) as response:
+        assert next(response.iter_lines()) == "data: 0"
+    wait_for((replica.folder / "left").exists)
+    assert replica.call("predict", {"text": "ok"}).json() == ["ok"]
+
+
+def test_what_is_too_long_for_a_list_is_refused(replica: Replica) -> None:
+    refused = replica.call("large", {})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "stream_too_long")
+
+
+def test_a_drain_waits_for_the_end_of_a_stream(replica: Replica) -> None:
+    with replica.http.stream("POST", "/v1/models/m/gate", json={}, headers=EVENTS) as response:
+        lines = response.iter_lines()
+        assert next(lines) == 'data: "first"'
+        replica.keeper.send(Drain(grace_s=20))
+        replica.keeper.status(ReplicaStatus.DRAINING)
+        (replica.folder / "go").touch()
+        assert [line for line in lines if line][-2:] == ["event: done", 'data: {"pieces":2}']
+    assert replica.process.wait(20) == 0
+
+
+def test_a_job_of_a_generator_has_the_list_as_its_result(replica: Replica) -> None:
+    replica.keeper.send(JobStart("job-1", 1, "count", b'{"n": 2}', "application/json", "*/*", "ada", 20))
+    assert json.loads(replica.keeper.done("job-1").body) == [{"number": 0}, {"number": 1}]
+
+
+def test_openapi_tells_of_the_stream(replica: Replica) -> None:
+    answer = replica.http.get("/v1/models/m/openapi.json").json()["paths"]["/v1/models/m/predict"]["post"]["responses"]
+    content = answer["200"]["content"]
+    assert content["text/event-stream"]["schema"] == {"type": "string"}
+    assert content["application/json"]["schema"] == {"type": "array", "items": {"type": "string"}}
