@@ -653,6 +653,8 @@ class Fork(Message, frozen=True):
     device: str = "cpu"
     log: str = ""
     """File that its stdout and stderr are appended to; empty: those of the zygote."""
+    body_max_bytes: int = 100 * 1024**2
+    """Longest body of a call."""
 
 
 class ForkStop(Message, frozen=True):

@@ -30,6 +30,7 @@ from fairlead.messages import (
     FromReplica,
     JobCancel,
     JobDone,
+    JobHeld,
     JobProgress,
     JobStart,
     Message,
@@ -131,11 +132,20 @@ class Keeper:
 class Replica:
     """A served bundle in a short folder, since paths of sockets are short."""
 
-    def __init__(self, code: str, spec: ModelSpec, *, fenced: bool = False, logged: bool = False) -> None:
+    def __init__(
+        self, code: str, spec: ModelSpec, *, fenced: bool = False, logged: bool = False, body_max_bytes: int = 1 << 20
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fl-"))
         (self.folder / "served_model.py").write_text(textwrap.dedent(code))
         self.fork = Fork(
-            "r1", spec, GATE, str(self.folder), str(self.folder), str(self.folder / "s"), str(self.folder / "k")
+            "r1",
+            spec,
+            GATE,
+            str(self.folder),
+            str(self.folder),
+            str(self.folder / "s"),
+            str(self.folder / "k"),
+            body_max_bytes=body_max_bytes,
         )
         argument = msgspec.json.encode(self.fork).decode()
         command = [sys.executable, "-P", "-c", SERVE, argument]
@@ -353,6 +363,20 @@ def test_a_result_that_no_keeper_heard_is_kept_for_the_next(start: Callable[...,
     wait_for(lambda: replica.call("predict", {"x": 1}).status_code == 200)  # behind the job in the only thread
     replica.keeper = Keeper(replica.fork.keep)
     assert replica.keeper.done("job-5").body == b'"done"'
+
+
+def test_a_new_keeper_is_told_what_is_in_hand(start: Callable[..., Replica]) -> None:
+    replica = start()
+    replica.keeper.status(ReplicaStatus.READY)
+    replica.keeper.send(JobStart("job-5", 3, "hold", b"{}", "application/json", "*/*", "", 60))
+    replica.keeper.until(lambda message: isinstance(message, Beat) and message.in_flight == 1)
+    replica.keeper.close()
+    replica.keeper = Keeper(replica.fork.keep)
+    held = replica.keeper.until(lambda message: isinstance(message, JobHeld))
+    assert (held.job, held.epoch) == ("job-5", 3)
+    assert 0 < held.left_s <= 60
+    (replica.folder / "go").touch()
+    assert replica.keeper.done("job-5").epoch == 3
 
 
 def test_drain_finishes_what_is_in_hand_and_exits_0(start: Callable[..., Replica]) -> None:

@@ -60,6 +60,7 @@ def launch(
     marker: Mapping[str, str],
     device: str = "cpu",
     secrets: Mapping[str, str] | None = None,
+    body_max_bytes: int = 100 * 1024**2,
 ) -> Launch:
     """Return how to start ``replica`` (see :func:`replica_name`) of ``wanted``.
 
@@ -103,6 +104,7 @@ def launch(
         keep=str(home.keep_socket(replica)),
         device=device,
         log=str(home.replica_log(replica)),
+        body_max_bytes=body_max_bytes,
     )
     return Launch(
         replica=replica,

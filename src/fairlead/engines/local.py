@@ -38,6 +38,7 @@ def launch_for(
     replica: str = "",
     device: str = "cpu",
     secrets: Mapping[str, str] | None = None,
+    body_max_bytes: int = 100 * 1024**2,
 ) -> Launch:
     """Return how to start a replica of ``wanted`` here, a new one unless named: what this machine holds is asked.
 
@@ -58,6 +59,7 @@ def launch_for(
         marker=marker_of(home),
         device=device,
         secrets=secrets,
+        body_max_bytes=body_max_bytes,
     )
 
 

@@ -268,7 +268,14 @@ class House:
             raise Unavailable(f"{wanted.spec.name} is not prepared here yet", code="not_prepared", retry_after_s=1)
         folder, environment = found
         secrets = self._secrets.opened(wanted.spec.name, wanted.secrets)
-        return launch_for(wanted, self.home, bundle=folder, environment=environment, secrets=secrets)
+        return launch_for(
+            wanted,
+            self.home,
+            bundle=folder,
+            environment=environment,
+            secrets=secrets,
+            body_max_bytes=self.settings.body_max_bytes,
+        )
 
     # --- what happens here --------------------------------------------------------------------------------------------
 

@@ -112,7 +112,7 @@ class ReplicaServer:
         self._stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._drain, _GRACE_S)
-        front = Front(self.plane, self._fork.gate, self._probe)
+        front = Front(self.plane, self._fork.gate, self._probe, self._fork.body_max_bytes)
         server = http_server(front, Path(self._fork.serve))
         serving = asyncio.create_task(server.serve(), name="http")
         ticking = asyncio.create_task(self._tick(front), name="deadlines")
@@ -227,6 +227,7 @@ class ReplicaServer:
             if now - refreshed >= _LEFT_AFTER_S:
                 refreshed = now
                 front.ids.refresh()
+                front.give_up(now)
                 self._failures.tick(now)
                 self._watch_callers()
 

@@ -15,6 +15,7 @@ from fairlead.modelserver.calls import Call, Reply, RequestIds
 from fairlead.modelserver.dataplane import INFER, INSTANCES, DataPlane
 from fairlead.modelserver.protocols.answers import JSON, encode_json, error_body, error_text
 from fairlead.modelserver.protocols.docs import docs_page, openapi_body
+from fairlead.modelserver.protocols.receive import GivenUp, Receiver, too_slow
 from fairlead.modelserver.protocols.v2 import HEAD_LENGTH
 from fairlead.modelserver.protocols.v2_answers import TensorReply
 from fairlead.modelserver.streams import MEDIA_TYPE, Pieces, send
@@ -35,6 +36,7 @@ _STATUS_OF_CODE = {
     "encoding_unknown": 415,
     "encoding_invalid": 400,
     "body_too_large": 413,
+    "request_too_slow": 408,
     "method_not_allowed": 405,
     "timed_out": 504,
 }
@@ -44,6 +46,7 @@ _PATH = re.compile(
 _TENSORS = re.compile(r"/v2/models/(?P<name>[a-z0-9-]+)(?:/versions/[A-Za-z0-9._+-]+)?/infer")
 _WAIT = re.compile(r"\bwait=(\d+(?:\.\d+)?)")
 HEALTH = "/healthz"
+BODY_MAX_BYTES = 100 * 1024**2
 _PAGES = ("docs", "openapi.json")
 _PATHS_KEPT = 256
 
@@ -102,12 +105,15 @@ def _describe(reply: Reply, headers: list[tuple[str, str]]) -> None:
 class Front:
     """Answers HTTP requests. ``probe`` tells status and readiness, for ``/healthz``."""
 
-    def __init__(self, plane: DataPlane, gate: str, probe: Callable[[], tuple[bool, str]]) -> None:
+    def __init__(
+        self, plane: DataPlane, gate: str, probe: Callable[[], tuple[bool, str]], body_max_bytes: int = BODY_MAX_BYTES
+    ) -> None:
         self._plane = plane
         self._gate = gate
         self._load = plane.load
         self._submit = plane.submit
         self._probe = probe
+        self._receiver = Receiver(body_max_bytes)
         self._targets: dict[str, str] = {}
         self.ids = RequestIds()
         self._version = ("x-fairlead-version", plane.spec.version)
@@ -126,7 +132,7 @@ class Front:
             target = self._targets.get(path) or self._target(path)
             if scope.method != "POST" and self._not_posted(target, scope, proto):
                 return
-            body = await proto()
+            body = await self._receiver.read(scope, proto)
             deadline = monotonic() + self._timeout_s
             prefer = get("prefer")
             if prefer is not None:
@@ -138,6 +144,8 @@ class Front:
             call.scope = scope
             call.peer = proto
             reply = await self._submit(call)
+        except GivenUp:
+            return
         except Error as error:
             load.failed += 1
             self._refuse(scope, proto, error, request_id)
@@ -184,6 +192,13 @@ class Front:
             self._page(target, proto)
             return True
         return False
+
+    def give_up(self, now: float) -> None:
+        """Answer those whose body does not come; to be called every few seconds."""
+        for proto in self._receiver.overdue(now):
+            self._load.failed += 1
+            headers = [self._json, self._version, ("connection", "close")]
+            proto.response_bytes(408, headers, error_body(too_slow(), ""))
 
     def _refuse(self, scope: Any, proto: Any, error: Error, request_id: str) -> None:
         status = _STATUS_OF_CODE.get(error.code) or _STATUS[error.kind]
