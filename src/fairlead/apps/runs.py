@@ -12,21 +12,18 @@ from sqlalchemy.orm import Session
 from fairlead import ids
 from fairlead.accounts import policy
 from fairlead.apps import letters, params, plan, sight, versions
-from fairlead.apps.binding import Binding, Candidate, Role, Taken, bind
+from fairlead.apps.ground import Ground, bind_on, ground_of
 from fairlead.apps.letters import Letter
-from fairlead.bundles import rules
 from fairlead.bundles.manifest import AppManifest
-from fairlead.devices import holds, registry
+from fairlead.devices import holds
 from fairlead.devices.sending import Outgoing
-from fairlead.devices.types import split_role
-from fairlead.errors import Conflict, Problem
+from fairlead.errors import Conflict
 from fairlead.messages import RunReport
 from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import move_to, note
 from fairlead.store.records import AppAlias, AppVersion, Event, Hold, Model, Obligation, Run, Schedule
 
 END_RUN = "end_run"
-LIVE = (RunStatus.STARTING, RunStatus.READY, RunStatus.STOPPING)
 _STEPS_MAX = 4
 """A run makes no more moves than this in one pass."""
 
@@ -166,6 +163,18 @@ def list_runs(
     return session.scalars(query).all()
 
 
+def page_of(session: Session, caller: policy.Caller, app: str) -> str | None:
+    """Return the schedule whose run shows the app's page: the newest that is ready, or None."""
+    newest = (
+        select(Schedule.name)
+        .join(Run, Run.schedule == Schedule.id)
+        .where(Run.app == app, Run.status == RunStatus.READY, Run.page, sight.runs(caller))
+        .order_by(Run.starts_at.desc(), Run.id.desc())
+        .limit(1)
+    )
+    return session.scalar(newest)
+
+
 def history(session: Session, run: str) -> Sequence[Event]:
     """Return what happened to a run, in order."""
     return session.scalars(select(Event).where(Event.kind == "run", Event.ref == run).order_by(Event.id)).all()
@@ -179,14 +188,16 @@ def step(session: Session, seen: Mapping[str, plan.Seen], now: datetime, address
     outcome = Outcome()
     rows = session.scalars(select(Run).where(Run.finished_at.is_(None)).order_by(Run.starts_at, Run.id)).all()
     holding = set(session.scalars(select(Hold.run).where(Hold.run.is_not(None)).distinct()))
+    stopping = _stopping_since(session, [row.id for row in rows if row.status is RunStatus.STOPPING])
+    ground = _Ground(session)
     for row in rows:
         for _ in range(_STEPS_MAX):
-            facts = _facts(session, row, row.id in holding)
+            facts = _facts(row, row.id in holding, stopping.get(row.id, now))
             action = plan.plan(facts, seen.get(row.id, plan.Seen()), now)
             if action is None:
                 break
             before = (row.status, row.reason, row.stop)
-            outcome += carry_out(session, action, now, address)
+            outcome += carry_out(session, action, now, address, ground)
             if isinstance(action, plan.StopRun | plan.FinishRun | plan.ReleaseHolds):
                 holding.discard(row.id)
             if (row.status, row.reason, row.stop) == before:
@@ -194,14 +205,32 @@ def step(session: Session, seen: Mapping[str, plan.Seen], now: datetime, address
     return outcome
 
 
-def _facts(session: Session, row: Run, holding: bool) -> plan.LiveRun:
-    since = None
-    if row.status is RunStatus.STOPPING:
-        since = session.scalar(
-            select(func.max(Event.at)).where(
-                Event.kind == "run", Event.ref == row.id, Event.status_to == RunStatus.STOPPING.value
-            )
-        )
+def _stopping_since(session: Session, stopping: Sequence[str]) -> dict[str, datetime]:
+    """Return when each of these runs began to stop."""
+    if not stopping:
+        return {}
+    query = select(Event.ref, func.max(Event.at)).where(
+        Event.kind == "run", Event.ref.in_(stopping), Event.status_to == RunStatus.STOPPING.value
+    )
+    return {run: at for run, at in session.execute(query.group_by(Event.ref))}
+
+
+class _Ground:
+    """Devices and who has them: read at the first run that starts in a step, and again once one did."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._read: Ground | None = None
+
+    def read(self) -> Ground:
+        self._read = self._read or ground_of(self._session)
+        return self._read
+
+    def forget(self) -> None:
+        self._read = None
+
+
+def _facts(row: Run, holding: bool, stopping_since: datetime) -> plan.LiveRun:
     return plan.LiveRun(
         id=row.id,
         status=row.status,
@@ -213,16 +242,16 @@ def _facts(session: Session, row: Run, holding: bool) -> plan.LiveRun:
         restarts=row.restarts,
         page=row.page,
         holding=holding,
-        stopping_since=since,
+        stopping_since=stopping_since if row.status is RunStatus.STOPPING else None,
     )
 
 
-def carry_out(session: Session, action: plan.Action, now: datetime, address: Address) -> Outcome:
+def carry_out(session: Session, action: plan.Action, now: datetime, address: Address, ground: _Ground) -> Outcome:
     """Carry out one action of the plan."""
     row = session.get_one(Run, action.run)
     match action:
         case plan.StartRun():
-            return _start(session, row, now)
+            return _start(session, row, now, ground)
         case plan.MarkReady():
             return _ready(session, row, action, now, address)
         case plan.MarkStarting():
@@ -239,7 +268,7 @@ def carry_out(session: Session, action: plan.Action, now: datetime, address: Add
             _kept(session, row, now)
             return Outcome(holds.release_run(session, row.id, now, action.reason), moved=(row.id,))
         case plan.FinishRun():
-            return _finish(session, row, action, now)
+            return _finish(session, row, action, now, ground)
         case plan.SkipRun():
             move_to(session, row, RunStatus.SKIPPED, action.reason, now)
             row.finished_at = now
@@ -250,12 +279,12 @@ def carry_out(session: Session, action: plan.Action, now: datetime, address: Add
             return Outcome(holds.release_run(session, row.id, now, action.reason))
 
 
-def _start(session: Session, row: Run, now: datetime) -> Outcome:
+def _start(session: Session, row: Run, now: datetime, ground: _Ground) -> Outcome:
     schedule = session.get_one(Schedule, row.schedule)
     version = session.get_one(AppVersion, (row.app, row.version))
     manifest = versions.manifest_of(version)
     why = _not_ready(session, version, manifest, row.user)
-    bound = binding_of(session, manifest, row.place, schedule.bind)
+    bound = bind_on(ground.read(), manifest, row.place, schedule.bind)
     if bound.problems:
         why = "; ".join([why, *(problem.message for problem in bound.problems)]).lstrip("; ")
     if why:
@@ -270,6 +299,7 @@ def _start(session: Session, row: Run, now: datetime) -> Outcome:
     devices = ", ".join(f"{role} = {' '.join(found) or 'none'}" for role, found in bound.roles.items())
     move_to(session, row, RunStatus.STARTING, f"starts{f' with {devices}' if devices else ''}", now)
     session.flush()
+    ground.forget()
     return Outcome(moved=(row.id,))
 
 
@@ -298,11 +328,12 @@ def _ready(session: Session, row: Run, action: plan.MarkReady, now: datetime, ad
     return Outcome(letters=(letters.up(about),) if first and about.to else (), moved=(row.id,))
 
 
-def _finish(session: Session, row: Run, action: plan.FinishRun, now: datetime) -> Outcome:
+def _finish(session: Session, row: Run, action: plan.FinishRun, now: datetime, ground: _Ground) -> Outcome:
     row.restarts = max(row.restarts, action.restarts)
     row.last_lines = action.last_lines or row.last_lines
     row.finished_at = now
     move_to(session, row, action.status, action.reason, now)
+    ground.forget()
     _kept(session, row, now)
     about = _about(session, row, None)
     failed = action.status is RunStatus.FAILED and about.to
@@ -339,58 +370,3 @@ def seen_of(
     return {
         run: plan.Seen(reports.get(run), since.get(run, False), silent_s) for run in {*reports.keys(), *since.keys()}
     }
-
-
-# --- devices for roles ------------------------------------------------------------------------------------------------
-
-
-def roles_of(manifest: AppManifest) -> tuple[Role, ...]:
-    """Return the manifest's roles as the binding takes them."""
-    found = []
-    for name, role in manifest.devices.items():
-        least, most = rules.span(role.count) or (1, 1)
-        kind, major = split_role(role.type)
-        found.append(Role(name, kind, major, least, most, role.shared, role.tier))
-    return tuple(found)
-
-
-def candidates(session: Session) -> tuple[Candidate, ...]:
-    """Return every device that is in use."""
-    kinds = registry.kinds(session)
-    return tuple(
-        Candidate(
-            device.id,
-            device.type,
-            kinds[device.id].major,
-            device.at,
-            any(prop.writable for prop in kinds[device.id].properties.values()),
-        )
-        for device in registry.list_devices(session)
-    )
-
-
-def taken(session: Session, besides: str = "") -> dict[str, list[Taken]]:
-    """Return which live run has which device; roles of tier ``safety`` take none."""
-    found: dict[str, list[Taken]] = {}
-    for run in session.scalars(select(Run).where(Run.status.in_(LIVE), Run.id != besides)):
-        manifest = versions.manifest_of(session.get_one(AppVersion, (run.app, run.version)))
-        for role, devices in run.bindings.items():
-            wanted = manifest.devices.get(role)
-            if wanted is not None and wanted.tier != "safety":
-                for device in devices:
-                    found.setdefault(device, []).append(Taken(run.id, wanted.shared))
-    return found
-
-
-def binding_of(
-    session: Session, manifest: AppManifest, place: str, wishes: Mapping[str, Sequence[str]], *, free: bool = False
-) -> Binding:
-    """Return the devices that the app would get at ``place`` now; ``free``: as if no run went on."""
-    return bind(roles_of(manifest), place, candidates(session), {} if free else taken(session), wishes)
-
-
-def problems_of(
-    session: Session, manifest: AppManifest, place: str, wishes: Mapping[str, Sequence[str]]
-) -> tuple[Problem, ...]:
-    """Return why the app could never be bound at ``place``, whatever runs now."""
-    return binding_of(session, manifest, place, wishes, free=True).problems

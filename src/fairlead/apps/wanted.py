@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead import clock
 from fairlead.accounts import vault
 from fairlead.apps import versions
-from fairlead.apps.runs import LIVE
+from fairlead.apps.ground import LIVE
 from fairlead.bundles.manifest import AppManifest
 from fairlead.devices import registry
+from fairlead.devices.types import DeviceType
 from fairlead.messages import DeviceBinding, PageRoute, RunWanted
 from fairlead.status import RunStatus
 from fairlead.store.records import App, AppVersion, Bundle, Run, Schedule
@@ -20,10 +23,28 @@ def runs(session: Session) -> tuple[RunWanted, ...]:
     """Return every run that is to go on, or to stop."""
     rows = session.scalars(select(Run).where(Run.status.in_(LIVE)).order_by(Run.id))
     secrets = vault.sealed(session)
-    return tuple(_wanted(session, row, secrets.get(row.app, {})) for row in rows)
+    live = rows.all()
+    _kept = _read_ahead(session, live)
+    devices = {device for row in live for bound in row.bindings.values() for device in bound}
+    kinds = registry.kinds(session, retired=True, only=sorted(devices)) if devices else {}
+    return tuple(_wanted(session, row, secrets.get(row.app, {}), kinds) for row in live)
 
 
-def _wanted(session: Session, row: Run, secrets: dict[str, bytes]) -> RunWanted:
+def _read_ahead(session: Session, live: Sequence[Run]) -> list[object]:
+    """Read what the runs belong to, each table once: while it is kept, the session finds it without a query."""
+    apps = {row.app for row in live}
+    versions_of = list(session.scalars(select(AppVersion).where(AppVersion.app.in_(apps))))
+    used = {(row.app, row.version) for row in live}
+    digests = {one.digest for one in versions_of if (one.app, one.version) in used}
+    return [
+        *versions_of,
+        *session.scalars(select(App).where(App.name.in_(apps))),
+        *session.scalars(select(Schedule).where(Schedule.id.in_({row.schedule for row in live}))),
+        *session.scalars(select(Bundle).where(Bundle.digest.in_(digests))),
+    ]
+
+
+def _wanted(session: Session, row: Run, secrets: dict[str, bytes], kinds: Mapping[str, DeviceType]) -> RunWanted:
     version = session.get_one(AppVersion, (row.app, row.version))
     manifest = versions.manifest_of(version)
     schedule = session.get_one(Schedule, row.schedule)
@@ -45,7 +66,7 @@ def _wanted(session: Session, row: Run, secrets: dict[str, bytes]) -> RunWanted:
         web=manifest.run.web,
         env=dict(manifest.run.env),
         params=row.params,
-        bindings={role: _binding(session, manifest, role, devices) for role, devices in row.bindings.items()},
+        bindings={role: _binding(kinds, manifest, role, devices) for role, devices in row.bindings.items()},
         models=dict(manifest.models),
         memory_mb=manifest.resources.memory_mb,
         outbound=manifest.network.outbound and "outbound" in app.granted,
@@ -57,12 +78,12 @@ def _wanted(session: Session, row: Run, secrets: dict[str, bytes]) -> RunWanted:
     )
 
 
-def _binding(session: Session, manifest: AppManifest, role: str, devices: tuple[str, ...]) -> DeviceBinding:
+def _binding(
+    kinds: Mapping[str, DeviceType], manifest: AppManifest, role: str, devices: tuple[str, ...]
+) -> DeviceBinding:
     wanted = manifest.devices[role]
-    records = [registry.show_device(session, device) for device in devices]
-    kinds = [registry.kind_of(session, record) for record in records]
     properties = {}
-    for kind in kinds:
+    for kind in (kinds[device] for device in devices if device in kinds):
         properties.update({name: prop.flat() for name, prop in kind.properties.items()})
     return DeviceBinding(
         devices=devices,
@@ -75,7 +96,8 @@ def _binding(session: Session, manifest: AppManifest, role: str, devices: tuple[
 
 def pages(session: Session) -> tuple[PageRoute, ...]:
     """Return the pages of runs that are ready: by the schedule's name and by the run's id."""
-    rows = session.scalars(select(Run).where(Run.status == RunStatus.READY, Run.page).order_by(Run.id))
+    rows = session.scalars(select(Run).where(Run.status == RunStatus.READY, Run.page).order_by(Run.id)).all()
+    _kept = _read_ahead(session, rows)
     found = []
     for row in rows:
         app = session.get_one(App, row.app)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
 
-from fairlead.accounts.policy import SYSTEM, Caller
-from fairlead.apps import sight
 from fairlead.errors import NotFound
-from fairlead.jobs import queries as jobs
 from fairlead.logs import why as tell
 from fairlead.logs.why import Link, Order, Why
-from fairlead.schedules import sight as schedule_sight
 from fairlead.status import CommandStatus
 from fairlead.store import journal, lookup
-from fairlead.store.records import App, Command, Device, Event, Model, Reading, Run, Schedule
+from fairlead.store.records import App, Command, Device, Event, Job, Model, Reading, Run, Schedule
 
 LINKS_MAX = 50
 COMMANDS_MAX = 500
@@ -29,32 +26,44 @@ PRIVATE = "A private app"
 _FOUND_NOT = "not_found"
 
 
-def why(session: Session, of: str, at: datetime, caller: Caller = SYSTEM) -> Why:
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What somebody may see, as conditions of queries; by itself everything."""
+
+    commands: ColumnElement[bool] = field(default_factory=true)
+    runs: ColumnElement[bool] = field(default_factory=true)
+    schedules: ColumnElement[bool] = field(default_factory=true)
+    jobs: ColumnElement[bool] = field(default_factory=true)
+
+
+ALL = Sight()
+
+
+def why(session: Session, of: str, at: datetime, sight: Sight = ALL) -> Why:
     """Explain a model, version, job, schedule, run, command, device or ``device.property`` as it was at ``at``.
 
-    Runs, schedules, commands and jobs that ``caller`` may not see are as if they were not there; whether models and
+    Runs, schedules, commands and jobs out of ``sight`` are as if they were not there; whether models and
     apps may be seen is looked at before.
     """
     if (match := _PROPERTY.fullmatch(of)) and session.get(Device, match[1]) is not None:
-        return _property(session, of, match[1], match[2], at, caller)
-    if of.startswith("cmd-") and (command := lookup.unique(session, Command, of, sight.commands(caller))) is not None:
+        return _property(session, of, match[1], match[2], at, sight)
+    if of.startswith("cmd-") and (command := lookup.unique(session, Command, of, sight.commands)) is not None:
         return _command(session, command.id, at, command)
-    if of.startswith("run-") and (run := lookup.unique(session, Run, of, sight.runs(caller))) is not None:
+    if of.startswith("run-") and (run := lookup.unique(session, Run, of, sight.runs)) is not None:
         what = f"{run.app} at {run.place}"
         return tell.of_events(run.id, at, _events(session, "run", run.id, at), _schedule(session, run, at), what=what)
-    if of.startswith("job-"):
-        job = jobs.get(session, caller, of)
+    if of.startswith("job-") and (job := lookup.unique(session, Job, of, sight.jobs)) is not None:
         version = _events(session, "version", f"{job.model}@{job.version}", at)
         return tell.of_events(job.id, at, _events(session, "job", job.id, at), version[-3:])
-    return _by_name(session, of, at, caller)
+    return _by_name(session, of, at, sight)
 
 
-def _by_name(session: Session, of: str, at: datetime, caller: Caller) -> Why:
+def _by_name(session: Session, of: str, at: datetime, sight: Sight) -> Why:
     if "@" in of:
         for kind in ("version", "app_version", "alias"):
             if events := _events(session, kind, of, at):
                 return tell.of_events(of, at, events)
-    named = select(Schedule).where((Schedule.name == of) | (Schedule.id == of), schedule_sight.schedules(caller))
+    named = select(Schedule).where((Schedule.name == of) | (Schedule.id == of), sight.schedules)
     schedule = session.scalars(named).first()
     if schedule is not None:
         latest = session.scalars(
@@ -122,7 +131,7 @@ def _name(session: Session, schedule: Schedule) -> str:
     return last.said.removesuffix(" removed") if last is not None else schedule.id
 
 
-def _property(session: Session, of: str, device: str, name: str, at: datetime, caller: Caller) -> Why:
+def _property(session: Session, of: str, device: str, name: str, at: datetime, sight: Sight) -> Why:
     command = _told_last(session, device, name, at)
     reading = session.scalars(
         select(Reading)
@@ -131,11 +140,11 @@ def _property(session: Session, of: str, device: str, name: str, at: datetime, c
         .limit(1)
     ).first()
     if command is not None and (reading is None or _agrees(session, command, name, reading, at)):
-        return _set(session, of, at, command, caller)
+        return _set(session, of, at, command, sight)
     if reading is None:
         return tell.of_events(of, at, ())
     return tell.of_reading(
-        of, at, reading.value, reading.at, after=_set(session, of, at, command, caller) if command else None
+        of, at, reading.value, reading.at, after=_set(session, of, at, command, sight) if command else None
     )
 
 
@@ -179,9 +188,9 @@ def _as_it_was(session: Session, command: Command, at: datetime) -> tuple[str, s
     return moves[-1].status, moves[-1].said.removeprefix(moves[-1].status).removeprefix(": ")
 
 
-def _set(session: Session, of: str, at: datetime, command: Command, caller: Caller) -> Why:
+def _set(session: Session, of: str, at: datetime, command: Command, sight: Sight) -> Why:
     """Explain the command that set a property; of one that the caller may not see, only what it did."""
-    if sight.seen_commands(session, caller, [command.id]):
+    if session.scalar(select(Command.id).where(Command.id == command.id, sight.commands)):
         return _command(session, of, at, command)
     return tell.of_command(of, at, _order(session, command, at, PRIVATE), (), ())
 

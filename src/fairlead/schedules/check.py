@@ -51,7 +51,7 @@ def check(wanted: Wanted, zone: str, now: datetime) -> tuple[Problem, ...]:
     if not problems:
         table = timetable(wanted, zone, now)
         if not due.upcoming(table, now, 1) and due.current(table, now) is None and wanted.once_from is None:
-            problems.append(Problem("windows", "never", "no window lies ahead", "see start, end and except"))
+            problems.append(Problem("windows", "never", "no window lies ahead", "take a later date, or an earlier first and a later last day"))
     return tuple(problems)
 
 

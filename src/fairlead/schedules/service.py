@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts.policy import SYSTEM, Caller
-from fairlead.apps import params, runs, versions
+from fairlead.apps import ground, params, runs, versions
 from fairlead.apps.binding import Binding
 from fairlead.bundles.manifest import AppManifest
 from fairlead.devices import registry
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound, Problem
-from fairlead.schedules import due, firing, sight
+from fairlead.schedules import conflicts, due, firing, sight
 from fairlead.schedules.check import Wanted, check, timetable
+from fairlead.schedules.conflicts import Clash, table_of
 from fairlead.schedules.due import Firing, Timetable
 from fairlead.status import RunStatus
 from fairlead.store.move import note
@@ -26,20 +27,6 @@ from fairlead.store.records import Run, Schedule
 
 MISSED_MAX = 200
 """Of firings that were missed so many are looked at; the rest is one line in the journal."""
-AHEAD = timedelta(days=14)
-"""How far ahead a preview looks for clashes with other schedules."""
-
-HIDDEN = "another schedule"
-"""What a schedule is called to those who may not see it."""
-
-
-class Clash(msgspec.Struct, frozen=True):
-    """Another schedule that wants the same devices at the same time."""
-
-    schedule: str
-    devices: tuple[str, ...]
-    starts: datetime
-    ends: datetime | None
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -122,7 +109,7 @@ def _judge(session: Session, wanted: Wanted, now: datetime) -> tuple[str, AppMan
     problems += check(wanted, zone, now)
     if manifest is not None:
         problems += params.check(manifest.params, wanted.params)
-        problems += runs.problems_of(session, manifest, wanted.at, wanted.bind)
+        problems += ground.problems_of(session, manifest, wanted.at, wanted.bind)
     return zone, manifest, tuple(problems)
 
 
@@ -150,53 +137,32 @@ def preview(session: Session, wanted: Wanted, now: datetime, caller: Caller, *, 
     ahead = due.upcoming(table, now, limit) if table else ()
     if table and (open_now := due.current(table, now)):
         ahead = (open_now, *ahead)[:limit]
-    bound = runs.binding_of(session, manifest, wanted.at, wanted.bind, free=True) if manifest else Binding({})
-    clashes = _clashes(session, manifest, bound, table, now, caller) if manifest and table else ()
-    return Preview(zone, bound.roles, ahead, clashes, problems)
+    bound = ground.binding_of(session, manifest, wanted.at, wanted.bind, free=True) if manifest else Binding({})
+    found = conflicts.find(session, manifest, bound, table, now, caller) if manifest and table else ()
+    return Preview(zone, bound.roles, ahead, found, problems)
 
 
-def _clashes(
-    session: Session, manifest: AppManifest, bound: Binding, table: Timetable, now: datetime, caller: Caller
-) -> tuple[Clash, ...]:
-    mine = _alone(session, manifest, bound)
-    if not mine:
-        return ()
-    spans = tuple(due.between(table, now - timedelta(days=1), now + AHEAD))
-    found, seen = [], {one.id for one in list_schedules(session, caller)}
-    for other in list_schedules(session, SYSTEM):
-        if other.paused is not None:
-            continue
-        theirs_manifest = versions.manifest_of(versions.show_version(session, other.app))
-        theirs = _alone(
-            session, theirs_manifest, runs.binding_of(session, theirs_manifest, other.at, other.bind, free=True)
-        )
-        both = tuple(sorted(device for device in mine.keys() & theirs.keys() if not (mine[device] and theirs[device])))
-        if both and (first := _meets(spans, tuple(due.between(table_of(other), now - timedelta(days=1), now + AHEAD)))):
-            name = other.name if other.id in seen else HIDDEN
-            found.append(Clash(name, both, first.opens, first.closes))
-    return tuple(found)
+def clashes(session: Session, record: Schedule, now: datetime, caller: Caller) -> tuple[Clash, ...]:
+    """Return which other schedules want the devices of one that is there at the same times."""
+    manifest = versions.manifest_of(versions.show_version(session, record.app))
+    bound = ground.binding_of(session, manifest, record.at, record.bind, free=True)
+    return conflicts.find(session, manifest, bound, table_of(record), now, caller, besides=record.id)
 
 
-def _alone(session: Session, manifest: AppManifest, bound: Binding) -> dict[str, bool]:
-    """Return the controllers that a binding takes and whether they are shared."""
-    controls = {device.id for device in runs.candidates(session) if device.controls}
-    return {
-        device: manifest.devices[role].shared
-        for role, devices in bound.roles.items()
-        if manifest.devices[role].tier != "safety"
-        for device in devices
-        if device in controls
-    }
+def states(session: Session, records: Sequence[Schedule]) -> dict[str, str]:
+    """Return by id what each schedule does now: waiting, running, paused, done or removed."""
+    live = set(session.scalars(select(Run.schedule).where(Run.finished_at.is_(None)).distinct()))
+    return {one.id: _state(one, one.id in live) for one in records}
 
 
-def _meets(spans: Sequence[Firing], others: Sequence[Firing]) -> Firing | None:
-    for one in spans:
-        for other in others:
-            starts_before = other.closes is None or one.opens < other.closes
-            ends_after = one.closes is None or other.opens < one.closes
-            if not one.skipped and not other.skipped and starts_before and ends_after:
-                return one
-    return None
+def _state(record: Schedule, is_live: bool) -> str:
+    if record.removed_at is not None:
+        return "removed"
+    if is_live:
+        return "running"
+    if record.paused is not None:
+        return "paused"
+    return "waiting" if record.next_at is not None else "done"
 
 
 def run_once(
@@ -232,19 +198,6 @@ def again(session: Session, run: str, now: datetime, *, by: str, may_safety: boo
 def show(session: Session, ref: str) -> Schedule:
     """Return the schedule that ``ref``, its name, its id or a unique beginning of it, names."""
     return sight.show_schedule(session, SYSTEM, ref)
-
-
-def list_schedules(
-    session: Session, caller: Caller, *, app: str | None = None, at: str | None = None
-) -> Sequence[Schedule]:
-    """Return the schedules that were not removed and that the caller may see, by name."""
-    seen = sight.schedules(caller)
-    query = select(Schedule).where(Schedule.removed_at.is_(None), seen).order_by(Schedule.name)
-    if app is not None:
-        query = query.where(Schedule.app == app)
-    if at is not None:
-        query = query.where((Schedule.at == at) | Schedule.at.startswith(f"{at}/", autoescape=True))
-    return session.scalars(query).all()
 
 
 def pause(session: Session, ref: str, now: datetime, *, by: str, why: str = "") -> Schedule:
@@ -287,25 +240,6 @@ def _there(session: Session, ref: str) -> Schedule:
     if record.removed_at is not None:
         raise NotFound(f"{ref[:80]} was removed", code="schedule_not_found", hint="fairlead schedules lists them")
     return record
-
-
-def table_of(record: Schedule) -> Timetable:
-    """Return when a schedule fires."""
-    wanted = Wanted(
-        app=record.app,
-        at=record.at,
-        windows=record.windows,
-        cron=record.cron,
-        every_s=record.every_s,
-        for_s=record.for_s,
-        once_from=record.once_from,
-        once_to=record.once_to,
-        start=record.start,
-        end=record.end,
-        excepted=record.excepted,
-        dst=record.dst,
-    )
-    return timetable(wanted, record.zone, record.created_at)
 
 
 def _look_from(record: Schedule, now: datetime) -> None:

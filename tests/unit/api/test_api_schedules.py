@@ -33,6 +33,9 @@ async def running(lab: Any, schedule: str) -> Any:
 async def test_an_app_is_shown_with_what_it_wants(lab: Any) -> None:
     view = (await lab.by("zoe").get("/api/v1/apps/smart")).json()
     assert view["devices"]["fan"]["type"] == "fan@1"
+    assert view["url"] is None, "no run shows its page"
+    text = 'kind = "app"\nname = "{name}"\n[run]\nentry = "app:app"\n{more}'
+    assert (await lab.push("paul", name="bare", text=text)).json()["url"] is None
     assert view["params"]["comfort_c"]["default"] == 26
     assert view["aliases"] == {"production": [{"version": "1", "weight": 100}]}
     assert view["versions"][0]["status"] == "ready"
@@ -55,6 +58,9 @@ async def test_a_preview_tells_and_writes_nothing(lab: Any) -> None:
     again = (await lab.by("zoe").post("/api/v1/schedules", json=body | {"params": {"comfort_c": 1}})).json()
     assert [(one["schedule"], one["devices"]) for one in again["conflicts"]] == [("night", ["fan-1"])]
     assert [one["path"] for one in again["problems"]] == ["params.comfort_c"]
+    made = await lab.ok(lab.by("zoe").post("/api/v1/schedules", json=body | {"dry_run": False, "name": "second"}))
+    assert [(one["schedule"], one["devices"]) for one in made["conflicts"]] == [("night", ["fan-1"])]
+    assert made["state"] == "waiting"
 
 
 async def test_a_schedule_has_the_contracts_shape(lab: Any) -> None:

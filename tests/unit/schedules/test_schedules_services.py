@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import SYSTEM
@@ -17,7 +17,7 @@ from fairlead.devices.types import Measurement
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.logs import facts
 from fairlead.messages import CommandAsk, EnvironmentSpec, Prepared, ReadingsAsk, RunReport, StateGet, StatePut
-from fairlead.schedules import service
+from fairlead.schedules import conflicts, service
 from fairlead.schedules.check import Wanted
 from fairlead.status import CommandStatus, RunStatus, VersionStatus
 from fairlead.store.records import Obligation, Run, Schedule, User, Window
@@ -329,7 +329,7 @@ def test_a_preview_shows_bindings_windows_and_clashes_and_writes_nothing(session
     assert [one.opens for one in shown.firings][:2] == [later(hours=1), later(days=7, hours=1)]
     assert [(clash.schedule, clash.devices) for clash in shown.clashes] == [("daily", ("fan-1",))]
     assert shown.problems == ()
-    assert len(service.list_schedules(session, SYSTEM)) == 1
+    assert len(conflicts.list_schedules(session, SYSTEM)) == 1
 
 
 def test_a_preview_of_nonsense_tells_its_problems(session: Session) -> None:
@@ -486,3 +486,77 @@ def test_why_of_a_run_that_waits_is_a_sentence(session: Session) -> None:
 def test_why_of_nothing_says_what_it_takes(session: Session) -> None:
     with pytest.raises(NotFound, match="nothing is known"):
         facts.why(session, "ghost", NOON)
+
+
+# --- clashes, states and reads ----------------------------------------------------------------------------------------
+
+
+def test_a_clash_is_told_from_when_to_when_both_want_it_and_never_in_the_past(session: Session) -> None:
+    schedule(session)
+    early = (Window(days=("fri",), start="12:00", end="15:00"),)
+
+    (clash,) = service.preview(
+        session, Wanted(app="cool", at="campus/lab", windows=early), later(minutes=30), SYSTEM
+    ).clashes
+    assert (clash.starts, clash.ends) == (later(hours=1), later(hours=2))
+    (clash,) = service.preview(
+        session, Wanted(app="cool", at="campus/lab", windows=AFTERNOON), later(hours=3), SYSTEM
+    ).clashes
+    assert (clash.starts, clash.ends) == (later(hours=3), later(hours=5))
+
+
+def test_a_schedule_that_is_there_clashes_with_others_alone(session: Session) -> None:
+    first, second = schedule(session), schedule(session, name="second")
+
+    assert [one.schedule for one in service.clashes(session, second, NOON, SYSTEM)] == ["daily"]
+    service.pause(session, first.id, NOON, by="ada")
+    assert service.clashes(session, second, NOON, SYSTEM) == ()
+
+
+def test_what_a_schedule_does_now(session: Session) -> None:
+    daily = schedule(session)
+    once = service.run_once(session, Wanted(app="cool", at="campus/lab", name="once", for_s=60), NOON, by="ada")
+    step(session, NOON)
+    assert service.states(session, [daily, once]) == {daily.id: "waiting", once.id: "running"}
+    service.pause(session, daily.id, NOON, by="ada")
+    run = the_run(session)
+    step(session, later(minutes=2), RunReport(run.id, RunStatus.SUCCEEDED), since_stop=True)
+    step(session, later(minutes=2), RunReport(run.id, RunStatus.SUCCEEDED), since_stop=True)
+    assert service.states(session, [daily, once]) == {daily.id: "paused", once.id: "done"}
+
+
+def test_what_nodes_are_told_takes_as_many_queries_for_many_runs_as_for_one(session: Session) -> None:
+    def reads() -> int:
+        session.flush()
+        session.expunge_all()
+        count = 0
+
+        def one(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        event.listen(session.get_bind(), "before_cursor_execute", one)
+        assert wanted.runs(session)
+        assert wanted.pages(session)
+        event.remove(session.get_bind(), "before_cursor_execute", one)
+        return count
+
+    up(session)
+    single = reads()
+    for number in range(4):
+        registry.add_device(session, f"fan-2{number}", NOON, by="root", type="fan", at="campus/lab")
+        schedule(session, name=f"more-{number}", now=later(hours=1))
+    step(session, later(hours=1, minutes=1))
+    live = session.scalars(select(Run).where(Run.finished_at.is_(None))).all()
+    step(session, later(hours=1, minutes=2), *(RunReport(run.id, RunStatus.READY, page=True) for run in live))
+    assert len(live) == 5
+    assert reads() == single
+
+
+def test_the_page_of_an_app_is_that_of_its_newest_ready_run(session: Session) -> None:
+    assert runs.page_of(session, SYSTEM, "cool") is None
+    run = up(session)
+    assert runs.page_of(session, SYSTEM, "cool") == "daily"
+    runs.stop(session, run.id, later(hours=2), by="ada")
+    step(session, later(hours=2))
+    assert runs.page_of(session, SYSTEM, "cool") is None

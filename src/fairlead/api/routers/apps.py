@@ -16,7 +16,7 @@ from fairlead.api.stream import event, sse
 from fairlead.api.views.base import page
 from fairlead.api.views.models import VersionView
 from fairlead.api.views.runs import AppView, app_version_view, app_view
-from fairlead.apps import sight, versions
+from fairlead.apps import runs, sight, versions
 from fairlead.control.house import House
 from fairlead.errors import Conflict
 from fairlead.status import VersionStatus
@@ -42,14 +42,14 @@ class RollbackBody(BaseModel):
 @router.get("/apps")
 async def list_apps(house: TheHouse, who: Who) -> dict[str, Any]:
     def read(session: Session) -> list[AppView]:
-        return [_view(session, house, app) for app in versions.list_apps(session, who)]
+        return [_view(session, house, who, app) for app in versions.list_apps(session, who)]
 
     return page(await house.database.read(read))
 
 
 @router.get("/apps/{name}")
 async def show(name: str, house: TheHouse, who: Who) -> AppView:
-    return await house.database.read(lambda session: _view(session, house, sight.show_app(session, who, name)))
+    return await house.database.read(lambda session: _view(session, house, who, sight.show_app(session, who, name)))
 
 
 @router.get("/apps/{name}/versions/{version}")
@@ -103,9 +103,10 @@ def _managed(session: Session, who: Caller, name: str) -> App:
     return app
 
 
-def _view(session: Session, house: House, app: App) -> AppView:
+def _view(session: Session, house: House, who: Caller, app: App) -> AppView:
     found, aliases = versions.list_versions(session, app.name), versions.list_aliases(session, app.name)
-    return app_view(app, found, aliases, house.settings.url)
+    page = runs.page_of(session, who, app.name)
+    return app_view(app, found, aliases, house.runs.address(page) if page else None)
 
 
 def _version(session: Session, who: Caller, name: str, version: str) -> VersionView:

@@ -37,11 +37,7 @@ async def push(request: Request, response: Response, house: TheHouse, who: Who, 
         file.unlink(missing_ok=True)
     if pushed.again:
         response.status_code = 200
-    url = (
-        f"{house.settings.url}/v1/models/{pushed.name}/predict"
-        if pushed.kind == "model"
-        else f"{house.settings.url}/apps/{pushed.name}/"
-    )
+    url = f"{house.settings.url}/v1/models/{pushed.name}/predict" if pushed.kind == "model" else None
     return PushView(
         kind=pushed.kind,
         name=pushed.name,

@@ -15,7 +15,7 @@ from fairlead.api.views.base import page
 from fairlead.api.views.runs import PreviewView, ScheduleView, preview_view, schedule_view
 from fairlead.apps.sight import show_app
 from fairlead.errors import Invalid, NotFound
-from fairlead.schedules import service, sight
+from fairlead.schedules import conflicts, service, sight
 from fairlead.schedules.check import Wanted
 from fairlead.store.records import App, Dst, Schedule, Window
 
@@ -96,7 +96,9 @@ class ScheduleChange(Body):
 @router.get("/schedules")
 async def list_schedules(house: TheHouse, who: Who, app: str | None = None, at: str | None = None) -> dict[str, Any]:
     def read(session: Session) -> list[ScheduleView]:
-        return [schedule_view(one) for one in service.list_schedules(session, who, app=app, at=at)]
+        found = conflicts.list_schedules(session, who, app=app, at=at)
+        states = service.states(session, found)
+        return [schedule_view(one, states[one.id]) for one in found]
 
     return page(await house.database.read(read))
 
@@ -114,9 +116,10 @@ async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who)
     def write(session: Session) -> ScheduleView:
         _check_app(session, who, wanted.app)
         may_safety = who.may(Verb.SCHEDULE_SAFETY)
-        if body.now:
-            return schedule_view(service.run_once(session, wanted, now, by=who.name, may_safety=may_safety))
-        return schedule_view(service.add(session, wanted, now, by=who.name, may_safety=may_safety))
+        make = service.run_once if body.now else service.add
+        record = make(session, wanted, now, by=who.name, may_safety=may_safety)
+        clashes = service.clashes(session, record, now, who)
+        return schedule_view(record, service.states(session, [record])[record.id], clashes)
 
     view = await house.database.write(write)
     house.reconcile.nudge()
@@ -126,7 +129,7 @@ async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who)
 @router.get("/schedules/{ref}")
 async def show(ref: str, house: TheHouse, who: Who) -> ScheduleView:
     """Return the schedule of this name, id or unique beginning of an id."""
-    return await house.database.read(lambda session: schedule_view(sight.show_schedule(session, who, ref)))
+    return await house.database.read(lambda session: _view(session, sight.show_schedule(session, who, ref)))
 
 
 @router.patch("/schedules/{ref}")
@@ -137,8 +140,8 @@ async def change(ref: str, body: ScheduleChange, house: TheHouse, who: Who) -> S
     def write(session: Session) -> ScheduleView:
         record = _own(session, who, ref)
         if body.paused:
-            return schedule_view(service.pause(session, record.id, now, by=who.name, why=body.why))
-        return schedule_view(service.resume(session, record.id, now, by=who.name))
+            return _view(session, service.pause(session, record.id, now, by=who.name, why=body.why))
+        return _view(session, service.resume(session, record.id, now, by=who.name))
 
     view = await house.database.write(write)
     house.reconcile.nudge()
@@ -151,6 +154,10 @@ async def remove(ref: str, house: TheHouse, who: Who) -> None:
     now = house.clock.now()
     await house.database.write(lambda s: service.remove(s, _own(s, who, ref).id, now, by=who.name))
     await house.reconcile.settle()
+
+
+def _view(session: Session, record: Schedule) -> ScheduleView:
+    return schedule_view(record, service.states(session, [record])[record.id])
 
 
 def _own(session: Session, who: Caller, ref: str) -> Schedule:

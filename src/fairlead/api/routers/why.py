@@ -9,10 +9,12 @@ from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.api import moments
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.views.journal import WhyView, why_view
-from fairlead.apps.sight import show_app
+from fairlead.apps import sight as apps
 from fairlead.errors import NotFound
+from fairlead.jobs import queries as jobs
 from fairlead.logs import facts
 from fairlead.models import queries as models
+from fairlead.schedules.sight import schedules
 from fairlead.store.records import App, Model
 
 router = APIRouter(tags=["why"])
@@ -26,10 +28,12 @@ async def why(of: str, house: TheHouse, who: Who, at: str = "") -> WhyView:
     """
     now = house.clock.now()
 
+    sight = facts.Sight(commands=apps.commands(who), runs=apps.runs(who), schedules=schedules(who), jobs=jobs.seen(who))
+
     def read(session: Session) -> WhyView:
         _check(session, who, of)
         moment = moments.until(at, now) if at else now
-        return why_view(facts.why(session, of, moment, who))
+        return why_view(facts.why(session, of, moment, sight))
 
     return await house.database.read(read)
 
@@ -42,6 +46,6 @@ def _check(session: Session, who: Caller, of: str) -> None:
         if session.get(Model, name) is not None:
             models.get(session, who, name)
         elif session.get(App, name) is not None:
-            show_app(session, who, name)
+            apps.show_app(session, who, name)
     except NotFound as error:
         raise facts.unknown(of) from error

@@ -11,5 +11,6 @@ class PushView(View):
     version: str
     digest: str
     status: str
-    url: str
+    url: str | None
+    """Where it is called; null for apps, which answer where their runs are."""
     warnings: list[str]

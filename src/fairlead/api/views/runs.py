@@ -29,7 +29,8 @@ class AppView(View):
     visibility: str
     summary: str
     card: dict[str, Any]
-    url: str
+    url: str | None
+    """The page of the newest run that is ready; null while there is none."""
     asked: list[str]
     """What the manifest asks for and no configurer granted yet."""
     aliases: dict[str, list[TargetView]]
@@ -59,6 +60,15 @@ class DstView(View):
     length: str
 
 
+class ClashView(View):
+    """Another schedule that wants the same devices, and from when to when both do."""
+
+    schedule: str
+    devices: list[str]
+    start: str | None = Field(serialization_alias="from")
+    to: str | None
+
+
 class ScheduleView(View):
     id: str
     name: str
@@ -84,13 +94,10 @@ class ScheduleView(View):
     created_at: str | None
     created_by: str
     removed_at: str | None
-
-
-class ClashView(View):
-    schedule: str
-    devices: list[str]
-    start: str | None = Field(serialization_alias="from")
-    to: str | None
+    state: str
+    """waiting, running, paused, done (no window lies ahead) or removed."""
+    conflicts: list[ClashView] = []
+    """Only in the answer to the call that made it."""
 
 
 class ProblemView(View):
@@ -135,7 +142,7 @@ class RunView(View):
     last_lines: list[str]
 
 
-def app_view(app: App, versions: Sequence[AppVersion], aliases: Sequence[AppAlias], url: str) -> AppView:
+def app_view(app: App, versions: Sequence[AppVersion], aliases: Sequence[AppAlias], url: str | None) -> AppView:
     main = _main(versions, aliases)
     manifest = app_versions.manifest_of(main) if main else None
     return AppView(
@@ -144,7 +151,7 @@ def app_view(app: App, versions: Sequence[AppVersion], aliases: Sequence[AppAlia
         visibility=app.visibility,
         summary=app.summary,
         card=app.card,
-        url=f"{url}/apps/{app.name}/",
+        url=url,
         asked=list(app.asked),
         aliases={alias.alias: [TargetView(version=alias.version, weight=100)] for alias in aliases},
         versions=[app_version_view(version) for version in versions],
@@ -178,7 +185,7 @@ def _main(versions: Sequence[AppVersion], aliases: Sequence[AppAlias]) -> AppVer
     return next((one for one in versions if named in (None, one.version)), None)
 
 
-def schedule_view(record: Schedule) -> ScheduleView:
+def schedule_view(record: Schedule, state: str, clashes: Sequence[Clash] = ()) -> ScheduleView:
     windows = [WindowView(days=list(one.days), start=one.start, to=one.end) for one in record.windows]
     return ScheduleView(
         id=record.id,
@@ -205,6 +212,8 @@ def schedule_view(record: Schedule) -> ScheduleView:
         created_at=moment(record.created_at),
         created_by=record.created_by,
         removed_at=moment(record.removed_at),
+        state=state,
+        conflicts=[_clash(one) for one in clashes],
     )
 
 

@@ -17,6 +17,9 @@ from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands import templates
 
 PUSH_WAIT_S = 900
+MANIFEST = "fairlead.toml"
+UNCHANGED = 200
+"""Status of a push of what is there already."""
 
 
 def register(app: typer.Typer) -> None:
@@ -44,11 +47,16 @@ def check(folder: Path = typer.Argument(Path(), help="The bundle's folder.")) ->
     for item in checked.warnings:
         terminal.note(f"warning: {item.path}: {item.message}")
     for item in checked.problems:
-        terminal.problem(item, "fairlead.toml")
+        terminal.problem(item, MANIFEST, is_file=_is_file(item.path, folder))
     if checked.problems:
         raise typer.Exit(5)
     manifest = checked.require()
     terminal.result(f"{manifest.name}: {len(checked.files)} files, no problems")
+
+
+def _is_file(path: str, folder: Path) -> bool:
+    """Whether the path of a problem is that of a file, and no key of the manifest."""
+    return path in (MANIFEST, str(folder)) or (folder / path).is_file()
 
 
 def push(
@@ -68,20 +76,32 @@ def push(
         pack(folder, archive)
         size = archive.stat().st_size
         with archive.open("rb") as body:
-            answer = api.send(
+            sent = api.send(
                 "POST",
                 "/api/v1/bundles",
                 params={"alias": alias},
                 content=body,
                 headers={"Content-Type": "application/zip", "Content-Length": str(size)},
-            ).json()
-        terminal.step(f"sent {size:,} bytes")
+            )
+        answer = sent.json()
+        unchanged = sent.status_code == UNCHANGED
+        same = f"unchanged: {answer['name']}@{answer['version']} has the same content"
+        terminal.step(same if unchanged else f"sent {size:,} bytes")
         for warning in answer.get("warnings") or ():
             terminal.note(f"warning: {warning}")
         name, version = answer["name"], answer["version"]
         if wait:
             _follow(api, answer["kind"], name, version)
-        terminal.result(f"{name}@{version} {answer['url']}", answer)
+        terminal.result(" ".join(filter(None, (f"{name}@{version}", _url(answer, alias)))), answer)
+
+
+def _url(answer: dict[str, Any], alias: str) -> str | None:
+    """Return where this very push is called: by its alias, or by its version where it took none."""
+    url: str | None = answer["url"]
+    if url is None or alias == "production":
+        return url
+    ref = answer["version"] if alias == "none" else alias
+    return url.replace(f"/models/{answer['name']}/", f"/models/{answer['name']}@{ref}/")
 
 
 def _follow(api: Api, kind: str, name: str, version: str) -> None:
@@ -123,8 +143,16 @@ def predict(
     path = f"/v1/models/{named('model', model)}/predict"
     _check_output(output)
     sent = _body(body, file, settings)
+    pieces = _Pieces()
     with Api(timeout_s=600) as api:
-        answer = api.send("POST", path, **sent)
+        try:
+            answer = api.send("POST", path, on_event=pieces.show if output is None else None, **sent)
+        except Refused as error:
+            raise _explained(error, settings) from None
+        finally:
+            pieces.end()
+    if pieces.came:
+        return
     if output is not None:
         output.write_bytes(answer.content)
         terminal.result(str(output))
@@ -132,6 +160,33 @@ def predict(
         terminal.result(answer.text.rstrip("\n"))
     else:
         terminal.raw(answer.content)
+
+
+class _Pieces:
+    """Prints the pieces of an answer as they come."""
+
+    def __init__(self) -> None:
+        self.came = self._in_line = False
+
+    def show(self, event: str, value: Any) -> None:
+        self.came = True
+        if event == "message":
+            terminal.piece(value)
+            self._in_line = isinstance(value, str) and not terminal.wants_json()
+
+    def end(self) -> None:
+        """End the line that a text left open."""
+        if self._in_line:
+            terminal.result("")
+
+
+def _explained(error: Refused, settings: list[str]) -> Refused:
+    """Return the refusal; of a text that was read as a number it says how to write it."""
+    words = {name: value for name, value in map(_pair, settings) if not isinstance(as_value(value), str)}
+    wrong = next((one for one in error.problems if one.path in words and "is not text" in one.message), None)
+    if wrong is not None:
+        error.hint = f"--set reads JSON first; as text: --set {wrong.path}='\"{words[wrong.path]}\"'"
+    return error
 
 
 def _check_output(output: Path | None) -> None:

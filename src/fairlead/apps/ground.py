@@ -1,0 +1,90 @@
+"""Devices for the roles of apps: what there is and who has it, read for the pure ``binding``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fairlead.apps import versions
+from fairlead.apps.binding import Binding, Candidate, Role, Taken, bind
+from fairlead.bundles import rules
+from fairlead.bundles.manifest import AppManifest
+from fairlead.devices import registry
+from fairlead.devices.types import split_role
+from fairlead.errors import Problem
+from fairlead.status import RunStatus
+from fairlead.store.records import AppVersion, Run
+
+LIVE = (RunStatus.STARTING, RunStatus.READY, RunStatus.STOPPING)
+
+
+def roles_of(manifest: AppManifest) -> tuple[Role, ...]:
+    """Return the manifest's roles as the binding takes them."""
+    found = []
+    for name, role in manifest.devices.items():
+        least, most = rules.span(role.count) or (1, 1)
+        kind, major = split_role(role.type)
+        found.append(Role(name, kind, major, least, most, role.shared, role.tier))
+    return tuple(found)
+
+
+def candidates(session: Session) -> tuple[Candidate, ...]:
+    """Return every device that is in use."""
+    kinds = registry.kinds(session)
+    return tuple(
+        Candidate(
+            device.id,
+            device.type,
+            kinds[device.id].major,
+            device.at,
+            any(prop.writable for prop in kinds[device.id].properties.values()),
+        )
+        for device in registry.list_devices(session)
+    )
+
+
+def taken(session: Session, besides: str = "") -> dict[str, list[Taken]]:
+    """Return which live run has which device; roles of tier ``safety`` take none."""
+    found: dict[str, list[Taken]] = {}
+    for run in session.scalars(select(Run).where(Run.status.in_(LIVE), Run.id != besides)):
+        manifest = versions.manifest_of(session.get_one(AppVersion, (run.app, run.version)))
+        for role, devices in run.bindings.items():
+            wanted = manifest.devices.get(role)
+            if wanted is not None and wanted.tier != "safety":
+                for device in devices:
+                    found.setdefault(device, []).append(Taken(run.id, wanted.shared))
+    return found
+
+
+def binding_of(
+    session: Session, manifest: AppManifest, place: str, wishes: Mapping[str, Sequence[str]], *, free: bool = False
+) -> Binding:
+    """Return the devices that the app would get at ``place`` now; ``free``: as if no run went on."""
+    return bind_on(ground_of(session, free=free), manifest, place, wishes)
+
+
+class Ground(msgspec.Struct, frozen=True):
+    """All devices, and which run has which: read once for many bindings."""
+
+    candidates: tuple[Candidate, ...]
+    taken: dict[str, list[Taken]]
+
+
+def ground_of(session: Session, *, free: bool = False) -> Ground:
+    """Return the devices and who has them; ``free``: as if no run went on."""
+    return Ground(candidates(session), {} if free else taken(session))
+
+
+def bind_on(ground: Ground, manifest: AppManifest, place: str, wishes: Mapping[str, Sequence[str]]) -> Binding:
+    """Return the devices that the app would get at ``place``."""
+    return bind(roles_of(manifest), place, ground.candidates, ground.taken, wishes)
+
+
+def problems_of(
+    session: Session, manifest: AppManifest, place: str, wishes: Mapping[str, Sequence[str]]
+) -> tuple[Problem, ...]:
+    """Return why the app could never be bound at ``place``, whatever runs now."""
+    return binding_of(session, manifest, place, wishes, free=True).problems
