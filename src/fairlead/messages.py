@@ -606,6 +606,15 @@ class JobProgress(Message, frozen=True):
     preview: bytes = b""
 
 
+class JobHeld(Message, frozen=True):
+    """The replica works on this job: told to each keeper that dials, so that a new one carries it on."""
+
+    job: str
+    epoch: int
+    left_s: float
+    """Of its time."""
+
+
 class JobDone(Message, frozen=True):
     job: str
     epoch: int
@@ -687,7 +696,7 @@ class Exited(Message, frozen=True):
     code: int
 
 
-FromReplica = Beat | JobProgress | JobDone
+FromReplica = Beat | JobProgress | JobDone | JobHeld
 ToReplica = JobStart | JobCancel | Drain
 FromZygote = ZygoteUp | Forked | Exited
 ToZygote = Fork | ForkStop

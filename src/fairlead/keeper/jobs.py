@@ -1,7 +1,8 @@
 """Drives durable jobs on this machine: takes orders, gives them to replicas, brings back how they ended.
 
-An order is held until a replica is free; the replica's answer is sent to control until control has answered. What is
-lost here (a keeper killed) comes again: control's lease on the job runs out and it is queued anew.
+An order is held until a replica is free; the replica's answer is sent to control until control has answered. When a
+keeper was killed its replicas tell the next one what they have in hand, and it is carried on; what only the keeper held
+is in none of the new one's reports, and control orders it again.
 """
 
 from __future__ import annotations
@@ -9,32 +10,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from fairlead import messages
-from fairlead.buckets.keys import result_key
 from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.engines import ReplicaLink
-from fairlead.errors import Error, Kind, NotFound, Unavailable
+from fairlead.errors import Error, NotFound, Unavailable
 from fairlead.keeper import pool
+from fairlead.keeper.outcomes import AGAIN_S, Outcomes
 from fairlead.keeper.replicas import Replicas
 from fairlead.keeper.version import Key
 
 _log = logging.getLogger(__name__)
-INLINE_BYTES = 64 * 1024
-"""Results up to this size travel in the message and live in the row; larger ones lie in the bucket."""
-ANSWER_S = 10.0
-AGAIN_S = 0.5
 HELD_MAX = 20_000
-"""Orders that may wait here; control's sweep sends again what was not taken."""
+"""Orders that may wait here; more are sent back."""
 IN_HAND_MAX = 64
 """Jobs that one replica works on or holds for its next batch."""
 
-PASSING = frozenset({Kind.UNAVAILABLE, Kind.BUSY, Kind.INTERNAL})
-"""Refusals of control after which the same is said again."""
+OVERTIME_S = 30.0
+"""Added to a job's ``timeout_s``: the replica ends it by itself long before, unless its bundle keeps it from that."""
 
 
 @dataclass(slots=True)
@@ -42,6 +40,10 @@ class _InHand:
     order: messages.JobOrder
     key: Key
     replica: str
+    ends_by: float
+    """The keeper ends it then (monotonic)."""
+    has_ended: bool = False
+    """It stays in hand until control knows how."""
 
 
 @dataclass(slots=True)
@@ -54,7 +56,8 @@ class Jobs:
     """All jobs of this machine."""
 
     def __init__(self, node: str, replicas: Replicas, bus: Bus, bucket: Bucket, clock: Clock) -> None:
-        self._node, self._replicas, self._bus, self._bucket, self._clock = node, replicas, bus, bucket, clock
+        self._replicas, self._bucket, self._clock = replicas, bucket, clock
+        self._outcomes = Outcomes(node, bus, bucket, clock)
         self._waiting: dict[Key, _Waiting] = {}
         self._held: dict[str, int] = {}
         self._in_hand: dict[str, _InHand] = {}
@@ -66,10 +69,11 @@ class Jobs:
         async with asyncio.TaskGroup() as group:
             self._group = group
             while True:
+                self._end_overdue()
                 for key in list(self._waiting):
                     self._hand_out(key)
                 try:
-                    async with asyncio.timeout(AGAIN_S if self._waiting else None):
+                    async with asyncio.timeout(AGAIN_S if self._waiting or self._in_hand else None):
                         await self._wake.wait()
                 except TimeoutError:
                     pass
@@ -86,6 +90,7 @@ class Jobs:
         if known == order.epoch or (current is not None and current.order.epoch >= order.epoch):
             return
         if len(self._held) >= HELD_MAX:
+            self._spawn(partial(self._outcomes.send_back, order), f"send back {order.job}")
             return
         key = (order.model, order.version)
         self._held[order.job] = order.epoch
@@ -100,7 +105,8 @@ class Jobs:
         waiting = self._waiting.get(key)
         if waiting is not None:
             waiting.orders = deque(order for order in waiting.orders if order.job != message.job)
-            self._held.pop(message.job, None)
+        self._held.pop(message.job, None)
+        self._wake.set()
         item = self._in_hand.get(message.job)
         link = self._replicas.link(key, item.replica) if item else None
         if link is not None:
@@ -112,22 +118,47 @@ class Jobs:
 
     def lost(self, key: Key, replica: str, reason: str) -> None:
         """Send back the jobs that a lost replica had in hand."""
-        for job, item in list(self._in_hand.items()):
+        for item in list(self._in_hand.values()):
             if item.key == key and item.replica == replica:
-                error = messages.ErrorInfo(code="replica_lost", message=reason, kind="unavailable", retry=True)
-                self._end(item, messages.JobDone(job=job, epoch=item.order.epoch, error=error))
+                self._fail(item, Unavailable(reason, code="replica_lost"), retry=True)
 
     def on_message(self, key: Key, replica: str, message: messages.FromReplica) -> None:
         """Take what a replica says of a job."""
-        if isinstance(message, messages.JobDone):
-            item = self._in_hand.get(message.job)
-            if item is not None and item.order.epoch == message.epoch:
-                self._end(item, message)
-        elif isinstance(message, messages.JobProgress):
-            moved = messages.JobMoved(
-                job=message.job, epoch=message.epoch, step=message.step, total=message.total, note=message.note
-            )
-            self._spawn(self._bus.publish(moved), f"progress {message.job}")
+        match message:
+            case messages.JobHeld():
+                self._carry_on(key, replica, message)
+            case messages.JobDone():
+                self._take_end(key, replica, message)
+            case messages.JobProgress():
+                self._spawn(partial(self._outcomes.moved, message), f"progress {message.job}")
+
+    def _carry_on(self, key: Key, replica: str, held: messages.JobHeld) -> None:
+        """Take into hand what a replica works on for a keeper that was here before, unless a newer attempt is known."""
+        known = self.in_hand().get(held.job)
+        found = self._replicas.replica(key, replica)
+        if found is None or (known is not None and known >= held.epoch):
+            return
+        order = messages.JobOrder(job=held.job, epoch=held.epoch, model=key[0], version=key[1])
+        self._in_hand[held.job] = _InHand(order, key, replica, self._clock.monotonic() + held.left_s + OVERTIME_S)
+        found.jobs.add(held.job)
+        self._wake.set()
+
+    def _take_end(self, key: Key, replica: str, done: messages.JobDone) -> None:
+        """Take how an attempt ended. One that nobody here knows was an earlier keeper's: control says if it counts."""
+        item = self._in_hand.get(done.job)
+        if item is None and done.job not in self._held:
+            order = messages.JobOrder(job=done.job, epoch=done.epoch, model=key[0], version=key[1])
+            item = self._in_hand[done.job] = _InHand(order, key, replica, self._clock.monotonic())
+        if item is not None and item.order.epoch == done.epoch:
+            self._end(item, done)
+
+    def _end_overdue(self) -> None:
+        """End what its replica should have ended long ago, and have the replica replaced: it cannot be trusted."""
+        now = self._clock.monotonic()
+        for item in [item for item in self._in_hand.values() if item.ends_by <= now and not item.has_ended]:
+            said = f"it did not end within its time, nor within {OVERTIME_S:g} s more"
+            self._replicas.replace(item.key, item.replica, f"it kept {item.order.job} beyond its time")
+            self._fail(item, Unavailable(said, code="timed_out", hint="its replica is replaced"), retry=True)
 
     def _hand_out(self, key: Key) -> None:
         waiting = self._waiting[key]
@@ -143,44 +174,46 @@ class Jobs:
                 break
             replica, link = found
             order = waiting.orders.popleft()
-            item = _InHand(order, key, replica.id)
-            self._held.pop(order.job, None)
+            if self._held.get(order.job) != order.epoch:
+                continue  # a newer attempt waits here
+            item = self._into_hand(order, key, replica.id)
+            del self._held[order.job]
             self._in_hand[order.job] = item
             replica.jobs.add(order.job)
-            self._spawn(self._begin(item, replica, link), f"begin {order.job}", item)
+            self._spawn(partial(self._begin, item, replica, link), f"begin {order.job}", item)
         if waiting.orders:
             self._replicas.note_jobs(key, len(waiting.orders))
         else:
             del self._waiting[key]
             self._replicas.note_jobs(key, 0)
 
+    def _into_hand(self, order: messages.JobOrder, key: Key, replica: str) -> _InHand:
+        return _InHand(order, key, replica, self._clock.monotonic() + order.timeout_s + OVERTIME_S)
+
     def _give_up(self, key: Key, waiting: _Waiting, error: Error) -> None:
         """Send orders back that nobody here can do now: control counts the attempt and waits before the next."""
         for order in waiting.orders:
-            item = _InHand(order, key, "")
+            item = self._into_hand(order, key, "")
             self._held.pop(order.job, None)
             self._in_hand[order.job] = item
-            info = messages.ErrorInfo(
-                code=error.code, message=error.message, hint=error.hint, kind=error.kind, retry=True
-            )
-            self._spawn(self._refuse(item, info), f"refuse {order.job}", item)
+            self._spawn(partial(self._refuse, item, error), f"refuse {order.job}", item)
         waiting.orders.clear()
 
-    async def _refuse(self, item: _InHand, info: messages.ErrorInfo) -> None:
-        began = messages.JobBegan(node=self._node, job=item.order.job, epoch=item.order.epoch, replica="")
-        if await self._ask(began):
-            self._end(item, messages.JobDone(job=item.order.job, epoch=item.order.epoch, error=info))
+    async def _refuse(self, item: _InHand, error: Error) -> None:
+        if await self._outcomes.may_begin(item.order, ""):
+            self._fail(item, error, retry=True)
         else:
             self._let_go(item)
 
     async def _begin(self, item: _InHand, replica: pool.Replica, link: ReplicaLink) -> None:
         """Ask control whether this attempt still holds, then give the job to the replica."""
         order = item.order
-        began = messages.JobBegan(node=self._node, job=order.job, epoch=order.epoch, replica=replica.id)
-        if not await self._ask(began):
+        if not await self._outcomes.may_begin(order, replica.id):
             self._drop(item)
             return
         try:
+            if item.has_ended:
+                return  # its replica was lost meanwhile
             body = (await self._bucket.get(order.input_key)).data if order.input_key else order.body
             await link.send(
                 messages.JobStart(
@@ -194,6 +227,7 @@ class Jobs:
                     timeout_s=order.timeout_s,
                 )
             )
+            item.ends_by = self._clock.monotonic() + order.timeout_s + OVERTIME_S
         except NotFound as error:
             self._fail(item, error, retry=False)
         except Unavailable as error:
@@ -203,53 +237,19 @@ class Jobs:
         info = messages.ErrorInfo(code=error.code, message=error.message, hint=error.hint, kind=error.kind, retry=retry)
         self._end(item, messages.JobDone(job=item.order.job, epoch=item.order.epoch, error=info))
 
-    async def _ask(self, began: messages.JobBegan) -> bool:
-        """Whether control lets this attempt begin; without an answer it does not: the lease will tell."""
-        try:
-            answer = await self._bus.request(began, timeout_s=ANSWER_S)
-        except Unavailable:
-            return False
-        return answer.ok
-
     def _end(self, item: _InHand, done: messages.JobDone) -> None:
+        if item.has_ended:
+            return  # of two ends the first counts
+        item.has_ended = True
         self._drop(item, keep=True)
-        self._spawn(self._bring_back(item, done), f"end {done.job}", item)
+        self._spawn(partial(self._bring_back, item, done), f"end {done.job}", item)
 
     async def _bring_back(self, item: _InHand, done: messages.JobDone) -> None:
-        """Put a large result into the bucket and tell control until it answered."""
-        key = ""
         try:
-            body = done.body
-            while len(body) > INLINE_BYTES and not key:
-                wanted_key = result_key(item.order.model, item.order.job, item.order.epoch)
-                try:
-                    await self._bucket.put(wanted_key, body, content_type=done.content_type)
-                    key = wanted_key
-                except Unavailable as error:
-                    _log.warning("result not stored yet", extra={"job": done.job, "reason": error.message})
-                    await self._clock.sleep(AGAIN_S)
-            ended = messages.JobEnded(
-                node=self._node,
-                job=done.job,
-                epoch=done.epoch,
-                result_key=key,
-                body=b"" if key else body,
-                content_type=done.content_type,
-                error=done.error,
-            )
-            while not await self._told(ended):
-                await self._clock.sleep(AGAIN_S)
+            await self._outcomes.bring_back(item.order, done)
         finally:
             self._let_go(item)
             self._wake.set()
-
-    async def _told(self, ended: messages.JobEnded) -> bool:
-        """Whether control has taken it, or refused it for good: a later attempt holds the job."""
-        try:
-            answer = await self._bus.request(ended, timeout_s=ANSWER_S)
-        except Unavailable:
-            return False
-        return answer.ok or answer.error is None or answer.error.kind not in PASSING
 
     def _drop(self, item: _InHand, *, keep: bool = False) -> None:
         """Take the job off its replica; ``keep``: it stays in hand until control knows its end."""
@@ -265,12 +265,12 @@ class Jobs:
         if self._in_hand.get(item.order.job) is item:
             del self._in_hand[item.order.job]
 
-    def _spawn(self, work: Awaitable[None], name: str, item: _InHand | None = None) -> None:
+    def _spawn(self, work: Callable[[], Awaitable[None]], name: str, item: _InHand | None = None) -> None:
         """Run ``work`` beside the loop; a fault in it is one job's: it is let go, and tried again elsewhere."""
 
         async def guarded() -> None:
             try:
-                await work
+                await work()
                 return
             except Error as error:
                 _log.warning("%s: %s", name, error.message)

@@ -148,6 +148,15 @@ class Replicas:
         version = self._versions.get(key)
         return version.replicas.get(replica) if version else None
 
+    def replace(self, key: Key, replica: str, reason: str) -> None:
+        """Have another take the place of a replica: it leaves the front door, drains and is killed if need be."""
+        version = self._versions.get(key)
+        found = version.replicas.get(replica) if version else None
+        if version is not None and found is not None and found.left is None:
+            _log.warning("replacing replica", extra={"replica": replica, "reason": reason})
+            self._carry_out(version, pool.Leave(replica, reason), self._clock.monotonic())
+            self.nudge()
+
     def note_jobs(self, key: Key, waiting: int) -> None:
         """Note how many jobs wait for the version: they keep it awake."""
         version = self._versions.get(key)

@@ -2,7 +2,7 @@
 
 It lives in a thread and an event loop of its own and starts before any of the bundle's code is imported, so a model
 that hangs, at load or later, is still seen. Any number of keepers may be connected (one that was killed leaves its
-connection behind); all hear everything, and a result that nobody could hear is kept for the next.
+connection behind); all hear everything. A new one is told which jobs are in hand, and results that nobody could hear.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from fairlead.messages import (
     Drain,
     JobCancel,
     JobDone,
+    JobHeld,
     JobProgress,
     JobStart,
     Message,
@@ -143,6 +144,8 @@ class Channel:
         self._writers.add(writer)
         self._changed.set()
         try:
+            for job, (epoch, call) in list(self._jobs.items()):
+                writer.write(frame(JobHeld(job, epoch, max(0.0, call.deadline - time.monotonic()))))
             unheard, self._unheard = self._unheard, []
             for done in unheard:
                 await self._tell(done)

@@ -1,0 +1,425 @@
+"""Jobs of one machine: real replicas' loop and channel; engine, bus and clock are fakes, replica and control are played."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fairlead import messages
+from fairlead.buckets.keys import result_key
+from fairlead.buckets.obstore import ObstoreBucket, open_bucket
+from fairlead.engines import Launch
+from fairlead.engines.local import launch_for
+from fairlead.errors import Error
+from fairlead.keeper import jobs as keeper_jobs
+from fairlead.keeper.jobs import OVERTIME_S, Jobs
+from fairlead.keeper.outcomes import INLINE_BYTES
+from fairlead.keeper.replicas import Replicas
+from fairlead.messages import (
+    Answer,
+    Beat,
+    EnvironmentSpec,
+    ErrorInfo,
+    JobBegan,
+    JobCancel,
+    JobDone,
+    JobEnded,
+    JobHeld,
+    JobMoved,
+    JobOrder,
+    JobProgress,
+    JobReturned,
+    JobStart,
+    JobStop,
+    ModelSpec,
+    VersionWanted,
+)
+from fairlead.settings import Home
+from fairlead.status import ReplicaStatus
+from fairlead.testing.bus import MemoryBus
+from fairlead.testing.clock import ManualClock
+from fairlead.testing.engine import HistoryEngine
+
+KEY = ("faces", "1")
+DEADLINE_S = 20.0
+SPEC = ModelSpec(name="faces", version="1", runtime="python", concurrency=2)
+
+
+def wanted(replicas: int = 1) -> VersionWanted:
+    return VersionWanted(
+        spec=SPEC,
+        digest="sha256:0123456789abcdef",
+        bundle_key="",
+        environment=EnvironmentSpec(),
+        gate="g",
+        replicas=replicas,
+    )
+
+
+def order(job: str = "job-1", epoch: int = 1, **changes: object) -> JobOrder:
+    return msgspec.structs.replace(JobOrder(job, epoch, *KEY, body=b"{}", timeout_s=5), **changes)
+
+
+async def until(met: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not met():
+            await asyncio.sleep(0.001)
+
+
+class Played:
+    """A replica that says what the test has it say; ``heard`` is what the keeper said to it."""
+
+    def __init__(self) -> None:
+        self.heard: list[messages.ToReplica] = []
+        self.held: list[JobHeld] = []
+        """Said to each keeper that dials."""
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def serve(self, path: str) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._server = await asyncio.start_unix_server(self._take, path)
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self.say(Beat(ReplicaStatus.READY), *self.held)
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                self.heard.append(msgspec.msgpack.decode(await messages.read_frame(reader), type=messages.ToReplica))
+        writer.close()
+
+    def say(self, *said: messages.FromReplica) -> None:
+        assert self._writer is not None
+        for message in said:
+            self._writer.write(messages.frame(message))
+
+    async def break_(self) -> None:
+        """Hang up; returns when the keeper has dialled again."""
+        before = self._writer
+        assert before is not None
+        before.close()
+        await until(lambda: self._writer is not before)
+
+    @property
+    def begun(self) -> list[tuple[str, int]]:
+        return [(one.job, one.epoch) for one in self.heard if isinstance(one, JobStart)]
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._server.close()
+
+
+class Node:
+    """One machine. ``ended`` and so on are what control heard; ``refuses`` has it refuse to begin anything."""
+
+    def __init__(self, home: Home) -> None:
+        self.home, self.clock, self.bus = home, ManualClock(), MemoryBus()
+        self.bucket: ObstoreBucket = open_bucket("memory://")
+        self.engine = HistoryEngine(self.clock)
+        self.played: dict[str, Played] = {}
+        self.began: list[JobBegan] = []
+        self.ended: list[JobEnded] = []
+        self.moved: list[JobMoved] = []
+        self.returned: list[JobReturned] = []
+        self.refuses = False
+        self.is_away = False
+        """Control takes no end for the time being."""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self, wants: int = 1) -> None:
+        await self.bus.serve(JobBegan, self._begin)
+        await self.bus.serve(JobEnded, self._end)
+        await self.bus.serve(JobReturned, self._return)
+        await self.bus.subscribe(JobMoved, self._move)
+        self.start()
+        self.replicas.want((wanted(wants),))
+
+    def start(self) -> None:
+        """Begin a keeper's life."""
+        self.replicas = Replicas(
+            self.engine,
+            self._launch,
+            self.clock,
+            on_message=lambda key, replica, message: self.jobs.on_message(key, replica, message),
+            on_lost=lambda key, replica, reason: self.jobs.lost(key, replica, reason),
+            changed=asyncio.Event(),
+        )
+        self.jobs = Jobs("local", self.replicas, self.bus, self.bucket, self.clock)
+        self._tasks = [asyncio.create_task(self.replicas.run()), asyncio.create_task(self.jobs.run())]
+
+    async def kill(self) -> None:
+        """End the keeper's life; replicas live on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def ready(self) -> Played:
+        """Return the one replica, once it may be given jobs."""
+        await until(lambda: self.replicas.link_for_job(KEY, 1) is not None)
+        return next(iter(self.played.values()))
+
+    async def pass_(self, seconds: int) -> None:
+        """Let time pass while all replicas beat."""
+        for _ in range(seconds):
+            await self.clock.advance(1)
+            for replica, played in self.played.items():
+                known = self.replicas.replica(KEY, replica)
+                if known is not None and known.left is None:
+                    played.say(Beat(ReplicaStatus.READY))
+                    await until(lambda known=known: known.beat == self.clock.monotonic())
+        self.jobs.nudge()
+
+    async def close(self) -> None:
+        await self.kill()
+        for played in self.played.values():
+            await played.close()
+        await self.bus.close()
+
+    async def _launch(self, version: VersionWanted) -> Launch:
+        made = launch_for(version, self.home, bundle=self.home.root, environment=Path(sys.prefix))
+        self.played[made.replica] = Played()
+        await self.played[made.replica].serve(made.fork.keep)
+        return made
+
+    async def _begin(self, message: JobBegan) -> Answer:
+        self.began.append(message)
+        return Answer(ok=not self.refuses)
+
+    async def _end(self, message: JobEnded) -> Answer:
+        if self.is_away:
+            raise Error("away")
+        self.ended.append(message)
+        return Answer()
+
+    async def _return(self, message: JobReturned) -> Answer:
+        self.returned.append(message)
+        return Answer()
+
+    async def _move(self, message: JobMoved) -> None:
+        self.moved.append(message)
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    root = Path(tempfile.mkdtemp(prefix="fl-"))  # socket paths must be short
+    root.chmod(0o700)
+    made = Node(Home(root))
+    await made.open()
+    yield made
+    await made.close()
+    shutil.rmtree(made.home.run, ignore_errors=True)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+async def at_work(node: Node, *orders: JobOrder) -> Played:
+    """Return the replica, once it has begun all ``orders``."""
+    replica = await node.ready()
+    for one in orders:
+        await node.jobs.take(one)
+    await until(lambda: {(one.job, one.epoch) for one in orders} <= set(replica.begun))
+    return replica
+
+
+async def test_an_order_is_begun_moves_and_ends(node: Node) -> None:
+    replica = await at_work(node, order())
+    assert node.jobs.in_hand() == {"job-1": 1}
+    replica.say(JobProgress("job-1", 1, 3, 20), JobDone("job-1", 1, body=b"4"))
+    await until(lambda: not node.jobs.in_hand() and bool(node.moved))
+    assert [(one.job, one.epoch, one.body, one.error) for one in node.ended] == [("job-1", 1, b"4", None)]
+    assert [(one.step, one.total) for one in node.moved] == [(3, 20)]
+
+
+async def test_a_large_result_goes_through_the_bucket(node: Node) -> None:
+    replica = await at_work(node, order())
+    replica.say(JobDone("job-1", 1, body=b"x" * (INLINE_BYTES + 1)))
+    await until(lambda: not node.jobs.in_hand())
+    key = result_key("faces", "job-1", 1)
+    assert (node.ended[0].result_key, node.ended[0].body) == (key, b"")
+    assert len((await node.bucket.get(key)).data) == INLINE_BYTES + 1
+
+
+Event = Callable[[Node, Played], Awaitable[None]]
+
+
+async def same_again(node: Node, _: Played) -> None:
+    await node.jobs.take(order())
+
+
+async def older(node: Node, _: Played) -> None:
+    await node.jobs.take(order(epoch=0))
+
+
+async def other_epoch_ends(_: Node, replica: Played) -> None:
+    replica.say(JobDone("job-1", 7, body=b"other"))
+
+
+async def says_it_holds(_: Node, replica: Played) -> None:
+    replica.say(JobHeld("job-1", 1, 3), JobHeld("job-1", 0, 3))
+
+
+async def channel_breaks(_: Node, replica: Played) -> None:
+    replica.held = [JobHeld("job-1", 1, 3)]
+    await replica.break_()
+
+
+@pytest.mark.parametrize("event", [same_again, older, other_epoch_ends, says_it_holds, channel_breaks])
+async def test_what_changes_nothing(node: Node, event: Event) -> None:
+    replica = await at_work(node, order())
+    await event(node, replica)
+    replica.say(JobDone("job-1", 1, body=b"4"))
+    await until(lambda: bool(node.ended))
+    assert [(one.epoch, one.body) for one in node.ended] == [(1, b"4")]
+    assert replica.begun == [("job-1", 1)]
+    assert len(node.began) == 1
+
+
+async def dies(node: Node, _: Played) -> None:
+    (replica,) = node.played
+    node.engine.end(replica, -9)
+
+
+async def fails(_: Node, replica: Played) -> None:
+    replica.say(JobDone("job-1", 1, error=ErrorInfo("model_failed", "boom", kind="internal", retry=True)))
+
+
+async def hangs(node: Node, _: Played) -> None:
+    await node.pass_(5 + int(OVERTIME_S) + 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [(dies, "replica_lost"), (fails, "model_failed"), (hangs, "timed_out")],
+)
+async def test_what_ends_an_attempt_that_may_be_tried_again(node: Node, event: Event, code: str) -> None:
+    await event(node, await at_work(node, order()))
+    await until(lambda: not node.jobs.in_hand())
+    assert [(one.epoch, one.error.code, one.error.retry) for one in node.ended if one.error] == [(1, code, True)]
+
+
+async def test_a_replica_that_keeps_a_job_beyond_its_time_is_replaced(node: Node) -> None:
+    replica = await at_work(node, order())
+    (first,) = node.played
+    await node.pass_(5 + int(OVERTIME_S) - 1)
+    assert node.ended == []
+    await node.pass_(2)
+    await until(lambda: len(node.played) == 2)
+    known = node.replicas.replica(KEY, first)
+    assert known is None or known.reason == "it kept job-1 beyond its time"
+    replica.say(JobDone("job-1", 1, body=b"late"))
+    await node.jobs.take(order(epoch=2))
+    second = node.played[next(name for name in node.played if name != first)]
+    await until(lambda: second.begun == [("job-1", 2)])
+    second.say(JobDone("job-1", 2, body=b"4"))
+    await until(lambda: not node.jobs.in_hand())
+    assert node.ended[-1].body == b"4"
+
+
+async def test_an_end_that_control_did_not_hear_is_said_again_and_is_the_only_one(node: Node) -> None:
+    replica = await at_work(node, order())
+    node.is_away = True
+    replica.say(JobDone("job-1", 1, body=b"4"))
+    await until(lambda: node.clock.sleepers > 0)
+    await dies(node, replica)
+    await until(lambda: node.replicas.replica(KEY, next(iter(node.played))) is None)
+    assert node.jobs.in_hand() == {"job-1": 1}, "its lease must hold until control knows"
+    node.is_away = False
+    await node.clock.advance(1)
+    await until(lambda: not node.jobs.in_hand())
+    assert [(one.body, one.error) for one in node.ended] == [(b"4", None)]
+
+
+async def test_what_control_does_not_let_begin_is_dropped(node: Node) -> None:
+    replica = await node.ready()
+    node.refuses = True
+    await node.jobs.take(order())
+    await until(lambda: bool(node.began) and not node.jobs.in_hand())
+    assert (replica.begun, node.ended) == ([], [])
+    node.refuses = False
+    await at_work(node, order(epoch=2))
+
+
+async def test_a_canceled_job_is_stopped_wherever_it_is(node: Node) -> None:
+    replica = await at_work(node, order("job-1"), order("job-2"))
+    await node.jobs.take(order("job-3"))
+    for job in ("job-1", "job-3"):
+        await node.jobs.stop(JobStop(job, *KEY))
+    await until(lambda: JobCancel("job-1") in replica.heard)
+    assert node.jobs.in_hand() == {"job-1": 1, "job-2": 1}
+    replica.say(JobDone("job-1", 1, error=ErrorInfo("canceled", "it was canceled")), JobDone("job-2", 1))
+    await until(lambda: not node.jobs.in_hand())
+    assert replica.begun == [("job-1", 1), ("job-2", 1)]
+
+
+async def test_of_two_attempts_that_wait_the_newer_is_begun(node: Node) -> None:
+    replica = await at_work(node, order("job-1"), order("job-2"))
+    await node.jobs.take(order("job-3"))
+    await node.jobs.take(order("job-3", epoch=2))
+    assert node.jobs.in_hand()["job-3"] == 2
+    replica.say(JobDone("job-1", 1), JobDone("job-2", 1))
+    await until(lambda: ("job-3", 2) in replica.begun)
+    assert ("job-3", 1) not in [(one.job, one.epoch) for one in node.began]
+
+
+async def test_a_full_node_sends_orders_back(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = await at_work(node, order("job-1"), order("job-2"))
+    monkeypatch.setattr(keeper_jobs, "HELD_MAX", 1)
+    await node.jobs.take(order("job-3"))
+    await node.jobs.take(order("job-4"))
+    await until(lambda: bool(node.returned))
+    assert [one.job for one in node.returned] == ["job-4"]
+    replica.say(JobDone("job-1", 1))
+    await until(lambda: ("job-3", 1) in replica.begun)
+
+
+async def test_a_version_that_is_not_here_ends_the_attempt_with_its_reason(node: Node) -> None:
+    await node.jobs.take(order(model="others"))
+    await until(lambda: bool(node.ended))
+    (ended,) = node.ended
+    assert ended.error is not None
+    assert (ended.error.code, ended.error.retry) == ("version_not_found", True)
+
+
+async def test_an_input_that_is_gone_fails_for_good(node: Node) -> None:
+    await node.ready()
+    await node.jobs.take(order(input_key="jobs/faces/job-1/input"))
+    await until(lambda: bool(node.ended))
+    assert node.ended[0].error is not None
+    assert not node.ended[0].error.retry
+
+
+async def test_a_new_keeper_carries_on_what_its_replicas_have_in_hand(node: Node) -> None:
+    replica = await at_work(node, order("job-1"), order("job-2"))
+    await node.kill()
+    replica.held = [JobHeld("job-1", 1, 3), JobHeld("job-2", 1, 3)]
+    node.start()
+    await until(lambda: node.jobs.in_hand() == {"job-1": 1, "job-2": 1})
+    node.replicas.want((wanted(),))
+    await node.jobs.take(order("job-3"))
+    replica.say(JobDone("job-1", 1, body=b"4"), JobDone("job-0", 5, body=b"nobody heard it"))
+    await until(lambda: ("job-3", 1) in replica.begun)
+    await until(lambda: len(node.ended) == 2)
+    assert {(one.job, one.epoch, one.body) for one in node.ended} == {
+        ("job-1", 1, b"4"),
+        ("job-0", 5, b"nobody heard it"),
+    }
+    assert [one.job for one in node.began] == ["job-1", "job-2", "job-3"], "those carried on do not begin anew"
+
+
+async def test_a_new_keeper_ends_what_it_carried_on_in_time_too(node: Node) -> None:
+    replica = await at_work(node, order())
+    await node.kill()
+    replica.held = [JobHeld("job-1", 1, 3)]
+    node.start()
+    await until(lambda: node.jobs.in_hand() == {"job-1": 1})
+    node.replicas.want((wanted(),))
+    await node.pass_(3 + int(OVERTIME_S) + 1)
+    await until(lambda: not node.jobs.in_hand())
+    assert [one.error.code for one in node.ended if one.error] == ["timed_out"]
