@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
-from tests.process.test_model_server import Replica, spec_of, wait_for
+from tests.process.test_front_door import build, model
+from tests.process.test_model_server import GATE, Replica, spec_of, wait_for
 
-from fairlead.messages import Drain, JobStart
+import fairlead
+from fairlead.gateway import DoorState
+from fairlead.messages import Drain, JobStart, Target
 from fairlead.status import ReplicaStatus
 
 EVENTS = {"accept": "text/event-stream"}
@@ -129,3 +133,24 @@ def test_openapi_tells_of_the_stream(replica: Replica) -> None:
     content = answer["200"]["content"]
     assert content["text/event-stream"]["schema"] == {"type": "string"}
     assert content["application/json"]["schema"] == {"type": "array", "items": {"type": "string"}}
+
+
+def test_pieces_come_through_the_front_door_as_they_are_made(replica: Replica) -> None:
+    with ExitStack() as stack:
+        house = build(stack)
+        house.state = DoorState(
+            jwks=house.keys.jwks(),
+            routes=(model("m", targets={"production": (Target("7"),)}, versions=("7",), entries=("gate",)),),
+            endpoints={"m@7": (replica.fork.serve,)},
+            gates={"m@7": GATE},
+        )
+        house.start()
+        headers = EVENTS | {"authorization": f"Bearer {house.token()}"}
+        client = stack.enter_context(httpx.Client(base_url=house.door.url, headers=headers, timeout=30))
+        with client.stream("POST", "/v1/models/m/gate", json={}) as response:
+            lines = response.iter_lines()
+            assert next(lines) == 'data: "first"'  # the model makes no other before it is told to
+            (replica.folder / "go").touch()
+            assert [line for line in lines if line] == ['data: "last"', "event: done", 'data: {"pieces":2}']
+        with fairlead.Client(house.door.url, house.token()) as called:
+            assert list(called.model("m").stream(text="a b c")) == ["a", "b", "c"]

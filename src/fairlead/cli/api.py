@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import Iterable, Iterator
-from http.client import HTTPException
+from collections.abc import Callable, Iterable, Iterator
+from http.client import HTTPException, HTTPMessage
 from types import TracebackType
 from typing import Any
 
@@ -93,9 +93,17 @@ class Api:
         answer = self.send(verb, f"/api/v1{path}", json=body) if body is not None else self.send(verb, f"/api/v1{path}")
         return answer.json() if answer.content else None
 
-    def send(self, verb: str, path: str, **options: Any) -> Answer:
-        """Send one request; raises :class:`Refused` for any answer but 2xx."""
+    def send(
+        self, verb: str, path: str, *, on_event: Callable[[str, Any], None] | None = None, **options: Any
+    ) -> Answer:
+        """Send one request; raises :class:`Refused` for any answer but 2xx.
+
+        ``on_event`` accepts an answer in pieces and is told of each, by event name and value.
+        """
         _check_path(path)
+        if on_event is not None:
+            options["headers"] = {"Accept": "text/event-stream, */*;q=0.9", **options.get("headers", {})}
+            options["on_lines"] = lambda lines: _tell(on_event, lines, self.url)
         headers = self._headers | options.pop("headers", {})
         try:
             answer = http.request(
@@ -120,7 +128,7 @@ class Api:
             ) as answer:
                 if answer.status != 200:
                     raise refusal(Answer(answer.status, answer.headers, answer.read()), self.url)
-                yield from _parse(line.decode("utf-8", "replace").rstrip("\r\n") for line in answer)
+                yield from _parse(http.lines_of(answer))
         except (OSError, HTTPException) as error:
             raise _unreachable(self.url, error) from error
 
@@ -151,6 +159,18 @@ def _check_path(path: str) -> None:
             code="name_invalid",
             hint="names are letters, digits and hyphens",
         )
+
+
+def _tell(on_event: Callable[[str, Any], None], lines: Iterable[str], url: str) -> None:
+    """Pass on the pieces of an answer; raises :class:`Refused` where it ends with an error, or without an end."""
+    for event, value in _parse(lines):
+        if event == "error":
+            raise refusal(Answer(500, HTTPMessage(), json.dumps(value).encode()), url)
+        on_event(event, value)
+        if event == "done":
+            return
+    hint = "what came is not the whole answer; send it again"
+    raise Refused("the answer ended in the middle", code="stream_cut", hint=hint)
 
 
 def _parse(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:

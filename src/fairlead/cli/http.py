@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPMessage
 from typing import IO, Any
@@ -48,11 +48,23 @@ def request(
     params: Mapping[str, Any] | None = None,
     json: Any = None,
     content: bytes | IO[bytes] | None = None,
+    on_lines: Callable[[Iterator[str]], None] | None = None,
 ) -> Answer:
-    """Return the answer to one request; raises :class:`OSError` and :class:`http.client.HTTPException`."""
+    """Return the answer to one request; raises :class:`OSError` and :class:`http.client.HTTPException`.
+
+    ``on_lines`` gets the lines of an answer that is a stream of events as they come; its body is empty then.
+    """
     body, all_headers = _body(json, content, headers)
     with _sent(url, verb, _target(path, params), body, all_headers, connect_s, timeout_s) as response:
+        if on_lines is not None and response.headers.get_content_type() == "text/event-stream":
+            on_lines(lines_of(response))
+            return Answer(response.status, response.headers, b"")
         return Answer(response.status, response.headers, response.read())
+
+
+def lines_of(response: http.client.HTTPResponse) -> Iterator[str]:
+    """Yield the lines of an open answer as they come."""
+    return (line.decode("utf-8", "replace").rstrip("\r\n") for line in response)
 
 
 @contextmanager

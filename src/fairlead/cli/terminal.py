@@ -29,6 +29,15 @@ def result(text: str, view: Any = None) -> None:
         print(text)
 
 
+def piece(value: Any) -> None:
+    """Print a piece of an answer at once: a text as it goes on, anything else as a line of JSON."""
+    if isinstance(value, str) and not _state["json"]:
+        sys.stdout.write(value)
+    else:
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def raw(data: bytes) -> None:
     """Write bytes to stdout as they are."""
     sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,7 @@ from fairlead.sdk.wire import error_of_status
 
 _TIMEOUT_S = 120.0
 _POLL_S = (0.05, 1.0)
+_EVENTS = "text/event-stream"
 _FINAL = ("succeeded", "failed", "canceled")
 
 
@@ -82,19 +84,24 @@ class Client:
 
     def stream(self, path: str) -> Iterator[tuple[str, Any]]:
         """Yield event name and value of a stream of server-sent events; raises :class:`Error`."""
-        with self._http.stream("GET", path, headers={"accept": "text/event-stream"}) as response:
-            if response.is_error:
-                response.read()
-                raise refusal_of(response)
-            name = "message"
-            for line in response.iter_lines():
-                field, _, value = line.partition(":")
-                if field == "event":
-                    name = value.strip()
-                elif field == "data":
-                    yield name, msgspec.json.decode(value.strip() or "null")
-                elif not line:
-                    name = "message"
+        with self.open("GET", path, headers={"accept": _EVENTS}) as response:
+            yield from events_of(response)
+
+    @contextmanager
+    def open(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        """Yield an answer whose body is still to be read; raises :class:`Error` as :meth:`send` does."""
+        try:
+            with self._http.stream(method, path, **options) as response:
+                if response.is_error:
+                    response.read()
+                    raise refusal_of(response)
+                yield response
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"no answer: {error}", code="timed_out", hint="try again, or submit a job") from error
+        except httpx.TransportError as error:
+            raise Unavailable(
+                f"{self._http.base_url}: {error}", code="unreachable", hint="is it up? see fairlead status"
+            ) from error
 
     def close(self) -> None:
         self._http.close()
@@ -126,12 +133,24 @@ class RemoteModel:
         return Job(self._client, msgspec.json.decode(response.content, type=_JobView))
 
     def stream(self, *args: Any, **fields: Any) -> Iterator[Any]:
-        """Submit the call as a job and yield its partial answers as they come, then its result."""
-        job = self.submit(*args, **fields)
-        for name, value in job.events():
-            if name == "partial":
+        """Yield the pieces of the answer as they come; of a model that answers at once, its answer.
+
+        Raises :class:`Error`, also in the middle. Stop reading to have the call canceled.
+        """
+        body, content_type = encode_call(args, fields)
+        headers = _typed(content_type) | {"accept": f"{_EVENTS}, */*;q=0.9"}
+        with self._client.open("POST", f"{self._path}/predict", content=body, headers=headers) as response:
+            kind = response.headers.get("content-type", "")
+            if not kind.startswith(_EVENTS):
+                yield decode_answer(response.read(), kind)
+                return
+            for name, value in events_of(response):
+                if name == "done":
+                    return
+                if name == "error":
+                    raise _failure(value)
                 yield value
-        yield job.result()
+        raise Unavailable("the answer ended in the middle", code="stream_cut", hint="send it again")
 
 
 class Job:
@@ -191,6 +210,28 @@ class Job:
 
     def _link(self, name: str, default: str) -> str:
         return self._view.links.get(name) or default
+
+
+def events_of(response: httpx.Response) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of each server-sent event of ``response``."""
+    name = "message"
+    for line in response.iter_lines():
+        field, _, value = line.partition(":")
+        if field == "event":
+            name = value.strip()
+        elif field == "data":
+            yield name, msgspec.json.decode(value.strip() or "null")
+        elif not line:
+            name = "message"
+
+
+def _failure(value: Any) -> Error:
+    """Return the error that a stream ended with."""
+    try:
+        said = msgspec.convert(value, _Refusal).error
+    except msgspec.ValidationError:
+        said = _Said(message=str(value)[:200])
+    return Error(said.message, code=said.code or "stream_failed", hint=said.hint, problems=said.problems)
 
 
 def refusal_of(response: httpx.Response) -> Error:

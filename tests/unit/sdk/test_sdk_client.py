@@ -63,7 +63,41 @@ def test_a_failed_job_raises_its_error() -> None:
         client.model("m").submit(x=1).result()
 
 
+def test_an_error_says_every_wrong_field_and_what_to_do() -> None:
+    wrong = [
+        {"path": name, "rule": "type", "message": f'"x" is not a number ({name})', "hint": ""} for name in ("a", "b")
+    ]
+    error = {"code": "invalid_input", "message": f"a: {wrong[0]['message']}", "hint": "see the page", "problems": wrong}
+    answers = {("POST", "/v1/models/m/predict"): httpx.Response(422, json={"error": error})}
+
+    with client_of(answers) as client, pytest.raises(fairlead.Error) as caught:
+        client.model("m").predict(a="x", b="x")
+
+    assert str(caught.value) == 'a: "x" is not a number (a); b: "x" is not a number (b) (hint: see the page)'
+
+
 def test_nothing_there_is_said_plainly() -> None:
     with fairlead.Client("http://127.0.0.1:1", timeout_s=5) as client, pytest.raises(fairlead.Error) as caught:
         client.model("m").predict(x=1)
     assert caught.value.code == "unreachable"
+
+
+def test_a_stream_is_iterated_and_its_error_raised_in_the_middle() -> None:
+    said = (
+        'data: "one"\n\n: still here\n\nevent: error\ndata: {"error": {"code": "model_failed", "message": "out"}}\n\n'
+    )
+    events = {"content-type": "text/event-stream"}
+    answers: dict[tuple[str, str], httpx.Response | list[httpx.Response]] = {
+        ("POST", "/v1/models/words/predict"): httpx.Response(200, text=said, headers=events),
+        ("POST", "/v1/models/plain/predict"): httpx.Response(200, json=[1, 2]),
+        ("POST", "/v1/models/cut/predict"): httpx.Response(200, text="data: 1\n\n", headers=events),
+    }
+    with client_of(answers) as client:
+        pieces = client.model("words").stream(n=2)
+        assert next(pieces) == "one"
+        with pytest.raises(fairlead.Error, match="out") as caught:
+            next(pieces)
+        assert caught.value.code == "model_failed"
+        assert list(client.model("plain").stream(n=2)) == [[1, 2]]
+        with pytest.raises(fairlead.Error, match="middle"):
+            list(client.model("cut").stream())
