@@ -120,10 +120,10 @@ def acknowledge(session: Session, device: str, ack: Ack, now: datetime) -> tuple
     row.resend_at = None
     if ack.status == "delivered":
         if row.status is CommandStatus.SENT:
-            move_to(session, row, CommandStatus.DELIVERED, _after(row, "delivered", now), now)
+            move_to(session, row, CommandStatus.DELIVERED, _after(row, now), now)
         return ()
     if row.status is not CommandStatus.APPLIED:
-        move_to(session, row, CommandStatus.APPLIED, _after(row, "applied", now), now)
+        move_to(session, row, CommandStatus.APPLIED, _after(row, now), now)
     kind = registry.kind_of(session, session.get_one(Device, device))
     claims = holds.holders(session, device, now)
     if not row.get and not any(_is_readable(kind, name) for name in _held(row, claims)):
@@ -257,14 +257,14 @@ def _send_again(session: Session, row: Command, now: datetime) -> tuple[Outgoing
 
 
 def _observe(session: Session, row: Command, now: datetime) -> None:
-    move_to(session, row, CommandStatus.OBSERVED, _after(row, "observed", now), now, because=row.because)
+    move_to(session, row, CommandStatus.OBSERVED, _after(row, now), now, because=row.because)
     row.finished_at = now
     row.resend_at = None
 
 
-def _after(row: Command, what: str, now: datetime) -> str:
+def _after(row: Command, now: datetime) -> str:
     seconds = (now - (row.sent_at or row.created_at)).total_seconds()
-    return f"{what} after {seconds * 1000:.0f} ms" if seconds < 1 else f"{what} after {seconds:.1f} s"
+    return f"after {seconds * 1000:.0f} ms" if seconds < 1 else f"after {seconds:.1f} s"
 
 
 def _overdue(session: Session, row: Command) -> str:

@@ -73,7 +73,7 @@ class Door:
                 return self._status(device, tail, payload, now, monotonic)
             case ["state"]:
                 return self._state(device, kind, payload, now, monotonic)
-            case ["state" | "event", name]:
+            case ["state", name]:
                 prop = kind.find(name)
                 result = validate(name, prop, payload) if prop else unknown(kind, name)
                 if isinstance(result, Refusal):
@@ -84,7 +84,7 @@ class Door:
             case ["desc"]:
                 return self._described(device, tail, payload, now, monotonic)
             case _:
-                hint = "state, state/<property>, event/<name>, status, cmd/ack or desc"
+                hint = "state, state/<property or event>, status, cmd/ack or desc"
                 error = Refusal("unknown_topic", f"{tail[:80]!r} is no topic of a device", hint)
                 return self._heard(device, tail, now, monotonic, refusals=[error])
 

@@ -155,7 +155,7 @@ def test_a_command_goes_out_is_applied_and_observed(session: Session) -> None:
     say(session, later(milliseconds=50), ack=Ack(row.id))
     assert row.status is CommandStatus.APPLIED
     say(session, later(milliseconds=80), on=True)
-    assert reason(session, row.id) == "observed observed after 80 ms"
+    assert reason(session, row.id) == "observed after 80 ms"
     history = session.scalars(select(Event.status_to).where(Event.ref == row.id).order_by(Event.id)).all()
     assert history == ["accepted", "sent", "applied", "observed"]
 
