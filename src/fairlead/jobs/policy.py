@@ -62,7 +62,9 @@ def after_failure(
     due_at = now + timedelta(seconds=backoff_s(attempts, chance))
     if deadline_at is not None and due_at >= deadline_at:
         return GiveUp(deadline_error(), "its deadline comes before the next attempt")
-    return Retry(due_at, f"attempt {attempts} failed: {error.message} ({error.code})")
+    wait_s = (due_at - now).total_seconds()
+    said = f"{error.message} ({error.code}); tried again in {max(1.0, wait_s):.0f} s"
+    return Retry(due_at, f"attempt {attempts} of {ATTEMPTS_MAX} failed: {said}")
 
 
 def lost(began: bool, replica: str, node: str) -> ErrorInfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from fairlead.buckets.keys import result_key
 from fairlead.errors import NotFound
 from fairlead.messages import ErrorInfo, JobEnded, JobOrder
+from fairlead.store.records import Job
 
 CALL = "/v1/models/flowers/jobs"
 
@@ -70,6 +72,34 @@ async def test_a_job_is_canceled_and_done_again(flowers: Any) -> None:
     assert (await zoe.get(f"/api/v1/jobs/{job}", params={"wait": 20})).json()["status"] == "succeeded"
     listed = (await zoe.get("/api/v1/jobs", params={"model": "flowers", "status": "succeeded"})).json()
     assert [one["id"] for one in listed["items"]] == [job]
+
+
+async def test_a_job_that_ended_is_not_canceled(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    job = (await zoe.post(CALL, json={"month": 1})).json()["id"]
+    await flowers.ok(zoe.get(f"/api/v1/jobs/{job}", params={"wait": 20}))
+    error = flowers.refused(await zoe.delete(f"/api/v1/jobs/{job}"), 409, "job_ended")
+    assert error["hint"] == f"fairlead jobs result {job}"
+
+
+async def test_whoever_waits_is_told_of_each_attempt_that_failed(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    flowers.keeper.does_jobs = False
+    job = (await zoe.post(CALL, json={"month": 1})).json()["id"]
+    boom = ErrorInfo("model_failed", "boom", kind="internal", retry=True)
+
+    async def ordered() -> bool:
+        return bool(await flowers.house.database.read(lambda session: session.get_one(Job, job).lease_until))
+
+    await flowers.until(ordered)
+    failing = asyncio.create_task(flowers.bus.request(JobEnded("local", job, 1, error=boom)))
+    told = await flowers.ok(zoe.get(f"/api/v1/jobs/{job}", params={"wait": 20, "told": 0}))
+    await failing
+    assert told["reason"] == "attempt 1 of 5 failed: boom (model_failed); tried again in 1 s"
+    assert (told["status"], told["attempts"]) == ("queued", 1)
+    assert told["next_attempt_at"] > told["created_at"]
+    again = await flowers.ok(zoe.get(f"/api/v1/jobs/{job}", params={"wait": 0.05, "told": 1}))
+    assert again["attempts"] == 1, "it was told of that one"
 
 
 async def test_a_model_that_is_not_there_or_not_ready_takes_no_jobs(world: Any) -> None:

@@ -95,10 +95,13 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job}")
-async def show(job: str, house: TheHouse, who: Who, wait: float = 0) -> JobView:
-    """Return a job; ``wait`` holds the answer until it ended, or for so many seconds."""
+async def show(job: str, house: TheHouse, who: Who, wait: float = 0, told: int | None = None) -> JobView:
+    """Return a job; ``wait`` holds the answer until it ended, or for so many seconds.
+
+    With ``told`` the answer comes also when an attempt after that one (by number) has failed.
+    """
     if wait > 0:
-        return job_view(await _wait_for(house, who, job, wait))
+        return job_view(await _wait_for(house, who, job, wait, told))
     return await house.database.read(lambda session: job_view(queries.get(session, who, job)))
 
 
@@ -156,14 +159,15 @@ def _wait(request: Request) -> float:
     return min(float(named[1]), WAIT_MAX_S) if named else 0
 
 
-async def _wait_for(house: House, who: Caller, prefix: str, wait_s: float) -> Job:
+async def _wait_for(house: House, who: Caller, prefix: str, wait_s: float, told: int | None = None) -> Job:
     first = await house.database.read(lambda session: queries.get(session, who, prefix))
     deadline = house.clock.monotonic() + min(wait_s, WAIT_MAX_S)
     with house.waiters.ticket(first.id) as ticket:
         while True:
             job = await house.database.read(lambda session: queries.get(session, who, first.id))
             left = deadline - house.clock.monotonic()
-            if is_final(job.status) or left <= 0 or house.closing.is_set():
+            has_news = told is not None and job.status is JobStatus.QUEUED and job.attempts > told
+            if is_final(job.status) or has_news or left <= 0 or house.closing.is_set():
                 return job
             await ticket.wait(min(left, 5))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fairlead.api.views.base import View, moment
+from fairlead.status import JobStatus
 from fairlead.store.records import Job
 
 
@@ -28,6 +29,8 @@ class JobView(View):
     deadline_at: str | None
     expires_at: str | None
     attempts: int
+    next_attempt_at: str | None
+    """When a job of which an attempt failed is tried again."""
     progress: ProgressView | None
     error: dict[str, Any] | None
     created_by: str
@@ -51,6 +54,7 @@ def job_view(job: Job) -> JobView:
         deadline_at=moment(job.deadline_at),
         expires_at=moment(job.expires_at),
         attempts=job.attempts,
+        next_attempt_at=moment(job.due_at) if job.attempts and job.status is JobStatus.QUEUED else None,
         progress=ProgressView(step=progress.step, total=progress.total, note=progress.note) if progress else None,
         error={"code": job.error.code, "message": job.error.message, "hint": job.error.hint} if job.error else None,
         created_by=job.created_by,

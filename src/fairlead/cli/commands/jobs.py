@@ -69,10 +69,12 @@ def show(job: str) -> None:
 
 def _print(view: dict[str, Any]) -> None:
     text = f"{view['id']} {view['model']}@{view['version']} {view['status']}"
-    if view.get("reason"):
+    error = view.get("error") if view["status"] == "failed" else None
+    if error:
+        text += f": {error['message']} ({error['code']})"
+        text += f"\n  hint: {error['hint']}" if error.get("hint") else ""
+    elif view.get("reason"):
         text += f": {view['reason']}"
-    if view.get("error"):
-        text += f"\n  {view['error']['message']} ({view['error']['code']})"
     terminal.result(text, view)
 
 
@@ -88,11 +90,15 @@ def result(job: str) -> None:
 
 @app.command()
 def wait(job: str, timeout: float = typer.Option(600, "--timeout", help="Seconds.")) -> None:
-    """Wait until a job has ended; exit 1 if it failed."""
+    """Wait until a job has ended, telling each attempt that failed; exit 1 if it failed."""
     deadline = time.monotonic() + timeout
     with Api() as api:
         view = api.get(f"/jobs/{job}")
+        told = 0
         while view["status"] not in FINAL:
+            if view["status"] == "queued" and view["attempts"] > told:
+                told = view["attempts"]
+                terminal.step(view["reason"])
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Refused(
@@ -101,7 +107,7 @@ def wait(job: str, timeout: float = typer.Option(600, "--timeout", help="Seconds
                     code="timed_out",
                     hint="it goes on; wait again, or: fairlead jobs cancel",
                 )
-            view = api.get(f"/jobs/{view['id']}", wait=min(left, 20))
+            view = api.get(f"/jobs/{view['id']}", wait=min(left, 20), told=told)
     _print(view)
     if view["status"] != "succeeded":
         raise typer.Exit(1)

@@ -1,0 +1,58 @@
+"""``fairlead jobs``: what is said of attempts and ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from .conftest import Door
+
+Said = tuple[int, str, str]
+VIEW = {"id": "job-1", "model": "m", "version": "1", "status": "queued", "reason": None, "attempts": 0, "error": None}
+
+
+def says_in_turn(door: Door, call: str, *views: dict[str, Any]) -> None:
+    """Answer one view after the other, the last one ever after."""
+    left = [(200, json.dumps(VIEW | view).encode(), "application/json") for view in views]
+
+    class Turns(dict[str, tuple[int, bytes, str]]):
+        def get(self, asked: str, default: Any = None) -> Any:
+            if asked.partition("?")[0] != call:
+                return super().get(asked, default)
+            return left.pop(0) if len(left) > 1 else left[0]
+
+    door.answers = Turns(door.answers)
+
+
+def test_wait_tells_each_attempt_that_failed_and_the_end_once(cli: Callable[..., Said], signed_in: Door) -> None:
+    said = "attempt {} of 5 failed: boom (model_failed); tried again in {} s"
+    end = {
+        "status": "failed",
+        "reason": "5 attempts failed; the last: boom (model_failed)",
+        "error": {"code": "attempts_exhausted", "message": "5 attempts failed; the last: boom (model_failed)"},
+    }
+    says_in_turn(
+        signed_in,
+        "GET /api/v1/jobs/job-1",
+        {},
+        {"attempts": 1, "reason": said.format(1, 1)},
+        {"attempts": 1, "reason": said.format(1, 1)},
+        {"attempts": 2, "reason": said.format(2, 5)},
+        {"attempts": 5, **end},
+    )
+    code, out, err = cli("jobs", "wait", "job-1")
+    assert code == 1
+    assert err == f"  {said.format(1, 1)}\n  {said.format(2, 5)}\n"
+    assert out == "job-1 m@1 failed: 5 attempts failed; the last: boom (model_failed) (attempts_exhausted)\n"
+    asked = [call.partition("?")[2] for call in signed_in.calls]
+    assert ["told=0" in one for one in asked] == [False, True, False, False, False]
+    assert "told=2" in asked[-1]
+
+
+def test_a_cancel_of_what_has_ended_is_a_conflict(cli: Callable[..., Said], signed_in: Door) -> None:
+    error = {"code": "job_ended", "message": "job-1 has succeeded already", "hint": "fairlead jobs result job-1"}
+    signed_in.says("DELETE /api/v1/jobs/job-1", {"error": error}, 409)
+    code, _, err = cli("jobs", "cancel", "job-1")
+    assert code == 4
+    assert "job-1 has succeeded already" in err
