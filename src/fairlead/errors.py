@@ -72,7 +72,11 @@ class Error(Exception):
         self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
-        return self.message
+        """Return the message; what a client raises is read where nobody prints the rest, so it says all of it."""
+        if self.status is None:
+            return self.message
+        others = [f"{one.path}: {one.message}" for one in self.problems if one.message not in self.message]
+        return "; ".join((self.message, *others)) + (f" (hint: {self.hint})" if self.hint else "")
 
 
 class Invalid(Error):

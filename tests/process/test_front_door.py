@@ -430,7 +430,8 @@ def test_prefer_respond_async_leads_to_control(house: House) -> None:
 def test_versions_that_are_gone_or_not_there_say_so(house: House) -> None:
     token = house.token()
     refused(house.predict("flowers@0.9", token), 410, "version_gone")
-    refused(house.predict("flowers@7", token), 404, "no_such_model")
+    refused(house.predict("flowers@7", token), 404, "version_not_found")
+    refused(house.predict("secret@7", house.token("bob", "user", "ai_developer")), 404, "no_such_model")
     refused(house.predict("empty", token), 503, "model_not_ready")
 
 

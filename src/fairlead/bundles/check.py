@@ -41,8 +41,10 @@ class Checked(msgspec.Struct, frozen=True):
             return self.manifest
         first = self.problems[0]
         rest = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
-        message = f"{first.path}: {first.message}{rest}"
-        raise Invalid(message, code="bundle_invalid", hint=first.hint, problems=self.problems)
+        line = f":{first.line}" if first.line else ""
+        message = f"{first.path}{line}: {first.message}{rest}"
+        hint = first.hint or "fairlead check FOLDER lists all that is wrong"
+        raise Invalid(message, code="bundle_invalid", hint=hint, problems=self.problems)
 
 
 def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) -> Checked:
@@ -54,6 +56,8 @@ def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) 
     files: list[File] = []
     if not folder.is_dir():
         return Checked(None, (), (Problem(str(folder), "missing", "is not a folder", "name the folder of a bundle"),))
+    if not (folder / FILE).exists():  # no bundle: of its files nothing is worth telling
+        return Checked(None, (), (Problem(FILE, "missing", f"is missing in {folder}", "fairlead init writes one"),))
     try:
         files = pack.files(folder, everything=everything)
     except Invalid as error:
@@ -162,7 +166,7 @@ def _entry(entry: str, python: str, folder: Path, paths: set[str]) -> Iterator[P
             tree = ast.parse(source.read_bytes(), filename=path)
     except SyntaxError as error:
         if not python:  # its own Python may read what ours cannot
-            yield Problem(path, "syntax", f"{error.msg}", "", error.lineno)
+            yield Problem(path, "syntax", f"{error.msg}", "correct the line", error.lineno)
         return
     except (ValueError, RecursionError, MemoryError) as error:
         yield Problem(path, "syntax", f"cannot be read as Python: {error}")

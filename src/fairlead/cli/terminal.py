@@ -83,11 +83,18 @@ def error(message: str, *, hint: str = "", code: str = "", id: str = "", problem
     sys.stderr.flush()
 
 
-def problem(item: Problem, source: str) -> None:
-    """Print one problem of a check on stdout: ``fairlead.toml:4 run.artefact: unknown key; hint (rule)``."""
+def problem(item: Problem, source: str, *, is_file: bool = False) -> None:
+    """Print one problem of a check on stdout: ``fairlead.toml:4 run.artefact: unknown key; hint (rule)``.
+
+    ``is_file``: its path is that of a file, which the line is one of: ``model.py:14 expected ':' (syntax)``.
+    """
+    if is_file:
+        source = item.path
     place = f"{source}:{item.line}" if item.line else source
     text = "; ".join(filter(None, (item.message, item.hint)))
-    print(f"{place} {item.path}: {text} ({item.rule})" if item.path else f"{place} {text} ({item.rule})")
+    print(
+        f"{place} {item.path}: {text} ({item.rule})" if item.path and not is_file else f"{place} {text} ({item.rule})"
+    )
 
 
 def confirm(question: str, *, yes: bool) -> bool:

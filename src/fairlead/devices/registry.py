@@ -143,7 +143,7 @@ def add_location(
     if zone is not None:
         check_zone(zone)
     if session.get(Location, path) is not None:
-        hint = f"fairlead locations set {path}"
+        hint = "fairlead locations lists them; choose another path"
         raise Conflict(f"the location {path} is there already", code="location_exists", hint=hint)
     parts = path.split("/")
     inherited = zone or "UTC"

@@ -130,7 +130,7 @@ def parse(source: str) -> DeviceType:
         raise Invalid(
             f"the device type is not TOML: {error}",
             code="type_invalid",
-            hint="see the guide on device types",
+            hint="docs/contract.md, part 5, shows a whole type",
             problems=(Problem(path="", rule="toml", message=str(error)),),
         ) from error
     problems = list(_check_top(document))

@@ -82,6 +82,14 @@ LINES = (
         "fairlead runs --live lists the pages that you may see",
     ),
     Line(
+        f"{_status(404)} && {_route('model')} && {_details('direct_response')}",
+        404,
+        "version_not_found",
+        "the model has no such alias, and no such version that takes calls",
+        "fairlead models show lists them",
+        says_path=True,
+    ),
+    Line(
         f"{_status(410)} && {_route('model')}",
         410,
         "version_gone",
@@ -140,7 +148,9 @@ LINES = (
     Line(_status(429), 429, "rate_limited", "too many requests without a token", _SIGN_IN, retry_after_s=1),
     Line(_status(403), 403, "not_allowed", "this is not allowed"),
     Line(_status(404), 404, "no_such_path", "there is nothing at this path", says_path=True),
-    Line(_status(405), 405, "method_not_allowed", "this path does not take the method"),
+    Line(
+        _status(405), 405, "method_not_allowed", "this path does not take the method", "/docs/api lists what it takes"
+    ),
     Line(_status(408), 408, "request_too_slow", "the request did not arrive in time"),
     Line(_status(413), 413, "body_too_large", "the body is larger than this installation takes", _LARGE),
     Line(_status(431), 431, "headers_too_large", "the headers are too many or too long", "60 KiB and 100 headers"),

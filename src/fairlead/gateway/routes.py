@@ -190,6 +190,9 @@ def _branches(route: ModelRoute) -> Iterator[Branch]:
         yield Branch(
             f"{base}:", (_model(route, Fit.EXACT, f"{base}:predict", goal, methods=("POST",)),), falls_through=True
         )
+    other = f"/v1/models/{route.model}@"
+    no_such = _model(route, Fit.START, other, Refusal(404, "version_not_found"))
+    yield Branch(other, (_read(Fit.START, other), no_such))
     base = f"/v2/models/{route.model}"
     inference = [_model(route, Fit.EXACT, f"{base}/infer", goals[""])]
     inference += [_model(route, Fit.EXACT, f"{base}/versions/{ref}/infer", goal) for ref, goal in goals.items() if ref]

@@ -42,7 +42,9 @@ def mint(
 ) -> Minted:
     """Return a new token of ``user``; raises :class:`Invalid` unless 0 < ``days`` <= :data:`DAYS_MAX`."""
     if not 0 < days <= DAYS_MAX:
-        raise Invalid(f"days: {days:g} is not above 0 and at most {DAYS_MAX}", code="days_out_of_range")
+        raise Invalid(
+            f"days: {days:g} is not above 0 and at most {DAYS_MAX}", code="days_out_of_range", hint="30 is usual"
+        )
     expires = (now + timedelta(days=days)).replace(microsecond=0)
     jti = new("tok")
     payload = {

@@ -140,7 +140,7 @@ def _said(error: BaseException, order: Order) -> ErrorInfo:
     if isinstance(error, Error):
         return error_info(error)
     text = stack_text(f"{type(error).__name__}: {error}", order.folder)
-    hint = "the lines above tell where, fairlead logs the whole; try it here with: fairlead serve FOLDER"
+    hint = "the lines above tell where, fairlead logs the whole"
     if isinstance(error, MemoryError):
         text = f"MemoryError: it needs more memory than memory_mb = {order.memory_mb} allows"
         hint = "raise memory_mb below [run], or load less at once"

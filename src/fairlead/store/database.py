@@ -368,7 +368,9 @@ def _translate(error: DBAPIError) -> Error:
         )
     if "malformed" in lowered or "not a database" in lowered:
         return Unavailable(
-            f"the database is damaged: {said}", code="database_damaged", hint="restore a backup: fairlead restore"
+            f"the database is damaged: {said}",
+            code="database_damaged",
+            hint="stop the platform and put back a backup of the home",
         )
     return _unavailable(said)
 

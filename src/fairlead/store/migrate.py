@@ -87,7 +87,7 @@ def _missing(engine: Engine) -> Unavailable:
     return Unavailable(
         f"this home has had a database, but there is none at {where}",
         code="database_missing",
-        hint="put it back or restore a backup (fairlead restore); for a new installation take an empty home",
+        hint="put it back from a backup of the home; for a new installation take an empty home",
     )
 
 

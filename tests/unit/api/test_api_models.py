@@ -25,7 +25,7 @@ async def test_a_push_makes_a_version_that_becomes_ready(world: Any) -> None:
     model = await world.ok(world.by("zoe").get("/api/v1/models/flowers"))
     assert model["aliases"] == {"production": [{"version": "1", "weight": 100}]}
     assert model["versions"][0]["status"] == "ready"
-    assert model["inputs"] == {"month": "integer, 1 to 12"}
+    assert model["inputs"] == {"month": "integer, 1 to 12, optional"}
 
 
 async def test_the_same_content_is_the_same_version_again(world: Any) -> None:

@@ -81,3 +81,71 @@ def test_an_alias_of_one_version_takes_no_weight(cli: Callable[..., Said], signe
 
     assert (code, signed_in.asked) == (2, [])
     assert "write production=4" in err
+
+
+def test_a_text_that_was_read_as_a_number_says_how_to_write_it(cli: Callable[..., Said], signed_in: Door) -> None:
+    problem = {"path": "name", "rule": "type", "message": "123 is not text", "hint": "give text", "line": None}
+    error = {"code": "invalid_input", "message": "name: 123 is not text", "hint": "x", "problems": [problem]}
+    signed_in.says("POST /v1/models/m/predict", {"error": error}, 422)
+
+    code, _, err = cli("predict", "m", "--set", "name=123")
+
+    assert code == 5
+    assert "as text: --set name='\"123\"'" in err
+
+
+def test_a_hint_that_names_a_page_names_all_of_its_address(cli: Callable[..., Said], signed_in: Door) -> None:
+    error = {"code": "not_found", "message": "no", "hint": "see /docs/api"}
+    signed_in.says("POST /v1/models/m/predict", {"error": error}, 404)
+
+    assert f"hint: see {signed_in.url}/docs/api (not_found)" in cli("predict", "m")[2]
+
+
+def bundle(folder: Path, code: str = "class A:\n    def predict(self, n: int) -> int:\n        return n\n") -> Path:
+    (folder / "fairlead.toml").write_text('kind = "model"\nname = "m"\n[run]\nentry = "model:A"\n')
+    (folder / "model.py").write_text(code)
+    return folder
+
+
+def test_a_syntax_error_is_told_of_in_its_own_file(cli: Callable[..., Said], signed_in: Door, tmp_path: Path) -> None:
+    wrong = bundle(tmp_path, "x = 1\nclass A\n")
+
+    assert cli("check", str(wrong))[1].splitlines() == ["model.py:2 expected ':'; correct the line (syntax)"]
+    _, _, err = cli("push", str(wrong))
+    assert err.splitlines()[:2] == ["error: model.py:2: expected ':'", "  hint: correct the line (bundle_invalid)"]
+
+
+def test_a_folder_that_is_no_bundle_is_one_line(cli: Callable[..., Said], tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+
+    code, out, _ = cli("check", str(tmp_path))
+
+    assert (code, out) == (5, f"fairlead.toml is missing in {tmp_path}; fairlead init writes one (missing)\n")
+    assert cli("check", str(tmp_path / "no"))[1].startswith(f"{tmp_path}/no is not a folder; ")
+
+
+@pytest.mark.parametrize(
+    ("alias", "status", "address", "said"),
+    [
+        ("production", 202, "/v1/models/m/predict", "sent "),
+        ("staging", 202, "/v1/models/m@staging/predict", "sent "),
+        ("none", 200, "/v1/models/m@3/predict", "unchanged: m@3 has the same content"),
+    ],
+)
+def test_a_push_says_what_it_did_and_where_it_answers(
+    cli: Callable[..., Said], signed_in: Door, tmp_path: Path, alias: str, status: int, address: str, said: str
+) -> None:
+    view = {"kind": "model", "name": "m", "version": "3", "url": f"{signed_in.url}/v1/models/m/predict"}
+    signed_in.says(f"POST /api/v1/bundles?alias={alias}", view, status)
+
+    code, out, err = cli("push", str(bundle(tmp_path)), "--alias", alias, "--no-wait")
+
+    assert (code, out) == (0, f"m@3 {signed_in.url}{address}\n")
+    assert said in err
+
+
+def test_a_refusal_speaks_of_the_model_not_of_a_path(cli: Callable[..., Said], signed_in: Door) -> None:
+    error = {"code": "version_not_found", "message": "/v1/models/m@9/predict: the model has no such alias", "hint": "x"}
+    signed_in.says("POST /v1/models/m@9/predict", {"error": error}, 404)
+
+    assert cli("predict", "m@9")[2].startswith("error: m@9: the model has no such alias\n")

@@ -84,7 +84,7 @@ CONTROL = Upstream("control")
         ("/v1/models/flowers/openapi.json", CONTROL),
         ("/v1/models/flowers@0.9/predict", Refusal(410, "version_gone")),
         ("/v1/models/flowers@next/predict", Refusal(503, "model_not_ready")),
-        ("/v1/models/flowers@9/predict", Refusal(404, "no_such_model")),
+        ("/v1/models/flowers@9/predict", Refusal(404, "version_not_found")),
         ("/v1/models/flower/predict", Refusal(404, "no_such_model")),
         ("/v1/models/flowers/jobs", CONTROL),
         ("/v1/models/flowers/predict/jobs", CONTROL),
@@ -106,11 +106,17 @@ def test_a_path_leads_to_its_goal(path: str, goal: object) -> None:
     assert find(path, model_branches([FLOWERS])).goal == goal
 
 
-@pytest.mark.parametrize("name", ["flowers", "flowers@2", "roses", "roses:predict"])
+@pytest.mark.parametrize("name", ["flowers", "roses", "roses@2", "roses:predict"])
 def test_a_model_is_read_at_its_name_and_any_other_call_of_none_is_refused_alike(name: str) -> None:
     branches = model_branches([FLOWERS])
     assert find(f"/v1/models/{name}", branches, method="GET").goal == CONTROL
     assert find(f"/v1/models/{name}", branches, method="DELETE").goal == Refusal(404, "no_such_model")
+
+
+def test_a_version_is_read_at_its_name_and_any_other_call_of_one_that_is_not_there_names_the_version() -> None:
+    branches = model_branches([FLOWERS])
+    assert find("/v1/models/flowers@2", branches, method="GET").goal == CONTROL
+    assert find("/v1/models/flowers@2", branches, method="DELETE").goal == Refusal(404, "version_not_found")
 
 
 def test_an_extra_path_takes_its_methods_only_and_is_rewritten() -> None:

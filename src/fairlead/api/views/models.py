@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -119,8 +120,17 @@ def inputs_in_words(signature: dict[str, Any] | None) -> dict[str, str]:
     for option in (schema, *(schema.get("anyOf") or ())):
         found = _resolved(option, definitions)
         if found.get("properties"):
-            return {name: _words(_resolved(one, definitions)) for name, one in found["properties"].items()}
+            needed = set(found.get("required") or ())
+            return {
+                name: _words(_resolved(one, definitions)) + ("" if name in needed else _optional(one))
+                for name, one in found["properties"].items()
+            }
     return {}
+
+
+def _optional(schema: dict[str, Any]) -> str:
+    """Say that an input may be left out, and what it is then."""
+    return f", default {json.dumps(schema['default'], ensure_ascii=False)}" if "default" in schema else ", optional"
 
 
 def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

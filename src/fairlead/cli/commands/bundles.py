@@ -148,6 +148,7 @@ def predict(
         try:
             answer = api.send("POST", path, on_event=pieces.show if output is None else None, **sent)
         except Refused as error:
+            error.message = error.message.replace(path, model)
             raise _explained(error, settings) from None
         finally:
             pieces.end()
