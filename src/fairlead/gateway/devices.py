@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fairlead.gateway.door import DoorSettings
 from fairlead.gateway.resources import Resource, address, extension, typed
+from fairlead.gateway.tls import terminated
 
 DEVICES = "devices"
 """Name of the listener and of the cluster."""
@@ -16,7 +17,7 @@ _BACKLOG = 4096
 _BUFFER_BYTES = 64 * 1024
 
 
-def device_listener(door: DoorSettings) -> Resource:
+def device_listener(door: DoorSettings, *, secret_file: str) -> Resource:
     """Return the listener for MQTT; TLS ends here where the installation has a certificate."""
     proxy = extension(
         "envoy.filters.network.tcp_proxy",
@@ -27,15 +28,7 @@ def device_listener(door: DoorSettings) -> Resource:
     )
     chain: Resource = {"filters": [proxy]}
     if door.cert:
-        certificate = {"certificate_chain": {"filename": door.cert}, "private_key": {"filename": door.key}}
-        chain["transport_socket"] = extension(
-            "tls",
-            "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            common_tls_context={
-                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                "tls_certificates": [certificate],
-            },
-        )
+        chain["transport_socket"] = terminated(secret_file)
     return typed(
         "envoy.config.listener.v3.Listener",
         name=DEVICES,

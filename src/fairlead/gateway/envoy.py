@@ -19,6 +19,7 @@ from fairlead.gateway.admin import Admin
 from fairlead.gateway.door import DoorSettings
 from fairlead.gateway.resources import LISTENER, ROUTES, Resource
 from fairlead.gateway.snapshot import DoorFiles, Snapshot, bootstrap, document, version_of
+from fairlead.gateway.tls import secret
 
 _ANSWER_S = 10
 """Longest wait for Envoy to say what it thinks of a file."""
@@ -69,6 +70,13 @@ class Gateway:
         for file, resources in self._parts(first):
             if not file.exists():
                 _write(file, document(resources))
+
+    def keep_certificate(self, chain: bytes, key: bytes) -> None:
+        """Have both doors show this certificate (PEM), which was checked: new connections get it at once."""
+        content = document((secret(chain, key),))
+        file = self.files.certificate
+        if not file.exists() or file.read_bytes() != content:
+            _write(file, content)
 
     def argv(self, epoch: int = 0) -> list[str]:
         """Return the command that starts Envoy; ``epoch`` above 0 takes over from a running one without a gap."""

@@ -13,6 +13,7 @@ from fairlead.gateway.access import (
 from fairlead.gateway.door import DoorSettings
 from fairlead.gateway.refusals import local_replies
 from fairlead.gateway.resources import LISTENER, ROUTES, Resource, address, extension, typed
+from fairlead.gateway.tls import terminated
 
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _BUFFER_BYTES = 32 * 1024
@@ -21,21 +22,11 @@ _HEADERS_COUNT = 100
 _BACKLOG = 4096
 
 
-def listener(door: DoorSettings, jwks: str, *, routes_file: str, revoked_file: str) -> Resource:
+def listener(door: DoorSettings, jwks: str, *, routes_file: str, revoked_file: str, secret_file: str) -> Resource:
     """Return the listener; it opens once the deny-list in ``revoked_file`` was read."""
     chain: Resource = {"filters": [extension("http", _MANAGER, **_manager(door, jwks, routes_file, revoked_file))]}
     if door.cert:
-        chain["transport_socket"] = extension(
-            "tls",
-            "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            common_tls_context={
-                "alpn_protocols": ["h2", "http/1.1"],
-                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                "tls_certificates": [
-                    {"certificate_chain": {"filename": door.cert}, "private_key": {"filename": door.key}}
-                ],
-            },
-        )
+        chain["transport_socket"] = terminated(secret_file, alpn=("h2", "http/1.1"))
     return typed(
         "envoy.config.listener.v3.Listener",
         name=LISTENER,

@@ -42,6 +42,10 @@ class DoorFiles:
     def denied(self) -> Path:
         return self.root / "denied" / "denied.json"
 
+    @property
+    def certificate(self) -> Path:
+        return self.root / "certificate" / "certificate.json"
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -56,9 +60,12 @@ class Snapshot:
 def snapshot(door: DoorSettings, state: DoorState, files: DoorFiles, now: float) -> Snapshot:
     """Return what the front door shall be at ``now`` (Unix seconds: expired tokens leave the deny-list)."""
     denied = typed("envoy.config.core.v3.TypedExtensionConfig", **revoked_filter(state.denied, now))
-    public = listener(door, state.jwks, routes_file=str(files.routes), revoked_file=str(files.denied))
+    secret_file = str(files.certificate)
+    public = listener(
+        door, state.jwks, routes_file=str(files.routes), revoked_file=str(files.denied), secret_file=secret_file
+    )
     return Snapshot(
-        listeners=(public, *((device_listener(door),) if door.devices else ())),
+        listeners=(public, *((device_listener(door, secret_file=secret_file),) if door.devices else ())),
         routes=(route_table(door, state),),
         clusters=tuple(clusters(door, state)),
         denied=(denied,),

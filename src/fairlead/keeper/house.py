@@ -23,6 +23,7 @@ from fairlead.gateway import Gateway, door_settings
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
 from fairlead.keeper import services
+from fairlead.keeper.certificate import Certificate
 from fairlead.keeper.devicedoor import DeviceDoor
 from fairlead.keeper.files import BucketFiles
 from fairlead.keeper.frontdoor import FrontDoor
@@ -83,6 +84,9 @@ class House:
         self.programs = Programs(home.children, home.logs, clock, group)
         door = door_settings(settings, home)
         self.gateway = Gateway(door, home.envoy, log=home.logs / "envoy.log")
+        self._certificate = (
+            Certificate(settings.cert, settings.key, self.gateway, clock) if settings.cert and settings.key else None
+        )
         self._devices = DeviceDoor(home.bus, home.keeper / "devices.msgpack")
         self.bucket: Bucket = open_bucket(settings.bucket or str(home.bucket))
         self._bus: Bus | None = None
@@ -127,6 +131,9 @@ class House:
 
     async def open(self) -> None:
         """Start or adopt everything; returns when the front door and control answer. Raises :class:`Unavailable`."""
+        if self._certificate is not None:
+            self._certificate.take()
+            self._group.create_task(forever(self._certificate.run), name="certificate")
         self.front_door.prepare(self.wanted)
         envoy = services.envoy(self.gateway, self.home, self._door_restarted)
         bus = services.bus(self.settings, self.home, self._bus_restarted)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from datetime import UTC, datetime
 
 from fairlead.errors import Conflict, Invalid
+from fairlead.gateway.tls import check_pair
+from fairlead.keeper.certificate import read_pair
 from fairlead.settings import Home, Settings
 from fairlead.supervisor import adopt, read_records
 
@@ -15,9 +18,8 @@ def check_listeners(settings: Settings) -> None:
     """Raise :class:`Invalid` (``address_invalid``, ``insecure``, ``certificate``) or ``port_in_use``."""
     if (settings.cert is None) != (settings.key is None):
         raise Invalid("--cert and --key go together", code="certificate", hint="give both, or none")
-    for file in (settings.cert, settings.key):
-        if file is not None and not file.is_file():
-            raise Invalid(f"{file}: no such file", code="certificate", hint="name a PEM file")
+    if settings.cert is not None and settings.key is not None:
+        check_pair(*read_pair(settings.cert, settings.key), datetime.now(UTC))
     ours = _adoptable(Home(settings.home))
     for flag, address in (("--listen", settings.listen), ("--devices", settings.devices)):
         host, port = split(flag, address)
