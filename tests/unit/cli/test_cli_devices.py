@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from fairlead.cli.commands import devices, types
+
+from .conftest import Door
+
+Said = tuple[int, str, str]
 
 
 @pytest.mark.parametrize(
@@ -76,3 +82,67 @@ def test_every_property_is_shown_also_those_never_reported() -> None:
         "on = true at 2026-11-20T12:00:00Z (boolean rw)",
         "speed never reported (integer rw, 1 to 3)",
     ]
+
+
+def command(**fields: object) -> dict[str, object]:
+    return {"id": "cmd-1", "status": "observed", "reason": None, "cause": None, "finished_at": "now", **fields}
+
+
+def test_a_command_that_was_not_observed_ends_with_its_code(signed_in: Door, cli: Callable[..., Said]) -> None:
+    signed_in.says("POST /api/v1/devices/fan-1/commands", command())
+    assert cli("devices", "send", "fan-1", "speed=2") == (0, "cmd-1 observed\n", "")
+    failed = command(status="failed", cause="not_observed", reason="not_observed: fan-1 did not report speed")
+    signed_in.says("POST /api/v1/devices/fan-1/commands", failed)
+    code, out, err = cli("devices", "send", "fan-1", "speed=2")
+    assert (code, out) == (7, "")
+    assert err.splitlines() == [
+        "error: cmd-1 failed: not_observed: fan-1 did not report speed",
+        "  hint: fairlead why cmd-1 (not_observed)",
+    ]
+    waits = command(status="accepted", reason="waits: run-1 (safety) holds speed", finished_at=None)
+    signed_in.says("POST /api/v1/devices/fan-1/commands", waits)
+    code, out, err = cli("devices", "send", "fan-1", "speed=2")
+    assert (code, out) == (6, "cmd-1 accepted: waits: run-1 (safety) holds speed\n")
+
+
+def test_a_new_password_is_asked_for_and_shown(signed_in: Door, cli: Callable[..., Said]) -> None:
+    view = {"id": "fan-1", "mqtt": "mqtt://127.0.0.1:1883", "password": "secret"}
+    signed_in.says("PATCH /api/v1/devices/fan-1", view)
+
+    assert cli("devices", "password", "fan-1") == (
+        0,
+        "fan-1  mqtt://127.0.0.1:1883  user fan-1  password secret\n",
+        "",
+    )
+    assert json.loads(signed_in.asked[-1][1]) == {"new_password": True}
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        (("types", "rm", "fan@1.0.0"), "DELETE /api/v1/types/fan@1.0.0"),
+        (("locations", "rm", "campus/lab"), "DELETE /api/v1/locations/campus/lab"),
+    ],
+)
+def test_what_is_removed_is_asked_about_first(
+    signed_in: Door, cli: Callable[..., Said], words: tuple[str, ...], call: str
+) -> None:
+    signed_in.answers[call] = (204, b"", "")
+
+    assert cli(*words)[0] == 1
+    assert signed_in.calls == []
+    assert cli(*words, "--yes") == (0, f"removed {words[2]}\n", "")
+    assert signed_in.calls == [call]
+
+
+def test_times_of_why_are_printed_as_they_can_be_given_back(signed_in: Door, cli: Callable[..., Said]) -> None:
+    link = {"at": "2026-11-21T13:36:56.640123Z", "kind": "because", "id": "", "said": "nobody holds it"}
+    view = {"of": "fan-1.on", "at": None, "answer": "It is so.", "chain": [link]}
+    signed_in.says("GET /api/v1/why?of=fan-1.on", view)
+    signed_in.says("GET /api/v1/why?of=fan-1.on&at=2026-11-21T13%3A36%3A56Z", view)
+
+    code, out, err = cli("why", "fan-1.on")
+
+    assert (code, out.splitlines()) == (0, ["It is so.", "  2026-11-21T13:36:56Z  because: nobody holds it"])
+    assert "UTC" in err
+    assert cli("why", "fan-1.on", "--at", out.split()[3])[0] == 0
