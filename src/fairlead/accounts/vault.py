@@ -156,7 +156,7 @@ def _owner(session: Session, bundle: str) -> str | None:
     if model is not None and model.removed_at is None:
         return model.owner
     app = session.get(App, bundle)
-    return app.owner if app is not None else None
+    return app.owner if app is not None and app.removed_at is None else None
 
 
 def _check_may(session: Session, caller: Caller, bundle: str) -> None:
@@ -167,7 +167,7 @@ def _check_may(session: Session, caller: Caller, bundle: str) -> None:
     if model is not None and model.removed_at is None:
         check_see(caller, model.owner, model.visibility, f"model {bundle}", "fairlead models lists them")
         check_owner(caller, model.owner, f"the model {bundle}")
-    elif app is not None:
+    elif app is not None and app.removed_at is None:
         check_see(caller, app.owner, app.visibility, f"app {bundle}", "fairlead apps lists them")
         check_owner(caller, app.owner, f"the app {bundle}")
     else:

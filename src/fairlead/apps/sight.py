@@ -40,7 +40,7 @@ def commands(caller: Caller) -> ColumnElement[bool]:
 
 def show_app(session: Session, caller: Caller, name: str) -> App:
     """Return the app; raises :class:`NotFound`, also for one that the caller may not see."""
-    app = session.scalar(select(App).where(App.name == name, apps(caller)))
+    app = session.scalar(select(App).where(App.name == name, App.removed_at.is_(None), apps(caller)))
     if app is None:
         raise NotFound(f"there is no app {name[:80]!r}", code="app_not_found", hint="fairlead apps lists them")
     return app

@@ -19,7 +19,7 @@ from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.messages import AppWanted, EnvironmentSpec, Prepared
 from fairlead.status import VersionStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import App, AppAlias, AppVersion, Bundle, Model, Run
+from fairlead.store.records import App, AppAlias, AppVersion, Bundle, Model, Run, Schedule
 
 PRODUCTION = "production"
 
@@ -99,6 +99,9 @@ def _app(session: Session, manifest: AppManifest, now: datetime, by: str, admin:
     if app is None:
         app = App(name=manifest.name, owner=by, created_at=now)
         session.add(app)
+        vault.begin(session, app.name, by)
+    elif app.removed_at is not None:
+        app.removed_at, app.owner, app.granted, app.visibility = None, by, (), "team"
         vault.begin(session, app.name, by)
     elif app.owner != by and not admin:
         message = f"{manifest.name} belongs to {app.owner}"
@@ -195,16 +198,49 @@ def rollback(session: Session, app: str, now: datetime, *, by: str, alias: str =
     return set_alias(session, app, alias, record.previous, now, by=by)
 
 
+def remove(session: Session, app: str, now: datetime, *, by: str) -> None:
+    """Remove an app: its versions are retired, its aliases dropped, and it is as if it were not there.
+
+    What was done with it stays in the journal; the name can be pushed again. Raises :class:`Conflict`
+    (``app_in_use``) with the names of schedules and runs that still want it.
+    """
+    record = show_app(session, app)
+    live = session.scalars(select(Run).where(Run.app == app, Run.finished_at.is_(None)).order_by(Run.id)).all()
+    schedules = session.scalars(select(Schedule).where(Schedule.app == app, Schedule.removed_at.is_(None))).all()
+    wanting = [one.name for one in schedules if one.next_at is not None or one.paused is not None]
+    if wanting or live:
+        used = ", ".join(
+            (*(f"the schedule {name}" for name in sorted(wanting)), *(f"the run {run.id}" for run in live))
+        )
+        hint = "remove them first: fairlead schedules rm, fairlead runs stop"
+        raise Conflict(f"{app} is in use by {used}", code="app_in_use", hint=hint)
+    for schedule in schedules:  # each of them is done
+        schedule.removed_at, schedule.name = now, schedule.id
+    for alias in list_aliases(session, app):
+        session.delete(alias)
+    for version in list_versions(session, app):
+        version.takes = None
+        said = f"retired by {by}"
+        if version.status in (VersionStatus.BUILDING, VersionStatus.STARTING):
+            move_to(session, version, VersionStatus.FAILED, said, now, by=by)
+        elif version.status is VersionStatus.READY:
+            move_to(session, version, VersionStatus.RETIRED, said, now, by=by)
+    vault.forget(session, app)
+    record.removed_at = now
+    note(session, "app", app, "removed", now, by=by)
+    session.flush()
+
+
 def show_app(session: Session, app: str) -> App:
     record = session.get(App, app)
-    if record is None:
+    if record is None or record.removed_at is not None:
         raise NotFound(f"there is no app {app[:80]!r}", code="app_not_found", hint="fairlead apps lists them")
     return record
 
 
 def list_apps(session: Session, caller: Caller) -> Sequence[App]:
     """Return the apps that the caller may see, by name."""
-    return session.scalars(select(App).where(sight.apps(caller)).order_by(App.name)).all()
+    return session.scalars(select(App).where(App.removed_at.is_(None), sight.apps(caller)).order_by(App.name)).all()
 
 
 def list_versions(session: Session, app: str) -> Sequence[AppVersion]:

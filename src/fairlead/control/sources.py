@@ -65,7 +65,7 @@ def of(session: Session, caller: Caller, name: str) -> tuple[Source, ...]:
         check_owner(caller, run.user, f"the run {run.id}")
         return (_run(run),)
     bundle, _, ref = name.partition("@")
-    if session.get(App, bundle) is not None:
+    if (app := session.get(App, bundle)) is not None and app.removed_at is None:
         return _app(session, caller, bundle)
     return _model(session, caller, bundle, ref)
 

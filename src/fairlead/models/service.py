@@ -65,7 +65,7 @@ def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Pus
     is_new = model is None or model.removed_at is not None
     if model is not None and model.removed_at is None:
         check_owner(caller, model.owner, f"the model {model.name}")
-    elif session.get(App, manifest.name) is not None:
+    elif (app := session.get(App, manifest.name)) is not None and app.removed_at is None:
         raise Conflict(f"an app is called {manifest.name}", code="name_taken", hint="models and apps share their names")
     _refuse_taken_routes(session, manifest)
     if session.get(Bundle, pushed.digest) is None:

@@ -11,6 +11,7 @@ from fairlead.store.records import Run
 
 WEEK = [{"from": "00:00", "to": "24:00"}]
 NIGHT = [{"days": ["mon", "fri"], "from": "18:00", "to": "07:00"}]
+APP = 'kind = "app"\nname = "{name}"\n[run]\nentry = "app:app"\n{more}'
 COMFORT = '[devices]\nfan = { type = "fan@1" }\n[params]\ncomfort_c = { type = "number", default = 26, minimum = 10 }\n'
 
 
@@ -34,8 +35,7 @@ async def test_an_app_is_shown_with_what_it_wants(lab: Any) -> None:
     view = (await lab.by("zoe").get("/api/v1/apps/smart")).json()
     assert view["devices"]["fan"]["type"] == "fan@1"
     assert view["url"] is None, "no run shows its page"
-    text = 'kind = "app"\nname = "{name}"\n[run]\nentry = "app:app"\n{more}'
-    assert (await lab.push("paul", name="bare", text=text)).json()["url"] is None
+    assert (await lab.push("paul", name="bare", text=APP)).json()["url"] is None
     assert view["params"]["comfort_c"]["default"] == 26
     assert view["aliases"] == {"production": [{"version": "1", "weight": 100}]}
     assert view["versions"][0]["status"] == "ready"
@@ -186,3 +186,43 @@ async def running_as(world: Any, name: str, schedule: str) -> str:
 
     await world.until(ready)
     return str((await world.by(name).get("/api/v1/runs", params={"schedule": schedule})).json()["items"][0]["id"])
+
+
+async def test_an_app_is_removed_once_nothing_wants_it_any_more(lab: Any) -> None:
+    zoe, paul = lab.by("zoe"), lab.by("paul")
+    body = {"app": "smart", "at": "lab", "name": "night", "windows": NIGHT}
+    await lab.ok(zoe.post("/api/v1/schedules", json=body))
+    await lab.ok(zoe.post("/api/v1/schedules", json={"app": "smart", "at": "lab", "name": "once", "now": True}))
+    run = await running(lab, "once")
+    lab.refused(await zoe.delete("/api/v1/apps/smart"), 403, "role_needed")
+    error = lab.refused(await paul.delete("/api/v1/apps/smart"), 409, "app_in_use")
+    assert "the schedule night" in error["message"]
+    assert run["id"] in error["message"]
+    await lab.ok(zoe.delete("/api/v1/schedules/night"))
+    await lab.ok(zoe.post(f"/api/v1/runs/{run['id']}/stop"))
+
+    async def removed() -> bool:
+        return bool((await paul.delete("/api/v1/apps/smart")).status_code == 204)
+
+    await lab.until(removed)
+    lab.refused(await paul.get("/api/v1/apps/smart"), 404, "app_not_found")
+    assert (await paul.get("/api/v1/apps")).json()["items"] == []
+    assert (await zoe.get("/api/v1/schedules")).json()["items"] == []
+    lab.refused(await zoe.post("/api/v1/schedules", json=body), 422, "schedule_invalid")
+    told = (await lab.by("eve").get("/api/v1/audit", params={"kind": "app"})).json()["items"]
+    assert [(one["ref"], one["said"], one["by"]) for one in told] == [("smart", "removed", "paul")]
+    await lab.model("smart")
+
+
+async def test_a_removed_app_comes_back_with_a_push_as_its_pushers(lab: Any) -> None:
+    await lab.ok(lab.by("paul").delete("/api/v1/apps/smart"))
+    token = lab.token("only-app-developer", ["app_developer"])
+    headers = {"Content-Type": "application/zip", "Authorization": f"Bearer {token}"}
+    bundle = lab.bundle(name="smart", text=APP, more=COMFORT)
+    await lab.ok(lab.by("").post("/api/v1/bundles", content=bundle, headers=headers))
+
+    async def there() -> bool:
+        view = (await lab.by("zoe").get("/api/v1/apps/smart")).json()
+        return bool(view.get("owner") == "only-app-developer" and "production" in view["aliases"])
+
+    await lab.until(there)

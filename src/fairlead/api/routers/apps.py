@@ -52,6 +52,19 @@ async def show(name: str, house: TheHouse, who: Who) -> AppView:
     return await house.database.read(lambda session: _view(session, house, who, sight.show_app(session, who, name)))
 
 
+@router.delete("/apps/{name}", status_code=204)
+async def remove(name: str, house: TheHouse, who: Who) -> None:
+    """Remove an app that no schedule and no run wants any more."""
+    now = house.clock.now()
+
+    def write(session: Session) -> None:
+        _managed(session, who, name)
+        versions.remove(session, name, now, by=who.name)
+
+    await house.database.write(write)
+    await house.reconcile.settle()
+
+
 @router.get("/apps/{name}/versions/{version}")
 async def show_version(name: str, version: str, house: TheHouse, who: Who) -> VersionView:
     return await house.database.read(lambda session: _version(session, who, name, version))

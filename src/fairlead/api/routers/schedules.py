@@ -177,5 +177,5 @@ def _check_app(session: Session, who: Caller, name: str) -> None:
     try:
         show_app(session, who, name)
     except NotFound as error:
-        if session.get(App, name) is not None:
+        if (app := session.get(App, name)) is not None and app.removed_at is None:
             raise Invalid(f"app: {error.message}", code="schedule_invalid", hint=error.hint) from error

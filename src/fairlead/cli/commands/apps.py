@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api
+from fairlead.cli.api import Api, named
 from fairlead.cli.commands.noun import group
-from fairlead.cli.commands.schedules import DURATION_HELP, seconds, values
+from fairlead.cli.commands.schedules import DURATION_HELP, seconds, values, warn_of
 
 
 def _list() -> None:
@@ -24,11 +24,13 @@ app = group("Apps: programs that use models and devices at a place.", _list)
 def show(name: str) -> None:
     """Show one app: its roles, params and versions."""
     with Api() as api:
-        view = api.get(f"/apps/{name}")
+        view = api.get(f"/apps/{named('app', name)}")
     if terminal.wants_json():
         terminal.result("", view)
         return
-    terminal.result(f"{view['name']}  {view['summary']}")
+    terminal.result(f"{view['name']}  {view['summary']}".rstrip())
+    if view["url"]:
+        terminal.result(f"  page {view['url']}")
     for role, spec in (view.get("devices") or {}).items():
         terminal.result(f"  device {role}: {spec.get('type')} × {spec.get('count', 1)}")
     for role, ref in (view.get("models") or {}).items():
@@ -40,7 +42,7 @@ def show(name: str) -> None:
 def run(
     name: str,
     at: str = typer.Option(..., "--at", help="Location."),
-    for_: str = typer.Option("", "--for", help=DURATION_HELP),
+    for_: str = typer.Option("", "--for", help=f"{DURATION_HELP} Without it the app runs until it is stopped."),
     settings: list[str] = typer.Option([], "--set", help="param=value"),
 ) -> None:
     """Run an app now, at a place, for a while: a schedule of one firing."""
@@ -48,3 +50,17 @@ def run(
     with Api() as api:
         view = api.post("/schedules", body)
     terminal.result(f"{view['id']} {view['name']}", view)
+    warn_of(view)
+    if not for_:
+        terminal.note("it runs until it is stopped: fairlead runs stop RUN")
+
+
+@app.command()
+def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
+    """Remove an app that no schedule and no run wants any more."""
+    if not terminal.confirm(f"remove the app {name}?", yes=yes):
+        terminal.note("nothing was removed; say --yes")
+        raise typer.Exit(1)
+    with Api() as api:
+        api.delete(f"/apps/{named('app', name)}")
+    terminal.result(f"removed {name}")

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api
+from fairlead.cli.api import Api, named
+
+_LIVE = ("starting", "ready", "planned")
+
+
+def _until(run: dict[str, Any]) -> str | None:
+    """Return when it ended, or will."""
+    end = run.get("finished_at") or (run.get("window") or {}).get("to")
+    return end or ("stopped" if run["status"] in _LIVE else None)
 
 
 def _line(run: dict[str, Any]) -> str:
     until = (run.get("window") or {}).get("to")
     words = [run["id"], f"{run['app']}@{run['version']}", run.get("at") or "", run["status"]]
-    if until and run["status"] in ("starting", "ready", "planned"):
-        words.append(f"until {until}")
+    if run["status"] in _LIVE:
+        words.append(f"until {until or 'stopped'}")
     if run.get("url"):
         words.append(run["url"])
     return " ".join(filter(None, words))
@@ -32,21 +41,24 @@ def _bare(context: typer.Context, live: bool = typer.Option(False, "--live", hel
     if terminal.wants_json():
         terminal.result("", view)
         return
-    for run in view["items"]:
-        terminal.result(_line(run))
-    if not view["items"]:
-        terminal.note("nothing there yet")
+    rows = [run | {"app": f"{run['app']}@{run['version']}", "until": _until(run)} for run in view["items"]]
+    terminal.table(rows, ("id", "app", "at", "status", "schedule", "until", "reason", "url"))
 
 
 @app.command()
 def show(run: str) -> None:
     """Show one run with its history."""
     with Api() as api:
-        view = api.get(f"/runs/{run}")
+        view = api.get(f"/runs/{named('run', run)}")
     if terminal.wants_json():
         terminal.result("", view)
         return
     terminal.result(_line(view))
+    terminal.result(f"  schedule {view['schedule']}, by {view['user']}")
+    for role, devices in view["bindings"].items():
+        terminal.result(f"  device {role}: {', '.join(devices) or 'none'}")
+    for name, value in view["params"].items():
+        terminal.result(f"  param {name}: {json.dumps(value, ensure_ascii=False)}")
     for entry in view.get("history") or ():
         terminal.result(f"  {entry['at']} {entry['status']}: {entry.get('reason') or ''}".rstrip(": "))
     for line in view.get("last_lines") or ():
@@ -81,5 +93,5 @@ def why(run: str) -> None:
 
 def _act(run: str, verb: str) -> None:
     with Api() as api:
-        view = api.post(f"/runs/{run}/{verb}")
+        view = api.post(f"/runs/{named('run', run)}/{verb}")
     terminal.result(_line(view), view)

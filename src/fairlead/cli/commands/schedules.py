@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api
-from fairlead.cli.commands.noun import group
+from fairlead.cli.api import Api, named
 
 DURATION_HELP = "A time such as 90s, 10m, 2h or 1d."
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -42,24 +43,49 @@ def values(items: list[str]) -> dict[str, Any]:
     return {name: as_value(value) for name, value in map(_pair, items)}
 
 
-def _list() -> None:
+app = typer.Typer(help="When and where apps run.", invoke_without_command=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _bare(context: typer.Context, all_: bool = typer.Option(False, "--all", help="Also those that are done.")) -> None:
+    if context.invoked_subcommand is not None:
+        return
     with Api() as api:
         view = api.get("/schedules")
-    rows = [item | {"when": when(item), "paused": "paused" if item.get("paused") else ""} for item in view["items"]]
-    terminal.table(rows, ("name", "app", "at", "when", "zone", "paused"), view)
-
-
-app = group("When and where apps run.", _list)
+    shown = [item for item in view["items"] if all_ or item["state"] != "done"]
+    rows = [item | {"when": when(item)} for item in shown]
+    terminal.table(rows, ("name", "app", "at", "when", "zone", "state"), view)
+    if not terminal.wants_json() and (hidden := len(view["items"]) - len(shown)):
+        terminal.note(f"{hidden} more done: fairlead schedules --all")
 
 
 def when(schedule: dict[str, Any]) -> str:
-    """Return the schedule's times in words."""
+    """Return the schedule's times in words, in its zone."""
     if schedule.get("cron"):
-        return f"cron {schedule['cron']}"
-    if schedule.get("every_s"):
-        return f"every {schedule['every_s']:g} s"
-    windows = [f"{','.join(w.get('days') or ['daily'])} {w['from']}-{w['to']}" for w in schedule.get("windows") or ()]
-    return "; ".join(windows) or (f"once {schedule.get('start') or ''}").strip()
+        words = f"cron {schedule['cron']}"
+    elif schedule.get("every_s"):
+        words = f"every {schedule['every_s']:g} s"
+    elif once := schedule.get("once"):
+        return f"once {span(once, schedule['zone'])}"
+    else:
+        words = "; ".join(f"{_days(w['days'])} {w['from']}-{w['to']}" for w in schedule.get("windows") or ())
+    first, last = schedule.get("start"), schedule.get("end")
+    if first and first == last:
+        return f"on {first} {words.removeprefix('daily ')}"
+    return " ".join(filter(None, (words, f"from {first}" if first else "", f"until {last}" if last else "")))
+
+
+def _days(chosen: list[str]) -> str:
+    return "daily" if not chosen or set(chosen) == set(DAYS) else ",".join(chosen)
+
+
+def span(window: dict[str, Any], zone: str) -> str:
+    """Return ``2026-11-23 18:00 - 2026-11-24 07:00`` as clocks in ``zone`` show it."""
+    return f"{_local(window['from'], zone)} - {_local(window['to'], zone) if window['to'] else 'stopped'}"
+
+
+def _local(moment: str, zone: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
 @app.command()
@@ -106,29 +132,45 @@ def add(
         _preview(view)
     else:
         terminal.result(f"{view['id']} {view['name']} {view['app']} {view['at']} {when(view)}", view)
+        warn_of(view)
 
 
 def _preview(view: dict[str, Any]) -> None:
+    """Print what a schedule would do; exits with 5 when it could not be made."""
     if terminal.wants_json():
         terminal.result("", view)
-        return
-    for role, ids in (view.get("bindings") or {}).items():
-        terminal.result(f"{role}: {', '.join(ids) or 'none'}")
-    for window in view.get("windows") or ():
-        terminal.result(f"{window['from']} - {window['to']}")
-    for conflict in view.get("conflicts") or ():
-        terminal.result(
-            f"conflict: {conflict['schedule']} wants {', '.join(conflict['devices'])} from {conflict['from']}"
-        )
-    for problem in view.get("problems") or ():
-        terminal.result(f"problem: {problem['path']}: {problem['message']}")
+    else:
+        for role, ids in (view.get("bindings") or {}).items():
+            terminal.result(f"{role}: {', '.join(ids) or 'none'}")
+        if view["windows"]:
+            terminal.result(f"windows ({view['zone']}):")
+        for window in view["windows"]:
+            said = "; ".join(filter(None, (window["skipped"], window["note"])))
+            terminal.result(f"  {span(window, view['zone'])}{f'  {said}' if said else ''}")
+        for conflict in view["conflicts"]:
+            terminal.result(_conflict(conflict, view["zone"]))
+        for problem in view["problems"]:
+            terminal.result(f"problem: {problem['path']}: {problem['message']}")
+    if view["problems"]:
+        raise typer.Exit(5)
+
+
+def _conflict(conflict: dict[str, Any], zone: str) -> str:
+    devices = ", ".join(conflict["devices"])
+    return f"conflict: {conflict['schedule']} wants {devices} too, {span(conflict, zone)} ({zone})"
+
+
+def warn_of(view: dict[str, Any]) -> None:
+    """Tell which other schedules want the devices of one that was made; whichever runs first has them."""
+    for conflict in view["conflicts"]:
+        terminal.note(f"{_conflict(conflict, view['zone'])}; the run that starts first has them, the other waits")
 
 
 @app.command()
 def show(name: str) -> None:
     """Show one schedule."""
     with Api() as api:
-        view = api.get(f"/schedules/{name}")
+        view = api.get(f"/schedules/{named('schedule', name)}")
     terminal.result(
         f"{view['id']} {view['name']} {view['app']} {view['at']} {when(view)} {view.get('zone') or ''}".rstrip(), view
     )
@@ -137,9 +179,19 @@ def show(name: str) -> None:
 @app.command()
 def pause(name: str, off: bool = typer.Option(False, "--off", help="Go on again.")) -> None:
     """Pause a schedule: no window opens; a run that goes on is left alone."""
+    _set_paused(name, not off)
+
+
+@app.command()
+def resume(name: str) -> None:
+    """Let a paused schedule go on; windows that passed meanwhile are not made up for."""
+    _set_paused(name, False)
+
+
+def _set_paused(name: str, paused: bool) -> None:
     with Api() as api:
-        view = api.patch(f"/schedules/{name}", {"paused": not off})
-    terminal.result(f"{view['name']} {'goes on' if off else 'paused'}", view)
+        view = api.patch(f"/schedules/{named('schedule', name)}", {"paused": paused})
+    terminal.result(f"{view['name']} {'paused' if paused else 'goes on'}", view)
 
 
 @app.command()
@@ -149,5 +201,5 @@ def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
         terminal.note("nothing was removed; say --yes")
         raise typer.Exit(1)
     with Api() as api:
-        api.delete(f"/schedules/{name}")
+        api.delete(f"/schedules/{named('schedule', name)}")
     terminal.result(f"removed {name}")

@@ -130,6 +130,8 @@ class App(Base, kw_only=True):
     summary: Mapped[str] = mapped_column(Text, default="")
     card: Mapped[dict[str, Any]] = mapped_column(OBJECT, default_factory=dict)
     created_at: Mapped[datetime] = mapped_column(Moment)
+    removed_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """Removed apps are as if they were not there; a push brings one back, to whoever pushed it."""
 
 
 class AppVersion(Base, kw_only=True):

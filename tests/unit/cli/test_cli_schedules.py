@@ -1,0 +1,138 @@
+"""What the command line says of schedules, runs and apps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .conftest import Door, Said
+
+ALL = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+SPAN = {"from": "2026-11-23T17:00:00Z", "to": "2026-11-24T06:00:00Z"}
+CLASH = {"schedule": "night", "devices": ["fan-1"], **SPAN}
+
+
+def schedule(**more: Any) -> dict[str, Any]:
+    base = {"id": "sch-1", "name": "x", "app": "cool", "at": "lab", "zone": "Europe/Berlin", "state": "waiting"}
+    return base | {"windows": [], "once": None, "start": None, "end": None, "conflicts": []} | more
+
+
+def run(**more: Any) -> dict[str, Any]:
+    base = {"id": "run-1", "app": "cool", "version": "2", "at": "lab", "status": "ready", "schedule": "night"}
+    told = {"reason": "it is ready", "window": {"from": SPAN["from"], "to": None}, "url": None, "finished_at": None}
+    return base | told | {"user": "ada", "bindings": {"fan": ["fan-1"]}, "params": {"at": "hot"}, "history": []} | more
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (schedule(windows=[{"days": ALL, "from": "00:00", "to": "24:00"}]), "daily 00:00-24:00"),
+        (schedule(windows=[{"days": ["mon", "fri"], "from": "18:00", "to": "07:00"}]), "mon,fri 18:00-07:00"),
+        (
+            schedule(windows=[{"days": ALL, "from": "08:00", "to": "09:00"}], start="2026-12-24", end="2026-12-24"),
+            "on 2026-12-24 08:00-09:00",
+        ),
+        (schedule(once=SPAN), "once 2026-11-23 18:00 - 2026-11-24 07:00"),
+        (schedule(once=SPAN | {"to": None}), "once 2026-11-23 18:00 - stopped"),
+        (schedule(cron="0 8 * * *", start="2026-12-24"), "cron 0 8 * * * from 2026-12-24"),
+    ],
+)
+def test_when_a_schedule_opens_is_said_in_its_zone(
+    signed_in: Door, cli: Callable[..., Said], told: dict[str, Any], words: str
+) -> None:
+    signed_in.says("GET /api/v1/schedules", {"items": [told], "next": None})
+
+    code, out, _ = cli("schedules")
+
+    assert code == 0
+    assert f"  {words}  Europe/Berlin  waiting" in out
+
+
+def test_what_is_done_is_shown_only_when_asked_for(signed_in: Door, cli: Callable[..., Said]) -> None:
+    items = [schedule(name="old", once=SPAN, state="done"), schedule(name="new", cron="0 8 * * *")]
+    signed_in.says("GET /api/v1/schedules", {"items": items, "next": None})
+
+    _, out, err = cli("schedules")
+    assert "old" not in out
+    assert "1 more done: fairlead schedules --all" in err
+    _, out, _ = cli("schedules", "--all")
+    assert "done" in next(line for line in out.splitlines() if line.startswith("old"))
+
+
+def test_a_preview_says_its_zone_and_fails_with_problems(signed_in: Door, cli: Callable[..., Said]) -> None:
+    problem = {"path": "bind.fan", "rule": "x", "message": "there is no device fan-9", "hint": ""}
+    view = {
+        "zone": "Europe/Berlin",
+        "bindings": {"fan": ["fan-1"]},
+        "windows": [SPAN | {"skipped": None, "note": None}],
+        "conflicts": [CLASH],
+        "problems": [],
+    }
+    words = ("schedules", "add", "cool", "--at", "lab", "--from", "18:00", "--to", "07:00", "--dry-run")
+
+    signed_in.says("POST /api/v1/schedules", view)
+    code, out, _ = cli(*words)
+    assert code == 0
+    assert out.splitlines() == [
+        "fan: fan-1",
+        "windows (Europe/Berlin):",
+        "  2026-11-23 18:00 - 2026-11-24 07:00",
+        "conflict: night wants fan-1 too, 2026-11-23 18:00 - 2026-11-24 07:00 (Europe/Berlin)",
+    ]
+    signed_in.says("POST /api/v1/schedules", view | {"problems": [problem]})
+    for more in ((), ("--json",)):
+        code, out, _ = cli(*more, *words)
+        assert code == 5
+        assert "there is no device fan-9" in out
+
+
+def test_a_schedule_that_is_made_warns_of_clashes(signed_in: Door, cli: Callable[..., Said]) -> None:
+    signed_in.says("POST /api/v1/schedules", schedule(cron="0 8 * * *", conflicts=[CLASH]), 201)
+
+    code, out, err = cli("schedules", "add", "cool", "--at", "lab", "--cron", "0 8 * * *", "--for", "1h")
+
+    assert code == 0
+    assert out.startswith("sch-1 x cool lab cron")
+    assert "conflict: night wants fan-1 too" in err
+
+
+def test_a_paused_schedule_goes_on_by_either_verb(signed_in: Door, cli: Callable[..., Said]) -> None:
+    signed_in.says("PATCH /api/v1/schedules/night", schedule(name="night"))
+
+    assert cli("schedules", "resume", "night")[1] == "night goes on\n"
+    assert cli("schedules", "pause", "night", "--off")[1] == "night goes on\n"
+    assert cli("schedules", "pause", "night")[1] == "night paused\n"
+    assert [json.loads(body)["paused"] for _, body in signed_in.asked] == [False, False, True]
+
+
+def test_an_app_that_runs_without_an_end_says_so(signed_in: Door, cli: Callable[..., Said]) -> None:
+    signed_in.says("POST /api/v1/schedules", schedule(once=SPAN | {"to": None}), 201)
+
+    assert "runs until it is stopped" in cli("apps", "run", "cool", "--at", "lab")[2]
+    assert "runs until it is stopped" not in cli("apps", "run", "cool", "--at", "lab", "--for", "1h")[2]
+
+
+def test_runs_are_listed_with_their_schedule_and_reason(signed_in: Door, cli: Callable[..., Said]) -> None:
+    signed_in.says("GET /api/v1/runs", {"items": [run()], "next": None})
+    signed_in.says("GET /api/v1/runs/run-1", run())
+
+    head, line = cli("runs")[1].splitlines()
+    assert head.split() == ["ID", "APP", "AT", "STATUS", "SCHEDULE", "UNTIL", "REASON", "URL"]
+    assert line.split("  ")[0:4] == ["run-1", "cool@2", "lab", "ready"]
+    assert "night" in line
+    assert "it is ready" in line
+    told = cli("runs", "show", "run-1")[1]
+    assert '  schedule night, by ada\n  device fan: fan-1\n  param at: "hot"\n' in told
+
+
+def test_an_app_is_shown_with_its_page_and_removed(signed_in: Door, cli: Callable[..., Said]) -> None:
+    app = {"name": "cool", "summary": "", "url": "http://night.apps.localhost:8080", "versions": []}
+    signed_in.says("GET /api/v1/apps/cool", app)
+    signed_in.answers["DELETE /api/v1/apps/cool"] = (204, b"", "application/json")
+
+    assert "  page http://night.apps.localhost:8080\n" in cli("apps", "show", "cool")[1]
+    assert cli("apps", "rm", "cool")[0] == 1
+    assert cli("apps", "rm", "cool", "--yes")[:2] == (0, "removed cool\n")
