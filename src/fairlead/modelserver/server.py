@@ -41,6 +41,9 @@ _TICK_S = 0.05
 _FAILURE_TOLD_S = 10.0
 _GRACE_S = 30.0
 _LEFT_AFTER_S = 1.0
+_GARBAGE = 10_000
+"""New objects after which Python looks for cycles: its 700 is less than what the requests in flight are made of, so
+each look would walk them all and find nothing."""
 
 
 def serve(fork: Fork) -> int:
@@ -150,6 +153,7 @@ class ReplicaServer:
             self._fail(error)
             return False
         gc.collect()
+        gc.set_threshold(_GARBAGE)
         gc.freeze()  # the model and its libraries live as long as we: no later collection walks them
         self._move(ReplicaStatus.READY, "")
         return True

@@ -89,7 +89,8 @@ class OnnxRuntime:
         for (name, dtype), column in zip(self._dtypes.items(), columns, strict=True):
             array = stack(column, dtype)
             feed[name] = array.reshape(len(batch), 1) if self._tails[name] else array
-        return split(dict(zip(self._outputs, self._session.run(None, feed), strict=True)), len(batch))
+        outputs = self._session.run(self._outputs, feed)
+        return split(dict(zip(self._outputs, outputs, strict=True)), len(batch))
 
     def call(self, *rows: Any, **named: Any) -> Mapping[str, Any]:
         bound = bind(list(self._dtypes), rows, named)
