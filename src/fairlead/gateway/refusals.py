@@ -45,6 +45,7 @@ def _status(status: int) -> str:
 
 
 _SENT = "('authorization' in request.headers || 'x-api-key' in request.headers)"
+_NOBODY = f"({_details('connection_failure')} || {_details('no_healthy_upstream')})"
 _LARGE = "send less at once; the limit is body_max_bytes in settings.toml"
 _INFERENCE = "/v2"
 _BAD_PATH = "no ; and no encoded slash, backslash or zero in paths"
@@ -107,7 +108,7 @@ LINES = (
         says_path=True,
     ),
     Line(
-        f"{_status(503)} && {_route('model')} && ({_details('connection_failure')} || {_details('no_healthy_upstream')})",
+        f"{_status(503)} && {_route('model')} && {_NOBODY}",
         503,
         "model_unreachable",
         "the model sleeps and nobody is there to wake it, or it is just being replaced",

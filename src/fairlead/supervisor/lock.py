@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 from pathlib import Path
 from types import TracebackType
 
@@ -68,12 +69,13 @@ def is_orphaned(path: Path) -> bool:
     if pid is None:
         return False
     try:
-        os.kill(pid, 0)
+        descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
-    except PermissionError:
-        return False
-    return False
+    try:  # of a process that has ended and was not waited for there is still a descriptor: it can be read
+        return bool(select.select([descriptor], [], [], 0)[0])
+    finally:
+        os.close(descriptor)
 
 
 def is_held(path: Path) -> bool:

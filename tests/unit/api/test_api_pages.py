@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -27,8 +28,10 @@ async def test_what_every_refusal_leads_to_is_there(world: Any) -> None:
 
 
 async def test_a_keeper_that_was_killed_is_told_of_at_once(world: Any) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait(30)
+    ended = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert ended.stdout is not None
+    ended.stdout.read()
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # ended, and not waited for yet
     world.house.home.lock.write_text(f"{ended.pid}\n")
 
     view = await world.ok(world.by("eve").get("/api/v1/status"))
@@ -38,6 +41,8 @@ async def test_a_keeper_that_was_killed_is_told_of_at_once(world: Any) -> None:
     assert f"fairlead up --home {world.house.home.root}" in view["troubles"][0]
     assert view["home"] == str(world.house.home.root)
     assert (await world.ok(world.by("zoe").get("/api/v1/status")))["home"] is None
+    ended.communicate()
+    assert "the keeper is gone" in (await world.ok(world.by("eve").get("/api/v1/status")))["troubles"][0]
 
 
 async def test_the_key_of_the_home_stands_for_a_lost_password(world: Any) -> None:

@@ -78,6 +78,7 @@ def _at_home(name: str, home: Path) -> None:
     with Api(session.Session(found.url, signed["token"], signed["user"])) as api:
         new = _random()
         _show(api.patch(f"/users/{named('user', name)}", {"password": new, "key": found.key}), new)
+    terminal.note(f"{name} is signed out everywhere; sign in with: fairlead login {found.url} --user {name}")
 
 
 def _random() -> str:
