@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -356,6 +357,26 @@ async def test_a_server_that_hangs_up_is_asked_again(database: Database, postgre
         )
     await database.write(add(user("bob")))
     assert await names(database) == ["ada", "bob"]
+
+
+async def test_a_statement_that_the_driver_refuses_takes_no_other_write_with_it(tmp_path: Path) -> None:
+    held, calls = threading.Event(), []
+
+    def broken(session: Session) -> None:
+        calls.append(1)
+        session.execute(text("SELECT * FROM nowhere"))  # an OperationalError of SQLite, the same each time
+
+    async with open_database(f"sqlite:///{tmp_path / 'a.sqlite3'}") as database:
+        first = asyncio.ensure_future(database.write(lambda session: held.wait(30)))
+        group = [database.write(add(user("ada"))), database.write(broken), database.write(add(user("bob")))]
+        waiting = [asyncio.ensure_future(one) for one in group]
+        await asyncio.sleep(0)
+        held.set()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        await first
+        assert [type(one) for one in outcomes] == [type(None), Unavailable, type(None)]
+        assert len(calls) == 1
+        assert await names(database) == ["ada", "bob"]
 
 
 async def test_a_copy_is_whole_while_work_goes_on(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
-from fairlead.accounts import passwords, policy, tokens
+from fairlead.accounts import policy, tokens
 from fairlead.accounts.policy import Caller, Role, Verb, check, parse_roles
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.store.move import note
@@ -19,15 +19,18 @@ FIRST = "admin"
 _RESERVED = frozenset({"system", "anonymous"})
 
 
-def create_first(session: Session, now: datetime, name: str = FIRST) -> str | None:
-    """Add the first person, with every role, and return their random password; none when there are users already."""
-    if session.scalar(select(func.count()).select_from(User)):
-        return None
-    password = passwords.random_password()
-    roles = tuple(sorted(Role))
-    session.add(User(name=name, password_hash=passwords.hash_of(password), roles=roles, created_at=now))
+def is_empty(session: Session) -> bool:
+    """Whether there is nobody yet."""
+    return not session.scalar(select(func.count()).select_from(User))
+
+
+def create_first(session: Session, password_hash: str, now: datetime, name: str = FIRST) -> bool:
+    """Add the first person, with every role; returns whether it did: not when there is somebody already."""
+    if not is_empty(session):
+        return False
+    session.add(User(name=name, password_hash=password_hash, roles=tuple(sorted(Role)), created_at=now))
     note(session, "user", name, "added as the first person, with every role", now)
-    return password
+    return True
 
 
 def get(session: Session, name: str) -> User:

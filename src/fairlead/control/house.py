@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import secrets
@@ -11,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version as installed_version
 
-from fairlead.accounts import service as accounts
 from fairlead.accounts.signin import SignIn
 from fairlead.buckets.obstore import open_bucket
 from fairlead.buckets.port import Bucket
@@ -22,6 +20,7 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock, SystemClock
 from fairlead.control.asks import Asks
 from fairlead.control.devicelink import DeviceLink
+from fairlead.control.firstuser import make_first_user
 from fairlead.control.housekeeping import Housekeeping
 from fairlead.control.jobflow import JobFlow
 from fairlead.control.nodes import Nodes
@@ -104,7 +103,7 @@ class House:
 
     async def open(self) -> None:
         """Make the first user, listen on the bus, start the loops."""
-        await self._first_user()
+        await make_first_user(self.database, self.clock, self.home.first)
         self._here = self._make_here()
         await self.devices.refresh()
         await self.bus.subscribe(NodeReport, self.reconcile.heard)
@@ -143,14 +142,6 @@ class House:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(key)
         return key
-
-    async def _first_user(self) -> None:
-        now = self.clock.now()
-        password = await self.database.write(lambda session: accounts.create_first(session, now))
-        if password is not None:
-            descriptor = os.open(self.home.first, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump({"user": accounts.FIRST, "password": password}, file)
 
     async def _forever(self, loop: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -32,9 +32,26 @@ class Post:
         self._mailer: Mailer | None = SmtpMailer(settings.mail) if settings.mail else None
         self._wake = asyncio.Event()
 
-    def put(self, session: Session, letter: Letter, now: datetime, attach: Sequence[Attachment] = ()) -> Mail:
+    def put(
+        self,
+        session: Session,
+        letter: Letter,
+        now: datetime,
+        attach: Sequence[Attachment] = (),
+        *,
+        by_platform: bool = False,
+    ) -> Mail:
         """Write a letter into the outbox; raises what ``outbox.post`` raises. Call :meth:`nudge` after the commit."""
-        return outbox.post(session, letter.to, letter.subject, letter.text, now, run=letter.run, attach=tuple(attach))
+        return outbox.post(
+            session,
+            letter.to,
+            letter.subject,
+            letter.text,
+            now,
+            run=letter.run,
+            attach=tuple(attach),
+            by_platform=by_platform,
+        )
 
     def nudge(self) -> None:
         """Have the outbox looked at now."""

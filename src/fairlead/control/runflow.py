@@ -70,7 +70,7 @@ class RunFlow:
     def _put(self, session: Session, letter: Letter, now: datetime) -> None:
         """Write a letter; one that cannot be written must not hold up runs and devices."""
         try:
-            self._post.put(session, letter, now)
+            self._post.put(session, letter, now, by_platform=True)
         except Error as error:
             _log.warning("a letter was not written", extra={"run": letter.run, "reason": error.message})
 

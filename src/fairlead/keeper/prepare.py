@@ -223,9 +223,9 @@ class Prepare:
         """Download and unpack; the archive's checker runs here once more, since a bucket may be shared."""
         file = self._home.bundles / f".{_plain(task.digest)}.zip"
         try:
-            with file.open("wb") as target:
+            with await asyncio.to_thread(file.open, "wb") as target:
                 async for block in self._bucket.stream(task.bundle_key):
-                    target.write(block)
+                    await asyncio.to_thread(target.write, block)  # a slow disk must not hold up the loop
             await asyncio.to_thread(archive.unpack, file, folder, expect=task.digest)
         finally:
             file.unlink(missing_ok=True)

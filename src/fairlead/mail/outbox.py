@@ -12,13 +12,15 @@ from fairlead.errors import Busy, Invalid, NotFound, Problem
 from fairlead.messages import Attachment
 from fairlead.status import MailStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import Mail
+from fairlead.store.records import Mail, Run
 
 SUBJECT_MAX = 300
 TEXT_MAX = 1_000_000
 RECIPIENTS_MAX = 50
 ATTACHMENTS_MAX = 20
 PER_RUN_AND_HOUR = 100
+RECIPIENTS_PER_DAY = 1000
+"""Of a run and those of its schedule that began within a day: an app that is let loose writes in the team's name."""
 ATTEMPTS_MAX = 8
 RETRY_S = 30.0
 RETRY_FACTOR = 3.0
@@ -33,8 +35,12 @@ def post(
     *,
     run: str | None = None,
     attach: tuple[Attachment, ...] = (),
+    by_platform: bool = False,
 ) -> Mail:
-    """Put a letter into the outbox; raises :class:`Invalid` with every problem, :class:`Busy` when a run floods it."""
+    """Put a letter into the outbox; raises :class:`Invalid` with every problem, :class:`Busy` when a run floods it.
+
+    ``by_platform``: it tells of the run, which did not write it; so it is never one too many.
+    """
     problems = [
         Problem("to", "mail", f"{address[:80]!r} is no mail address") for address in to if not is_address(address)
     ]
@@ -51,12 +57,8 @@ def post(
     if problems:
         first = problems[0]
         raise Invalid(f"{first.path}: {first.message}", code="mail_invalid", problems=tuple(problems))
-    if run is not None:
-        since = now - timedelta(hours=1)
-        count = session.scalar(select(func.count()).where(Mail.run == run, Mail.created_at > since)) or 0
-        if count >= PER_RUN_AND_HOUR:
-            message = f"{run} wrote {count} mails within an hour"
-            raise Busy(message, code="too_many_mails", hint="write less often", retry_after_s=600)
+    if run is not None and not by_platform:
+        _check_quota(session, run, len(to), now)
     mail = Mail(
         to=tuple(to),
         subject=" ".join(subject.split()) or "(no subject)",  # a line break would begin another header
@@ -71,6 +73,26 @@ def post(
     note(session, "mail", str(mail.id), f"written to {', '.join(mail.to)}", now, status=MailStatus.WAITING)
     session.flush()
     return mail
+
+
+def _check_quota(session: Session, run: str, recipients: int, now: datetime) -> None:
+    since = now - timedelta(hours=1)
+    count = session.scalar(select(func.count()).where(Mail.run == run, Mail.created_at > since)) or 0
+    if count >= PER_RUN_AND_HOUR:
+        message = f"{run} wrote {count} mails within an hour"
+        raise Busy(message, code="too_many_mails", hint="write less often", retry_after_s=600)
+    yesterday = now - timedelta(days=1)
+    schedule = select(Run.schedule).where(Run.id == run).scalar_subquery()
+    beside = select(Run.id).where(Run.schedule == schedule, Run.starts_at > yesterday)
+    day = select(Mail.to).where(Mail.created_at > yesterday, (Mail.run == run) | Mail.run.in_(beside))
+    written = sum(len(to) for to in session.scalars(day))
+    if written + recipients > RECIPIENTS_PER_DAY:
+        raise Busy(
+            f"{run} and the runs before it wrote to {written} recipients within a day, of {RECIPIENTS_PER_DAY}",
+            code="too_many_mails",
+            hint="write less often, or to fewer; a list server is the place for many",
+            retry_after_s=3600,
+        )
 
 
 def is_address(text: str) -> bool:

@@ -329,12 +329,26 @@ def _run(connection: Connection, unit: Sequence[_Write]) -> list[_Outcome]:
             _Outcome(write.future, error=value) if isinstance(value, Error) else _Outcome(write.future, value)
             for write, value in zip(unit, values, strict=True)
         ]
-    except (OperationalError, InterfaceError):
-        raise  # SQLite may have rolled everything back, PostgreSQL may be gone
-    except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the writes beside it
+    except Exception as error:  # whatever it is belongs to the caller, not to the writes beside it
+        if isinstance(error, OperationalError | InterfaceError) and not _goes_on(connection, error):
+            raise
         if len(unit) > 1:
             return [outcome for write in unit for outcome in _run(connection, [write])]
         return [_Outcome(first.future, error=_translate(error) if isinstance(error, DBAPIError) else error)]
+
+
+def _goes_on(connection: Connection, error: DBAPIError) -> bool:
+    """Whether the transaction stands after a failure of the driver that was undone to a savepoint.
+
+    A statement that can never work (too many parameters, a column that is missing) leaves it as it was. But SQLite may
+    have rolled everything back, PostgreSQL may be gone, and after a fault of the disk nothing is believed.
+    """
+    if error.connection_invalidated or _translate(error).code != "database_unavailable":
+        return False
+    raw: Any = connection.connection.dbapi_connection
+    if isinstance(raw, sqlite3.Connection):
+        return raw.in_transaction
+    return not raw.closed and raw.info.transaction_status.name == "INTRANS"
 
 
 def _in_savepoint(connection: Connection, run: Callable[[Session], T]) -> T:
@@ -351,7 +365,7 @@ def _translate(error: DBAPIError) -> Error:
     # came first is the cause.
     while isinstance(error.__context__, DBAPIError):
         error = error.__context__
-    said = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+    said = _said(error)
     if isinstance(error, IntegrityError):
         return Conflict(
             f"it clashes with what is stored: {said}", code="clash", hint="read it again, then repeat what you did"
@@ -373,6 +387,10 @@ def _translate(error: DBAPIError) -> Error:
             hint="stop the platform and put back a backup of the home",
         )
     return _unavailable(said)
+
+
+def _said(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0] if error.orig else str(error)
 
 
 def _unavailable(said: str) -> Unavailable:

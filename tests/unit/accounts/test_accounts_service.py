@@ -73,13 +73,13 @@ def test_who_sees_what_ada_owns(visibility: str, who: Caller | None, seen: bool)
 
 
 def test_the_first_person_gets_every_role_and_only_once(session: Session) -> None:
-    password = service.create_first(session, NOW)
-    assert password is not None
+    password = passwords.random_password()
+    assert service.create_first(session, passwords.hash_of(password), NOW)
     first = service.get(session, "admin")
     assert set(first.roles) == set(Role)
     assert passwords.matches(first.password_hash, password)
     assert not passwords.matches(first.password_hash, password + "x")
-    assert service.create_first(session, NOW) is None
+    assert not service.create_first(session, "h", NOW)
 
 
 def test_no_password_matches_where_there_is_none() -> None:
@@ -220,3 +220,17 @@ def test_a_success_forgets_failures() -> None:
     limit.succeeded("ada", "1")
     limit.failed("ada", "1", 0.0)
     limit.check("ada", "1", 0.0)
+
+
+def test_a_lent_token_makes_none_that_outlives_it_and_a_sign_in_may(session: Session, ada: Caller) -> None:
+    """S-74: who was given a day must not make a year of it."""
+    lent = tokens.new(session, ada, "ci", NOW, keys=KEYS, days=1)
+    session.flush()
+    with_it = Caller("ada", ada.roles, lent.jti)
+
+    tokens.new(session, with_it, "shorter", NOW, keys=KEYS, days=0.5)
+    with pytest.raises(Forbidden) as caught:
+        tokens.new(session, with_it, "longer", NOW, keys=KEYS, days=2)
+    assert caught.value.code == "token_outlives"
+    session.get_one(Token, lent.jti).session = True  # as signing in makes it
+    tokens.new(session, with_it, "longer", NOW, keys=KEYS, days=90)

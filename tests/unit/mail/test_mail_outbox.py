@@ -46,6 +46,21 @@ def test_a_run_cannot_flood(session: Session) -> None:
     outbox.post(session, ["ada@example.org"], "s", "t", NOON + timedelta(hours=1), run="run-1")
 
 
+def test_a_run_writes_to_so_many_a_day_and_the_platform_always(session: Session) -> None:
+    def write(at: datetime, **more: bool) -> None:
+        outbox.post(session, ["ada@example.org"] * 50, "s", "t", at, run="run-1", **more)
+
+    most = outbox.RECIPIENTS_PER_DAY // 50
+    for _ in range(most):
+        write(NOON)
+    later = NOON + timedelta(hours=2)
+
+    with pytest.raises(Busy, match="within a day"):
+        write(later)
+    write(later, by_platform=True)
+    write(NOON + timedelta(days=1))
+
+
 def test_a_failed_try_waits_longer_each_time_and_ends(session: Session) -> None:
     mail = outbox.post(session, ["ada@example.org"], "s", "t", NOON)
 
