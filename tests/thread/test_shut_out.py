@@ -476,6 +476,7 @@ NEEDS: dict[tuple[str, str], tuple[Verb, dict[str, Any]]] = {
     ("PATCH", "/api/v1/users/{name}"): (Verb.MANAGE_USERS, {"json": {"roles": ["configurer"]}}),
     ("PATCH", "/api/v1/models/{name}"): (Verb.MANAGE_MODELS, {"json": {"visibility": "private"}}),
     ("DELETE", "/api/v1/models/{name}"): (Verb.MANAGE_MODELS, {}),
+    ("DELETE", "/api/v1/apps/{name}"): (Verb.MANAGE_APPS, {}),
     ("DELETE", "/api/v1/models/{name}/versions/{version}"): (Verb.MANAGE_MODELS, {}),
     ("PUT", "/api/v1/models/{name}/aliases/{alias}"): (Verb.MANAGE_MODELS, {"json": {"targets": [{"version": "1"}]}}),
     ("POST", "/api/v1/models/{name}/rollback"): (Verb.MANAGE_MODELS, {"json": {}}),
@@ -497,8 +498,8 @@ NEEDS: dict[tuple[str, str], tuple[Verb, dict[str, Any]]] = {
     ("POST", "/api/v1/runs/{run}/restart"): (Verb.SCHEDULE, {}),
     ("POST", "/api/v1/runs/{run}/again"): (Verb.SCHEDULE, {}),
     ("GET", "/api/v1/audit"): (Verb.SEE_AUDIT, {}),
-    ("GET", "/api/v1/logs"): (Verb.OPERATE, {}),
-    ("GET", "/api/v1/logs/follow"): (Verb.OPERATE, {}),
+    ("GET", "/api/v1/logs"): (Verb.READ_LOGS, {}),
+    ("GET", "/api/v1/logs/follow"): (Verb.READ_LOGS, {}),
     ("GET", "/api/v1/events?kind=token"): (Verb.SEE_AUDIT, {}),
 }
 """Routes that take a role, by the verb; the rest is for everybody signed in, or looked at by owner."""

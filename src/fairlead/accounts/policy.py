@@ -38,6 +38,7 @@ class Verb(StrEnum):
     MANAGE_OTHERS = "change what belongs to somebody else"
     MANAGE_USERS = "add and change users and their tokens"
     SEE_AUDIT = "read the audit"
+    READ_LOGS = "read the logs of the platform"
     OPERATE = "drain nodes, back up, change settings"
 
 
@@ -61,6 +62,7 @@ ALLOWED: Mapping[Verb, frozenset[Role]] = {
     Verb.MANAGE_OTHERS: frozenset({_C}),
     Verb.MANAGE_USERS: frozenset({_C}),
     Verb.SEE_AUDIT: frozenset({_C}),
+    Verb.READ_LOGS: frozenset({_C}),
     Verb.OPERATE: frozenset({_C}),
 }
 
@@ -104,12 +106,13 @@ def check(caller: Caller, verb: Verb) -> None:
     )
 
 
-def check_owner(caller: Caller, owner: str, what: str) -> None:
-    """Raise :class:`Forbidden` (``not_owner``) unless ``caller`` may change what belongs to ``owner``."""
+def check_owner(caller: Caller, owner: str, what: str, to: str = "change it") -> None:
+    """Raise :class:`Forbidden` (``not_owner``) unless ``caller`` may change what belongs to ``owner``.
+
+    ``to`` says what else it takes its owner for.
+    """
     if not caller.owns(owner):
-        raise Forbidden(
-            f"{what} belongs to {owner}", code="not_owner", hint=f"ask {owner} or a configurer to change it"
-        )
+        raise Forbidden(f"{what} belongs to {owner}", code="not_owner", hint=f"ask {owner} or a configurer to {to}")
 
 
 def may_see(caller: Caller | None, owner: str, visibility: str) -> bool:

@@ -22,6 +22,7 @@ from fairlead.models import queries
 from fairlead.store.records import App, Model, ModelVersion, Run
 
 PROGRAMS = ("keeper", "control", "envoy", "bus", "simulator")
+READ = "read its log for you"
 RUNS_MAX = 20
 """Of so many runs of an app the logs are read, the newest."""
 _OLDEST = datetime.min.replace(tzinfo=UTC)
@@ -55,14 +56,14 @@ def of(session: Session, caller: Caller, name: str) -> tuple[Source, ...]:
     :class:`NotFound` and :class:`fairlead.errors.Forbidden`.
     """
     if not name:
-        check(caller, Verb.OPERATE)
+        check(caller, Verb.READ_LOGS)
         return _everything(session)
     if name in PROGRAMS:
-        check(caller, Verb.OPERATE)
+        check(caller, Verb.READ_LOGS)
         return (Source(name, f"{name}.log"),)
     if name.startswith("run-"):
         run = sight.show_run(session, caller, name)
-        check_owner(caller, run.user, f"the run {run.id}")
+        check_owner(caller, run.user, f"the run {run.id}", READ)
         return (_run(run),)
     bundle, _, ref = name.partition("@")
     if (app := session.get(App, bundle)) is not None and app.removed_at is None:
@@ -132,7 +133,7 @@ def _app(session: Session, caller: Caller, name: str) -> tuple[Source, ...]:
     found = app_runs.list_runs(session, SYSTEM, app=name, limit=RUNS_MAX)
     mine = [run for run in found if caller.owns(app.owner) or run.user == caller.name]
     if not mine:
-        check_owner(caller, app.owner, f"the app {name}")
+        check_owner(caller, app.owner, f"the app {name}", READ)
     return tuple(map(_run, mine))
 
 
@@ -141,7 +142,7 @@ def _model(session: Session, caller: Caller, name: str, ref: str) -> tuple[Sourc
     if model is None or not may_see(caller, model.owner, model.visibility):
         hint = f"a model, model@version, app, run-…, or {', '.join(PROGRAMS)}"
         raise NotFound(f"there is no log of {name[:80]!r}", code="log_not_found", hint=hint)
-    check_owner(caller, model.owner, f"the model {name}")
+    check_owner(caller, model.owner, f"the model {name}", READ)
     if not ref:
         return tuple(map(_version, queries.versions_of(session, name)))
     version = session.get(ModelVersion, (name, ref))

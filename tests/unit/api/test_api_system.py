@@ -9,10 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from fastapi import Request
 
 from fairlead.accounts import policy
-from fairlead.api import moments
+from fairlead.api import deps, moments
 from fairlead.api.routers import system
+from fairlead.api.stream import _while_allowed
 from fairlead.apps.letters import Letter
 from fairlead.errors import Invalid
 from fairlead.messages import Attachment
@@ -196,3 +198,39 @@ async def test_what_happens_is_told_as_it_happens(world: Any) -> None:
         assert b"event: type" in await anext(some)  # what was done before is the audit's alone
     for stream in (news, every, some):
         await stream.aclose()
+
+
+async def test_a_stream_ends_when_its_token_does(world: Any) -> None:
+    """S-74: a stream that was opened before tells nothing any more once the token has expired."""
+    now = world.house.clock.now().timestamp()
+    over = asyncio.Event()
+
+    async def endless() -> Any:
+        try:
+            yield b"first"
+            await asyncio.Event().wait()
+        finally:
+            over.set()
+
+    who = policy.Caller("zoe", frozenset(), "tok-x", expires=now + 0.2)
+    async with asyncio.timeout(30):
+        told = [piece async for piece in _while_allowed(world.house, who, endless())]
+        await over.wait()
+    assert told[0] == b"first"
+    expired = policy.Caller("zoe", frozenset(), "tok-x", expires=now - 1)
+    assert [piece async for piece in _while_allowed(world.house, expired, endless())] == []
+
+
+async def test_a_caller_carries_the_end_of_its_token(world: Any) -> None:
+    request = Request({"type": "http", "headers": [(b"x-api-key", world.token("zoe").encode())], "app": world.app})
+    found = await deps.caller(request, world.house)
+    assert found.expires is not None
+    assert 0 < found.expires - world.house.clock.now().timestamp() <= 86_400
+
+
+async def test_who_may_not_read_a_log_is_told_so(world: Any) -> None:
+    await world.model()
+    error = world.refused(await world.by("ada").get("/api/v1/logs", params={"of": "control"}), 403, "role_needed")
+    assert error["message"] == "ada may not read the logs of the platform"
+    error = world.refused(await world.by("zoe").get("/api/v1/logs", params={"of": "flowers"}), 403, "not_owner")
+    assert error["hint"] == "ask ada or a configurer to read its log for you"
