@@ -28,6 +28,7 @@ ROOMS = {
     "up": ("up", "down", "status", "doctor"),
     "login": ("login", "logout", "whoami", "sessions", "use"),
     "bundles": ("init", "check", "push", "predict"),
+    "serve": ("serve",),
     "models": ("models",),
     "apps": ("apps",),
     "jobs": ("jobs",),

@@ -1,0 +1,194 @@
+"""Serves one bundle for its developer: the platform's model server behind a port of loopback, loaded anew on change.
+
+The port belongs to this process, which passes bytes to the replica that is current. A new one takes over only when it
+is ready, so a save that breaks the model changes nothing but what is printed. Nothing isolates the model: it is the
+developer's own code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from fairlead import environments
+from fairlead.bundles import pack
+from fairlead.bundles.check import Checked, check
+from fairlead.bundles.manifest import ModelManifest
+from fairlead.bundles.specs import environment_spec, model_spec
+from fairlead.cli import replica, terminal
+from fairlead.cli.replica import Replica
+from fairlead.errors import Conflict, Error, Invalid
+
+LOOK_S = 0.25
+"""Between two looks at the files; a change counts once two looks in a row see the same."""
+_BLOCK_BYTES = 64 * 1024
+
+Stamp = dict[str, tuple[int, int]]
+
+
+class Serving:
+    """One bundle that is served from ``folder`` until SIGINT or SIGTERM."""
+
+    def __init__(self, folder: Path, port: int, *, here: bool = False, reload: bool = True) -> None:
+        self._folder, self._port, self._here, self._reload = folder, port, here, reload
+        self._current: Replica | None = None
+        self._old: set[asyncio.Task[None]] = set()
+        self._count = 0
+
+    async def run(self) -> None:
+        """Serve; raises :class:`Error` where the bundle cannot be served at all and is not watched."""
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        _model_of(check(self._folder))
+        door = await self._open()
+        with tempfile.TemporaryDirectory(prefix="fl-") as sockets:
+            working = asyncio.create_task(self._work(Path(sockets)), name="serve")
+            stopping = asyncio.create_task(stop.wait(), name="stop")
+            try:
+                await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if working.done():
+                    working.result()
+            finally:
+                door.close()
+                for task in (working, stopping):
+                    task.cancel()
+                await asyncio.gather(working, stopping, return_exceptions=True)
+                if self._current is not None:
+                    await self._current.stop()
+                await asyncio.gather(*self._old)
+
+    async def _open(self) -> asyncio.Server:
+        try:
+            door = await asyncio.start_server(self._pass, "127.0.0.1", self._port)
+        except OSError as error:
+            message = f"127.0.0.1:{self._port} cannot be listened on: {error.strerror or error}"
+            raise Conflict(message, code="port_in_use", hint="choose another with --port, or --port 0") from error
+        self._port = door.sockets[0].getsockname()[1]
+        return door
+
+    async def _work(self, sockets: Path) -> None:
+        seen = _stamp(self._folder)
+        await self._load(sockets, ())
+        if self._current is None and not self._reload:
+            raise Invalid("the model did not load", code="load_failed", hint="its last lines are above")
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = _stamp(self._folder)
+            if not self._reload or now == seen:
+                continue
+            while now != (again := await self._settled()):
+                now = again
+            changed = tuple(sorted(path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path)))
+            seen = now
+            await self._load(sockets, changed)
+
+    async def _settled(self) -> Stamp:
+        await asyncio.sleep(LOOK_S)
+        return _stamp(self._folder)
+
+    async def _load(self, sockets: Path, changed: tuple[str, ...]) -> None:
+        """Start the bundle as it is now; once it is ready it is the current one, else the last good one stays."""
+        if changed:
+            terminal.note(f"changed: {', '.join(changed[:5])}{' …' if len(changed) > 5 else ''}")
+        try:
+            new = await self._started(sockets)
+        except Error as error:
+            terminal.error(error.message, hint=error.hint, code=error.code, problems=error.problems)
+            goes_on = "the last good one goes on answering" if self._current is not None else "nothing answers yet"
+            terminal.note(f"{goes_on}; save a change to try again" if self._reload else goes_on)
+            return
+        before, self._current = self._current, new
+        if before is not None:
+            task = asyncio.create_task(before.stop(), name="drain")
+            self._old.add(task)
+            task.add_done_callback(self._old.discard)
+        self._greet(new, first=before is None)
+
+    async def _started(self, sockets: Path) -> Replica:
+        manifest = _model_of(check(self._folder))
+        python = sys.executable
+        if not self._here:
+            spec = environment_spec(manifest, self._folder)
+            python = str(await environments.build(spec, _cache() / "environments", on_step=terminal.step))
+        self._count += 1
+        made = model_spec(manifest, manifest.version or f"0.dev{self._count}")
+        return await replica.start(made, self._folder, python, sockets / str(self._count))
+
+    def _greet(self, new: Replica, *, first: bool) -> None:
+        url = f"http://127.0.0.1:{self._port}/v1/models/{new.spec.name}"
+        if not first:
+            terminal.note(f"serving {new.spec.name}@{new.spec.version}")
+            return
+        terminal.result(f"ready {url}/predict")
+        example = new.spec.examples[0].input if new.spec.examples else {}
+        body = shlex.quote(msgspec.json.encode(example).decode())
+        terminal.note(f"  curl -s {url}/predict -H 'content-type: application/json' -d {body}")
+        terminal.note(f"  {url}/docs")
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass one connection to the current replica, both ways until either end closes."""
+        current = self._current
+        try:
+            if current is None:
+                writer.write(_NOT_READY)
+                return
+            into, out = await asyncio.open_unix_connection(str(current.socket))
+            both = [asyncio.create_task(_pipe(reader, out)), asyncio.create_task(_pipe(into, writer))]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            for task in both:
+                task.cancel()
+            out.close()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+
+_BODY = b'{"error":{"code":"starting","message":"the model has not loaded yet","hint":"see where you started it"}}'
+_NOT_READY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+)
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while block := await reader.read(_BLOCK_BYTES):
+            writer.write(block)
+            await writer.drain()
+
+
+def _model_of(checked: Checked) -> ModelManifest:
+    """Return the manifest of a model; raises :class:`Invalid` for a bundle with problems, and for an app."""
+    manifest = checked.require()
+    if not isinstance(manifest, ModelManifest):
+        hint = f"fairlead push, then fairlead apps run {manifest.name}"
+        raise Invalid(f"{manifest.name} is an app, which needs the platform", code="not_a_model", hint=hint)
+    return manifest
+
+
+def _stamp(folder: Path) -> Stamp:
+    """Return size and time of each file that would be pushed; what cannot be packed now counts as no change."""
+    found: Stamp = {}
+    try:
+        files = pack.files(folder)
+    except Error:
+        files = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            status = (folder / file.path).stat()
+            found[file.path] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fairlead"

@@ -1,0 +1,139 @@
+"""``fairlead serve``: a bundle on this machine, loaded anew on change, without the platform."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fairlead.cli.commands import templates
+
+DEADLINE_S = 30.0
+COMMAND = [sys.executable, "-P", "-c", "from fairlead.cli.main import main; main()"]
+Begin = Callable[..., "Served"]
+
+
+class Served:
+    """A ``fairlead serve`` that runs, and what it printed."""
+
+    def __init__(self, *words: str) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, "serve", "--port", "0", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.said: list[str] = []
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self.said.append(line.rstrip())
+
+    def says(self, pattern: str, after: int = 0) -> re.Match[str]:
+        """Return the first line from ``after`` on that has ``pattern``."""
+        end = time.monotonic() + DEADLINE_S
+        while time.monotonic() < end:
+            for line in self.said[after:]:
+                if found := re.search(pattern, line):
+                    return found
+            time.sleep(0.02)
+        raise AssertionError("\n".join(self.said))
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(DEADLINE_S)
+        self._reading.join(DEADLINE_S)
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(DEADLINE_S)
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    made: list[Served] = []
+
+    def start(*words: str) -> Served:
+        made.append(Served(*words))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+def greet(url: str) -> str:
+    answer = httpx.post(url, json={"name": "Ada"}, timeout=DEADLINE_S)
+    return str(answer.json().get("text") or answer.json()["error"]["code"])
+
+
+def test_a_bundle_is_served_loaded_anew_and_outlives_a_broken_save(tmp_path: Path, begin: Begin) -> None:
+    folder = templates.write("model", "greeter", tmp_path)
+    code = (folder / "model.py").read_text()
+    served = begin("--here", str(folder))
+    url = served.says(r"^ready (http://127\.0\.0\.1:\d+/v1/models/greeter/predict)$")[1]
+    assert served.says("curl -s http://127.0.0.1:.*Ada")
+    assert greet(url) == "Hello, Ada"
+    assert httpx.get(url.replace("predict", "docs")).status_code == 200
+    assert "/v1/models/greeter/predict" in httpx.get(url.replace("predict", "openapi.json")).json()["paths"]
+
+    before = len(served.said)
+    (folder / "model.py").write_text(code.replace('self.word = "Hello"', "self.word = undefined"))
+    served.says('File "model.py", line 15, in load', before)
+    served.says("last good one", before)
+    assert greet(url) == "Hello, Ada"
+
+    before = len(served.said)
+    (folder / "model.py").write_text("def :")
+    served.says("last good one", before)
+    assert greet(url) == "Hello, Ada"
+
+    before = len(served.said)
+    manifest = folder / "fairlead.toml"
+    (folder / "model.py").write_text(code.replace('self.word = "Hello"', 'self.word = "Moin"'))
+    manifest.write_text(manifest.read_text().replace("Hello, Ada", "Moin, Ada"))
+    served.says("^serving greeter@", before)
+    assert greet(url) == "Moin, Ada"
+
+    replicas = children(served.process.pid)
+    assert served.end() == 0
+    assert not [pid for pid in replicas if Path(f"/proc/{pid}").exists()]
+    assert not list(folder.rglob("__pycache__"))
+
+
+def test_what_cannot_be_served_says_why(tmp_path: Path, begin: Begin) -> None:
+    app = begin(str(templates.write("app", "counter", tmp_path)))
+    assert app.process.wait(DEADLINE_S) == 5
+    app.says("is an app, which needs the platform")
+    empty = begin(str(tmp_path))
+    assert empty.process.wait(DEADLINE_S) == 5
+    broken = templates.write("model", "broken", tmp_path)
+    (broken / "model.py").write_text("raise RuntimeError('no')\n\n\nclass Greeter: ...\n")
+    once = begin("--here", "--no-reload", str(broken))
+    assert once.process.wait(DEADLINE_S) == 5
+    once.says("RuntimeError: no")
+
+
+def test_a_replica_ends_with_a_serve_that_was_killed(tmp_path: Path, begin: Begin) -> None:
+    served = begin("--here", str(templates.write("model", "greeter", tmp_path)))
+    served.says("^ready ")
+    (replica,) = children(served.process.pid)
+    served.process.kill()
+    end = time.monotonic() + DEADLINE_S
+    while Path(f"/proc/{replica}").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{replica}").exists()
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
