@@ -21,11 +21,9 @@ from fairlead.errors import Conflict
 from fairlead.messages import RunReport
 from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import AppAlias, AppVersion, Event, Hold, Model, Obligation, Run, Schedule
+from fairlead.store.records import AppAlias, AppVersion, Event, Model, Obligation, Run, Schedule
 
 END_RUN = "end_run"
-_STEPS_MAX = 4
-"""A run makes no more moves than this in one pass."""
 
 Address = Callable[[str], str]
 """From the name of a page to its URL."""
@@ -183,39 +181,7 @@ def history(session: Session, run: str) -> Sequence[Event]:
 # --- the plan, carried out --------------------------------------------------------------------------------------------
 
 
-def step(session: Session, seen: Mapping[str, plan.Seen], now: datetime, address: Address) -> Outcome:
-    """Do what is due for every run that has not ended; ``seen`` is what nodes reported, by run."""
-    outcome = Outcome()
-    rows = session.scalars(select(Run).where(Run.finished_at.is_(None)).order_by(Run.starts_at, Run.id)).all()
-    holding = set(session.scalars(select(Hold.run).where(Hold.run.is_not(None)).distinct()))
-    stopping = _stopping_since(session, [row.id for row in rows if row.status is RunStatus.STOPPING])
-    ground = _Ground(session)
-    for row in rows:
-        for _ in range(_STEPS_MAX):
-            facts = _facts(row, row.id in holding, stopping.get(row.id, now))
-            action = plan.plan(facts, seen.get(row.id, plan.Seen()), now)
-            if action is None:
-                break
-            before = (row.status, row.reason, row.stop)
-            outcome += carry_out(session, action, now, address, ground)
-            if isinstance(action, plan.StopRun | plan.FinishRun | plan.ReleaseHolds):
-                holding.discard(row.id)
-            if (row.status, row.reason, row.stop) == before:
-                break
-    return outcome
-
-
-def _stopping_since(session: Session, stopping: Sequence[str]) -> dict[str, datetime]:
-    """Return when each of these runs began to stop."""
-    if not stopping:
-        return {}
-    query = select(Event.ref, func.max(Event.at)).where(
-        Event.kind == "run", Event.ref.in_(stopping), Event.status_to == RunStatus.STOPPING.value
-    )
-    return {run: at for run, at in session.execute(query.group_by(Event.ref))}
-
-
-class _Ground:
+class SharedGround:
     """Devices and who has them: read at the first run that starts in a step, and again once one did."""
 
     def __init__(self, session: Session) -> None:
@@ -230,23 +196,7 @@ class _Ground:
         self._read = None
 
 
-def _facts(row: Run, holding: bool, stopping_since: datetime) -> plan.LiveRun:
-    return plan.LiveRun(
-        id=row.id,
-        status=row.status,
-        starts=row.starts_at,
-        ends=row.ends_at,
-        stop=row.stop,
-        reason=row.reason,
-        attempt=row.attempt,
-        restarts=row.restarts,
-        page=row.page,
-        holding=holding,
-        stopping_since=stopping_since if row.status is RunStatus.STOPPING else None,
-    )
-
-
-def carry_out(session: Session, action: plan.Action, now: datetime, address: Address, ground: _Ground) -> Outcome:
+def carry_out(session: Session, action: plan.Action, now: datetime, address: Address, ground: SharedGround) -> Outcome:
     """Carry out one action of the plan."""
     row = session.get_one(Run, action.run)
     match action:
@@ -279,7 +229,7 @@ def carry_out(session: Session, action: plan.Action, now: datetime, address: Add
             return Outcome(holds.release_run(session, row.id, now, action.reason))
 
 
-def _start(session: Session, row: Run, now: datetime, ground: _Ground) -> Outcome:
+def _start(session: Session, row: Run, now: datetime, ground: SharedGround) -> Outcome:
     schedule = session.get_one(Schedule, row.schedule)
     version = session.get_one(AppVersion, (row.app, row.version))
     manifest = versions.manifest_of(version)
@@ -328,7 +278,7 @@ def _ready(session: Session, row: Run, action: plan.MarkReady, now: datetime, ad
     return Outcome(letters=(letters.up(about),) if first and about.to else (), moved=(row.id,))
 
 
-def _finish(session: Session, row: Run, action: plan.FinishRun, now: datetime, ground: _Ground) -> Outcome:
+def _finish(session: Session, row: Run, action: plan.FinishRun, now: datetime, ground: SharedGround) -> Outcome:
     row.restarts = max(row.restarts, action.restarts)
     row.last_lines = action.last_lines or row.last_lines
     row.finished_at = now

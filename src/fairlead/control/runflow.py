@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.apps import plan, runs, versions
+from fairlead.apps import plan, runs, stepping, versions
 from fairlead.apps.letters import Letter
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
@@ -35,6 +35,7 @@ class RunFlow:
     ) -> None:
         self._database, self._clock, self._nodes = database, clock, nodes
         self._waiters, self._post, self._settings = waiters, post, settings
+        self._raised: frozenset[str] = frozenset()
 
     async def settle(self, now: datetime) -> tuple[Outgoing, ...]:
         """Do what is due; return what devices must be told, to be published after the commit."""
@@ -62,7 +63,8 @@ class RunFlow:
         by_run: dict[str, RunReport] = {one.run: one for report in reports for one in report.runs}
         taken = dict.fromkeys(_stopped(session, reports, by_run), True)
         seen = runs.seen_of(by_run, nodes_since=taken)
-        outcome = runs.step(session, _for_all(session, seen, silent_s), now, self.address)
+        stepped = stepping.step(session, _for_all(session, seen, silent_s), now, self.address, self._raised)
+        self._raised, outcome = stepped.raised, stepped.outcome
         for letter in outcome.letters:
             self._put(session, letter, now)
         return outcome, bool(opened), prepared

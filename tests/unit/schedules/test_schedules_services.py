@@ -9,7 +9,7 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import SYSTEM
-from fairlead.apps import asks, plan, runs, versions, wanted
+from fairlead.apps import asks, plan, runs, stepping, versions, wanted
 from fairlead.bundles import manifest
 from fairlead.devices import readings, registry
 from fairlead.devices.door import Heard
@@ -91,7 +91,7 @@ def schedule(session: Session, now: datetime = NOON, **more: object) -> Schedule
 def step(session: Session, now: datetime, *reports: RunReport, **more: object) -> runs.Outcome:
     service.fire(session, now)
     seen = {report.run: plan.Seen(report, **more) for report in reports}  # type: ignore[arg-type]
-    return runs.step(session, seen, now, lambda name: f"http://{name}.apps.localhost")
+    return stepping.step(session, seen, now, lambda name: f"http://{name}.apps.localhost").outcome
 
 
 def the_run(session: Session) -> Run:
@@ -150,6 +150,30 @@ def test_a_ready_run_is_mailed_with_its_address_once(session: Session) -> None:
     assert run.restarts == 1
 
 
+def test_a_run_that_cannot_be_moved_holds_up_no_other_and_fails_the_second_time(session: Session) -> None:
+    schedule(session)
+    step(session, later(hours=1))
+    run = the_run(session)
+    schedule(session, name="also", now=later(hours=1))
+    service.fire(session, later(hours=1))
+    other = session.scalars(select(Run).where(Run.id != run.id)).one()
+    reports = {run.id: plan.Seen(RunReport(run.id, RunStatus.READY, page=True))}
+
+    def address(name: str) -> str:
+        raise ZeroDivisionError(name)
+
+    first = stepping.step(session, reports, later(hours=1), address)
+    assert first.raised == {run.id}
+    assert (run.status, run.ready_at) == (RunStatus.STARTING, None)
+    assert other.reason.startswith("waits: ")
+    assert "ready" not in [event.status_to for event in runs.history(session, run.id)]
+
+    stepping.step(session, reports, later(hours=1), address, first.raised)
+    assert (run.status, run.finished_at) == (RunStatus.FAILED, later(hours=1))
+    assert "ZeroDivisionError" in run.reason
+    assert stepping.step(session, reports, later(hours=1), address, first.raised).raised == frozenset()
+
+
 def test_the_end_of_the_window_stops_the_run_and_makes_its_devices_safe(session: Session) -> None:
     run = up(session)
     asks.command(session, CommandAsk(run.id, "fan", "fan-1", {"on": True}), later(hours=2))
@@ -169,7 +193,7 @@ def test_an_end_that_came_while_the_machine_was_off_is_kept_at_the_next_start(se
 
     outcome = step(session, later(days=2))
     step(session, later(days=2), RunReport("x", RunStatus.READY))
-    runs.step(session, {run.id: plan.Seen(since_stop=True)}, later(days=2), str)
+    stepping.step(session, {run.id: plan.Seen(since_stop=True)}, later(days=2), str)
 
     assert len(outcome.outgoing) == 1
     assert run.status is RunStatus.SUCCEEDED
