@@ -23,6 +23,7 @@ from fairlead.control.post import Post
 from fairlead.devices import commands
 from fairlead.devices.commands import Asked
 from fairlead.errors import Conflict, NotFound
+from fairlead.jobs import inputs
 from fairlead.jobs import service as jobs
 from fairlead.messages import (
     Answer,
@@ -144,6 +145,8 @@ class Asks:
             name, _, ref = manifest.models[ask.role].partition("@")
             caller = _caller(run)
             version = model_queries.resolve(session, caller, name, ref or model_queries.PRODUCTION, random.random())
+            signature = model_queries.version_of(session, name, version).signature
+            inputs.check(signature, "predict", ask.body, name)
             asked = jobs.Submission(
                 model=name, version=version, body=ask.body, content_type=ask.content_type, run=run.id
             )

@@ -53,6 +53,7 @@ SIGNATURE = {
             "output": {"type": "object"},
             "files": [],
             "summary": "Say <it>",
+            "exact": True,
         }
     },
     "examples": [],

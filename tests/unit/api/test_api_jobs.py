@@ -74,6 +74,15 @@ async def test_a_job_is_canceled_and_done_again(flowers: Any) -> None:
     assert [one["id"] for one in listed["items"]] == [job]
 
 
+async def test_a_call_that_does_not_fit_the_signature_is_not_kept(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    error = flowers.refused(await zoe.post(CALL, json={"month": 13}), 422, "invalid_input")
+    assert [problem["path"] for problem in error["problems"]] == ["month"]
+    assert error["hint"] == "see /v1/models/flowers/docs"
+    assert (await zoe.get("/api/v1/jobs")).json()["items"] == []
+    assert (await zoe.post(CALL, content=b"\xff\xd8", headers={"Content-Type": "image/jpeg"})).status_code == 202
+
+
 async def test_a_job_that_ended_is_not_canceled(flowers: Any) -> None:
     zoe = flowers.by("zoe")
     job = (await zoe.post(CALL, json={"month": 1})).json()["id"]
@@ -108,7 +117,7 @@ async def test_a_model_that_is_not_there_or_not_ready_takes_no_jobs(world: Any) 
     world.keeper.fail.add("flowers")
     await world.push()
     world.refused(await zoe.post(CALL, json={}), 503, "model_not_ready")
-    world.refused(await zoe.post("/v1/models/flowers@staging/jobs", json={}), 404, "not_found")
+    world.refused(await zoe.post("/v1/models/flowers@staging/jobs", json={}), 404, "version_not_found")
 
 
 async def test_a_large_result_outlives_an_end_that_is_told_twice(flowers: Any) -> None:

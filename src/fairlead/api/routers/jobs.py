@@ -23,10 +23,10 @@ from fairlead.api.views.jobs import JobView, job_view
 from fairlead.buckets.keys import input_key
 from fairlead.control.house import House
 from fairlead.errors import Conflict, Error, Invalid, NotFound, Unavailable
-from fairlead.jobs import policy, queries, service
+from fairlead.jobs import inputs, policy, queries, service
 from fairlead.models import queries as models
 from fairlead.status import JobStatus, is_final
-from fairlead.store.records import Job
+from fairlead.store.records import Job, ModelVersion
 
 calls = APIRouter(tags=["calls"])
 router = APIRouter(tags=["jobs"])
@@ -42,12 +42,13 @@ async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: s
     """Keep a call: 202 once it is on disk; with ``Prefer: wait=N`` the result, if it is there in time."""
     name, _, wished = ref.partition("@")
 
-    def look(session: Session) -> tuple[str, float]:
+    def look(session: Session) -> ModelVersion:
         version = models.resolve(session, who, name, wished or models.PRODUCTION, random.random())
-        return version, models.manifest_of(models.version_of(session, name, version)).run.timeout_s
+        return models.version_of(session, name, version)
 
-    version, timeout_s = await house.database.read(look)
+    version = await house.database.read(look)
     body = await _body(request, house.settings.body_max_bytes)
+    inputs.check(version.signature, entry, body, name)
     job_id = ids.new("job")
     content_type = request.headers.get("content-type", "application/json")
     asked: dict[str, Any] = {
@@ -65,7 +66,8 @@ async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: s
         asked |= {"input_key": key, "input_hash": hashlib.sha256(body).hexdigest()}
     else:
         asked["body"] = body
-    submission = service.Submission(**asked, version=version, timeout_s=timeout_s)
+    timeout_s = models.manifest_of(version).run.timeout_s
+    submission = service.Submission(**asked, version=version.version, timeout_s=timeout_s)
     submitted = await house.database.write_joined(service.submit_all, service.Asked(who, submission, house.clock.now()))
     house.jobs.nudge()
     if submitted.again and asked.get("input_key"):

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from fairlead.messages import ModelSpec
+from fairlead.modelserver.protocols.exact import is_exact
 from fairlead.modelserver.runtimes.port import Endpoint
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -29,6 +30,7 @@ def signature_view(spec: ModelSpec, endpoints: Mapping[str, Endpoint]) -> dict[s
                 "summary": endpoint.summary,
             }
             | ({"streams": True} if endpoint.streams else {})
+            | ({"exact": True} if is_exact(endpoint.signature) else {})
             for name, endpoint in endpoints.items()
         },
         "examples": [
