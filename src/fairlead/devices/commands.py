@@ -31,6 +31,8 @@ HUMAN_HOLD_S = 3600.0
 """A person's command holds so long unless said."""
 WAIT_MAX = timedelta(days=1)
 """A command without an end waits no longer than this for its turn."""
+SAME_MOMENT = timedelta(seconds=1)
+"""Devices tell the time of a measurement in whole seconds."""
 _OPEN = (CommandStatus.SENT, CommandStatus.DELIVERED, CommandStatus.APPLIED)
 
 
@@ -288,7 +290,10 @@ def _held(row: Command, claims: Sequence[Claim]) -> Mapping[str, Any]:
 
 
 def _proven(session: Session, row: Command, kind: DeviceType, claims: Sequence[Claim]) -> bool:
-    """Whether the last values equal what was set and holds, or all values that were asked for are new."""
+    """Whether the last values equal what was set and holds, or all values that were asked for are new.
+
+    What was known before it was sent proves nothing until the device answered: it may have changed while it was away.
+    """
     held = _held(row, claims)
     wanted = set(row.get) or {name for name in held if _is_readable(kind, name)}
     last = {
@@ -301,4 +306,8 @@ def _proven(session: Session, row: Command, kind: DeviceType, claims: Sequence[C
         return False
     if row.get:
         return row.sent_at is not None and all(value.at >= row.sent_at for value in last.values())
+    if row.status is not CommandStatus.APPLIED and row.sent_at is not None:  # it did not answer yet
+        known = min(last[name].at for name in wanted)
+        if known < row.sent_at - SAME_MOMENT:
+            return False
     return all(arbiter.same(msgspec.json.decode(last[name].value), held[name]) for name in wanted)

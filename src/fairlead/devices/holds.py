@@ -193,11 +193,6 @@ def holders(session: Session, device: str, now: datetime) -> tuple[Claim, ...]:
     return arbiter.alive(claims_of(session, device), now)
 
 
-def list_holds(session: Session, device: str) -> Sequence[Hold]:
-    """Return all claims on a device, by property, those that were made last first."""
-    return session.scalars(select(Hold).where(Hold.device == device).order_by(Hold.property, Hold.since.desc())).all()
-
-
 def _tell_again(
     session: Session, device: Device, claims: Iterable[Claim], now: datetime, reason: str
 ) -> tuple[Outgoing, ...]:

@@ -442,7 +442,7 @@ def test_what_comes_back_is_sent_until_the_device_answers(session: Session) -> N
     say(session, later(seconds=61), speed=1)
     assert again.status is CommandStatus.OBSERVED
     assert first.status is CommandStatus.OBSERVED
-    assert [hold.command for hold in holds.list_holds(session, "fan-1")] == [again.id]
+    assert [hold.command for hold in session.scalars(select(Hold))] == [again.id]
 
 
 def test_what_holds_is_sent_to_a_device_that_came_back_until_it_answers(session: Session) -> None:
@@ -473,6 +473,20 @@ def test_what_comes_back_while_the_device_is_away_is_told_on_return(session: Ses
     assert human.status is CommandStatus.OBSERVED
     assert sent(say(session, later(hours=2), online=True)) == [{"on": True}]
     assert sent(commands.sweep(session, later(hours=2, seconds=1))) == [{"on": True}]
+
+
+def test_what_was_known_before_proves_nothing_until_the_device_answers(session: Session) -> None:
+    commands.ask(session, "fan-1", {"on": True}, NOON, ADA)
+    say(session, on=True)
+    say(session, later(minutes=1), online=False)
+    told = body(say(session, later(minutes=5), online=True))  # it was switched off and on, and is off now
+
+    say(session, later(minutes=5), temperature=20)
+
+    assert body(commands.sweep(session, later(minutes=5, seconds=1))) == told
+    say(session, later(minutes=5, seconds=2), ack=Ack(str(told["id"])))
+    assert reason(session, str(told["id"])).startswith("observed ")
+    assert commands.sweep(session, later(minutes=6)) == ()
 
 
 def test_a_refusal_of_what_came_back_gives_it_up(session: Session) -> None:
