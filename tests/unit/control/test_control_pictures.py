@@ -93,8 +93,9 @@ async def test_a_reading_passes_a_picture_that_waits_for_the_bucket(tmp_path: Pa
                 while await there() != names:
                     await asyncio.sleep(0.005)
 
-        await link.hear("camera-1", "state/image", JPEG)
-        await link.hear("camera-1", "state/light", b"7")
+        async with asyncio.timeout(DEADLINE_S):
+            await link.hear("camera-1", "state/image", JPEG)
+            await link.hear("camera-1", "state/light", b"7")
         await comes({"light"})
         bucket.open.set()
         await comes({"light", "image"})
