@@ -56,6 +56,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Largest bundle, unpacked."""
     body_max_bytes: int = 100 * 1024**2
     """Largest body of a request at the front door."""
+    user_per_s: int = 0
+    """Requests a second of one person, all tokens together, twice as many at once; 0: as many as they like."""
+    token_per_s: int = 0
+    """Requests a second by one token, twice as many at once; 0: as many as it likes."""
     zygote_memory_mb: int = 2048
     """Memory that warm zygotes of sleeping models may keep."""
     token_days: int = 30

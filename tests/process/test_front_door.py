@@ -316,6 +316,44 @@ def test_public_models_need_no_token_and_are_limited(house: House) -> None:
 # --- what a bundle sees -----------------------------------------------------------------------------------------------
 
 
+def test_one_person_and_one_token_ask_only_so_often(limited: House) -> None:
+    """S-20 of serving: all models and the API together; others are not held up."""
+    house = limited
+    ada, again = house.token("ada"), house.token("ada")
+
+    def codes(token: str, count: int) -> list[tuple[int, str]]:
+        answers = [house.predict(name, token) for name in ("flowers", "roses") * (count // 2)]
+        refused_ones = [answer for answer in answers if answer.status == 429]
+        assert all(answer.headers["retry-after"] == "1" for answer in refused_ones)
+        return [(answer.status, answer.code if answer.status == 429 else "") for answer in answers]
+
+    first = codes(ada, 60)
+    assert first[:4] == [(200, "")] * 4, "a burst of twice the rate"
+    assert (429, "rate_limited") in first
+    second = codes(again, 60)
+    assert second.count((200, "")) >= 2, "another token of hers has its own bucket"
+    assert second.count((200, "")) < 60
+    asked = [house.call("GET", "/api/v1/me", token=again).status for _ in range(60)]
+    assert 429 in asked, "the API counts too"
+    assert codes(house.token("bob"), 4) == [(200, "")] * 4
+    assert house.call("GET", "/healthz").status == 200
+
+
+@pytest.fixture
+def limited() -> Iterator[House]:
+    with ExitStack() as stack:
+        made = build(stack)
+        made.door = msgspec.structs.replace(made.door, user_per_s=4, token_per_s=2)
+        one = made.echo("one")
+        made.state = DoorState(
+            jwks=made.keys.jwks(),
+            routes=(model("flowers"), model("roses")),
+            endpoints={"flowers@1": (one,), "roses@1": (one,)},
+        )
+        made.start()
+        yield made
+
+
 def test_a_bundle_sees_the_claims_and_its_gate_but_no_token(house: House) -> None:
     token = house.token("ada", "user", "configurer")
     forged = {f"x_fairlead_{name}": "forged" for name in ("user", "role", "token", "gate", "model", "other")}

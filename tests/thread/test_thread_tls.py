@@ -46,9 +46,9 @@ class Secured:
         """Return the certificate that a door shows, and the protocol it chose."""
         trust = ssl.create_default_context(cafile=str(self.authority.file))
         trust.set_alpn_protocols(list(alpn) or ["http/1.1"])
-        with socket.create_connection(("127.0.0.1", port), LATE_S) as plain:
-            with trust.wrap_socket(plain, server_hostname="localhost") as connection:
-                return connection.getpeercert(binary_form=True) or b"", connection.selected_alpn_protocol()
+        plain = socket.create_connection(("127.0.0.1", port), LATE_S)
+        with trust.wrap_socket(plain, server_hostname="localhost") as connection:
+            return connection.getpeercert(binary_form=True) or b"", connection.selected_alpn_protocol()
 
 
 @pytest.fixture(scope="module")
@@ -155,16 +155,16 @@ def test_bodies_in_chunks_meet_the_limit_through_the_front_door(secured: Secured
 def test_a_body_that_drips_ends_by_itself(secured: Secured) -> None:
     """S-43: a caller that sends a byte now and then holds nothing for ever."""
     head = f"POST /v1/models/texts/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secured.house.token}\r\n"
-    with socket.create_connection(("127.0.0.1", secured.house.port), LATE_S) as plain:
-        with secured.trust.wrap_socket(plain, server_hostname="localhost") as connection:
-            connection.settimeout(1.0)
-            connection.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
+    plain = socket.create_connection(("127.0.0.1", secured.house.port), LATE_S)
+    with secured.trust.wrap_socket(plain, server_hostname="localhost") as connection:
+        connection.settimeout(1.0)
+        connection.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
 
-            def said() -> bytes:
-                connection.sendall(b"1\r\n \r\n")
-                try:
-                    return connection.recv(4096)
-                except TimeoutError:
-                    return b""
+        def said() -> bytes:
+            connection.sendall(b"1\r\n \r\n")
+            try:
+                return connection.recv(4096)
+            except TimeoutError:
+                return b""
 
-            assert until(said, "the front door answers", 3 * LATE_S).startswith(b"HTTP/1.1 408 ")
+        assert until(said, "the front door answers", 3 * LATE_S).startswith(b"HTTP/1.1 408 ")

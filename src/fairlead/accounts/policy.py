@@ -75,6 +75,8 @@ class Caller:
     roles: frozenset[Role]
     token: str = ""
     """Id of the token."""
+    expires: float | None = None
+    """When the token does (Unix seconds); None: it was not asked for by one."""
 
     def may(self, verb: Verb) -> bool:
         return not self.roles.isdisjoint(ALLOWED[verb])

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check, parse_roles
+from fairlead.clock import to_text
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.identity.keys import Keys
 from fairlead.identity.tokens import Minted, mint
@@ -31,8 +32,8 @@ def new(
 ) -> Minted:
     """Make a token for ``user`` (default: the caller) with ``roles`` (default: all that both have).
 
-    Raises :class:`Forbidden` for roles that the user or the caller does not have, :class:`Invalid` for a bad label
-    or length of life.
+    Raises :class:`Forbidden` for roles that the user or the caller does not have, and for a life longer than that of
+    the caller's own token (``token_outlives``), :class:`Invalid` for a bad label or length of life.
     """
     name = user or caller.name
     if name != caller.name:
@@ -42,6 +43,7 @@ def new(
         raise NotFound(f"there is no user {name}, or it is disabled", hint="fairlead users lists them")
     if not 0 < len(label) <= LABEL_MAX:
         raise Invalid(f"a label has 1 to {LABEL_MAX} characters", code="label_invalid", hint="say what it is for")
+    _refuse_longer(session, caller, now, days)
     allowed = set(owner.roles) if name != caller.name else set(owner.roles) & set(caller.roles)
     wanted = parse_roles(roles or allowed)
     if beyond := sorted(set(wanted) - allowed):
@@ -51,6 +53,18 @@ def new(
             hint=f"possible: {', '.join(sorted(allowed))}",
         )
     return give(session, owner, wanted, label, now, keys=keys, days=days, by=caller.name)
+
+
+def _refuse_longer(session: Session, caller: Caller, now: datetime, days: float) -> None:
+    """A token that was lent for a day must not become one of a year. Who signed in by password may make any: they
+    could sign in again just as well."""
+    own = session.get(Token, caller.token) if caller.token else None
+    if own is not None and not own.session and now.timestamp() + days * 86_400 > own.expires_at.timestamp() + 1:
+        raise Forbidden(
+            f"the token {own.label} expires at {to_text(own.expires_at)}, and makes none that lives longer",
+            code="token_outlives",
+            hint="ask for fewer days, or sign in by password: fairlead login",
+        )
 
 
 def give(

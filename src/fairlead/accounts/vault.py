@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
-from fairlead.accounts.policy import Caller, Verb, check, check_owner, check_see
+from fairlead.accounts.policy import Caller, Verb, check, check_owner, may_see
 from fairlead.errors import Conflict, Internal, Invalid, NotFound, Problem
 from fairlead.identity.mask import Mask
 from fairlead.identity.seal import Sealer, secret_name
@@ -165,10 +165,12 @@ def _check_may(session: Session, caller: Caller, bundle: str) -> None:
         raise Invalid(f"{bundle[:63]!r} is no name of a bundle", code="name_invalid", hint="a-z, 0-9 and -")
     model, app = session.get(Model, bundle), session.get(App, bundle)
     if model is not None and model.removed_at is None:
-        check_see(caller, model.owner, model.visibility, f"model {bundle}", "fairlead models lists them")
+        if not may_see(caller, model.owner, model.visibility):
+            raise NotFound(f"there is no model {bundle}", code="no_such_model", hint="fairlead models lists them")
         check_owner(caller, model.owner, f"the model {bundle}")
     elif app is not None and app.removed_at is None:
-        check_see(caller, app.owner, app.visibility, f"app {bundle}", "fairlead apps lists them")
+        if not may_see(caller, app.owner, app.visibility):
+            raise NotFound(f"there is no app {bundle}", code="app_not_found", hint="fairlead apps lists them")
         check_owner(caller, app.owner, f"the app {bundle}")
     else:
         first = session.scalar(select(Secret.set_by).where(Secret.bundle == bundle).limit(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -63,7 +64,8 @@ async def caller(request: Request, house: TheHouse) -> Caller:
     ``token_revoked``, ``user_disabled``.
     """
     claims = verify(token_of(request), keys=house.keys, now=house.clock.now(), denied=house.denied)
-    return await house.database.read(lambda session: service.caller_of(session, claims.sub, claims.roles, claims.jti))
+    found = await house.database.read(lambda s: service.caller_of(s, claims.sub, claims.roles, claims.jti))
+    return replace(found, expires=claims.exp)
 
 
 Who = Annotated[Caller, Depends(caller)]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+import math
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller
 from fairlead.control.house import DENIED, House
@@ -21,8 +24,31 @@ def event(name: str, data: Any) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False, default=str)}\n\n".encode()
 
 
+V = TypeVar("V", bound=BaseModel)
+
+
+async def follow(
+    house: House, key: str, read: Callable[[Session], tuple[V, str | None]], again_s: float = 5.0
+) -> AsyncIterator[bytes]:
+    """Yield ``step`` with what ``read`` returns each time it changed, until it names the last event.
+
+    That is ``done``, or ``error`` in the place of a step. It is read when ``key`` is told, and every ``again_s``.
+    """
+    last = None
+    with house.waiters.ticket(key) as ticket:
+        while not house.closing.is_set():
+            view, end = await house.database.read(read)
+            if view != last and end != "error":
+                last = view
+                yield event("step", view.model_dump(by_alias=True))
+            if end is not None:
+                yield event(end, view.model_dump(by_alias=True))
+                return
+            await ticket.wait(again_s)
+
+
 def sse(house: House, who: Caller, events: AsyncIterator[bytes]) -> StreamingResponse:
-    """Return ``events`` as a stream that is never cached and never buffered, and ends when the token is revoked."""
+    """Return ``events`` as a stream, never cached nor buffered, that ends with its token: revoked or expired."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_while_allowed(house, who, events), media_type="text/event-stream", headers=headers)
 
@@ -31,9 +57,9 @@ async def _while_allowed(house: House, who: Caller, events: AsyncIterator[bytes]
     pending: asyncio.Task[bytes] | None = None
     try:
         with house.waiters.ticket(DENIED) as denials:
-            while who.token not in house.denied:
+            while who.token not in house.denied and (left_s := _left_s(house, who)) > 0:
                 pending = pending or asyncio.ensure_future(anext(events))
-                denied = asyncio.ensure_future(denials.wait(BEAT_S))
+                denied = asyncio.ensure_future(denials.wait(min(BEAT_S, left_s)))
                 done, _ = await asyncio.wait([pending, denied], return_when=asyncio.FIRST_COMPLETED)
                 denied.cancel()
                 if pending in done:
@@ -47,3 +73,7 @@ async def _while_allowed(house: House, who: Caller, events: AsyncIterator[bytes]
     finally:
         if pending is not None:
             pending.cancel()
+
+
+def _left_s(house: House, who: Caller) -> float:
+    return math.inf if who.expires is None else who.expires - house.clock.now().timestamp()

@@ -25,6 +25,7 @@ ROLES = "roles"
 SHAPE = "shape"
 REVOKED = "revoked"
 LIMIT = "limit"
+PEOPLE = "people"
 COOKIE = "cookie"
 SESSION_COOKIE = "fl_session"
 CONFIGURER = "configurer"
@@ -188,6 +189,32 @@ def _limit(per_s: int, burst: int) -> Resource:
         filter_enforced={"default_value": everything},
         rate_limits=[{"actions": [{"remote_address": {}}]}],
         descriptors=[{"entries": [{"key": "remote_address"}], "token_bucket": bucket}],
+        max_dynamic_descriptors=10_000,
+    )
+
+
+def people_filter(user_per_s: int, token_per_s: int) -> Resource:
+    """Return the limit of what one person, and one token, may ask for in all; 0: any number.
+
+    One bucket for each name is made as it comes (of at most 10,000). Requests without a token have none here.
+    """
+    bounds = [(name, per_s) for name, per_s in ((CLAIM_USER, user_per_s), (CLAIM_TOKEN, token_per_s)) if per_s]
+    everything = {"numerator": 100, "denominator": "HUNDRED"}
+    return extension(
+        PEOPLE,
+        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix=PEOPLE,
+        token_bucket={"max_tokens": 2**31, "tokens_per_fill": 2**31, "fill_interval": "1s"},
+        filter_enabled={"default_value": everything},
+        filter_enforced={"default_value": everything},
+        rate_limits=[{"actions": [{"request_headers": {"header_name": n, "descriptor_key": n}}]} for n, _ in bounds],
+        descriptors=[
+            {
+                "entries": [{"key": name}],
+                "token_bucket": {"max_tokens": 2 * per_s, "tokens_per_fill": per_s, "fill_interval": "1s"},
+            }
+            for name, per_s in bounds
+        ],
         max_dynamic_descriptors=10_000,
     )
 

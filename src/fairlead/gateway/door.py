@@ -34,6 +34,10 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     public_per_s: int = 20
     """Requests a second of one client address to one public model or page."""
     public_burst: int = 100
+    user_per_s: int = 0
+    """Requests a second of one person; 0: any number."""
+    token_per_s: int = 0
+    """Requests a second by one token; 0: any number."""
     workers: int = 0
     """Threads of the front door; 0: one per core."""
 
@@ -72,6 +76,8 @@ def door_settings(settings: Settings, home: Home, *, metrics_socket: str = "", w
         key=str(settings.key or ""),
         body_max_bytes=settings.body_max_bytes,
         bundle_max_bytes=settings.bundle_max_bytes,
+        user_per_s=settings.user_per_s,
+        token_per_s=settings.token_per_s,
         workers=workers,
     )
 

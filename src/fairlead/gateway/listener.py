@@ -7,6 +7,7 @@ from fairlead.gateway.access import (
     cookie_filter,
     jwt_filter,
     limit_filter,
+    people_filter,
     roles_filter,
     shape_filter,
 )
@@ -104,12 +105,14 @@ def _filters(door: DoorSettings, jwks: str, revoked_file: str) -> list[Resource]
         },
     }
     router = extension("router", "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
+    people = [people_filter(door.user_per_s, door.token_per_s)] if door.user_per_s or door.token_per_s else []
     return [
         shape_filter(door.body_max_bytes, door.bundle_max_bytes),
         jwt_filter(jwks),
         cookie_filter(),
         revoked,
         roles_filter(),
+        *people,
         limit_filter(),
         router,
     ]

@@ -38,7 +38,7 @@ def secret(chain: bytes, key: bytes) -> Resource:
 
 
 def check_pair(chain: bytes, key: bytes, now: datetime) -> None:
-    """Raise :class:`Invalid` (``certificate``) unless ``key`` is that of the chain's first certificate, good ``now``."""
+    """Raise :class:`Invalid` (``certificate``) unless ``key`` is that of the chain's first one, good ``now``."""
     try:
         first = x509.load_pem_x509_certificates(chain)[0]
     except ValueError as error:

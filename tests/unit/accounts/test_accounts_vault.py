@@ -123,9 +123,7 @@ def test_only_the_owner_and_configurers_set_see_and_remove(session: Session) -> 
 def test_secrets_of_a_private_model_are_not_there_for_others(session: Session) -> None:
     push(session)
     session.get_one(Model, "mood").visibility = "private"
-    with pytest.raises(Error) as caught:
-        put(session, who=BOB)
-    assert caught.value.kind == "not_found"
+    assert code(lambda: put(session, who=BOB)) == "no_such_model"
 
 
 def test_a_secret_that_a_version_needs_stays(session: Session) -> None:

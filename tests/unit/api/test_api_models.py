@@ -67,7 +67,7 @@ async def test_production_is_moved_and_rolled_back(world: Any) -> None:
     moved = await world.ok(ada.put("/api/v1/models/flowers/aliases/canary", json={"targets": targets}))
     assert moved == {"alias": "canary", "targets": targets}
     body = {"targets": [{"version": "9"}]}
-    world.refused(await ada.put("/api/v1/models/flowers/aliases/canary", json=body), 404, "not_found")
+    world.refused(await ada.put("/api/v1/models/flowers/aliases/canary", json=body), 404, "version_not_found")
     world.refused(await ada.put("/api/v1/models/flowers/aliases/canary", json={"targets": []}), 422, "invalid_input")
     world.refused(await ada.delete("/api/v1/models/flowers/versions/2"), 409, "version_in_use")
 
@@ -84,7 +84,7 @@ async def test_docs_come_from_the_stored_signature(world: Any) -> None:
         assert "Say &lt;it&gt;" in page.text
     assert [one["name"] for one in (await zoe.get("/v1/models")).json()["items"]] == ["flowers"]
     assert (await zoe.get("/v1/models/flowers")).json()["name"] == "flowers"
-    world.refused(await zoe.get("/v1/models/flowers@9/docs"), 404, "not_found")
+    world.refused(await zoe.get("/v1/models/flowers@9/docs"), 404, "version_not_found")
     world.refused(await world.by("").get("/v1/models/flowers/docs"), 401, "token_required")
 
 

@@ -54,7 +54,7 @@ async def test_what_is_not_there_is_not_found(world: Any) -> None:
         ("/api/v1/locations/none", "location_not_found"),
         ("/api/v1/schedules/none", "schedule_not_found"),
         ("/api/v1/runs/run-none", "run_not_found"),
-        ("/api/v1/jobs/job-none", "not_found"),
+        ("/api/v1/jobs/job-none", "job_not_found"),
         ("/api/v1/commands/cmd-none", "command_not_found"),
         ("/api/v1/mail/9", "mail_not_found"),
         ("/api/v1/why?of=none", "not_found"),

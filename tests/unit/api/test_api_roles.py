@@ -111,6 +111,6 @@ async def test_jobs_are_their_owners(world: Any) -> None:
     world.keeper.does_jobs = False
     job = (await world.ok(world.by("zoe").post("/v1/models/flowers/jobs", json={"month": 1})))["id"]
     for call in (world.by("ben").get, world.by("ben").delete):
-        world.refused(await call(f"/api/v1/jobs/{job}"), 404, "not_found")
+        world.refused(await call(f"/api/v1/jobs/{job}"), 404, "job_not_found")
     world.refused(await world.by("ben").get(f"/api/v1/why?of={job}"), 404, "not_found")
     assert (await world.by("eve").get(f"/api/v1/jobs/{job}")).json()["created_by"] == "zoe"

@@ -73,6 +73,8 @@ async def system(house: TheHouse, who: Who) -> SystemView:
         limits={
             "bundle_max_bytes": settings.bundle_max_bytes,
             "body_max_bytes": settings.body_max_bytes,
+            "user_per_s": settings.user_per_s,
+            "token_per_s": settings.token_per_s,
             "zygote_memory_mb": settings.zygote_memory_mb,
             "token_days": settings.token_days,
         },
