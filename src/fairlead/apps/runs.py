@@ -21,7 +21,7 @@ from fairlead.errors import Conflict
 from fairlead.messages import RunReport
 from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import AppAlias, AppVersion, Event, Model, Obligation, Run, Schedule
+from fairlead.store.records import App, AppAlias, AppVersion, Event, Model, Obligation, Run, Schedule
 
 END_RUN = "end_run"
 
@@ -159,6 +159,14 @@ def list_runs(
     if at is not None:
         query = query.where((Run.place == at) | Run.place.startswith(f"{at}/", autoescape=True))
     return session.scalars(query).all()
+
+
+def read_ahead(session: Session, found: Sequence[Run]) -> list[object]:
+    """Read the schedules and apps of many runs: while they are kept, the session finds each without a query."""
+    return [
+        *session.scalars(select(Schedule).where(Schedule.id.in_({run.schedule for run in found}))),
+        *session.scalars(select(App).where(App.name.in_({run.app for run in found}))),
+    ]
 
 
 def page_of(session: Session, caller: policy.Caller, app: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.stream import event, sse
+from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import page
 from fairlead.api.views.models import VersionView
 from fairlead.api.views.runs import AppView, app_version_view, app_view
@@ -24,7 +23,7 @@ from fairlead.store.records import App
 
 router = APIRouter(tags=["apps"])
 FOLLOW_S = 2.0
-_DONE = (VersionStatus.READY.value, VersionStatus.RETIRED.value)
+_ENDS = {VersionStatus.READY: "done", VersionStatus.RETIRED: "done", VersionStatus.FAILED: "error"}
 
 
 class AliasBody(BaseModel):
@@ -71,10 +70,10 @@ async def show_version(name: str, version: str, house: TheHouse, who: Who) -> Ve
 
 
 @router.get("/apps/{name}/versions/{version}/events")
-async def follow(name: str, version: str, house: TheHouse, who: Who) -> StreamingResponse:
+async def follow_version(name: str, version: str, house: TheHouse, who: Who) -> StreamingResponse:
     """Stream a version's steps until it is ready or has failed."""
     await house.database.read(lambda session: _version(session, who, name, version))
-    return sse(house, who, _steps(house, who, name, version))
+    return sse(house, who, follow(house, f"apps/{name}", lambda s: _step(s, who, name, version), FOLLOW_S))
 
 
 @router.put("/apps/{name}/aliases/{alias}")
@@ -127,18 +126,6 @@ def _version(session: Session, who: Caller, name: str, version: str) -> VersionV
     return app_version_view(versions.show_version(session, name, version))
 
 
-async def _steps(house: House, who: Caller, name: str, version: str) -> AsyncIterator[bytes]:
-    last = None
-    with house.waiters.ticket(f"apps/{name}") as ticket:
-        while not house.closing.is_set():
-            view = await house.database.read(lambda session: _version(session, who, name, version))
-            if view.status == VersionStatus.FAILED.value:
-                yield event("error", view.model_dump())
-                return
-            if view != last:
-                last = view
-                yield event("step", view.model_dump())
-            if view.status in _DONE:
-                yield event("done", view.model_dump())
-                return
-            await ticket.wait(FOLLOW_S)
+def _step(session: Session, who: Caller, name: str, version: str) -> tuple[VersionView, str | None]:
+    view = _version(session, who, name, version)
+    return view, _ENDS.get(VersionStatus(view.status))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.stream import event, sse
+from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import page
 from fairlead.api.views.models import ModelView, VersionView, model_view, target_views, version_view
 from fairlead.bundles.specs import model_spec
@@ -26,8 +26,12 @@ from fairlead.store.records import Model
 
 calls = APIRouter(tags=["calls"])
 router = APIRouter(tags=["models"])
-FOLLOW_S = 5.0
-_DONE = (VersionStatus.READY, VersionStatus.SLEEPING, VersionStatus.RETIRED)
+_ENDS = {
+    VersionStatus.READY: "done",
+    VersionStatus.SLEEPING: "done",
+    VersionStatus.RETIRED: "done",
+    VersionStatus.FAILED: "error",
+}
 
 
 class Body(BaseModel):
@@ -54,7 +58,7 @@ class ModelChange(Body):
 @calls.get("/v1/models")
 @router.get("/models")
 async def list_models(house: TheHouse, who: Who) -> dict[str, Any]:
-    return page(await house.database.read(lambda s: [_view(s, house, model) for model in queries.list_all(s, who)]))
+    return page(await house.database.read(lambda session: _views(session, house, queries.list_all(session, who))))
 
 
 @calls.get("/v1/models/{name}")
@@ -108,10 +112,10 @@ async def retire(name: str, version: str, house: TheHouse, who: Who) -> None:
 
 
 @router.get("/models/{name}/versions/{version}/events")
-async def follow(name: str, version: str, house: TheHouse, who: Who) -> StreamingResponse:
+async def follow_version(name: str, version: str, house: TheHouse, who: Who) -> StreamingResponse:
     """Stream a version's steps until it is ready or has failed."""
     await house.database.read(lambda session: _version(session, who, name, version))
-    return sse(house, who, _steps(house, who, name, version))
+    return sse(house, who, follow(house, f"models/{name}", lambda s: _step(s, who, name, version)))
 
 
 @router.put("/models/{name}/aliases/{alias}")
@@ -150,8 +154,14 @@ def _described(session: Session, who: Caller, ref: str) -> tuple[ModelSpec, dict
 
 
 def _view(session: Session, house: House, model: Model) -> ModelView:
-    versions, aliases = queries.versions_of(session, model.name), queries.aliases_of(session, model.name)
-    return model_view(model, versions, aliases, house.settings.url, house.nodes.alive())
+    return _views(session, house, [model])[0]
+
+
+def _views(session: Session, house: House, models: Sequence[Model]) -> list[ModelView]:
+    names = [model.name for model in models]
+    versions, aliases = queries.versions_of_all(session, names), queries.aliases_of_all(session, names)
+    url, alive = house.settings.url, house.nodes.alive()
+    return [model_view(model, versions[model.name], aliases[model.name], url, alive) for model in models]
 
 
 def _version(session: Session, who: Caller, name: str, version: str) -> VersionView:
@@ -159,24 +169,10 @@ def _version(session: Session, who: Caller, name: str, version: str) -> VersionV
     return version_view(queries.version_of(session, name, version))
 
 
-async def _steps(house: House, who: Caller, name: str, version: str) -> AsyncIterator[bytes]:
-    last = None
-    with house.waiters.ticket(f"models/{name}") as ticket:
-        while not house.closing.is_set():
-            view = await house.database.read(lambda session: _version(session, who, name, version))
-            if view.status == VersionStatus.FAILED.value:
-                yield event("error", view.model_dump())
-                return
-            if view != last:
-                last = view
-                yield event("step", view.model_dump())
-            if view.status in {status.value for status in _DONE} and await _has_settled(house, name, version):
-                yield event("done", view.model_dump())
-                return
-            await ticket.wait(FOLLOW_S)
-
-
-async def _has_settled(house: House, name: str, version: str) -> bool:
-    """Whether the alias that the push asked for is its own: only then do calls reach it."""
-    row = await house.database.read(lambda session: queries.version_of(session, name, version))
-    return row.takes is None
+def _step(session: Session, who: Caller, name: str, version: str) -> tuple[VersionView, str | None]:
+    """Return a version, and how it ended: done once the alias that the push asked for is its own too."""
+    view = _version(session, who, name, version)
+    end = _ENDS.get(VersionStatus(view.status))
+    if end == "done" and queries.version_of(session, name, version).takes is not None:
+        end = None
+    return view, end

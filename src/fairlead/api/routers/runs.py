@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.stream import event, sse
+from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import page
 from fairlead.api.views.runs import RunView, run_view
 from fairlead.apps import runs, sight
@@ -23,7 +23,6 @@ from fairlead.status import RunStatus, is_final
 from fairlead.store.records import App, Event, Run, Schedule
 
 router = APIRouter(tags=["runs"])
-FOLLOW_S = 5.0
 LIST_MAX = 500
 
 
@@ -44,6 +43,7 @@ async def list_runs(
     def read(session: Session) -> list[RunView]:
         of = show_schedule(session, who, schedule).id if schedule else None
         found = runs.list_runs(session, who, live=live, app=app, schedule=of, at=at, limit=limit)
+        _kept = runs.read_ahead(session, found)
         return [_view(session, house, who, run) for run in found]
 
     return page(await house.database.read(read))
@@ -55,10 +55,10 @@ async def show(run: str, house: TheHouse, who: Who) -> RunView:
 
 
 @router.get("/runs/{run}/events")
-async def follow(run: str, house: TheHouse, who: Who) -> StreamingResponse:
+async def follow_run(run: str, house: TheHouse, who: Who) -> StreamingResponse:
     """Stream a run's changes until it ended."""
     found = await house.database.read(lambda session: sight.show_run(session, who, run).id)
-    return sse(house, who, _changes(house, who, found))
+    return sse(house, who, follow(house, f"runs/{found}", lambda s: _change(s, house, who, found)))
 
 
 @router.post("/runs/{run}/stop")
@@ -129,15 +129,6 @@ def _url(house: House, run: Run, schedule: str) -> str | None:
     return house.runs.address(schedule) if run.page and run.status is RunStatus.READY else None
 
 
-async def _changes(house: House, who: Caller, run: str) -> AsyncIterator[bytes]:
-    last = None
-    with house.waiters.ticket(f"runs/{run}") as ticket:
-        while not house.closing.is_set():
-            view = await house.database.read(lambda session: _whole(session, house, who, run))
-            if view != last:
-                last = view
-                yield event("step", view.model_dump(by_alias=True))
-            if is_final(RunStatus(view.status)):
-                yield event("done", view.model_dump(by_alias=True))
-                return
-            await ticket.wait(FOLLOW_S)
+def _change(session: Session, house: House, who: Caller, run: str) -> tuple[RunView, str | None]:
+    view = _whole(session, house, who, run)
+    return view, "done" if is_final(RunStatus(view.status)) else None

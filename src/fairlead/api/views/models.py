@@ -62,13 +62,13 @@ class ModelView(View):
     replicas: list[ReplicaView] = []
 
 
-def version_view(version: ModelVersion) -> VersionView:
-    """Return a version; ``said`` is how far its preparation is, in words."""
+def version_view(version: ModelVersion | AppVersion, step: str = "") -> VersionView:
+    """Return a version of a model or app; ``said`` is how far its preparation is, in words."""
     return VersionView(
         version=version.version,
         status=version.status.value,
         reason=version.reason,
-        said=version.reason if version.status.value in ("building", "starting") else "",
+        said=(step or version.reason) if version.status.value in ("building", "starting") else "",
         digest=version.digest,
         created_at=moment(version.created_at),
         created_by=version.created_by,

@@ -11,9 +11,10 @@ from pydantic import Field
 
 from fairlead.api.views.base import View, moment
 from fairlead.api.views.devices import StepView, step_views
-from fairlead.api.views.models import TargetView, VersionView, error_of
+from fairlead.api.views.models import TargetView, VersionView, version_view
 from fairlead.apps import versions as app_versions
-from fairlead.schedules.service import Clash, Preview
+from fairlead.schedules.conflicts import Clash
+from fairlead.schedules.service import Preview
 from fairlead.store.records import App, AppAlias, AppVersion, Event, Run, Schedule
 
 _STEPS = {
@@ -163,20 +164,7 @@ def app_view(app: App, versions: Sequence[AppVersion], aliases: Sequence[AppAlia
 
 
 def app_version_view(version: AppVersion) -> VersionView:
-    status = version.status.value
-    return VersionView(
-        version=version.version,
-        status=status,
-        reason=version.reason,
-        said=_STEPS.get(version.step, version.step) if status in ("building", "starting") else "",
-        digest=version.digest,
-        created_at=moment(version.created_at),
-        created_by=version.created_by,
-        ready_at=moment(version.ready_at),
-        warnings=list(version.warnings),
-        last_lines=list(version.last_lines),
-        error=error_of(version),
-    )
+    return version_view(version, _STEPS.get(version.step, version.step))
 
 
 def _main(versions: Sequence[AppVersion], aliases: Sequence[AppAlias]) -> AppVersion | None:
