@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -25,8 +25,6 @@ class Known(msgspec.Struct, frozen=True):
 class Judged(msgspec.Struct, frozen=True):
     status: DeviceStatus
     reason: str
-    look_again_at: datetime | None = None
-    """When the answer may change without a word from the device."""
 
 
 def judge(known: Known, now: datetime) -> Judged:
@@ -37,11 +35,7 @@ def judge(known: Known, now: datetime) -> Judged:
     if old:
         name, since = min(old.items(), key=lambda item: item[1])
         return Judged(DeviceStatus.STALE, f"no {name} since {since:%Y-%m-%d %H:%M:%S} UTC")
-    ends = [
-        max(known.measured_at.get(name, known.online_at), known.online_at) + timedelta(seconds=seconds)
-        for name, seconds in known.fresh_s.items()
-    ]
-    return Judged(DeviceStatus.ONLINE, "it speaks", min(ends, default=None))
+    return Judged(DeviceStatus.ONLINE, "it speaks")
 
 
 def stale(

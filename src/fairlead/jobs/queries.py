@@ -62,12 +62,6 @@ def has_result(session: Session, job: str, key: str) -> bool:
     return session.scalar(select(Job.id).where(Job.id == job, Job.result_key == key)) is not None
 
 
-def running_on(session: Session, model: str, version: str) -> list[Job]:
-    """Return the jobs that a replica of this version works on now."""
-    query = select(Job).where(Job.status == JobStatus.RUNNING, Job.model == model, Job.version == version)
-    return list(session.scalars(query))
-
-
 def backlog(session: Session, now: datetime) -> dict[tuple[str, str], int]:
     """Return how many jobs of each (model, version) wait or run; those that wait for a retry count too."""
     query = (

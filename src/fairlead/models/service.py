@@ -14,7 +14,7 @@ from fairlead import ids
 from fairlead.accounts import vault
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.bundles.manifest import ModelManifest
-from fairlead.errors import Conflict, Invalid, NotFound
+from fairlead.errors import Conflict, Invalid
 from fairlead.messages import EnvironmentSpec, Target
 from fairlead.models import queries
 from fairlead.models.queries import PRODUCTION
@@ -395,11 +395,3 @@ def _try_again(session: Session, version: ModelVersion, caller: Caller, now: dat
     version.attempt += 1
     version.step, version.last_lines, version.error, version.ready_at = "", (), None, None
     move_to(session, version, VersionStatus.BUILDING, "pushed again after it had failed", now, by=caller.name)
-
-
-def find_bundle(session: Session, digest: str) -> Bundle:
-    """Return the bundle; raises :class:`NotFound`."""
-    found = session.get(Bundle, digest)
-    if found is None:
-        raise NotFound(f"there is no bundle {digest[:12]}", hint="push it")
-    return found

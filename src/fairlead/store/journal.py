@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead.store.records import Event
@@ -62,10 +62,3 @@ def following(session: Session, after: int | None, limit: int = 500) -> list[Eve
     if after is None:
         return list(session.scalars(select(Event).order_by(Event.id.desc()).limit(1)))
     return list(session.scalars(select(Event).where(Event.id > after).order_by(Event.id).limit(limit)))
-
-
-def expire(session: Session, kind: str, older_than: datetime, limit: int = 5000) -> int:
-    """Remove events of one kind before a moment and return how many; the rest goes with the next call."""
-    gone = list(session.scalars(select(Event.id).where(Event.kind == kind, Event.at < older_than).limit(limit)))
-    session.execute(delete(Event).where(Event.id.in_(gone)))
-    return len(gone)

@@ -51,12 +51,6 @@ def test_the_audit_pages_from_the_newest(told: Session) -> None:
     assert len(journal.recent(told, kind="command", since=NOW + timedelta(seconds=3))) == 2
 
 
-def test_old_events_are_removed(told: Session) -> None:
-    assert journal.expire(told, "command", NOW + timedelta(seconds=3)) == 4
-    assert journal.expire(told, "command", NOW + timedelta(seconds=3)) == 0
-    assert len(journal.recent(told)) == 2
-
-
 def test_every_status_column_has_a_check(session: Session) -> None:
     found = inspect(session.get_bind())
     for table in Base.metadata.sorted_tables:
