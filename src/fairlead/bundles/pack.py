@@ -9,12 +9,14 @@ import zlib
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-
-import pathspec
+from typing import TYPE_CHECKING
 
 from fairlead.bundles import disk
 from fairlead.bundles.archive import File, digest
 from fairlead.errors import Conflict, Invalid, Problem
+
+if TYPE_CHECKING:
+    import pathspec
 
 IGNORE_FILE = ".fairleadignore"
 """Names what stays behind, in the words of ``.gitignore``."""
@@ -98,6 +100,8 @@ def pack(folder: Path, output: Path) -> str:
 
 
 def _ignored(root: Path) -> pathspec.GitIgnoreSpec:
+    import pathspec  # control packs nothing, it only takes apart
+
     lines = list(IGNORED)
     own = root / IGNORE_FILE
     if own.is_file():

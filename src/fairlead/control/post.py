@@ -13,7 +13,6 @@ from fairlead.buckets.port import Bucket
 from fairlead.clock import Clock
 from fairlead.mail import outbox, worker
 from fairlead.mail.port import Mailer
-from fairlead.mail.smtp import SmtpMailer
 from fairlead.messages import Attachment
 from fairlead.settings import Settings
 from fairlead.store.database import Database
@@ -29,7 +28,7 @@ class Post:
 
     def __init__(self, database: Database, bucket: Bucket, clock: Clock, settings: Settings) -> None:
         self._database, self._bucket, self._clock = database, bucket, clock
-        self._mailer: Mailer | None = SmtpMailer(settings.mail) if settings.mail else None
+        self._mailer: Mailer | None = _mailer(settings.mail) if settings.mail else None
         self._wake = asyncio.Event()
 
     def put(
@@ -71,3 +70,9 @@ class Post:
 
     async def _fetch(self, key: str) -> bytes:
         return (await self._bucket.get(key)).data
+
+
+def _mailer(url: str) -> Mailer:
+    from fairlead.mail.smtp import SmtpMailer  # most installations have no mail server, and control starts often
+
+    return SmtpMailer(url)

@@ -9,7 +9,10 @@ import random
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+
+import psutil
 
 from fairlead.clock import Clock, to_text
 from fairlead.errors import Error, Unavailable
@@ -162,6 +165,7 @@ class Programs:
                 child = adopt(record)
                 if child is not None:
                     _log.info("adopted program", extra={"program": record.name, "pid": record.pid})
+                    running.since = _began(child.pid)
                 return child
         return None
 
@@ -237,3 +241,11 @@ class Programs:
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
+
+
+def _began(pid: int) -> str:
+    """Return when a process began, nothing when it has just ended."""
+    try:
+        return to_text(datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC))
+    except psutil.NoSuchProcess:
+        return ""

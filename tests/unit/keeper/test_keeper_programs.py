@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fairlead.clock import SystemClock
@@ -46,3 +47,24 @@ async def test_a_program_that_the_disk_does_not_let_start_ends_nothing_else(tmp_
         await starting
         assert programs.states()[0].status == "running"
         await programs.stop("envoy")
+
+
+async def test_a_program_that_is_adopted_is_as_old_as_it_is(tmp_path: Path) -> None:
+    spec = Spec("bus", lambda: ARGV, {}, answers)
+    async with Tasks() as group:
+        programs = Programs(tmp_path / "children", tmp_path, SystemClock(), group)
+        await programs.start(spec)
+        (first,) = programs.states()
+        group.cancel_all()
+    later = SystemClock()
+    later.now = lambda: datetime(2100, 1, 1, tzinfo=UTC)  # type: ignore[method-assign]
+
+    async with Tasks() as group:
+        programs = Programs(tmp_path / "children", tmp_path, later, group)
+        await programs.start(spec)
+        (again,) = programs.states()
+        await programs.stop("bus")
+
+    assert again.pid == first.pid
+    told, began = (datetime.fromisoformat(one.since.replace("Z", "+00:00")) for one in (again, first))
+    assert abs(told - began) < timedelta(seconds=30)
