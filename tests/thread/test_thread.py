@@ -425,6 +425,7 @@ def test_everything_is_back_after_a_restart_and_nothing_is_left_after_a_stop(
     devices = [device["id"] for device in house.get("/devices")["items"]]
     token = house.token
     assert house.stop() == 0
+    assert "stopping" in house.complained
     assert house.leftovers() == []
     assert house.pids() == {}
     house.up()

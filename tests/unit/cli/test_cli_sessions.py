@@ -10,8 +10,10 @@ import pytest
 
 from fairlead.cli import session
 from fairlead.cli.welcome import Welcome
-from fairlead.keeper import listening
+from fairlead.errors import Conflict
+from fairlead.keeper import doctor, listening
 from fairlead.settings import Home, Settings
+from fairlead.supervisor import HomeLock
 
 from .conftest import Door, token
 
@@ -187,3 +189,27 @@ def test_audit_and_mail_are_verbs(cli: Callable[..., Said], signed_in: Door) -> 
     assert "2026-11-20T14:03:00Z  ada  user  bob  added" in cli("audit", "--by", "ada")[1]
     assert "a@b.c" in cli("mail")[1]
     assert cli("mail", "show", "3")[1].endswith("\n\nhello\n")
+
+
+def test_the_doctor_of_a_home_names_where_its_platform_listens(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.keeper.mkdir()
+    listening.keep(home, Settings(home=tmp_path, listen="127.0.0.1:18080", devices="127.0.0.1:11883"))
+
+    with HomeLock(home.lock):
+        found = next(one for one in doctor.examine(Settings(home=tmp_path)) if one.name == "listeners")
+
+    assert found.said == "127.0.0.1:18080 and 127.0.0.1:11883 belong to the running platform"
+
+
+def test_a_home_in_use_says_how_to_stop_just_that_one(tmp_path: Path) -> None:
+    with HomeLock(tmp_path / "lock"), pytest.raises(Conflict) as refused:
+        HomeLock(tmp_path / "lock").acquire()
+
+    assert f"fairlead down --home {tmp_path};" in refused.value.hint
+
+
+def test_make_demo_passes_on_what_the_hint_of_a_taken_port_says() -> None:
+    told = (Path(__file__).parents[3] / "Makefile").read_text(encoding="utf-8")
+
+    assert "fairlead up --demo $(ARGS)" in told
