@@ -12,6 +12,7 @@ from fairlead.messages import ErrorInfo
 
 LINES = 20
 _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+')
+_OURS = re.compile(r"/fairlead/modelserver/|^<frozen ")
 _BECAUSE = {
     signal.SIGKILL: ("it was killed, most likely since it took more memory than memory_mb allows", "raise memory_mb"),
     signal.SIGSEGV: ("it crashed with a segmentation fault", "native code of a library does that: try another version"),
@@ -58,6 +59,17 @@ def where(lines: list[str], folder: str) -> tuple[str, ...]:
         line.replace(root, "") for line in lines if not (match := _FRAME.match(line)) or match["file"].startswith(root)
     ]
     return tuple(line for line in kept if line.strip())[-LINES:]
+
+
+def told(output: bytes, folder: str) -> str:
+    """Return all that a bundle said, without the finding and the platform's own frames, for its log."""
+    lines = output.decode("utf-8", errors="replace").splitlines()
+    if lines and lines[-1].startswith('{"ok"'):
+        lines.pop()
+    root = folder.rstrip("/") + "/"
+    frames = [(line, _FRAME.match(line)) for line in lines]
+    kept = [line for line, frame in frames if frame is None or not _OURS.search(frame["file"])]
+    return "\n".join(line.replace(root, "") for line in kept).strip("\n")
 
 
 def _ended(code: int, memory_mb: int) -> tuple[str, str]:

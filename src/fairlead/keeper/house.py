@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import psutil
 
+import fairlead
 from fairlead import log
 from fairlead.buckets.obstore import open_bucket
 from fairlead.buckets.port import Bucket
@@ -164,6 +165,7 @@ class House:
         self._group.create_task(forever(self._keep_converging), name="converge")
         await control
         await self._ask_wanted()
+        _log.info("the keeper is up", extra={"pid": os.getpid(), "version": fairlead.__version__})
         await self.start_simulator()
 
     async def close(self) -> None:

@@ -131,10 +131,7 @@ def look_log(home: Home, name: str, digest: str) -> Path:
 
 def keep(path: Path, output: bytes, folder: str, found: Inspection) -> None:
     """Append what the bundle said, and why it failed, to the log at ``path``: JSON lines with the time of now."""
-    text = output.decode("utf-8", errors="replace").replace(folder.rstrip("/") + "/", "").rstrip()
-    said, _, last = text.rpartition("\n")
-    if not last.startswith("{"):
-        said = text
+    said = finding.told(output, folder)
     at = to_text(SystemClock().now())
     line = {"at": at, "level": "info", "said": "looked into it"}
     if found.error is not None:

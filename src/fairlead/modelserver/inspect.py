@@ -140,7 +140,10 @@ def _said(error: BaseException, order: Order) -> ErrorInfo:
     if isinstance(error, Error):
         return error_info(error)
     text = stack_text(f"{type(error).__name__}: {error}", order.folder)
-    hint = "the lines above tell where, fairlead logs the whole"
+    hint = "the lines above tell where"
+    if order.spec is not None:
+        log = f"fairlead logs {order.spec.name}@{order.spec.version}"
+        hint = f"{log} has the whole traceback; try it here with: fairlead serve FOLDER"
     if isinstance(error, MemoryError):
         text = f"MemoryError: it needs more memory than memory_mb = {order.memory_mb} allows"
         hint = "raise memory_mb below [run], or load less at once"

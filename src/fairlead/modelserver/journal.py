@@ -80,14 +80,14 @@ class Stamped(io.TextIOBase):
             view = view[os.write(self._descriptor, view) :]
 
 
-def begin(name: str, folder: str) -> None:
+def begin(name: str) -> None:
     """Have all that this process says be lines with a time: prints, logging, and where it was when it crashed."""
     sys.stdout, sys.stderr = Stamped(1), Stamped(2)
     handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace"))
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     faulthandler.enable(file=2, all_threads=False)
-    _log.info("started", extra={"replica": name, "pid": os.getpid(), "folder": folder})
+    _log.info("started", extra={"replica": name, "pid": os.getpid()})
 
 
 def end() -> None:

@@ -51,7 +51,7 @@ def serve(fork: Fork) -> int:
 
     The process should end at once with that code (``os._exit``): threads of a model that hangs may still run.
     """
-    journal.begin(fork.replica, fork.folder)
+    journal.begin(fork.replica)
     replica = ReplicaServer(fork)
     channel = Channel(fork.keep, replica)
     replica.on_change = channel.changed

@@ -37,3 +37,12 @@ def test_of_a_dump_the_frames_of_the_bundle_are_shown() -> None:
     assert found.error is not None
     assert "10 s" in found.error.message
     assert found.last_lines[2:] == ('  File "net.py", line 7 in fetch', '  File "model.py", line 9 in load')
+
+
+def test_the_log_has_all_that_was_said_but_the_platforms_frames() -> None:
+    output = (
+        f'loading\n  File "{FOLDER}/model.py", line 9 in load\n'
+        '  File "/env/site-packages/fairlead/modelserver/inspect.py", line 90 in look\n'
+        '  File "<frozen runpy>", line 88 in _run_code\n{"ok":true}\n'
+    )
+    assert finding.told(output.encode(), FOLDER) == 'loading\n  File "model.py", line 9 in load'
