@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -47,7 +48,7 @@ async def follow(
 
 
 def sse(house: House, who: Caller, events: AsyncIterator[bytes]) -> StreamingResponse:
-    """Return ``events`` as a stream that is never cached and never buffered, and ends when the token is revoked."""
+    """Return ``events`` as a stream, never cached nor buffered, that ends with its token: revoked or expired."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_while_allowed(house, who, events), media_type="text/event-stream", headers=headers)
 
@@ -56,9 +57,9 @@ async def _while_allowed(house: House, who: Caller, events: AsyncIterator[bytes]
     pending: asyncio.Task[bytes] | None = None
     try:
         with house.waiters.ticket(DENIED) as denials:
-            while who.token not in house.denied:
+            while who.token not in house.denied and (left_s := _left_s(house, who)) > 0:
                 pending = pending or asyncio.ensure_future(anext(events))
-                denied = asyncio.ensure_future(denials.wait(BEAT_S))
+                denied = asyncio.ensure_future(denials.wait(min(BEAT_S, left_s)))
                 done, _ = await asyncio.wait([pending, denied], return_when=asyncio.FIRST_COMPLETED)
                 denied.cancel()
                 if pending in done:
@@ -72,3 +73,7 @@ async def _while_allowed(house: House, who: Caller, events: AsyncIterator[bytes]
     finally:
         if pending is not None:
             pending.cancel()
+
+
+def _left_s(house: House, who: Caller) -> float:
+    return math.inf if who.expires is None else who.expires - house.clock.now().timestamp()

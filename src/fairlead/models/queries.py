@@ -62,7 +62,11 @@ def version_of(session: Session, name: str, number: str) -> ModelVersion:
     """Return the version; raises :class:`NotFound`."""
     found = session.get(ModelVersion, (name, number))
     if found is None:
-        raise NotFound(f"there is no version {number} of {name}", hint=f"fairlead models show {name} lists them")
+        raise NotFound(
+            f"there is no version {number} of {name}",
+            code="version_not_found",
+            hint=f"fairlead models show {name} lists them",
+        )
     return found
 
 
@@ -75,8 +79,13 @@ def alias_of(session: Session, name: str, alias: str) -> Alias:
     """Return the alias; raises :class:`NotFound`."""
     found = session.get(Alias, (name, alias))
     if found is None:
-        raise NotFound(f"{name} has no alias {alias}", hint=f"fairlead models show {name} lists them")
+        raise _no_alias(name, alias)
     return found
+
+
+def _no_alias(name: str, alias: str) -> NotFound:
+    message = f"{name} has no alias {alias}"
+    return NotFound(message, code="version_not_found", hint=f"fairlead models show {name} lists them")
 
 
 def resolve(session: Session, caller: Caller | None, name: str, ref: str = PRODUCTION, chance: float = 0.0) -> str:
@@ -98,7 +107,7 @@ def resolve(session: Session, caller: Caller | None, name: str, ref: str = PRODU
     if held is None and ref == PRODUCTION:
         raise Unavailable(f"no version of {name} is ready yet", code="model_not_ready", hint=f"fairlead why {name}")
     if held is None:
-        raise NotFound(f"{name} has no alias {ref}", hint=f"fairlead models show {name} lists them")
+        raise _no_alias(name, ref)
     return pick(held.targets, chance)
 
 
