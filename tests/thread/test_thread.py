@@ -56,7 +56,7 @@ def test_a_push_says_its_steps_and_ends_with_an_address_that_answers(house: Plat
     again = house.cli("push", str(EXAMPLES / "plane-delay"))
     assert (again.returncode, again.stdout.strip()) == (0, flights)
     assert "  checked " in again.stderr
-    assert "  sent " in again.stderr
+    assert "  unchanged: plane-delay@1.0.0 " in again.stderr
     view = house.get("/models/plane-delay")
     assert [(one["version"], one["status"]) for one in view["versions"]] == [("1.0.0", "ready")]
     assert view["aliases"] == {"production": [{"version": "1.0.0", "weight": 100}]}
