@@ -53,6 +53,10 @@ def _problem(path: str, error: ValidationError) -> Problem:
     if rule == "required":
         missing = error.message.partition(" is a required property")[0].strip("'")  # one error for each
         path, message = f"{path}.{missing}" if path else missing, "is missing"
+    if rule == "additionalProperties" and isinstance(error.instance, dict):
+        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+        odd = next((name for name in error.instance if name not in known), "")
+        path, message = f"{path}.{odd}" if path else odd, "is not a field"
     return Problem(path, _RULES.get(rule, rule), message)
 
 
