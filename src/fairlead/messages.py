@@ -196,6 +196,8 @@ class ExtraRoute(Part, frozen=True):
     path: str
     methods: tuple[str, ...] = ("POST",)
     entry: str = "predict"
+    produces: str = ""
+    """Type of its answers, whatever the caller accepts."""
 
 
 class ModelRoute(Part, frozen=True):

@@ -223,7 +223,10 @@ def house() -> Iterator[House]:
                     versions=("1", "2"),
                     targets={"production": (Target("1"),), "staging": (Target("2"),)},
                     entries=("explain",),
-                    extra=(ExtraRoute("/flights/delay", ("GET", "POST"), "explain"),),
+                    extra=(
+                        ExtraRoute("/flights/delay", ("GET", "POST"), "explain"),
+                        ExtraRoute("/flights/chart", ("GET",), produces="image/png"),
+                    ),
                 ),
                 model("secret", visibility="private"),
                 model("open", visibility="public"),
@@ -463,6 +466,13 @@ def test_paths_lead_where_they_should(house: House, method: str, path: str, who:
 def test_prefer_respond_async_leads_to_control(house: House) -> None:
     answer = house.predict("flowers", house.token(), prefer="wait=5, respond-async")
     assert answer.json["who"] == "control"
+
+
+def test_a_route_asks_for_the_type_that_it_produces(house: House) -> None:
+    answer = house.call("GET", "/flights/chart", token=house.token(), accept="text/html")
+    assert (answer.json["path"], answer.json["headers"]["accept"]) == ("/v1/models/flowers/predict", "image/png")
+    plain = house.call("GET", "/flights/delay", token=house.token(), accept="text/html")
+    assert plain.json["headers"]["accept"] == "text/html"
 
 
 def test_versions_that_are_gone_or_not_there_say_so(house: House) -> None:

@@ -263,6 +263,8 @@ def test_files_as_the_body_in_a_form_and_in_json(replica: Replica) -> None:
     form = replica.http.post("/v1/models/m/picture", files={"image": ("a.png", png, "image/png")}, data={"note": "!"})
     assert form.content == png + b"!"
     assert replica.call("picture", {"image": "iVBORw=="}).content == b"\x89PNG"
+    told = replica.call("picture", {"image": "iVBORw=="}, headers={"accept": "application/json"})
+    assert (told.json()[:11], told.headers["content-type"]) == ("data:image/", "application/json")
 
 
 def test_wrong_input_names_every_field_and_bad_json_is_400(replica: Replica) -> None:

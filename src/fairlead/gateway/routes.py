@@ -98,6 +98,8 @@ class Route:
     """Only with ``Prefer: respond-async``."""
     page: str = ""
     """Name of the page, on a page's host."""
+    produces: str = ""
+    """What it is asked for, whatever the caller accepts."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ def _branches(route: ModelRoute) -> Iterator[Branch]:
     for extra in route.extra:
         entry = f"/v1/models/{route.model}/{extra.entry}"
         taken = _model(route, Fit.EXACT, extra.path, goals[""], methods=extra.methods, rewrite=entry)
-        yield Branch(extra.path, (taken,), falls_through=True)
+        yield Branch(extra.path, (replace(taken, produces=extra.produces),), falls_through=True)
 
 
 def _v1_routes(route: ModelRoute, base: str, goal: Goal) -> Iterator[Route]:

@@ -134,6 +134,8 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
         made["request_headers_to_remove"] = [*hidden, "cookie"] if route.kind == "model" else hidden
     if route.kind == "page":
         made["route"]["upgrade_configs"] = [{"upgrade_type": "websocket", "enabled": True}]
+    if route.produces:
+        made.setdefault("request_headers_to_add", []).append(header("accept", route.produces))
     if route.rewrite:
         made["route"]["prefix_rewrite"] = route.rewrite
     return made

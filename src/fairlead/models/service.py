@@ -106,7 +106,7 @@ def move_alias(
         raise Invalid(f"{alias!r} is no alias", code="alias_invalid", hint="begin with a letter: production, staging")
     _check_targets(targets)
     for target in targets:
-        _usable(session, name, target.version)
+        _usable(session, name, target.version, alias)
     return place_alias(session, model, alias, tuple(targets), now, asked_at=now, by=caller.name)
 
 
@@ -135,7 +135,7 @@ def rollback(session: Session, caller: Caller, name: str, now: datetime, alias: 
             hint=f"fairlead models alias {name} {alias}=VERSION; fairlead models show {name} lists the versions",
         )
     for target in held.previous:
-        _usable(session, name, target.version)
+        _usable(session, name, target.version, alias)
     return place_alias(session, model, alias, held.previous, now, asked_at=now, by=caller.name)
 
 
@@ -302,7 +302,8 @@ def _check_targets(targets: Sequence[Target]) -> None:
         raise Invalid("weights are 0 to 1000, and not all 0", code="weights_invalid", hint="1.3.0:10,1.2.0:90")
 
 
-def _usable(session: Session, name: str, number: str) -> None:
+def _usable(session: Session, name: str, number: str, alias: str) -> None:
+    """Raise :class:`Conflict` unless ``alias`` may name the version: ready once, and its paths free still."""
     version = queries.version_of(session, name, number)
     if version.status not in _USABLE or version.ready_at is None:
         raise Conflict(
@@ -310,23 +311,33 @@ def _usable(session: Session, name: str, number: str) -> None:
             code="version_not_ready",
             hint=f"fairlead why {name}@{number}",
         )
+    manifest = queries.manifest_of(version)
+    vault.require(session, name, manifest.run.secrets)
+    if alias == PRODUCTION:
+        _refuse_taken_routes(session, manifest)
 
 
 def _refuse_taken_routes(session: Session, manifest: ModelManifest) -> None:
+    """Raise :class:`Conflict` where a path is another model's: of what its ``production`` names, or soon will."""
     wanted = {route.path for route in manifest.routes}
     if not wanted:
         return
     others = session.scalars(select(Alias).where(Alias.alias == PRODUCTION, Alias.model != manifest.name))
-    for other in others:
-        for target in other.targets:
-            version = session.get_one(ModelVersion, (other.model, target.version))
-            for route in queries.manifest_of(version).routes:
-                if route.path in wanted:
-                    raise Conflict(
-                        f"the path {route.path} belongs to the model {other.model}",
-                        code="route_taken",
-                        hint="choose another path in [[routes]]",
-                    )
+    holders = {(other.model, target.version) for other in others for target in other.targets}
+    coming = select(ModelVersion.model, ModelVersion.version).where(
+        ModelVersion.takes == PRODUCTION,
+        ModelVersion.model != manifest.name,
+        ModelVersion.status != VersionStatus.FAILED,
+    )
+    holders.update((model, version) for model, version in session.execute(coming))
+    for holder in sorted(holders):
+        for route in queries.manifest_of(session.get_one(ModelVersion, holder)).routes:
+            if route.path in wanted:
+                raise Conflict(
+                    f"the path {route.path} belongs to the model {holder[0]}",
+                    code="route_taken",
+                    hint="choose another path in [[routes]]",
+                )
 
 
 def _bundle(pushed: Pushed, caller: Caller, now: datetime) -> Bundle:

@@ -139,7 +139,10 @@ def _route(model: Model, known: dict[str, ModelVersion], aliases: Iterable[Alias
         gone=tuple(version for version in once if version not in named)[:GONE_MAX],
         timeout_s=max((manifest.run.timeout_s for manifest in manifests.values()), default=60),
         entries=tuple(sorted({entry for version in named for entry in entries_of(known[version])})),
-        extra=tuple(ExtraRoute(path=one.path, methods=one.methods, entry=one.entry) for one in extra),
+        extra=tuple(
+            ExtraRoute(path=one.path, methods=one.methods, entry=one.entry, produces=one.produces or "")
+            for one in extra
+        ),
     )
 
 

@@ -322,6 +322,28 @@ def test_a_path_of_another_model_is_refused(session: Session) -> None:
     push(session, "c", more=route)
 
 
+def test_a_path_is_taken_from_the_push_on_and_given_back_with_production(session: Session) -> None:
+    """S-43: of two that are on their way at once one has the path; no alias brings a clash back."""
+    route = 'routes = [{path = "/late"}]'
+    push(session, "a", more=route)  # not ready yet
+    with pytest.raises(Conflict) as refused:
+        push(session, "b", name="other", more=route)
+    assert (refused.value.code, "flowers" in refused.value.message) == ("route_taken", True)
+    settle(session)
+    push(session, "c", 1)  # without the path
+    settle(session, at_s=2)
+    push(session, "b", 3, name="other", more=route)
+    settle(session, at_s=4)
+    for back in (
+        lambda: service.rollback(session, ADA, "flowers", NOW),
+        lambda: service.move_alias(session, ADA, "flowers", "production", (Target("1"),), NOW),
+    ):
+        with pytest.raises(Conflict) as refused:
+            back()
+        assert refused.value.code == "route_taken"
+    service.move_alias(session, ADA, "flowers", "staging", (Target("1"),), NOW)
+
+
 def test_retiring(session: Session) -> None:
     push(session, "a")
     settle(session)

@@ -39,11 +39,11 @@ encode_json = _encoder.encode
 def encode_one(answer: Any, call: Call) -> tuple[bytes, str]:
     """Return body and content type of one answer: a file is the body, anything else is JSON.
 
-    A caller that accepts pictures only gets the one file of an object. Its headers are looked at only where there
-    may be a file: this is on the hot path.
+    A caller that accepts pictures only gets the one file of an object, one that accepts JSON only gets a file as a
+    ``data:`` URL. Its headers are looked at only where there may be a file: this is on the hot path.
     """
     if isinstance(answer, File):
-        return answer.read(), answer.media_type
+        return (encode_json(answer), JSON) if call.accept == JSON else (answer.read(), answer.media_type)
     if _may_hold_file(answer) and call.accept.startswith(_FILE_TYPES):
         file = only_file(answer)
         if file is not None:
