@@ -21,7 +21,7 @@ from fairlead.jobs import orders, queries
 from fairlead.jobs import service as jobs
 from fairlead.jobs.service import Asked, Began, Ended, Result, Submission
 from fairlead.status import JobStatus
-from fairlead.store import leases, migrate
+from fairlead.store import migrate
 from fairlead.store.database import Database, open_database
 from fairlead.store.move import move_to
 from fairlead.store.records import Base, Event, Job, Token, User
@@ -240,28 +240,6 @@ async def test_rows_tell_how_many_an_update_met(database: Database) -> None:
         return session.execute(update(Job).where(Job.epoch == 7).values(reason="x")).rowcount
 
     assert await database.write(fenced) == 0
-
-
-async def test_a_lease_has_one_holder_and_fences_off_the_one_before(database: Database) -> None:
-    def take(holder: str, after_s: float):  # type: ignore[no-untyped-def]
-        return lambda session: leases.take(session, "clock", holder, 30, NOW + timedelta(seconds=after_s))
-
-    first = await database.write(take("a", 0))
-    assert first is not None
-    assert await database.write(take("b", 10)) is None
-    again = await database.write(take("a", 20))
-    assert again is not None
-    assert again.epoch == first.epoch
-    second = await database.write(take("b", 60))
-    assert second is not None
-    assert second.epoch == first.epoch + 1
-    late = NOW + timedelta(seconds=61)
-    assert not await database.read(lambda session: leases.holds(session, "clock", first.epoch, late))
-    assert await database.read(lambda session: leases.holds(session, "clock", second.epoch, late))
-    await database.write(lambda session: leases.release(session, "clock", "b", late))
-    third = await database.write(take("a", 62))
-    assert third is not None
-    assert third.epoch == second.epoch + 1
 
 
 async def test_the_migrations_make_exactly_the_records_tables(database: Database, url: str, tmp_path: Path) -> None:

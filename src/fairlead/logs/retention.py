@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, String, cast, delete, exists, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from fairlead.buckets.keys import file_name
 from fairlead.buckets.port import Entry
@@ -52,7 +52,9 @@ class Kind:
 
 
 def _commands(before: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (Command.finished_at < before, ~exists().where(Hold.command == Command.id))
+    later = aliased(Command)  # one that tells a claim again names the command whose claim it is
+    named = select(later.origin).where(later.origin.is_not(None))
+    return (Command.finished_at < before, ~exists().where(Hold.command == Command.id), Command.id.not_in(named))
 
 
 def _mails(before: datetime) -> tuple[ColumnElement[bool], ...]:

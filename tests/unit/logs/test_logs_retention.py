@@ -166,6 +166,10 @@ async def test_what_ended_long_ago_goes_and_what_ended_lately_or_goes_on_stays(d
     def write(session: Session) -> None:
         session.add_all([run("run-old", LONG_AGO), run("run-new", LATELY, LATELY), run("run-live", None, NOW)])
         session.add_all([command("cmd-old", LONG_AGO), command("cmd-new", LATELY), command("cmd-open", None)])
+        session.add(command("cmd-first", LONG_AGO))
+        again = command("cmd-again", None)
+        again.origin = "cmd-first"
+        session.add(again)
         session.add_all([mail(MailStatus.SENT, LONG_AGO), mail(MailStatus.KEPT, LONG_AGO)])
         session.add_all([mail(MailStatus.WAITING, LONG_AGO), mail(MailStatus.SENT, LATELY)])
         for jti, end in (("tok-old", LONG_AGO), ("tok-new", LATELY), ("tok-live", NOW + timedelta(days=1))):
@@ -183,7 +187,7 @@ async def test_what_ended_long_ago_goes_and_what_ended_lately_or_goes_on_stays(d
     await keeping(database).once()
 
     assert await ids(database, Run.id) == {"run-new", "run-live"}
-    assert await ids(database, Command.id) == {"cmd-new", "cmd-open"}
+    assert await ids(database, Command.id) == {"cmd-new", "cmd-open", "cmd-first", "cmd-again"}
     assert await ids(database, Mail.status) == {MailStatus.WAITING, MailStatus.SENT}
     assert len(await ids(database, Mail.id)) == 2
     assert await ids(database, Token.jti) == {"tok-new", "tok-live"}

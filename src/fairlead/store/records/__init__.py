@@ -4,7 +4,7 @@ from fairlead.store.records.accounts import Secret, Token, User
 from fairlead.store.records.base import Base, JsonOf, Moment, status_of
 from fairlead.store.records.devices import Command, Device, DeviceType, Hold, LastValue, Location, Reading
 from fairlead.store.records.jobs import Job, Progress
-from fairlead.store.records.journal import Event, Lease, Node
+from fairlead.store.records.journal import Event, Node
 from fairlead.store.records.mails import Mail
 from fairlead.store.records.models import Alias, App, AppAlias, AppVersion, Bundle, Model, ModelVersion
 from fairlead.store.records.schedules import Dst, Obligation, Run, RunState, Schedule, Window
@@ -25,7 +25,6 @@ __all__ = [
     "Job",
     "JsonOf",
     "LastValue",
-    "Lease",
     "Location",
     "Mail",
     "Model",

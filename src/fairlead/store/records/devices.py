@@ -117,8 +117,6 @@ class Command(Base, kw_only=True):
     run: Mapped[str | None] = mapped_column(Text, default=None)
     user: Mapped[str] = mapped_column(Text, default="")
     because: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
-    origin: Mapped[str | None] = mapped_column(Text, default=None)
-    """The command whose claim this one tells the device again; it has that claim now."""
     status: Mapped[CommandStatus] = mapped_column(status_of(CommandStatus), default=CommandStatus.ACCEPTED)
     reason: Mapped[str] = mapped_column(Text, default="")
     hold_until: Mapped[datetime | None] = mapped_column(Moment, default=None)
@@ -133,6 +131,8 @@ class Command(Base, kw_only=True):
     created_at: Mapped[datetime] = mapped_column(Moment)
     sent_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
     finished_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    origin: Mapped[str | None] = mapped_column(Text, default=None)
+    """The command whose claim this one tells the device again; it has that claim now."""
 
     __table_args__ = (
         Index("commands_device_created_at", "device", "created_at"),

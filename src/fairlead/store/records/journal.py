@@ -1,4 +1,4 @@
-"""The journal of events, leases, and what is known of nodes."""
+"""The journal of events, and what is known of nodes."""
 
 from __future__ import annotations
 
@@ -31,17 +31,6 @@ class Event(Base, kw_only=True):
     """User who had it done; empty: the platform."""
 
     __table_args__ = (Index("events_kind_ref", "kind", "ref", "id"),)
-
-
-class Lease(Base, kw_only=True):
-    """Who may do something alone, until when; the epoch fences off those who held it before."""
-
-    __tablename__ = "leases"
-
-    name: Mapped[str] = mapped_column(Text, primary_key=True)
-    holder: Mapped[str] = mapped_column(Text)
-    epoch: Mapped[int] = mapped_column(BigInteger)
-    until: Mapped[datetime] = mapped_column(Moment)
 
 
 class Node(Base, kw_only=True):
