@@ -19,7 +19,7 @@ from fairlead.errors import NotFound
 from fairlead.logs import files
 from fairlead.logs.files import Filter, Line
 from fairlead.models import queries
-from fairlead.store.records import App, Model, ModelVersion, Run
+from fairlead.store.records import App, AppVersion, Model, ModelVersion, Run
 
 PROGRAMS = ("keeper", "control", "envoy", "bus", "simulator")
 READ = "read its log for you"
@@ -134,7 +134,13 @@ def _app(session: Session, caller: Caller, name: str) -> tuple[Source, ...]:
     mine = [run for run in found if caller.owns(app.owner) or run.user == caller.name]
     if not mine:
         check_owner(caller, app.owner, f"the app {name}", READ)
-    return tuple(map(_run, mine))
+    looks = map(_look, app_versions.list_versions(session, name)) if caller.owns(app.owner) else ()
+    return (*looks, *map(_run, mine))
+
+
+def _look(version: AppVersion) -> Source:
+    name = f"{version.app}@{version.version}"
+    return Source(name, f"{zygote_name(version.app, version.digest)}.look.log", version.app)
 
 
 def _model(session: Session, caller: Caller, name: str, ref: str) -> tuple[Source, ...]:
