@@ -394,7 +394,9 @@ class Replicas:
         version.last_lines = replica.last_lines or (logfile.said(log, 20) if log else ())
         reason = replica.error.message if replica.error else (replica.reason or observed.reason)
         model, number = version.key
-        _log.warning("replica %s of %s@%s ended: %s", replica.id, model, number, reason)
+        _log.warning("replica %s of %s@%s is gone: %s", replica.id, model, number, reason)
+        if log is not None:
+            logfile.note(log, to_text(self._clock.now()), f"replica {replica.id} is gone: {reason}")
         if version.was_ready:
             version.crashed(replica.started, now, reason, random.random())
         else:

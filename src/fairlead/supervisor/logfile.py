@@ -5,6 +5,7 @@ A bundle may own the folder its log lies in: nothing here follows a link or open
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -74,6 +75,17 @@ def said(path: Path, lines: int = 20) -> tuple[str, ...]:
         else:
             told += [*word.said.splitlines(), *word.traceback.splitlines()]
     return tuple(told[-lines:])
+
+
+def note(path: Path, at: str, text: str) -> None:
+    """Append a line of ours to a child's log: how it ended, which it could not say itself. Nothing where that fails."""
+    line = msgspec.json.encode({"at": at, "level": "error", "name": "keeper", "said": text})
+    try:
+        descriptor = open_append(path)
+    except OSError:  # a full disk, or what a bundle put in its place
+        return
+    with os.fdopen(descriptor, "ab", buffering=0) as file, contextlib.suppress(OSError):
+        file.write(line + b"\n")
 
 
 def _open(path: Path, flags: int) -> int:

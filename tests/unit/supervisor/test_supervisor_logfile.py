@@ -1,0 +1,29 @@
+"""Logs of children: what the keeper reads of them and adds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fairlead.supervisor import logfile
+
+
+def test_json_lines_are_read_as_a_person_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "1.log"
+    path.write_text('plain\n{"at": "x", "said": "two\\nlines", "traceback": "Traceback\\nBoom"}\n{"other": 1}\n')
+
+    assert logfile.said(path) == ("plain", "two", "lines", "Traceback", "Boom", '{"other": 1}')
+    assert logfile.said(path, 2) == ("Boom", '{"other": 1}')
+    assert logfile.said(tmp_path / "none.log") == ()
+
+
+def test_how_a_child_ended_is_added_but_never_through_a_link_or_a_fifo(tmp_path: Path) -> None:
+    path, linked, fifo = tmp_path / "1.log", tmp_path / "2.log", tmp_path / "3.log"
+    path.write_text("last words\n")
+    linked.symlink_to(path)
+    os.mkfifo(fifo)
+
+    for one in (path, linked, fifo):
+        logfile.note(one, "2026-11-20T12:00:00Z", "it is gone: ended by SIGSEGV")
+
+    assert logfile.said(path) == ("last words", "it is gone: ended by SIGSEGV")
