@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import typer
@@ -19,6 +18,8 @@ def serve(
     reload: bool = typer.Option(True, "--reload/--no-reload", help="Load it again when a file changes."),
 ) -> None:
     """Serve a model of yours on this machine, without the platform; Ctrl-C stops it."""
+    import asyncio
+
     from fairlead.cli.serving import Serving
 
     asyncio.run(Serving(folder.resolve(), port, here=here, reload=reload).run())
