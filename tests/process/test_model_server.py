@@ -520,15 +520,17 @@ def test_what_a_model_says_and_raises_is_in_its_log_with_time_and_request(logged
         """
     )
     replica.keeper.status(ReplicaStatus.READY)
-    assert replica.call("predict", {"name": "boom"}, headers={"x-request-id": "req-77"}).status_code == 500
+    failed = replica.call("predict", {"name": "boom"}, headers={"x-request-id": "req-77"})
+    assert failed.status_code == 500
+    assert error_of(failed)["hint"] == "its traceback: fairlead logs m@7 --grep req-77"
     replica.keeper.send(JobStart("job-9", 1, "predict", b'{"name": "boom"}', "application/json", "*/*", "", 20))
     replica.keeper.done("job-9")
     lines = log_of(replica)
     assert [line["said"] for line in lines if line["said"].startswith("hi")] == ["hi boom", "hi boom"]
     assert all(line["at"] for line in lines)
-    failed = [line for line in lines if line.get("level") == "error"]
-    assert [line["id"] for line in failed] == ["req-77", "job-9"]
-    trace = failed[0]["traceback"].splitlines()
+    errors = [line for line in lines if line.get("level") == "error"]
+    assert [line["id"] for line in errors] == ["req-77", "job-9"]
+    trace = errors[0]["traceback"].splitlines()
     assert trace[1].startswith('  File "served_model.py", line 7, in predict')
     assert any("/json/" in line for line in trace)
     assert trace[-1].startswith("json.decoder.JSONDecodeError: ")

@@ -100,15 +100,15 @@ def end() -> None:
 class Failures:
     """Writes the failures of a model's code, each with its traceback and the id of its request. Any thread may."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
+    def __init__(self, folder: str, log: str) -> None:
+        self._folder, self._name = Path(folder), log
         self._lock = threading.Lock()
         self._allowed = float(_BURST)
         self._at = time.monotonic()
         self._left_out = 0
 
     def note(self, call: Call, error: BaseException) -> None:
-        """Write ``error`` if it is the model's own fault and there were not too many."""
+        """Write ``error`` if it is the model's own fault and there were not too many; its hint tells where."""
         if not isinstance(error, Error) or error.kind is not Kind.INTERNAL:
             return
         now = time.monotonic()
@@ -124,6 +124,7 @@ class Failures:
         extra: dict[str, object] = {"id": call.id}
         if error.__cause__ is not None:
             extra["traceback"] = trace(error.__cause__, self._folder)
+            error.hint = f"its traceback: fairlead logs {self._name} --grep {call.id}"
         _log.error("%s: %s", call.endpoint.lstrip(":"), error.message, extra=extra)
 
     def tick(self, now: float) -> None:
