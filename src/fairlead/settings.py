@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Every setting of an installation; each field's docstring is its documentation."""
 
     home: Path
-    """Folder of the installation, mode 0700."""
+    """Folder of the installation, mode 0700; 0711 as root, where bundles have users of their own."""
     listen: str = "127.0.0.1:8080"
     """Address of the front door."""
     devices: str = "127.0.0.1:1883"

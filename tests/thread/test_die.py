@@ -21,6 +21,8 @@ from tests.thread.rig import Platform, platform, until
 pytestmark = pytest.mark.timeout(300)
 SLACK = 3
 ENVOY_S, BUS_S, CONTROL_S, REPLICA_S, OUT_S, REPLACED_S = 1.0, 2.0, 3.0, 1.0, 3.0, 10.0
+WAITED_S = 3.0
+"""Longest wait of a call in a replica that was stopped."""
 LATE_S = 60.0
 
 
@@ -192,6 +194,8 @@ def test_stopped_replica_leaves_the_rotation_and_is_replaced(steady: Load) -> No
     out = max((call.sent for call in hung), default=moment) - moment
     in_time("stopped replica out of rotation", out, OUT_S)
     print(f"{len(hung)} of {len(steady.since(moment))} calls took longer than 2 s")
+    longest = max(call.took_s for call in steady.since(moment))
+    in_time("calls that waited in it answered by another", longest, WAITED_S)
     nothing_failed(steady, moment - 1)
 
 

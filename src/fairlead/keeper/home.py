@@ -27,7 +27,7 @@ ROOM_BYTES = 200 * 1024**2
 """Less free space than this and nothing is started: the ledger needs room to keep its promises."""
 _MAY_BE_THERE = ("settings.toml", "lock")
 """What a new home may hold: a person wrote the one, an interrupted start left the other."""
-_OPEN = 0o755  # bundles run under uids of their own and must pass through
+_PASSED = 0o711  # bundles run under uids of their own and must pass through; nobody else learns what there is
 _CLOSED = 0o700
 
 
@@ -161,10 +161,11 @@ def _make_folders(home: Home) -> None:
         folder.mkdir(mode=_CLOSED, exist_ok=True)
         folder.chmod(_CLOSED)
     for folder in (home.bundles, home.environments, home.scratch):
-        folder.mkdir(mode=_OPEN, exist_ok=True)
-        folder.chmod(0o711 if folder == home.scratch else _OPEN)
-    # As root every bundle has a uid of its own, which must reach its folders; the names inside stay unreadable.
-    home.root.chmod(0o711 if os.geteuid() == 0 else _CLOSED)
+        folder.mkdir(mode=_PASSED, exist_ok=True)
+        folder.chmod(_PASSED)
+    # As root every bundle has a uid of its own, which must reach its folders here: where mounts are forbidden nothing
+    # else leads it there. What is not meant for it is closed one by one above, and no name can be listed.
+    home.root.chmod(_PASSED if os.geteuid() == 0 else _CLOSED)
 
 
 def _translated(error: OSError, root: Path) -> Invalid | Unavailable:

@@ -17,6 +17,8 @@ SILENT_S = 2.2
 """Without a beat for so long a replica is taken out of rotation (promise: 3 s)."""
 FROZEN_S = 7.0
 """Without a beat for so long it is killed and replaced (promise: 10 s)."""
+STOPPED_S = 0.5
+"""Stopped (SIGSTOP) for so long it is killed: only its end has the calls that wait in it answered by another."""
 LEAVE_S = 0.25
 """Once the front door took files without the endpoint: time for calls that are on their way there already."""
 DRAIN_S = 30.0
@@ -38,6 +40,8 @@ class Replica:
     beat: float | None = None
     """When the last beat came; None before the first."""
     stuck_s: float = 0
+    stopped: float | None = None
+    """Since when the kernel says that its process is stopped."""
     left: float | None = None
     """When its endpoint was taken out on purpose."""
     forgotten: float | None = None
@@ -64,7 +68,7 @@ class Replica:
     def in_rotation(self, now: float) -> bool:
         """Whether the front door may send it requests."""
         answering = self.left is None and self.status in (ReplicaStatus.READY, ReplicaStatus.BUSY)
-        return answering and self.beat is not None and now - self.beat < SILENT_S
+        return answering and self.stopped is None and self.beat is not None and now - self.beat < SILENT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,8 @@ def _doom(wanted: VersionWanted | None, replica: Replica, now: float) -> str:
         return ""
     if replica.drained is not None:
         return "did not end in time" if now - replica.drained > DRAIN_S else ""
+    if replica.stopped is not None and now - replica.stopped > STOPPED_S:
+        return "stopped by a signal"
     if replica.adopted and replica.beat is None and now - replica.started > FROZEN_S:
         return f"frozen: no sign of life for {FROZEN_S:g} s"
     limit = wanted.spec.start_timeout_s if wanted else DRAIN_S

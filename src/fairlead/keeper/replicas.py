@@ -16,7 +16,7 @@ from fairlead.keeper import pool
 from fairlead.keeper.version import Key, Version, replica_reports, version_report
 from fairlead.keeper.warmer import Launcher, Warmer
 from fairlead.status import ReplicaStatus
-from fairlead.supervisor import logfile
+from fairlead.supervisor import logfile, proc
 
 _log = logging.getLogger(__name__)
 TICK_S = 0.25
@@ -250,10 +250,20 @@ class Replicas:
             self._rotation = rotation
             self._changed.set()
 
+    def _look_for_stopped(self, version: Version, now: float) -> None:
+        """Note which processes were stopped: their beats tell it seconds later."""
+        for replica in version.replicas.values():
+            found = proc.stat(replica.pid) if replica.pid else None
+            if found is None or found.state != proc.STOPPED:
+                replica.stopped = None
+            elif replica.stopped is None:
+                replica.stopped = now
+
     def _decide(self, now: float) -> None:
         for key, version in list(self._versions.items()):
             if version.is_dropped and self._routed is not None and "@".join(key) not in self._routed:
                 version.wanted = None
+            self._look_for_stopped(version, now)
             live, may_start = list(version.replicas.values()), version.may_start(now)
             steps = pool.decide(version.wanted, live, version.demand(), now, may_start=may_start)
             for step in steps:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
+STOPPED = "T"
+"""State of a process that SIGSTOP or a terminal stopped; one that is debugged has another."""
 
 
 class Stat(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,19 @@ def test_a_new_home_is_made_and_opens_again(tmp_path: Path) -> None:
     assert (home.root / "layout").read_text() == f"{homes.LAYOUT}\n"
     assert home.keys.stat().st_mode & 0o777 == 0o700
     home.run.rmdir()
+
+
+def test_other_users_can_list_nothing_and_pass_only_where_bundles_must(tmp_path: Path) -> None:
+    """S-50: without the digest nobody finds a bundle's code or weights."""
+    home = Home(tmp_path / "home")
+    homes.check(home)
+    homes.prepare(home)
+    home.run.rmdir()
+
+    modes = {path: path.stat().st_mode & 0o777 for path in (home.root, *home.root.iterdir()) if path.is_dir()}
+    passed = {home.bundles, home.environments, home.scratch} | ({home.root} if os.geteuid() == 0 else set())
+    assert {path for path, mode in modes.items() if mode == 0o711} == passed
+    assert {mode for path, mode in modes.items() if path not in passed} == {0o700}
 
 
 def test_a_home_of_a_newer_program_is_refused(tmp_path: Path) -> None:

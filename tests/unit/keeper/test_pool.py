@@ -11,6 +11,7 @@ from fairlead.keeper.pool import (
     FROZEN_S,
     LEAVE_S,
     SILENT_S,
+    STOPPED_S,
     Demand,
     DrainNow,
     Kill,
@@ -179,3 +180,13 @@ def test_a_version_that_falls_asleep_needs_no_new_replica_for_new_secrets() -> N
     version = msgspec.structs.replace(wanted(), secrets={"KEY": b"sealed"})
 
     assert steps(version, replica("old")) == [Leave("old", "its secrets have changed")]
+
+
+def test_a_stopped_replica_is_out_of_rotation_at_once_and_ended_soon() -> None:
+    version, stopped = wanted(1), replica()
+    assert stopped.in_rotation(NOW)
+    stopped.stopped = NOW - STOPPED_S / 2
+    assert not stopped.in_rotation(NOW)
+    assert steps(version, stopped) == []
+    stopped.stopped = NOW - 2 * STOPPED_S
+    assert Kill("a", "stopped by a signal") in steps(version, stopped)
