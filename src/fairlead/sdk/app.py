@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import httpx
 import msgspec
 
 from fairlead.clock import from_text
@@ -17,6 +18,7 @@ from fairlead.errors import Invalid, NotFound
 from fairlead.sdk import cause, cron
 from fairlead.sdk.calls import decode_answer, encode_call
 from fairlead.sdk.channel import Channel
+from fairlead.sdk.client import pieces_of
 from fairlead.sdk.devices import Device, Devices, Properties, Property, Reading
 from fairlead.sdk.files import File
 from fairlead.sdk.runjob import RunJob, parse_job
@@ -76,18 +78,21 @@ class RunModel:
     async def predict(self, *args: Any, **fields: Any) -> Any:
         """Return the model's answer; raises :class:`Error`. One row or file, or the fields of a row by name."""
         body, content_type = encode_call(args, fields)
-        return await self._predict(body, content_type, "*/*")
+        return self._noted(await self._sent(body, content_type, "*/*"))
 
     async def stream(self, *args: Any, **fields: Any) -> AsyncIterator[Any]:
-        """Yield the parts of a streamed answer. They come once the answer is complete."""
+        """Yield the pieces of a streamed answer; of a model that answers at once, its answer. Raises :class:`Error`.
+
+        They come once the answer is complete.
+        """
         body, content_type = encode_call(args, fields)
-        answer = await self._predict(body, content_type, "text/event-stream")
-        if not isinstance(answer, str):
-            yield answer
+        response = await self._sent(body, content_type, "text/event-stream, */*;q=0.9")
+        kind = response.headers.get("content-type", "")
+        if not kind.startswith("text/event-stream"):
+            yield self._noted(response)
             return
-        for line in answer.splitlines():
-            if line.startswith("data: "):
-                yield msgspec.json.decode(line[6:])
+        for piece in pieces_of((response.content,)):
+            yield piece
 
     async def submit(self, *args: Any, **fields: Any) -> RunJob:
         """Return the job that this call became; it is kept and will be done. Raises :class:`Error`."""
@@ -97,14 +102,17 @@ class RunModel:
         )
         return RunJob(self._channel, parse_job(response.content))
 
-    async def _predict(self, body: bytes, content_type: str, accept: str) -> Any:
-        response = await self._channel.call(
+    async def _sent(self, body: bytes, content_type: str, accept: str) -> httpx.Response:
+        return await self._channel.call(
             "POST",
             f"/models/{self._role}/predict",
             content=body,
             headers={"content-type": content_type, "accept": accept},
             timeout_s=_MODEL_TIMEOUT_S,
         )
+
+    def _noted(self, response: httpx.Response) -> Any:
+        """Return the answer, noted as a reason of what is done next."""
         answer = decode_answer(response.content, response.headers.get("content-type", ""))
         version = response.headers.get("x-fairlead-version", "")
         request = response.headers.get("x-request-id", "")

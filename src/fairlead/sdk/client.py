@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -85,7 +85,7 @@ class Client:
     def stream(self, path: str) -> Iterator[tuple[str, Any]]:
         """Yield event name and value of a stream of server-sent events; raises :class:`Error`."""
         with self.open("GET", path, headers={"accept": _EVENTS}) as response:
-            yield from events_of(response)
+            yield from events_of(response.iter_bytes())
 
     @contextmanager
     def open(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
@@ -144,13 +144,7 @@ class RemoteModel:
             if not kind.startswith(_EVENTS):
                 yield decode_answer(response.read(), kind)
                 return
-            for name, value in events_of(response):
-                if name == "done":
-                    return
-                if name == "error":
-                    raise _failure(value)
-                yield value
-        raise Unavailable("the answer ended in the middle", code="stream_cut", hint="send it again")
+            yield from pieces_of(response.iter_bytes())
 
 
 class Job:
@@ -212,10 +206,21 @@ class Job:
         return self._view.links.get(name) or default
 
 
-def events_of(response: httpx.Response) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of each server-sent event of ``response``."""
+def pieces_of(body: Iterable[bytes]) -> Iterator[Any]:
+    """Yield the pieces of a streamed answer; raises :class:`Error` where it ends with one, or without its end."""
+    for name, value in events_of(body):
+        if name == "done":
+            return
+        if name == "error":
+            raise _failure(value)
+        yield value
+    raise Unavailable("the answer ended in the middle", code="stream_cut", hint="send it again")
+
+
+def events_of(body: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of each server-sent event in the blocks of ``body``."""
     name = "message"
-    for line in response.iter_lines():
+    for line in _lines(body):
         field, _, value = line.partition(":")
         if field == "event":
             name = value.strip()
@@ -223,6 +228,17 @@ def events_of(response: httpx.Response) -> Iterator[tuple[str, Any]]:
             yield name, msgspec.json.decode(value.strip() or "null")
         elif not line:
             name = "message"
+
+
+def _lines(body: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of ``body``, which end with a line feed: U+2028 and its like are part of a text."""
+    rest = b""
+    for block in body:
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            yield line.rstrip(b"\r").decode("utf-8", "replace")
+    if rest:
+        yield rest.decode("utf-8", "replace")
 
 
 def _failure(value: Any) -> Error:

@@ -83,9 +83,7 @@ def test_nothing_there_is_said_plainly() -> None:
 
 
 def test_a_stream_is_iterated_and_its_error_raised_in_the_middle() -> None:
-    said = (
-        'data: "one"\n\n: still here\n\nevent: error\ndata: {"error": {"code": "model_failed", "message": "out"}}\n\n'
-    )
+    said = 'data: "o\u2028ne"\r\n\r\n: still here\n\nevent: error\ndata: {"error": {"code": "model_failed", "message": "out"}}\n\n'
     events = {"content-type": "text/event-stream"}
     answers: dict[tuple[str, str], httpx.Response | list[httpx.Response]] = {
         ("POST", "/v1/models/words/predict"): httpx.Response(200, text=said, headers=events),
@@ -94,7 +92,7 @@ def test_a_stream_is_iterated_and_its_error_raised_in_the_middle() -> None:
     }
     with client_of(answers) as client:
         pieces = client.model("words").stream(n=2)
-        assert next(pieces) == "one"
+        assert next(pieces) == "o\u2028ne"
         with pytest.raises(fairlead.Error, match="out") as caught:
             next(pieces)
         assert caught.value.code == "model_failed"
