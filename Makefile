@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-parts test-real test-all check fix bench web docs clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench peers web docs clean
 
 setup: $(VENV)/ready
 
@@ -44,8 +44,10 @@ fix: setup
 	$(BIN)/ruff format src tests examples scripts benchmarks
 
 bench: setup
-	$(BIN)/python benchmarks/model_server.py
-	$(BIN)/python benchmarks/front_door.py
+	$(BIN)/python benchmarks/bench.py
+
+peers: setup
+	$(BIN)/python benchmarks/peers.py
 
 web:
 	@echo "the web page is not part of this version yet" >&2; exit 1

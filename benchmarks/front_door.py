@@ -1,6 +1,6 @@
 """The front door with a token against a plain Envoy, side by side in one run, in front of the same server.
 
-    python benchmarks/front_door.py [--seconds 5] [--rounds 5] [--connections 400 32] [--routes 200]
+    python benchmarks/front_door.py [--seconds 4] [--rounds 3] [--connections 400 32] [--routes 200]
 
 Needs wrk. Rounds alternate, so that what else the machine does hits both; the result is the ratio of the medians, and
 the CPU time that each Envoy took per request, which the load generator does not blur.
@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+from measure import Aimed, aim_table, free_port
 
 from fairlead import identity
 from fairlead.gateway import DoorSettings, DoorState, Gateway, snapshot
@@ -55,12 +56,6 @@ class Door:
     rates: list[float] = field(default_factory=list)
     p99s_ms: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def plain(folder: Path, port: int, upstream: str, workers: int) -> list[str]:
@@ -182,7 +177,7 @@ def load(door: Door, *, connections: int, seconds: float, script: Path, token: s
         check=True,
     ).stdout
     if "Non-2xx" in said or "Socket errors" in said:
-        raise SystemExit(f"{door.name}: {said}")
+        raise ConnectionError(f"{door.name}: {said}")
     requests = int(re.search(r"(\d+) requests in", said).group(1))
     door.rates.append(float(re.search(r"Requests/sec:\s+([\d.]+)", said).group(1)))
     number, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", said).groups()
@@ -190,7 +185,8 @@ def load(door: Door, *, connections: int, seconds: float, script: Path, token: s
     door.cpu_us.append((sum(door.process.cpu_times()[:2]) - before) / requests * 1e6)
 
 
-def measure(doors: list[Door], token: str, options: argparse.Namespace, script: Path) -> None:
+def measure(doors: list[Door], token: str, options: argparse.Namespace, script: Path) -> list[Aimed]:
+    aims = []
     for connections in options.connections:
         for door in doors:
             door.rates, door.p99s_ms, door.cpu_us = [], [], []
@@ -209,18 +205,14 @@ def measure(doors: list[Door], token: str, options: argparse.Namespace, script: 
         pairs = statistics.median(b / a for a, b in zip(first.rates, second.rates, strict=True))
         cpu = statistics.median(second.cpu_us) / statistics.median(first.cpu_us)
         print(
-            f"{connections:4} connections  ratio of medians {rate:.3f}, median of ratios {pairs:.3f}, CPU x {cpu:.2f}"
+            f"{connections:4} connections  ratio of medians {rate:.3f}, median of ratios {pairs:.3f}, CPU x {cpu:.2f}\n"
         )
+        aims.append(Aimed(f"{connections} connections, front door: requests/s over plain Envoy", pairs, 0.85))
+    return aims
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--connections", type=int, nargs="+", default=[400, 32])
-    parser.add_argument("--routes", type=int, default=200)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args()
+def run(options: argparse.Namespace) -> list[Aimed]:
+    """Print what both do; returns the results that have an aim. Raises :class:`ConnectionError` where a call failed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         echo, script = f"{folder}/echo", folder / "post.lua"
@@ -239,7 +231,7 @@ def main() -> None:
             doors = [Door(*parts) for parts in zip(("plain", "fairlead"), ports, running[1:], strict=True)]
             for door in doors:
                 wait(door.port)
-            measure(doors, token, options, script)
+            return measure(doors, token, options, script)
         finally:
             for process in running:
                 process.terminate()
@@ -247,5 +239,15 @@ def main() -> None:
                 process.wait(10)
 
 
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, nargs="+", default=[400, 32])
+    parser.add_argument("--routes", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    return parser
+
+
 if __name__ == "__main__":
-    main()
+    print(aim_table(run(arguments().parse_args())))

@@ -1,0 +1,66 @@
+"""Benchmarks: all of them run, a missed aim is a result, and the page of peers says what was measured."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from xml.dom import minidom
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    for name in ("bench", "measure", "peers", "model_server", "front_door", "ledger"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_a_missed_aim_is_a_result_and_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    import bench
+    from measure import Aimed
+
+    code = bench.carry_out({"one": lambda: [Aimed("speed", 0.5, 0.85)], "two": lambda: [Aimed("wait", 2, 3, False)]})
+
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "| speed | 0.50 | ≥ 0.85 | missed |" in said
+    assert "| wait | 2.00 | ≤ 3 | met |" in said
+
+
+def test_what_breaks_keeps_no_other_from_running(capsys: pytest.CaptureFixture[str]) -> None:
+    import bench
+    from measure import Aimed
+
+    def broken() -> list[Aimed]:
+        raise ConnectionError("no server")
+
+    code = bench.carry_out({"broken": broken, "whole": lambda: [Aimed("speed", 1, 0.85)]})
+
+    said = capsys.readouterr()
+    assert code == 1
+    assert "| speed | 1.00 |" in said.out
+    assert "did not run: broken" in said.err
+
+
+def test_the_page_of_peers_has_a_row_and_a_bar_for_each() -> None:
+    import peers
+    from measure import Sample
+
+    rounds = {
+        "fairlead": [Sample(3000, 1, 2, 0, 50)],
+        "echo": [Sample(4000, 1, 2, 0, 40)],
+        "mosec": [Sample(2000, 2, 4, 0, 60)],
+    }
+    results = {"37 floats as JSON, 400 connections": rounds}
+    page = peers.report(results, argparse.Namespace(peers=["mosec"], rounds=1, seconds=1))
+    picture = minidom.parseString(peers.chart(results))
+
+    assert "| fairlead | 3,000 | ±0% | 1.00 | 2.0 | 50 | 0 |" in page
+    assert "over mosec's | 1.50 | ≥ 1.1 | met |" in page
+    assert "over echo's | 0.75 | ≥ 0.85 | missed |" in page
+    assert "mosec==" in page
+    assert len(picture.getElementsByTagName("rect")) == 3
