@@ -46,8 +46,10 @@ class Secrets:
         known: dict[str, dict[str, bytes]] = {}
         for version in wanted.versions:
             known.setdefault(version.spec.name, {}).update(version.secrets)
-        for item in (*wanted.apps, *wanted.runs):
-            known.setdefault(item.app, {}).update(item.secrets)
+        for app in wanted.apps:
+            known.setdefault(app.app, {}).update(app.secrets)
+        for run in wanted.runs:
+            known.setdefault(run.app, {}).update(run.secrets)
         for bundle in self._sealed.keys() - known.keys():
             del self._sealed[bundle], self._masks[bundle]
         for bundle, sealed in known.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC
 from typing import Any
@@ -38,7 +38,7 @@ async def read(
     wanted = _filter(house, since, level, grep, limit)
     found = await house.database.read(lambda session: sources.of(session, who, of))
     told = await asyncio.to_thread(sources.read, house.home.logs, found, wanted)
-    hide = await house.database.read(lambda session: vault.masks(session, {one.bundle for one in found}, house.sealer))
+    hide = await _masks(house, told)
     return page([line_view(_hidden(one, hide)) for one in told])
 
 
@@ -65,11 +65,15 @@ def _filter(house: House, since: str, level: str, grep: str, limit: int) -> Filt
 async def _lines(house: House, tail: Tail, wanted: Filter) -> AsyncIterator[bytes]:
     while not house.closing.is_set():
         if found := await asyncio.to_thread(tail.more, wanted):
-            bundles = {one.bundle for one in found}
-            hide = await house.database.read(lambda session, of=bundles: vault.masks(session, of, house.sealer))
+            hide = await _masks(house, found)
             for told in found:
                 yield event("line", line_view(_hidden(told, hide)).model_dump())
         await asyncio.sleep(FOLLOW_S)
+
+
+async def _masks(house: House, told: Iterable[Told]) -> dict[str, Mask]:
+    bundles = {one.bundle for one in told}
+    return await house.database.read(lambda session: vault.masks(session, bundles, house.sealer))
 
 
 def _hidden(told: Told, masks: Mapping[str, Mask]) -> Told:
