@@ -19,7 +19,7 @@ from fairlead.modelserver.protocols.receive import GivenUp, Receiver
 from fairlead.modelserver.server import http_server
 from fairlead.status import ReplicaStatus
 
-LIMIT = 300_000
+LIMIT = 1_200_000
 BODY_S = 0.3
 DEADLINE_S = 30.0
 CODE = """
@@ -172,3 +172,22 @@ async def test_a_body_that_keeps_coming_has_more_time(site: tuple[Site, str]) ->
 
     assert await asyncio.to_thread(send, path, "transfer-encoding: chunked", slowly()) == (200, 4 * 65_536)
     assert made.outcomes == ["read"]
+
+
+async def test_a_body_that_names_its_length_has_the_time_of_that_length(site: tuple[Site, str]) -> None:
+    made, path = site
+    long, short = (
+        asyncio.create_task(asyncio.to_thread(send, path, f"content-length: {length}", [b"abc"]))
+        for length in (655_360, 100)  # 10 s more, and none
+    )
+    found: list[int] = []
+    async with asyncio.timeout(DEADLINE_S):
+        while len(found) < 2:
+            for after_s in (5, 12):
+                for proto in made.receiver.overdue(time.monotonic() + BODY_S + after_s):
+                    found.append(after_s)
+                    proto.response_bytes(408, [], b"0")
+            await asyncio.sleep(0.02)
+
+    assert sorted(found)[-1] == 12
+    assert ((await long)[0], (await short)[0]) == (408, 408)

@@ -16,8 +16,9 @@ BODY_S = 30.0
 PER_S_BYTES = 64 * 1024
 PASSED_OVER_BYTES = 64 * 1024**2
 """So much more than the limit is read and dropped: an answer before the end of the body is lost with its connection."""
-_SHORT_DIGITS = 5
-"""Bodies whose length has no more digits come at once, nearly always: they are watched together, not one by one."""
+_SHORT_DIGITS = 6
+"""Bodies whose length has no more digits, pictures among them, come at once, nearly always: they are taken whole and
+watched together, not one by one."""
 
 
 class GivenUp(Exception):
@@ -52,6 +53,7 @@ class Receiver:
     def __init__(self, limit_bytes: int, body_s: float = BODY_S) -> None:
         self._limit, self._body_s = limit_bytes, body_s
         self._short: dict[Any, float] = {}
+        """When the time that a body has whatever its length begins; later by what its length adds."""
         self._given_up: set[Any] = set()
 
     async def read(self, scope: Any, proto: Any) -> bytes:
@@ -61,7 +63,7 @@ class Receiver:
             if length is not None and int(length) > self._limit:
                 raise self._too_large()
             return await asyncio.ensure_future(self._counted(proto))
-        self._short[proto] = monotonic()
+        self._short[proto] = monotonic() + (int(length) / PER_S_BYTES if length else 0.0)
         try:
             body: bytes = await proto()
         except Exception:
