@@ -138,11 +138,18 @@ def sealed(session: Session) -> dict[str, dict[str, bytes]]:
 
 
 def masks(session: Session, bundles: Iterable[str], sealer: Sealer) -> dict[str, Mask]:
-    """Return by bundle what takes its secrets out of text; bundles without any are left out."""
+    """Return by bundle what takes its secrets out of text; bundles without any are left out.
+
+    The empty name stands for programs of the platform, which repeat what bundles say: all secrets are taken out.
+    """
+    wanted = set(bundles)
     found: dict[str, list[str]] = {}
-    for one in session.scalars(select(Secret).where(Secret.bundle.in_(sorted(bundles)))):
+    query = select(Secret) if "" in wanted else select(Secret).where(Secret.bundle.in_(sorted(wanted)))
+    for one in session.scalars(query):
         with contextlib.suppress(Internal):  # no process gets a secret that cannot be opened, so none can tell it
-            found.setdefault(one.bundle, []).append(sealer.open(one.sealed, secret_name(one.bundle, one.name)))
+            value = sealer.open(one.sealed, secret_name(one.bundle, one.name))
+            for bundle in {one.bundle, ""} & wanted:
+                found.setdefault(bundle, []).append(value)
     return {bundle: Mask(values) for bundle, values in found.items()}
 
 

@@ -35,6 +35,7 @@ async def test_a_push_waits_for_its_secret_and_nodes_get_it_sealed(world: Any) -
 async def test_no_answer_holds_a_value(world: Any) -> None:
     """S-70, S-73: neither views, lists, refusals, the audit nor the logs of the bundle that says it."""
     told = [await put(world)]
+    (world.house.home.logs / "keeper.log").write_text(f"replica ended: no {VALUE}\n")
     await world.model("mood", text=TEXT)
     (version,) = world.keeper.wanted.versions
     folder = world.house.home.logs / f"mood-{version.digest.rpartition(':')[2][:8]}"
@@ -46,6 +47,8 @@ async def test_no_answer_holds_a_value(world: Any) -> None:
     told += [await world.by("ada").put("/api/v1/secrets/mood/API_KEY", json={"value": [VALUE]})]
     told += [await world.by("ada").put("/api/v1/secrets/mood/API_KEY", json={"value": VALUE, VALUE: 1})]
     told += [await world.by("ada").delete("/api/v1/secrets/mood/API_KEY")]
+    programs = await world.by("eve").get("/api/v1/logs?of=keeper")
+    assert "replica ended: no ***" in programs.text
 
     assert [answer.status_code for answer in told] == [200, 200, 200, 200, 200, 422, 422, 422, 409]
     assert "my key is ***" in told[4].text
