@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
+import sys
+import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +19,7 @@ from fairlead.errors import Invalid
 from fairlead.messages import ModelSpec
 from fairlead.modelserver.loading import load
 from fairlead.modelserver.protocols.tensors import Kind, outputs_of
+from fairlead.modelserver.runtimes import pickles
 from fairlead.modelserver.runtimes.onnx import OnnxRuntime
 from fairlead.modelserver.runtimes.port import Runtime
 from fairlead.modelserver.runtimes.python import PythonRuntime
@@ -253,3 +257,98 @@ def test_an_entry_that_is_not_there_names_what_is(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="has no Wrong") as caught:
         PythonRuntime("named_model:Wrong").load(tmp_path)
     assert "Right" in caught.value.hint
+
+
+def test_a_pickle_that_no_longer_opens_names_the_version_to_require(tmp_path: Path) -> None:
+    import joblib
+    import sklearn.base
+    from sklearn.linear_model import LinearRegression
+
+    kept = LinearRegression().fit([[1.0]], [1.0])
+    kept.__class__ = type("Gone", (LinearRegression,), {"__module__": "sklearn.linear_model._gone"})
+    module = types.ModuleType("sklearn.linear_model._gone")
+    vars(module)["Gone"] = type(kept)
+    sys.modules[module.__name__] = module
+    try:
+        for name, compress in (("plain.joblib", 0), ("zlib.joblib", 3), ("xz.joblib", ("xz", 1)), ("m.pkl", None)):
+            if compress is None:
+                (tmp_path / name).write_bytes(pickle.dumps(kept))
+            else:
+                joblib.dump(kept, tmp_path / name, compress=compress)
+    finally:
+        del sys.modules[module.__name__]
+    for file in tmp_path.iterdir():
+        packed = pickles.saved_with(file)
+        assert packed == sklearn.__version__, file.name
+        with pytest.raises(Invalid, match="cannot be opened: No module named") as caught:
+            SklearnRuntime(file.name).load(tmp_path)
+        assert "whole" in caught.value.hint  # the version is the same, so that is not it
+
+
+def test_a_pickle_of_an_older_version_that_cannot_be_opened_says_what_to_pin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import joblib
+    import sklearn.base
+    from sklearn.tree import DecisionTreeClassifier
+
+    tree = DecisionTreeClassifier().fit([[0.0], [1.0]], [0, 1])
+    with monkeypatch.context() as patch:
+        patch.setattr(sklearn.base, "__version__", "1.2.2")
+        joblib.dump(tree, tmp_path / "m.joblib")
+    content = (tmp_path / "m.joblib").read_bytes()
+    assert b"missing_go_to_left" in content  # the field of a node that 1.2 had not
+    (tmp_path / "m.joblib").write_bytes(content.replace(b"missing_go_to_left", b"missing_go_to_west"))
+    with pytest.raises(Invalid, match=r"saved with scikit-learn 1\.2\.2") as caught:
+        SklearnRuntime("m.joblib").load(tmp_path)
+    assert caught.value.code == "artifact_unreadable"
+    assert "scikit-learn==1.2.2" in caught.value.hint
+
+
+def test_what_a_pickle_needs_beside_scikit_learn_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "m.pkl").write_bytes(b"cnot_here_at_all\nModel\n.")
+    with pytest.raises(ModuleNotFoundError, match="not_here_at_all"):
+        SklearnRuntime("m.pkl").load(tmp_path)
+
+
+@NO_TORCH
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_state_of_torch_fills_the_module_of_the_code(
+    wrapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    state = {"scale": torch.tensor([3.0])}
+    torch.save({"epoch": 7, "state_dict": state} if wrapped else state, tmp_path / "weights.pth")
+    (tmp_path / "state_model.py").write_text(
+        "import fairlead, torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.scale = torch.nn.Parameter(torch.zeros(1))\n"
+        "    def forward(self, x): return self.scale * x\n"
+        "class Scaled(fairlead.Model):\n"
+        "    def load(self):\n"
+        "        self.net = Net()\n"
+        "        self.net.load_state_dict(self.weights)\n"
+        "    def predict(self, x: float) -> float:\n"
+        "        return float(self.net(torch.tensor([x])).item())\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    spec = ModelSpec(name="m", version="1", runtime="torch", artifact="weights.pth", entry="state_model:Scaled")
+    model = load(spec, tmp_path)
+    predict = model.endpoints["predict"]
+    assert list(predict.run([predict.signature.decode(b'{"x": 2}')])) == [6.0]
+    model.close()
+
+
+@NO_TORCH
+def test_a_state_of_torch_alone_and_a_pickled_module_say_what_to_do(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"scale": torch.tensor([3.0])}, tmp_path / "weights.pth")
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "module.pt")
+    for name, said in (("weights.pth", "weights and no program"), ("module.pt", "neither a program nor weights")):
+        with pytest.raises(Invalid, match=said) as caught:
+            TorchRuntime(name).load(tmp_path)
+        assert "self.weights" in caught.value.hint

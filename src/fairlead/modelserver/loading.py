@@ -60,5 +60,5 @@ def _artifact(spec: ModelSpec, device: str) -> ArtifactRuntime | None:
     if spec.runtime == "torch":
         from fairlead.modelserver.runtimes.torch import TorchRuntime
 
-        return TorchRuntime(spec.artifact, device=device)
+        return TorchRuntime(spec.artifact, device=device, has_code=spec.entry is not None)
     raise Invalid(f"runtime {spec.runtime}: unknown", code="runtime_unknown", hint="sklearn, onnx, torch or python")

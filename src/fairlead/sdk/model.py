@@ -81,12 +81,21 @@ class Model:
     """Base of models with code. Define ``predict`` or ``predict_batch`` (or both), plain or async.
 
     ``folder`` is the bundle, ``device`` is ``cpu`` or ``cuda:N``. With an artifact in the manifest, ``artifact``
-    calls it: rows or named arrays in, with the batch axis first, and a mapping of named arrays out.
+    calls it: rows or named arrays in, with the batch axis first, and a mapping of named arrays out. Where the artifact
+    is a state of PyTorch, ``weights`` are its tensors by name: ``module.load_state_dict(self.weights)``.
     """
 
     folder: Path = Path()
     device: str = "cpu"
     _artifact: Callable[..., Mapping[str, np.ndarray[Any, Any]]] | None = None
+    _weights: Mapping[str, Any] | None = None
+
+    @property
+    def weights(self) -> Mapping[str, Any]:
+        """The tensors of a state by name; raises :class:`RuntimeError` when the artifact is none."""
+        if self._weights is None:
+            raise RuntimeError("this model's artifact holds no weights: name a state as [run] artifact")
+        return self._weights
 
     def artifact(self, *rows: Any, **named: Any) -> Mapping[str, np.ndarray[Any, Any]]:
         """Return the artifact's outputs for a batch; raises :class:`RuntimeError` when the manifest names none."""

@@ -7,6 +7,7 @@ import mimetypes
 import os
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def push(
             terminal.note(f"warning: {warning}")
         name, version = answer["name"], answer["version"]
         if wait:
-            _follow(api, answer["kind"], name, version)
+            _follow(api, answer["kind"], name, version, told=answer.get("warnings") or ())
         terminal.result(" ".join(filter(None, (f"{name}@{version}", _url(answer, alias)))), answer)
 
 
@@ -104,7 +105,7 @@ def _url(answer: dict[str, Any], alias: str) -> str | None:
     return url.replace(f"/models/{answer['name']}/", f"/models/{answer['name']}@{ref}/")
 
 
-def _follow(api: Api, kind: str, name: str, version: str) -> None:
+def _follow(api: Api, kind: str, name: str, version: str, *, told: Collection[str] = ()) -> None:
     """Print the version's steps until it is ready; raises :class:`Refused` with its last lines when it failed."""
     said = ""
     for event, view in api.events(f"/{kind}s/{name}/versions/{version}/events"):
@@ -112,6 +113,9 @@ def _follow(api: Api, kind: str, name: str, version: str) -> None:
             said = view["said"]
             terminal.step(said)
         if event == "done":
+            for warning in view.get("warnings") or ():
+                if warning not in told:
+                    terminal.note(f"warning: {warning}")
             return
         if event == "error":
             for line in view.get("last_lines") or ():

@@ -56,6 +56,10 @@ def show(name: str) -> None:
         terminal.result(f"  input {field}: {words}")
     rows = [version | {"reason": version.get("reason") or ""} for version in model["versions"]]
     terminal.table(rows, ("version", "status", "created_at", "created_by", "reason"))
+    live = [version for version in model["versions"] if version["status"] not in ("failed", "retired")]
+    for version in live:
+        for warning in version.get("warnings") or ():
+            terminal.result(f"  warning: {version['version']}: {warning}")
     if model.get("replicas"):
         terminal.table(model["replicas"], ("replica", "version", "status", "pid", "served", "reason"))
 

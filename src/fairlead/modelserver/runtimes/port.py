@@ -33,7 +33,7 @@ class Runtime(Protocol):
 
 
 class ArtifactRuntime(Runtime, Protocol):
-    """A runtime whose artifact code may call with whole arrays."""
+    """A runtime whose artifact code may call with whole arrays. One of weights alone has ``weights`` to give too."""
 
     def call(self, *rows: Any, **named: Any) -> Mapping[str, np.ndarray[Any, Any]]:
         """Return the outputs for a batch of rows, or of named columns, batch axis first."""

@@ -58,6 +58,7 @@ class PythonRuntime:
         model.device = self._device
         if self._artifact is not None:
             model._artifact = self._artifact.call
+            model._weights = getattr(self._artifact, "weights", None)
         model.__init__()  # type: ignore[misc]
         return model
 

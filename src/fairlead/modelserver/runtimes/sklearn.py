@@ -1,17 +1,13 @@
-"""scikit-learn estimators and pipelines from joblib or pickle files.
-
-Unpickling runs code of the bundle, which is why it happens here, inside its sandbox, and nowhere else.
-"""
+"""scikit-learn estimators and pipelines from joblib or pickle files."""
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from fairlead.errors import Invalid
+from fairlead.modelserver.runtimes import pickles
 from fairlead.modelserver.runtimes.tensors import row_type, split
 from fairlead.sdk.inputs import Signature, signature_from
 from fairlead.sdk.shapes import MISSING
@@ -37,10 +33,7 @@ class SklearnRuntime:
         self._classes: list[Any] = []
 
     def load(self, folder: Path) -> None:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            self._estimator = _unpickle(folder / self._artifact)
-        self.warnings = tuple(dict.fromkeys(_said(one) for one in caught if _is_version(one.category)))
+        self._estimator, self.warnings = pickles.opened(folder / self._artifact)
         if not hasattr(self._estimator, "predict"):
             raise Invalid(
                 f"{self._artifact}: a {type(self._estimator).__name__} has no predict",
@@ -117,25 +110,6 @@ class SklearnRuntime:
 
     def close(self) -> None:
         self._estimator = None
-
-
-def _unpickle(path: Path) -> Any:
-    if path.suffix in (".pkl", ".pickle"):
-        with path.open("rb") as file:
-            return pickle.load(file)  # noqa: S301 - the bundle's own code, in its sandbox
-    import joblib
-
-    return joblib.load(path)
-
-
-def _is_version(category: type[Warning]) -> bool:
-    return category.__name__ == "InconsistentVersionWarning"
-
-
-def _said(warning: warnings.WarningMessage) -> str:
-    found = warning.message
-    have, was = getattr(found, "current_sklearn_version", "?"), getattr(found, "original_sklearn_version", "?")
-    return f"saved with scikit-learn {was}, loaded with {have}: require scikit-learn=={was} to be safe"
 
 
 def _matrix(rows: Any) -> Any:

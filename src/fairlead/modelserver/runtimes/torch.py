@@ -1,12 +1,15 @@
-"""PyTorch artifacts: TorchScript (``.pt``, ``.ts``) and exported programs (``.pt2``).
+"""PyTorch artifacts: TorchScript (``.pt``, ``.ts``), exported programs (``.pt2``), and states.
 
-State dictionaries (``.pth``, ``.bin``, ``.safetensors``) need code that builds the module: the artifact is then given
-to the model's ``load`` as ``self.folder / …`` and this runtime only says so.
+A state (``state_dict()`` saved with ``torch.save``, or ``.safetensors``) is weights without a program: the entry builds
+the module and fills it from ``self.weights``. States are read without running what a pickle may hold, and mapped into
+memory, so that replicas share their pages until somebody writes to them.
 """
 
 from __future__ import annotations
 
+import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +18,22 @@ from fairlead.errors import Invalid
 from fairlead.modelserver.runtimes.tensors import split
 from fairlead.sdk.inputs import Signature, any_signature
 
+_SAVE = (
+    "save the program with torch.export.save or torch.jit.save, or the weights with torch.save(module.state_dict(), …) "
+    "and an entry that builds the module and fills it from self.weights"
+)
+
 
 class TorchRuntime:
     """Serves one module of one input ``x`` (or those of its ``forward``); a row is nested lists, no batch axis."""
 
     signature: Signature
 
-    def __init__(self, artifact: str, *, device: str = "cpu") -> None:
+    def __init__(self, artifact: str, *, device: str = "cpu", has_code: bool = False) -> None:
         self.warnings: Sequence[str] = ()
+        self.weights: Mapping[str, Any] | None = None
+        """Of a state: tensors by name."""
+        self._has_code = has_code
         self._artifact = artifact
         self._device = device
         self._module: Any = None
@@ -33,19 +44,25 @@ class TorchRuntime:
         path = folder / self._artifact
         if path.suffix == ".pt2":
             self._module = torch.export.load(path).module().to(self._device)
+        elif path.suffix == ".safetensors":
+            self.weights = _safetensors(path, self._device)
+        elif _is_script(path):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # torch calls TorchScript old; files stay
+                self._module = torch.jit.load(str(path), map_location=self._device).eval()
         else:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", DeprecationWarning)  # torch calls TorchScript old; files stay
-                    self._module = torch.jit.load(str(path), map_location=self._device).eval()
-            except RuntimeError as error:
-                raise Invalid(
-                    f"{self._artifact} is no TorchScript: {error}",
-                    code="artifact_invalid",
-                    hint="save it with torch.jit.save or torch.export.save; for weights alone write an entry that "
-                    "builds the module and loads them from self.folder",
-                ) from error
-        self.signature = any_signature(self._names())
+            self.weights = _state(path, self._device)
+        if self._module is not None:
+            self.signature = any_signature(self._names())
+        elif not self._has_code:
+            raise Invalid(
+                f"{self._artifact} holds weights and no program",
+                code="artifact_invalid",
+                hint="name an entry that builds the module and fills it from self.weights, or save it with "
+                "torch.export.save",
+            )
+        else:
+            self.signature = any_signature(())
 
     def _names(self) -> tuple[str, ...]:
         schema = getattr(getattr(self._module, "forward", None), "schema", None)
@@ -62,6 +79,9 @@ class TorchRuntime:
     def call(self, *rows: Any, **named: Any) -> Mapping[str, Any]:
         import torch
 
+        if self._module is None:
+            raise TypeError(f"{self._artifact} holds weights and no program: call the module that load() built")
+
         def tensor(value: Any) -> Any:
             return torch.as_tensor(_single(value)).to(self._device)
 
@@ -75,7 +95,45 @@ class TorchRuntime:
         return {name: value.cpu().numpy() for name, value in zip(names, many, strict=True)}
 
     def close(self) -> None:
-        self._module = None
+        self._module = self.weights = None
+
+
+def _is_script(path: Path) -> bool:
+    """Whether the file is TorchScript: a zip with its code, which a state has not."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def _state(path: Path, device: str) -> Mapping[str, Any]:
+    """Return a saved ``state_dict``; raises :class:`Invalid` for anything else, and runs none of it."""
+    import torch
+
+    mapped = zipfile.is_zipfile(path)
+    try:
+        found = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
+        said = str(error).partition("\n")[0][:200]
+        raise Invalid(
+            f"{path.name} is neither a program nor weights: {said}", code="artifact_invalid", hint=_SAVE
+        ) from error
+    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        found = found["state_dict"]  # what training frameworks keep beside the weights is not needed
+    if not isinstance(found, Mapping):
+        raise Invalid(f"{path.name} holds a {type(found).__name__}", code="artifact_invalid", hint=_SAVE)
+    return found
+
+
+def _safetensors(path: Path, device: str) -> Mapping[str, Any]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        hint = 'add "safetensors" to [run] requires'
+        raise Invalid(f"{path.name} needs the package safetensors", code="artifact_invalid", hint=hint) from error
+    weights: Mapping[str, Any] = load_file(path, device=device)
+    return weights
 
 
 def _single(value: Any) -> Any:
