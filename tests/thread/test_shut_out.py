@@ -243,7 +243,10 @@ def town() -> Iterator[Town]:
 
 def _deploy(town: Town) -> None:
     town.push("ada", "hostile", MODEL.format(name="hostile", visibility="team"), model=_MODEL_CODE)
-    town.push("ada", "victim", MODEL.format(name="victim", visibility="private"), model=_MODEL_CODE)
+    town.canaries["a secret of victim"] = secret = secrets.token_urlsafe(18)
+    town.api("PUT", "/secrets/victim/KEY", "ada", json={"value": secret})
+    private = MODEL.format(name="victim", visibility="private").replace("[run]", '[run]\nsecrets = ["KEY"]')
+    town.push("ada", "victim", private, model=_MODEL_CODE)
     town.push("ada", "open", MODEL.format(name="open", visibility="public"), model=_MODEL_CODE)
     town.push("ada", "page", APP.format(name="page", entry='entry = "lobby:app"', more=""), lobby=_SITE)
     program = '[processes]\nweb = ["python", "lobby.py"]'
@@ -303,7 +306,7 @@ def routes(town: Town) -> list[tuple[str, str]]:
     run = town.run_of("page")["id"]
     names = {"name": "hostile", "ref": "hostile", "entry": "predict", "version": "1", "alias": "production"}
     names |= {"token": "tok-1", "job": "job-1", "path": "town/hall", "device": "t1", "property_": "temperature"}
-    names |= {"command": "cmd-1", "run": run, "number": "1"}
+    names |= {"command": "cmd-1", "run": run, "number": "1", "bundle": "hostile"}
     found = []
     for path, operations in town.api("GET", "/openapi.json")["paths"].items():
         here = names | ({"name": "page"} if "/apps/" in path else {"name": "bob"} if "/users/" in path else {})

@@ -43,7 +43,6 @@ def new(
         raise NotFound(f"there is no user {name}, or it is disabled", hint="fairlead users lists them")
     if not 0 < len(label) <= LABEL_MAX:
         raise Invalid(f"a label has 1 to {LABEL_MAX} characters", code="label_invalid", hint="say what it is for")
-    _refuse_longer(session, caller, now, days)
     allowed = set(owner.roles) if name != caller.name else set(owner.roles) & set(caller.roles)
     wanted = parse_roles(roles or allowed)
     if beyond := sorted(set(wanted) - allowed):
@@ -52,6 +51,7 @@ def new(
             code="role_beyond",
             hint=f"possible: {', '.join(sorted(allowed))}",
         )
+    _refuse_longer(session, caller, now, days)
     return give(session, owner, wanted, label, now, keys=keys, days=days, by=caller.name)
 
 
