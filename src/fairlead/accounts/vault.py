@@ -28,6 +28,7 @@ VALUE_MAX_BYTES = 8 * 1024
 ALL_MAX_BYTES = 48 * 1024
 """Of all secrets of a bundle: they travel in one variable, which Linux bounds at 128 KiB, as JSON."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _OVER = (VersionStatus.FAILED, VersionStatus.RETIRED)
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELED)
 
@@ -187,8 +188,8 @@ def _check_may(session: Session, caller: Caller, bundle: str) -> None:
 def _check_value(name: str, value: str) -> None:
     if not _NAME.fullmatch(name):
         raise _invalid(f"{name[:128]!r} is not a variable's name", "letters, digits and _")
-    if not value or "\0" in value:
-        raise _invalid(f"{name} is empty or holds a NUL", "give its value on stdin")
+    if not value or _CONTROL.search(value):  # each would take six bytes of the variable
+        raise _invalid(f"{name} is empty or holds control characters", "encode it, for example as base64")
     if len(value.encode("utf-8", "surrogatepass")) > VALUE_MAX_BYTES:
         raise _invalid(f"{name} has more than {VALUE_MAX_BYTES} bytes", "put large files into the bundle")
     if any("\ud800" <= letter <= "\udfff" for letter in value):

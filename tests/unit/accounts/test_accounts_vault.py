@@ -140,7 +140,16 @@ def test_a_secret_that_a_version_needs_stays(session: Session) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("A-B", "x"), ("", "x"), ("A" * 129, "x"), ("A", ""), ("A", "a\0b"), ("A", "x" * 8193), ("A", "\ud800")],
+    [
+        ("A-B", "x"),
+        ("", "x"),
+        ("A" * 129, "x"),
+        ("A", ""),
+        ("A", "a\0b"),
+        ("A", "a\x01b"),
+        ("A", "x" * 8193),
+        ("A", "\ud800"),
+    ],
 )
 def test_what_no_environment_takes_is_refused(session: Session, name: str, value: str) -> None:
     assert code(lambda: put(session, name, value)) == "secret_invalid"
