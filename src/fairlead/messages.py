@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from fairlead.errors import Error, Kind, Problem
+from fairlead.figures import Figures, Histogram, Recent
 from fairlead.status import ReplicaStatus, RunStatus, VersionStatus
 
 FRAME_MAX_BYTES = 64 * 1024**2
@@ -288,6 +289,11 @@ class VersionReport(Part, frozen=True):
     error: ErrorInfo | None = None
     """Why it failed."""
     last_lines: tuple[str, ...] = ()
+    figures: Figures | None = None
+    """Of all its replicas since the keeper began."""
+    recent: Recent | None = None
+    cold_starts: Histogram | None = None
+    """Seconds from the start of a replica until it was ready; buckets of ``figures.COLD``."""
 
 
 class ProgramReport(Part, frozen=True):
@@ -582,6 +588,8 @@ class Beat(Message, frozen=True):
     """Why it did not start."""
     last_lines: tuple[str, ...] = ()
     """Where: the end of the traceback."""
+    figures: Figures | None = None
+    """What was counted since the replica began."""
 
 
 class JobStart(Message, frozen=True):

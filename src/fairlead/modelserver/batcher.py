@@ -22,6 +22,7 @@ from typing import Any
 from fairlead.errors import Busy, Error, Internal, Invalid, Problem, Unavailable
 from fairlead.messages import BatchSpec
 from fairlead.modelserver.calls import Call, Reply
+from fairlead.modelserver.metrics import Counts
 from fairlead.sdk.inputs import raise_problems
 from fairlead.sdk.model import Canceled, InvalidInput, scopes
 
@@ -57,8 +58,7 @@ class Load:
     """
 
     def __init__(self) -> None:
-        self.served = 0
-        self.failed = 0
+        self.counts = Counts()
         self.moved_at = time.monotonic()
         """Last sign of progress while something was in flight."""
         self.open = 0
@@ -246,14 +246,17 @@ class Batcher:
         self._load.moved_at = now
         self._service_s += 0.1 * ((now - started) / len(batch) - self._service_s)
         if isinstance(answers, BaseException):
+            self._load.counts.batch(sum(len(item.rows) for item in batch))
             for item in batch:
                 self._hand_over(item, answers)
             return
+        self._load.counts.batch(len(answers))
         start = 0
         for item in batch:
             end = start + len(item.rows)
             try:
                 outcome: Any = self._encode(item, answers[start:end])
+                outcome.added = item.added
                 outcome.queue_s = started - item.added
                 outcome.compute_s = now - started
             except Exception as error:  # noqa: BLE001 - the answer is the model's: whatever it breaks is told
@@ -388,6 +391,7 @@ class QuickBatcher(ThreadBatcher):
         self._load.moved_at = now
         compute_s = now - started
         self._service_s += 0.1 * (compute_s / len(batch) - self._service_s)
+        self._load.counts.batch(len(answers))
         encode, forget = self._encode, self._active.discard
         start = 0
         for item in batch:
@@ -397,6 +401,7 @@ class QuickBatcher(ThreadBatcher):
             if not future.done():
                 try:
                     reply = encode(item, answers[start:end])
+                    reply.added = item.added
                     reply.queue_s = started - item.added
                     reply.compute_s = compute_s
                     future.set_result(reply)

@@ -111,15 +111,16 @@ class TypedCall(Call):
 
 
 class Reply:
-    """An answer as bytes, and how long it waited and was worked on, in seconds."""
+    """An answer as bytes, how long it waited and was worked on (seconds), and when it was queued (monotonic)."""
 
-    __slots__ = ("body", "compute_s", "content_type", "queue_s")
+    __slots__ = ("added", "body", "compute_s", "content_type", "queue_s")
 
     def __init__(self, body: bytes, content_type: str, queue_s: float = 0.0, compute_s: float = 0.0) -> None:
         self.body = body
         self.content_type = content_type
         self.queue_s = queue_s
         self.compute_s = compute_s
+        self.added = 0.0
 
 
 class RequestIds:

@@ -82,12 +82,13 @@ class DataPlane:
 
     async def infer(self, call: Call) -> Reply:
         """Return the answer to ``call``; raises :class:`Error`: the caller's, a full queue, a deadline, the model's."""
+        began = time.monotonic()
         try:
             reply: Reply = await self.submit(call)
-        except Error:
-            self.load.failed += 1
+        except Error as error:
+            self.load.counts.refuse(error)
             raise
-        self.load.served += 1
+        self.load.counts.answered(reply, began)
         return reply
 
     def submit(self, call: Call) -> asyncio.Future[Reply]:
@@ -170,6 +171,7 @@ class DataPlane:
         results = [piece.result() for piece in pieces]
         answers = [answer for result in results for answer in result.values]
         reply: Reply = encode(Item(call, rows, batcher.loop.create_future(), many=True), answers)
+        reply.added = results[0].added
         reply.queue_s = results[0].queue_s
         reply.compute_s = sum(result.compute_s for result in results)
         return reply
@@ -208,10 +210,11 @@ class DataPlane:
 class Answers:
     """Answers of a piece of a call, not encoded yet."""
 
-    __slots__ = ("compute_s", "queue_s", "values")
+    __slots__ = ("added", "compute_s", "queue_s", "values")
 
     def __init__(self, values: Sequence[Any]) -> None:
         self.values = values
+        self.added = 0.0
         self.queue_s = 0.0
         self.compute_s = 0.0
 

@@ -60,6 +60,8 @@ def serve(fork: Fork) -> int:
         code = runner.run(replica.run())
     if code != 0:
         channel.wait_failure_told(_FAILURE_TOLD_S)
+    else:
+        channel.tell_last()
     journal.end()
     return code
 
@@ -92,11 +94,12 @@ class ReplicaServer:
             reason=self._reason,
             in_flight=load.in_flight,
             queued=load.queued,
-            served=load.served,
-            failed=load.failed,
+            served=load.counts.served,
+            failed=load.counts.failed,
             stuck_s=round(load.stuck_s(time.monotonic()), 3),
             error=self._error,
             last_lines=self._last_lines,
+            figures=load.counts.figures(),
         )
 
     def start(self, call: Call) -> Future[Reply]:
@@ -154,6 +157,7 @@ class ReplicaServer:
             return False
         gc.collect()
         gc.set_threshold(_GARBAGE)
+        self.plane.load.counts.clear()
         gc.freeze()  # the model and its libraries live as long as we: no later collection walks them
         self._move(ReplicaStatus.READY, "")
         return True

@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 _BEAT_S = 1.0
 _LOOK_S = 0.1
 _PROGRESS_S = 0.1
+_LAST_S = 1.0
 _KEPT_RESULTS = 100
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of Linux, unix(7)
 
@@ -87,6 +88,12 @@ class Channel:
     def changed(self) -> None:
         """Have a beat sent at once; from any thread."""
         self._loop.call_soon_threadsafe(self._changed.set)
+
+    def tell_last(self) -> None:
+        """Send a last beat, so that what was counted is known; returns once it is sent, or soon after."""
+        beat = self._replica.beat()
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(self._broadcast(beat), self._loop).result(_LAST_S)
 
     def wait_failure_told(self, timeout_s: float) -> bool:
         """Return once a keeper was sent a beat with an error, or False after ``timeout_s``."""

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.errors import Busy, Error, Internal, Invalid, Unavailable
+from fairlead.figures import OUTCOMES
 from fairlead.messages import BatchSpec, ModelSpec
 from fairlead.modelserver.calls import Reply, TypedCall
 from fairlead.modelserver.dataplane import DataPlane
@@ -202,7 +203,7 @@ async def test_a_full_queue_says_when_to_come_back(gate: threading.Event) -> Non
     gate.set()
     await asyncio.gather(*tasks)
     assert not plane.is_full
-    assert (plane.load.served, plane.load.failed) == (3, 1)
+    assert (plane.load.counts.served, plane.load.counts.failed) == (3, 1)
 
 
 async def test_deadlines_hold_for_what_waits_and_what_runs(gate: threading.Event) -> None:
@@ -298,3 +299,23 @@ async def test_native_batches_run_on_the_loop_only_while_they_are_quick() -> Non
     await plane.infer(call_of({"x": 1}))
     await plane.infer(call_of({"x": 1}))
     assert threads[-1] is False
+
+
+@pytest.mark.parametrize("kind", ENDPOINTS)
+async def test_calls_batches_and_their_time_are_counted(kind: str) -> None:
+    plane = plane_of(ENDPOINTS[kind])
+    await asyncio.gather(*(plane.infer(call_of({"x": value})) for value in (1, 2, 3)))
+    with pytest.raises(Internal):
+        await plane.infer(call_of({"x": 13}))
+    with pytest.raises(Invalid):
+        await plane.infer(call_of({"x": "no number"}))
+
+    made = plane.load.counts.figures()
+
+    assert (made.served, dict(zip(OUTCOMES, made.refused, strict=True))) == (
+        3,
+        {"invalid": 1, "busy": 0, "unavailable": 0, "canceled": 0, "failed": 1},
+    )
+    assert made.duration.count == made.queue.count == made.compute.count == 3
+    assert made.batches.total == 4
+    assert 0 <= made.input_s + made.queue.total + made.compute.total <= made.duration.total

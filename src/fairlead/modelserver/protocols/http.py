@@ -112,6 +112,7 @@ class Front:
         self._plane = plane
         self._gate = gate
         self._load = plane.load
+        self._counts = plane.load.counts
         self._submit = plane.submit
         self._probe = probe
         self._receiver = Receiver(body_max_bytes)
@@ -123,6 +124,7 @@ class Front:
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         get, load = scope.headers.get, self._load
+        counts = self._counts
         request_id = get("x-request-id") or self.ids.new()
         load.open += 1
         try:
@@ -134,12 +136,13 @@ class Front:
             if scope.method != "POST" and self._not_posted(target, scope, proto):
                 return
             body = await self._receiver.read(scope, proto)
-            deadline = monotonic() + self._timeout_s
+            began = monotonic()
+            deadline = began + self._timeout_s
             prefer = get("prefer")
             if prefer is not None:
                 deadline = min(deadline, _wanted_by(prefer))
             if self._plane.streams and self._wants_pieces(target, get("accept")):
-                await self._stream(StreamCall(target, body, request_id, deadline), scope, proto)
+                await self._stream(StreamCall(target, body, request_id, deadline), scope, proto, began)
                 return
             call = HttpCall(target, body, request_id, deadline)
             call.scope = scope
@@ -148,16 +151,17 @@ class Front:
         except GivenUp:
             return
         except Error as error:
-            load.failed += 1
+            counts.refuse(error)
             self._refuse(scope, proto, error, request_id)
             return
         except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the caller gets an answer
-            load.failed += 1
-            self._refuse(scope, proto, as_error(error), request_id)
+            found = as_error(error)
+            counts.refuse(found)
+            self._refuse(scope, proto, found, request_id)
             return
         finally:
             load.open -= 1
-        load.served += 1
+        counts.answered(reply, began)
         timing = _TIMING % (reply.queue_s * 1000, reply.compute_s * 1000)  # an f-string takes twice as long
         headers = [self._json, self._version, ("x-request-id", request_id), ("server-timing", timing)]
         if reply.content_type is not JSON:
@@ -167,7 +171,7 @@ class Front:
     def _wants_pieces(self, target: str, accept: str | None) -> bool:
         return target in self._plane.streams and MEDIA_TYPE in (accept or "")
 
-    async def _stream(self, call: StreamCall, scope: Any, proto: Any) -> None:
+    async def _stream(self, call: StreamCall, scope: Any, proto: Any, began: float) -> None:
         """Answer in pieces; raises :class:`Error` where nothing was sent yet."""
         call.scope, call.peer, call.pieces = scope, proto, Pieces(self._load)
         if call.body[:1] == b"[":
@@ -180,8 +184,10 @@ class Front:
             ("x-request-id", call.id),
         ]
         failed = await send(call, call.pieces, self._submit, lambda: proto.response_stream(200, headers))
-        self._load.failed += failed is not None
-        self._load.served += failed is None
+        if failed is not None:
+            self._counts.refuse(failed)
+        else:
+            self._counts.streamed(began)
 
     def _not_posted(self, target: str, scope: Any, proto: Any) -> bool:
         """Answer a page and return True; False when a GET calls an endpoint. Raises :class:`Invalid` for the rest."""
@@ -197,9 +203,10 @@ class Front:
     def give_up(self, now: float) -> None:
         """Answer those whose body does not come; to be called every few seconds."""
         for proto in self._receiver.overdue(now):
-            self._load.failed += 1
+            error = too_slow()
+            self._counts.refuse(error)
             headers = [self._json, self._version, ("connection", "close")]
-            proto.response_bytes(408, headers, error_body(too_slow(), ""))
+            proto.response_bytes(408, headers, error_body(error, ""))
 
     def _refuse(self, scope: Any, proto: Any, error: Error, request_id: str) -> None:
         status = _STATUS_OF_CODE.get(error.code) or _STATUS[error.kind]
