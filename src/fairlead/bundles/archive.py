@@ -64,30 +64,39 @@ def unpack(file: Path, folder: Path, limits: Limits = Limits(), *, expect: str |
     """Write the zip ``file`` to the new ``folder`` and return the content's digest.
 
     Files are 0444 (0555 where executable) and folders 0555. All is on disk before ``folder`` has its name; on refusal
-    (:class:`Invalid`: ``archive_refused``, or ``bundle_corrupt`` where the digest is not ``expect``) nothing is left.
-    A ``folder`` that is there already stays as it is.
+    nothing is left: :class:`Invalid` ``archive_refused``, or, of one whose digest is known (``expect``),
+    ``bundle_corrupt``. A ``folder`` that is there already stays as it is.
     """
-    entries = examine(file, limits)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = disk.beside(folder)
     try:
-        temporary.mkdir(mode=0o700)
-        with file.open("rb") as source:
-            files = list(_write_all(source, entries, temporary))
-        found = digest(files)
+        found = _unpack(file, temporary, limits)
         if expect is not None and found != expect:
-            raise Invalid(
-                f"the bundle's content has digest {found[:12]}…, not {expect[:12]}…",
-                code="bundle_corrupt",
-                hint="what is stored was changed; push the bundle again",
-            )
-        _close_tree(temporary)
+            raise Invalid(f"its content has digest {found[:12]}…, not {expect[:12]}…")
         if not folder.exists():
             temporary.rename(folder)
             disk.flush_folder(folder.parent)
         return found
+    except Invalid as error:
+        if expect is None:
+            raise
+        raise Invalid(
+            f"the stored bundle was changed: {error.message}",
+            code="bundle_corrupt",
+            hint="push the same bundle again: what is stored is replaced",
+            problems=error.problems,
+        ) from error
     finally:
         disk.remove(temporary)
+
+
+def _unpack(file: Path, folder: Path, limits: Limits) -> str:
+    entries = examine(file, limits)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700)
+    with file.open("rb") as source:
+        files = list(_write_all(source, entries, folder))
+    _close_tree(folder)
+    return digest(files)
 
 
 def _write_all(source: BinaryIO, entries: list[Entry], root: Path) -> Iterator[File]:

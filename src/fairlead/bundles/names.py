@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ DEPTH = 32
 """Most folders above a file."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
+_SLASH = re.compile(r"[/\\]")
 _WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 
 
@@ -40,6 +42,8 @@ def fault(path: str) -> tuple[str, str] | None:
 def _part(part: str) -> tuple[str, str] | None:
     if part in ("", ".", ".."):
         return "slip", f"its path has the part {part!r}, which leaves the bundle or hides another name"
+    if not part.isascii() and ((plain := unicodedata.normalize("NFKC", part)) in (".", "..") or _SLASH.search(plain)):
+        return "slip", "a part of its path holds a letter that some systems take for a slash or a dot"
     if len(part.encode()) > PART_BYTES:
         return "long_name", f"a part of its path is longer than {PART_BYTES} bytes"
     if part != part.strip(" ") or part.endswith("."):
@@ -55,19 +59,32 @@ def same(path: str) -> str:
 
 
 def clash(files: Iterable[str], folders: Iterable[str] = ()) -> tuple[str, str, str] | None:
-    """Return (path, rule, what is wrong) of the first two paths that cannot both be there, or None."""
-    seen: dict[str, tuple[str, bool]] = {}
+    """Return (path, rule, what is wrong) of the first two paths that cannot both be there, or None.
+
+    Part by part, so that many long and deep paths cost little.
+    """
+    shared = functools.lru_cache(maxsize=None)(same)
+    seen: dict[tuple[int, str], tuple[int, str, bool]] = {}  # (number of the folder, name): number, name, is a file
     for path, is_file in [*((path, True) for path in files), *((path, False) for path in folders)]:
         parts = path.split("/")
-        for depth in range(1, len(parts) + 1):
-            here = ("/".join(parts[:depth]), is_file and depth == len(parts))
-            key = same(here[0])
+        above = 0
+        for depth, part in enumerate(parts, 1):
+            key, is_file_here = (above, shared(part)), is_file and depth == len(parts)
             if key not in seen:
-                seen[key] = here
-            elif seen[key][0] != here[0]:
-                return path, "same_name", f"{here[0]!a} and {seen[key][0]!a} are one name on some systems"
-            elif seen[key][1] != here[1]:
-                return path, "file_and_folder", f"{here[0]!a} is a file and a folder"
-            elif here[1]:
-                return path, "duplicate", f"{here[0]!a} is there twice"
+                seen[key] = (len(seen) + 1, part, is_file_here)
+            elif wrong := _both(parts[:depth], seen[key], is_file_here):
+                return path, *wrong
+            above = seen[key][0]
     return None
+
+
+def _both(parts: list[str], there: tuple[int, str, bool], is_file: bool) -> tuple[str, str] | None:
+    """Return (rule, what is wrong) of a name that is there already, or None where both are one folder."""
+    _, name, was_file = there
+    here = "/".join(parts)
+    if name != parts[-1]:
+        other = "/".join([*parts[:-1], name])
+        return "same_name", f"{here!a} and {other!a} are one name on some systems"
+    if was_file != is_file:
+        return "file_and_folder", f"{here!a} is a file and a folder"
+    return ("duplicate", f"{here!a} is there twice") if is_file else None

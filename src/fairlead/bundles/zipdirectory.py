@@ -14,6 +14,8 @@ from fairlead.bundles.zipformat import CENTRAL, DEFLATED, ENCRYPTED, FLAGS, STOR
 
 _RATIO_FROM_BYTES = 1024**2
 """Smaller files may be packed as tightly as they like."""
+_ALL_RATIO_FROM_BYTES = 64 * 1024**2
+"""So may all of them together, up to here: a bomb may come in many small parts."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -111,5 +113,9 @@ def check_tree(records: list[Record], limits: Limits) -> None:
         if record.size > _RATIO_FROM_BYTES and record.size > limits.ratio * record.packed:
             hint = "store it without compression"
             raise refuse(record.path, "ratio", f"it unpacks to more than {limits.ratio:g} times its packed size", hint)
-    if sum(record.size for record in records) > limits.total_bytes:
+    total, packed = sum(record.size for record in records), sum(record.packed for record in records)
+    if total > limits.total_bytes:
         raise refuse("", "too_large", f"it unpacks to more than {limits.total_bytes} bytes", "leave files out")
+    if total > _ALL_RATIO_FROM_BYTES and total > limits.ratio * packed:
+        hint = "store its files without compression"
+        raise refuse("", "ratio", f"it unpacks to more than {limits.ratio:g} times its packed size", hint)

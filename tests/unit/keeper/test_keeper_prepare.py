@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.buckets.obstore import open_bucket
+from fairlead.bundles.pack import pack
 from fairlead.errors import NotFound
 from fairlead.keeper.prepare import Prepare, Task
 from fairlead.messages import EnvironmentSpec
@@ -40,3 +41,23 @@ async def test_a_bundle_is_written_beside_the_loop(tmp_path: Path) -> None:
 
     assert order == ["loop", "disk"]
     assert isinstance(fetching.exception(), NotFound)  # the bucket holds none
+
+
+async def test_s33_a_bundle_that_was_changed_in_the_bucket_is_not_loaded(tmp_path: Path) -> None:
+    folder = tmp_path / "flowers"
+    folder.mkdir()
+    (folder / "fairlead.toml").write_text('kind = "model"\n')
+    digest = pack(folder, tmp_path / "good.zip")
+    changed = bytearray((tmp_path / "good.zip").read_bytes())
+    changed[len(changed) // 2] ^= 1
+    home, bucket, nothing = Home(tmp_path / "h"), open_bucket("memory://"), Any
+    home.bundles.mkdir(parents=True)
+    await bucket.put("bundles/x.zip", bytes(changed))
+    prepare = Prepare(home, bucket, nothing, source_builds=False, changed=lambda: None)  # type: ignore[arg-type]
+
+    await prepare._prepare(Task("model", "flowers", "2", digest, "bundles/x.zip", EnvironmentSpec(), 0))
+
+    (report,) = prepare.reports()
+    assert report.error is not None
+    assert (report.step, report.error.code) == ("failed", "bundle_corrupt")
+    assert list(home.bundles.iterdir()) == []

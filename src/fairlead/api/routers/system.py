@@ -23,6 +23,8 @@ from fairlead.api.views.system import (
     node_views,
     process_views,
 )
+from fairlead.bundles import names
+from fairlead.bundles.limits import Limits
 from fairlead.control import condition
 from fairlead.control.house import House
 from fairlead.errors import Error, Unavailable
@@ -72,6 +74,7 @@ async def system(house: TheHouse, who: Who) -> SystemView:
         isolation=IsolationView(level=found.level.value, holds=list(found.holds), missing=list(found.missing)),
         limits={
             "bundle_max_bytes": settings.bundle_max_bytes,
+            **_archives(),
             "body_max_bytes": settings.body_max_bytes,
             "user_per_s": settings.user_per_s,
             "token_per_s": settings.token_per_s,
@@ -81,6 +84,18 @@ async def system(house: TheHouse, who: Who) -> SystemView:
         processes={one.name: one.status for report in reports for one in report.programs},
         nodes=node_views(reports),
     )
+
+
+def _archives() -> dict[str, int]:
+    """Return what an archive may hold, beside ``bundle_max_bytes``."""
+    limits = Limits()
+    return {
+        "bundle_entries": limits.entries,
+        "bundle_ratio": int(limits.ratio),
+        "bundle_depth": limits.depth,
+        "bundle_path_bytes": limits.path_bytes,
+        "bundle_name_bytes": names.PART_BYTES,
+    }
 
 
 @router.get("/status")
