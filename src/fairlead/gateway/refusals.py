@@ -111,8 +111,8 @@ LINES = (
         f"{_status(503)} && {_route('model')} && {_NOBODY}",
         503,
         "model_unreachable",
-        "the model sleeps and nobody is there to wake it, or it is just being replaced",
-        "send it again in a moment; when it stays so the keeper is gone: fairlead status",
+        "no process of the model answered: the last one ended during the call, or none is there to wake it",
+        "fairlead logs MODEL tells how it ended; fairlead status tells whether the keeper is there",
         retry_after_s=2,
     ),
     Line(
