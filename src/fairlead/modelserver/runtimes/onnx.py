@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fairlead.errors import Invalid
-from fairlead.modelserver.runtimes.tensors import bind, row_type, split, stack
+from fairlead.modelserver.runtimes.tensors import bind, row_type, split, stack, stacker
 from fairlead.sdk.inputs import Signature, signature_from
 
 _DTYPES = {
@@ -41,23 +41,14 @@ class OnnxRuntime:
         self._session: Any = None
         self._dtypes: dict[str, str] = {}
         self._tails: dict[str, tuple[int, ...]] = {}
+        self._stackers: dict[str, Callable[[Sequence[Any]], Any]] = {}
         self._outputs: list[str] = []
         self._one_by_one = False
 
     def load(self, folder: Path) -> None:
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at import; its collector must never be called
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = int(os.environ.get("FAIRLEAD_THREADS", "1"))
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        have = ort.get_available_providers()
-        cuda = self._device.startswith("cuda") and "CUDAExecutionProvider" in have
-        providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
-        if self._device.startswith("cuda") and not cuda:
+        self._session = session_of(folder / self._artifact, self._device)
+        if self._device.startswith("cuda") and "CUDAExecutionProvider" not in self._session.get_providers():
             self.warnings = ("there is a GPU, but this onnxruntime has no CUDA: require onnxruntime-gpu",)
-        self._session = ort.InferenceSession(str(folder / self._artifact), options, providers=providers)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._describe()
 
@@ -77,6 +68,7 @@ class OnnxRuntime:
             scalar = tail == [1]  # one column, as converters of tables make them
             self._dtypes[node.name] = dtype
             self._tails[node.name] = (1,) if scalar else ()
+            self._stackers[node.name] = stacker(dtype, [] if scalar else tail)
             fields[node.name] = row_type(_kind(dtype), [] if scalar else tail)
         answers = {node.name: _answer_type(node) for node in self._session.get_outputs()}
         self.signature = signature_from(fields, returns=answers)
@@ -86,8 +78,8 @@ class OnnxRuntime:
             return [self.infer([row])[0] for row in batch]
         columns = self.signature.columns(batch)
         feed = {}
-        for (name, dtype), column in zip(self._dtypes.items(), columns, strict=True):
-            array = stack(column, dtype)
+        for (name, stacked), column in zip(self._stackers.items(), columns, strict=True):
+            array = stacked(column)
             feed[name] = array.reshape(len(batch), 1) if self._tails[name] else array
         outputs = self._session.run(self._outputs, feed)
         return split(dict(zip(self._outputs, outputs, strict=True)), len(batch))
@@ -99,6 +91,20 @@ class OnnxRuntime:
 
     def close(self) -> None:
         self._session = None
+
+
+def session_of(path: Path, device: str = "cpu") -> Any:
+    """Return onnxruntime's session of the program at ``path``, on ``device`` where it can be."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at import; its collector must never be called
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("FAIRLEAD_THREADS", "1"))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    cuda = device.startswith("cuda") and "CUDAExecutionProvider" in ort.get_available_providers()
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
+    return ort.InferenceSession(str(path), options, providers=providers)
 
 
 def _kind(dtype: str) -> str:
