@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -187,6 +188,10 @@ class LocalEngine:
         except Internal:
             child.close()
             return False
+        except OSError:  # without a record nobody would find it again
+            child.signal(signal.SIGKILL)
+            child.close()
+            raise
         self._watch(observed, child)
         return True
 

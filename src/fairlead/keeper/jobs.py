@@ -87,7 +87,9 @@ class Jobs:
         """Take an order; the same one twice, or an older attempt, is nothing new."""
         known = self._held.get(order.job)
         current = self._in_hand.get(order.job)
-        if known == order.epoch or (current is not None and current.order.epoch >= order.epoch):
+        if known is not None and known >= order.epoch:
+            return
+        if current is not None and current.order.epoch >= order.epoch:
             return
         if len(self._held) >= HELD_MAX:
             self._spawn(partial(self._outcomes.send_back, order), f"send back {order.job}")

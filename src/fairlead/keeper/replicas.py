@@ -303,8 +303,8 @@ class Replicas:
         """Start one replica and follow its channel until it goes."""
         try:
             launch = await self._launcher(wanted)
-        except Error as error:
-            self._cannot_start(version, error)
+        except (Error, OSError) as error:
+            self._cannot_start(version, error if isinstance(error, Error) else _no_start(error))
             return
         if self._closing:
             return
@@ -316,10 +316,11 @@ class Replicas:
         self._changed.set()
         try:
             observed = await self._engine.start(launch)
-        except Error as error:
-            version.replicas.pop(replica.id, None)
+        except (Error, OSError) as error:  # a full disk, say: its turn comes again after the back-off
+            for of_replica in (version.replicas, version.serve, version.logs):
+                of_replica.pop(replica.id, None)
             version.last_lines = logfile.said(Path(launch.fork.log), 20)
-            self._cannot_start(version, error)
+            self._cannot_start(version, error if isinstance(error, Error) else _no_start(error))
             return
         replica.pid = observed.pid
         await self._follow(version, replica, Path(launch.fork.keep))
@@ -364,21 +365,12 @@ class Replicas:
             version.links.pop(replica.id, None)
             await link.close()
             await asyncio.sleep(0.02)
+        version.tally.gone(replica.id)
 
     def _take_beat(self, version: Version, replica: pool.Replica, beat: messages.Beat) -> None:
         now = self._clock.monotonic()
         was = replica.in_rotation(now)
-        if beat.served + beat.failed > replica.served + replica.failed or beat.in_flight:
-            version.last_called, version.called_at = now, to_text(self._clock.now())
-        replica.beat, replica.stuck_s = now, beat.stuck_s
-        replica.in_flight, replica.queued = beat.in_flight, beat.queued
-        replica.served, replica.failed = beat.served, beat.failed
-        if beat.error is not None:
-            replica.error, replica.last_lines = beat.error, beat.last_lines
-        if replica.left is None and replica.status is not ReplicaStatus.CRASHED and beat.status is not replica.status:
-            if beat.status is ReplicaStatus.READY and replica.status is ReplicaStatus.STARTING:
-                version.was_ready, version.loop, version.last_called = True, "", now
-            replica.status, replica.reason = beat.status, beat.reason
+        if version.heard(replica, beat, now, to_text(self._clock.now())):
             self._changed.set()
         if was != replica.in_rotation(now):
             self.nudge()
@@ -428,6 +420,10 @@ class Replicas:
         task = self._group.create_task(guarded(), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _no_start(error: OSError) -> Unavailable:
+    return Unavailable(f"a replica cannot be started: {error}", code="cannot_start", hint="fairlead doctor")
 
 
 def _ended_at_load(reason: str) -> messages.ErrorInfo:

@@ -26,7 +26,7 @@ class HistoryEngine:
         self._next_pid = _FIRST_PID
         self.said: list[tuple[str, str]] = []
         """Each call as (verb, replica or zygote), oldest first."""
-        self.failures: list[Error] = []
+        self.failures: list[Error | OSError] = []
         """Raised by the next starts, first one first."""
 
     def end(self, replica: str, code: int | None) -> None:

@@ -358,10 +358,11 @@ async def test_a_canceled_job_is_stopped_wherever_it_is(node: Node) -> None:
     assert replica.begun == [("job-1", 1), ("job-2", 1)]
 
 
-async def test_of_two_attempts_that_wait_the_newer_is_begun(node: Node) -> None:
+@pytest.mark.parametrize("epochs", [(1, 2), (2, 1)])
+async def test_of_two_attempts_that_wait_the_newer_is_begun(node: Node, epochs: tuple[int, int]) -> None:
     replica = await at_work(node, order("job-1"), order("job-2"))
-    await node.jobs.take(order("job-3"))
-    await node.jobs.take(order("job-3", epoch=2))
+    for epoch in epochs:
+        await node.jobs.take(order("job-3", epoch=epoch))
     assert node.jobs.in_hand()["job-3"] == 2
     replica.say(JobDone("job-1", 1), JobDone("job-2", 1))
     await until(lambda: ("job-3", 2) in replica.begun)
