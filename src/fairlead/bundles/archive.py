@@ -23,7 +23,7 @@ from fairlead.bundles.limits import Limits
 from fairlead.bundles.zipformat import DEFLATED, Entry, refuse
 from fairlead.errors import Invalid
 
-__all__ = ["Entry", "File", "Limits", "contents", "digest", "examine", "unpack"]
+__all__ = ["Entry", "File", "Limits", "contents", "digest", "examine", "unpack", "write"]
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -60,21 +60,24 @@ def examine(file: Path, limits: Limits = Limits()) -> list[Entry]:
         return list(ziplocal.entries(source, records, start))
 
 
-def unpack(file: Path, folder: Path, limits: Limits = Limits(), *, expect: str | None = None) -> str:
+def unpack(
+    file: Path, folder: Path, limits: Limits = Limits(), *, expect: str | None = None, lasting: bool = True
+) -> str:
     """Write the zip ``file`` to the new ``folder`` and return the content's digest.
 
-    Files are 0444 (0555 where executable) and folders 0555. All is on disk before ``folder`` has its name; on refusal
-    nothing is left: :class:`Invalid` ``archive_refused``, or, of one whose digest is known (``expect``),
-    ``bundle_corrupt``. A ``folder`` that is there already stays as it is.
+    Files are 0444 (0555 where executable) and folders 0555. All is on disk before ``folder`` has its name, unless it is
+    not to be ``lasting``. On refusal nothing is left: :class:`Invalid` ``archive_refused``, or, of one whose digest is
+    known (``expect``), ``bundle_corrupt``. A ``folder`` that is there already stays as it is.
     """
     temporary = disk.beside(folder)
     try:
-        found = _unpack(file, temporary, limits)
+        found = _unpack(file, temporary, limits, lasting=lasting)
         if expect is not None and found != expect:
             raise Invalid(f"its content has digest {found[:12]}…, not {expect[:12]}…")
         if not folder.exists():
             temporary.rename(folder)
-            disk.flush_folder(folder.parent)
+            if lasting:
+                disk.flush_folder(folder.parent)
         return found
     except Invalid as error:
         if expect is None:
@@ -89,13 +92,15 @@ def unpack(file: Path, folder: Path, limits: Limits = Limits(), *, expect: str |
         disk.remove(temporary)
 
 
-def _unpack(file: Path, folder: Path, limits: Limits) -> str:
+def _unpack(file: Path, folder: Path, limits: Limits, *, lasting: bool) -> str:
     entries = examine(file, limits)
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700)
     with file.open("rb") as source:
         files = list(_write_all(source, entries, folder))
     _close_tree(folder)
+    if lasting:
+        disk.flush_all(folder)
     return digest(files)
 
 
@@ -106,11 +111,11 @@ def _write_all(source: BinaryIO, entries: list[Entry], root: Path) -> Iterator[F
             target.mkdir(parents=True, exist_ok=True)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield _write(source, entry, target)
+        yield write(source, entry, target)
 
 
-def _write(source: BinaryIO, entry: Entry, target: Path) -> File:
-    """Write one file, on disk when this returns."""
+def write(source: BinaryIO, entry: Entry, target: Path) -> File:
+    """Write one file of the open zip ``source`` to the new ``target`` and return what it is."""
     content, crc, size = sha256(), 0, 0
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400)
     with open(descriptor, "wb") as output:
@@ -122,8 +127,6 @@ def _write(source: BinaryIO, entry: Entry, target: Path) -> File:
         if size != entry.size or crc != entry.crc:
             raise refuse(entry.path, "corrupt", "its content does not fit its size or checksum", "send it again")
         os.fchmod(descriptor, 0o555 if entry.executable else 0o444)
-        output.flush()
-        os.fsync(descriptor)
     return File(entry.path, size, content.hexdigest(), entry.executable)
 
 
@@ -157,7 +160,6 @@ def contents(source: BinaryIO, entry: Entry) -> Iterator[bytes]:
 
 
 def _close_tree(root: Path) -> None:
-    """Make the folders read-only for all, and have their names on disk."""
+    """Make the folders read-only for all."""
     for path, _, _ in os.walk(root, topdown=False):
-        disk.flush_folder(Path(path))
         os.chmod(path, 0o555)  # noqa: S103 - bundles run under uids of their own, which must read them

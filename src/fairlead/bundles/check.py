@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.bundles import names, pack, reading, rules, specs
+from fairlead.bundles import listing, pack, reading, rules, specs
 from fairlead.bundles.archive import File, Limits
 from fairlead.bundles.manifest import FILE, AppManifest, ModelManifest, parse
 from fairlead.errors import Invalid, Problem
@@ -72,7 +72,7 @@ def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) 
         problems.append(Problem(FILE, "unreadable", f"cannot be read: {error}"))
     except Invalid as error:
         problems += error.problems
-    problems += _sizes(files, limits)
+    problems += listing.faults(files, limits)
     told: list[Problem] = [*_keys(files)]
     if manifest is not None:
         found = list(_look(manifest, folder, {file.path for file in files}))
@@ -85,23 +85,6 @@ def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) 
 
 def _placed(problem: Problem, lines: Mapping[str, int]) -> Problem:
     return msgspec.structs.replace(problem, line=reading.line_of(lines, problem.path))
-
-
-def _sizes(files: list[File], limits: Limits) -> Iterator[Problem]:
-    """Yield what no archive of these files could hold."""
-    total = sum(file.size for file in files)
-    if total > limits.total_bytes:
-        largest = max(files, key=lambda file: file.size)
-        hint = f"largest: {largest.path}; name what is not needed in {pack.IGNORE_FILE}"
-        yield Problem("bundle", "too_large", f"its {total} bytes are more than {limits.total_bytes}", hint)
-    if len(files) > limits.entries:
-        hint = f"name what is not needed in {pack.IGNORE_FILE}"
-        yield Problem("bundle", "too_many", f"its {len(files)} files are more than {limits.entries}", hint)
-    for file in files:
-        if fault := names.fault(file.path):
-            yield Problem(ascii(file.path)[1:-1], *fault, "rename it")
-    if clash := names.clash(file.path for file in files):
-        yield Problem(ascii(clash[0])[1:-1], clash[1], clash[2], "rename one of them")
 
 
 def _look(manifest: ModelManifest | AppManifest, folder: Path, paths: set[str]) -> Iterator[Problem]:

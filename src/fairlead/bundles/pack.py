@@ -6,7 +6,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,13 +77,14 @@ def files(folder: Path, *, everything: bool = False, leave_out: Path | None = No
     return sorted(found, key=lambda file: file.path)
 
 
-def pack(folder: Path, output: Path) -> str:
+def pack(folder: Path, output: Path, listed: Sequence[File] | None = None) -> str:
     """Write the bundle in ``folder`` to the zip ``output`` and return its content's digest.
 
-    ``output`` appears whole and on disk, or not at all. Raises :class:`Invalid` as :func:`files` does, and
-    :class:`Conflict` when a file changes meanwhile.
+    ``listed`` are its files where they are known already. ``output`` appears whole and on disk, or not at all. Raises
+    :class:`Invalid` as :func:`files` does, and :class:`Conflict` when a file changes meanwhile.
     """
-    listed = files(folder, leave_out=output)
+    if listed is None:
+        listed = files(folder, leave_out=output)
     temporary = disk.beside(output)
     try:
         with temporary.open("xb") as stream:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +13,20 @@ from fairlead import ids
 from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.apps import versions as apps
 from fairlead.buckets.keys import bundle_key
-from fairlead.bundles import archive
-from fairlead.bundles.archive import Limits
+from fairlead.bundles import archive, disk
+from fairlead.bundles.archive import File
 from fairlead.bundles.check import check as check_bundle
+from fairlead.bundles.limits import Limits
+from fairlead.bundles.listing import read as read_listing
 from fairlead.bundles.manifest import AppManifest, ModelManifest
+from fairlead.bundles.pack import pack
 from fairlead.bundles.specs import environment_spec
+from fairlead.control import assembly
+from fairlead.control.assembly import Sources
+from fairlead.control.contents import held, record
 from fairlead.control.parts import Parts
+from fairlead.control.uploads import Uploads, translated
+from fairlead.errors import Conflict, Invalid
 from fairlead.messages import EnvironmentSpec
 from fairlead.models import service as models
 from fairlead.store.records import AppVersion, ModelVersion
@@ -45,6 +52,17 @@ class _Bundle:
     digest: str
     environment: EnvironmentSpec
     warnings: tuple[str, ...]
+    files: tuple[File, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of a bundle must still be sent."""
+
+    digest: str
+    missing: tuple[tuple[File, int], ...]
+    """Files of different content, each with how many bytes of it came already."""
+    total_bytes: int
 
 
 class Pushes:
@@ -53,17 +71,83 @@ class Pushes:
     def __init__(self, parts: Parts, nudge: Callable[[], None]) -> None:
         self._parts, self._nudge = parts, nudge
         self._slots = asyncio.Semaphore(2)
+        self._limits = Limits(total_bytes=parts.settings.bundle_max_bytes)
+        self.uploads = Uploads(self._folder, parts.settings.bundle_max_bytes)
+
+    @property
+    def _folder(self) -> Path:
+        return self._parts.home.keeper / "incoming"
 
     def incoming(self) -> Path:
         """Return a path for an upload; whoever takes it removes it."""
-        folder = self._parts.home.keeper / "incoming"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return folder / f"{ids.ulid()}.zip"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        return self._folder / f"{ids.ulid()}.zip"
+
+    def read(self, listing: bytes) -> tuple[File, ...]:
+        """Return the files of a list (JSON); raises :class:`fairlead.errors.Invalid` with all problems."""
+        return read_listing(listing, self._limits)
+
+    async def plan(self, files: Sequence[File], who: Caller) -> Plan:
+        """Return which of ``files`` must be sent: those that ``who`` has sent neither now nor in an earlier bundle.
+
+        Raises :class:`fairlead.errors.Unavailable` (``disk_full``) where there is no room for them.
+        """
+        sources = await self._sources(files, who)
+        missing = {one.sha256: one for one in files if one.sha256 not in sources.held}
+        total = sum(one.size for one in files)
+        shared = sum(one.size for one in sources.held.values())
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        wanted = {content: one.size for content, one in missing.items()}
+        # what is shared is fetched and unpacked; all is packed and put into the bucket
+        self.uploads.make_room(who.name, wanted, 2 * (shared + total))
+        still = [(one, self.uploads.offset(who.name, one.sha256)) for one in missing.values()]
+        rest = tuple((one, at) for one, at in still if one.sha256 not in sources.sent)
+        return Plan(archive.digest(files), rest, total)
+
+    async def _sources(self, files: Sequence[File], who: Caller) -> Sources:
+        contents = {one.sha256 for one in files}
+        found = await self._parts.database.read(lambda session: held(session, who.name, contents))
+        rest = contents - found.keys()
+        sent = {content: path for content in rest if (path := self.uploads.whole(who.name, content)) is not None}
+        return Sources(sent, found)
+
+    async def put_together(self, files: Sequence[File], who: Caller, alias: str) -> Pushed:
+        """Register the bundle of ``files``, all of which are here; raises as :meth:`take` does.
+
+        Raises :class:`fairlead.errors.Conflict` (``files_missing``) where one is not.
+        """
+        sources = await self._sources(files, who)
+        for one in files:
+            if one.sha256 not in sources.sent and one.sha256 not in sources.held:
+                hint = "ask /api/v1/bundles/plan what is missing, and send it"
+                raise Conflict(f"{one.path} is not here", code="files_missing", hint=hint)
+        file = self.incoming()
+        folder = file.with_suffix("")
+        try:
+            async with self._slots:
+                await assembly.assemble(files, sources, self._parts.bucket, folder, self._limits)
+                bundle = await asyncio.to_thread(self._check, folder)
+                if bundle.digest != archive.digest(files):
+                    self.uploads.drop(who.name, sources.sent)
+                    hint = "push again: what was sent is dropped"
+                    raise Invalid("the files are not those of the list", code="digest_mismatch", hint=hint)
+                await asyncio.to_thread(pack, folder, file, bundle.files)
+            pushed = await self._keep(bundle, file, who, alias)
+        except OSError as error:
+            raise translated(error) from error
+        finally:
+            await asyncio.to_thread(assembly.remove, folder)
+        self.uploads.drop(who.name, sources.sent)
+        return pushed
 
     async def take(self, file: Path, who: Caller, alias: str) -> Pushed:
         """Register the zip ``file``; raises :class:`fairlead.errors.Invalid` with all problems, and as the rooms do."""
         async with self._slots:
             bundle = await asyncio.to_thread(self._look, file)
+        return await self._keep(bundle, file, who, alias)
+
+    async def _keep(self, bundle: _Bundle, file: Path, who: Caller, alias: str) -> Pushed:
+        """Store the checked zip ``file`` and register it."""
         is_model = isinstance(bundle.manifest, ModelManifest)
         check(who, Verb.PUSH_MODELS if is_model else Verb.PUSH_APPS)
         key = bundle_key(bundle.digest)
@@ -82,6 +166,7 @@ class Pushes:
                     alias=alias,
                 )
                 push = models.push(session, who, asked, now)
+                record(session, bundle.digest, bundle.files)
                 return _of_model(push.version, bundle, push.again)
             registered = apps.register(
                 session,
@@ -97,6 +182,7 @@ class Pushes:
                 alias=None if alias == models.NO_ALIAS else alias,
                 admin=who.may(Verb.MANAGE_OTHERS),
             )
+            record(session, bundle.digest, bundle.files)
             return _of_app(registered.version, bundle, not registered.created)
 
         async with self._parts.keys.holding(key):  # else it might be taken for an orphan of an earlier push
@@ -107,16 +193,19 @@ class Pushes:
 
     def _look(self, file: Path) -> _Bundle:
         """Unpack into a folder of its own, check, and remove it again."""
-        limits = Limits(total_bytes=self._parts.settings.bundle_max_bytes)
         folder = file.with_suffix("")
         try:
-            digest = archive.unpack(file, folder, limits)
-            checked = check_bundle(folder, limits, everything=True)
-            manifest = checked.require()
-            warnings = tuple(f"{one.path}: {one.message}" for one in checked.warnings)
-            return _Bundle(manifest, digest, environment_spec(manifest, folder), warnings)
+            archive.unpack(file, folder, self._limits, lasting=False)
+            return self._check(folder)
         finally:
-            _remove(folder)
+            disk.remove(folder)
+
+    def _check(self, folder: Path) -> _Bundle:
+        checked = check_bundle(folder, self._limits, everything=True)
+        manifest = checked.require()
+        warnings = tuple(f"{one.path}: {one.message}" for one in checked.warnings)
+        digest = archive.digest(checked.files)
+        return _Bundle(manifest, digest, environment_spec(manifest, folder), warnings, checked.files)
 
 
 def _of_model(version: ModelVersion, bundle: _Bundle, again: bool) -> Pushed:
@@ -125,12 +214,3 @@ def _of_model(version: ModelVersion, bundle: _Bundle, again: bool) -> Pushed:
 
 def _of_app(version: AppVersion, bundle: _Bundle, again: bool) -> Pushed:
     return Pushed("app", version.app, version.version, bundle.digest, version.status.value, bundle.warnings, again)
-
-
-def _remove(folder: Path) -> None:
-    """Remove an unpacked bundle, whose folders are read-only."""
-    if not folder.exists():
-        return
-    for inner in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
-        inner.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)

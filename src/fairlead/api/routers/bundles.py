@@ -6,25 +6,37 @@ import asyncio
 import base64
 import hashlib
 import re
-from pathlib import Path
+from pathlib import Path as File
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 
-from fairlead.accounts.policy import Verb, check
+from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.views.bundles import PushView
+from fairlead.api.views.bundles import MissingView, PlanView, PushView
+from fairlead.bundles.listing import MAX_BYTES
+from fairlead.control.house import House
+from fairlead.control.pushes import Pushed
+from fairlead.control.uploads import CHUNK_BYTES, translated
 from fairlead.errors import Invalid
 
 router = APIRouter(tags=["bundles"])
+Content = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file.")]
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 
 
 @router.post("/bundles", status_code=202)
 async def push(request: Request, response: Response, house: TheHouse, who: Who, alias: str = "production") -> PushView:
-    """Take a zip in (a ``Content-Digest``, RFC 9530, is checked): 202 while it is prepared, 200 if it was there."""
-    if not who.may(Verb.PUSH_APPS):
-        check(who, Verb.PUSH_MODELS)  # what it is nobody knows yet, but who may push nothing fills no disk
+    """Take a bundle in: 202 while it is prepared, 200 if it was there.
+
+    The body is its zip (``application/zip``; a ``Content-Digest``, RFC 9530, is checked), or the list of its files
+    (``application/json``, as for the plan) where all of them were sent before.
+    """
+    _check_may_push(who)
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind == "application/json":
+        pushed = await house.pushes.put_together(house.pushes.read(await _listing(request)), who, alias)
+        return _view(pushed, house, response)
     if kind != "application/zip":
         raise Invalid(
             f"a bundle is application/zip, not {kind or 'nothing'}", code="not_a_zip", hint="fairlead push FOLDER"
@@ -33,8 +45,77 @@ async def push(request: Request, response: Response, house: TheHouse, who: Who, 
     try:
         await _receive(request, file, house.settings.bundle_max_bytes)
         pushed = await house.pushes.take(file, who, alias)
+    except OSError as error:
+        raise translated(error) from error
     finally:
         file.unlink(missing_ok=True)
+    return _view(pushed, house, response)
+
+
+@router.post("/bundles/plan")
+async def plan(request: Request, house: TheHouse, who: Who) -> PlanView:
+    """Tell which files of a bundle must be sent: those that the caller has sent neither now nor in a bundle before.
+
+    The body is ``{"files": [{"path", "size", "sha256", "executable"}]}``.
+    """
+    _check_may_push(who)
+    found = await house.pushes.plan(house.pushes.read(await _listing(request)), who)
+    missing = [
+        MissingView(
+            path=file.path,
+            sha256=file.sha256,
+            size=file.size,
+            offset=offset,
+            url=f"{house.settings.url}/api/v1/bundles/files/{file.sha256}",
+        )
+        for file, offset in found.missing
+    ]
+    return PlanView(
+        digest=found.digest,
+        total_bytes=found.total_bytes,
+        missing_bytes=sum(one.size - one.offset for one in missing),
+        chunk_bytes=CHUNK_BYTES,
+        missing=missing,
+    )
+
+
+@router.head("/bundles/files/{content}", status_code=200)
+async def how_much(content: Content, house: TheHouse, who: Who) -> Response:
+    """Tell by ``Upload-Offset`` how many bytes of a file the caller has sent."""
+    _check_may_push(who)
+    return Response(headers=_offset(house.pushes.uploads.offset(who.name, content)))
+
+
+@router.patch("/bundles/files/{content}", status_code=204)
+async def send(
+    request: Request,
+    content: Content,
+    house: TheHouse,
+    who: Who,
+    offset: Annotated[int, Header(alias="Upload-Offset", ge=0)],
+    length: Annotated[int, Header(alias="Upload-Length", ge=0)],
+) -> Response:
+    """Add the body to a file at ``Upload-Offset``; ``Upload-Length`` is how long all of it is.
+
+    What came before a connection was cut stays for a day. The last byte has the whole checked against its SHA-256.
+    """
+    _check_may_push(who)
+    house.pushes.incoming()
+    at = await house.pushes.uploads.append(who.name, content, length, offset, request.stream())
+    return Response(status_code=204, headers=_offset(at))
+
+
+def _offset(at: int) -> dict[str, str]:
+    return {"Upload-Offset": str(at), "Cache-Control": "no-store"}
+
+
+def _check_may_push(who: Caller) -> None:
+    """Refuse who may push nothing before anything comes: what it is nobody knows yet."""
+    if not who.may(Verb.PUSH_APPS):
+        check(who, Verb.PUSH_MODELS)
+
+
+def _view(pushed: Pushed, house: House, response: Response) -> PushView:
     if pushed.again:
         response.status_code = 200
     url = f"{house.settings.url}/v1/models/{pushed.name}/predict" if pushed.kind == "model" else None
@@ -49,7 +130,18 @@ async def push(request: Request, response: Response, house: TheHouse, who: Who, 
     )
 
 
-async def _receive(request: Request, file: Path, most: int) -> None:
+async def _listing(request: Request) -> bytes:
+    """Return the body, which is a list of files."""
+    found = bytearray()
+    async for block in request.stream():
+        found += block
+        if len(found) > MAX_BYTES:
+            hint = "a bundle has at most as many files as GET /api/v1/system says"
+            raise Invalid("the list of files is too long", code="too_large", hint=hint)
+    return bytes(found)
+
+
+async def _receive(request: Request, file: File, most: int) -> None:
     """Write the body to ``file``; raises :class:`Invalid` when it is too long or not what its digest says."""
     digest, size = hashlib.sha256(), 0
     with file.open("wb") as target:

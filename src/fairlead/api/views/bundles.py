@@ -14,3 +14,24 @@ class PushView(View):
     url: str | None
     """Where it is called; null for apps, which answer where their runs are."""
     warnings: list[str]
+
+
+class MissingView(View):
+    path: str
+    """One of the paths that have this content."""
+    sha256: str
+    size: int
+    offset: int
+    """So many bytes of it are here."""
+    url: str
+    """Where it is sent, by ``PATCH``."""
+
+
+class PlanView(View):
+    digest: str
+    """Of the bundle."""
+    total_bytes: int
+    missing_bytes: int
+    chunk_bytes: int
+    """What to send at once at most."""
+    missing: list[MissingView]

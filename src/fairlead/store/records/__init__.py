@@ -6,7 +6,7 @@ from fairlead.store.records.devices import Command, Device, DeviceType, Hold, La
 from fairlead.store.records.jobs import Job, Progress
 from fairlead.store.records.journal import Event, Node
 from fairlead.store.records.mails import Mail
-from fairlead.store.records.models import Alias, App, AppAlias, AppVersion, Bundle, Model, ModelVersion
+from fairlead.store.records.models import Alias, App, AppAlias, AppVersion, Bundle, BundleFile, Model, ModelVersion
 from fairlead.store.records.schedules import Dst, Obligation, Run, RunState, Schedule, Window
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "AppVersion",
     "Base",
     "Bundle",
+    "BundleFile",
     "Command",
     "Device",
     "DeviceType",

@@ -34,6 +34,19 @@ class Bundle(Base, kw_only=True):
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
+class BundleFile(Base, kw_only=True):
+    """A larger file of a bundle, so that whoever pushed it need not send it again."""
+
+    __tablename__ = "bundle_files"
+
+    bundle: Mapped[str] = mapped_column(ForeignKey("bundles.digest"), primary_key=True)
+    path: Mapped[str] = mapped_column(Text, primary_key=True)
+    sha256: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("bundle_files_sha256", "sha256"),)
+
+
 class Model(Base, kw_only=True):
     """A model by name."""
 
