@@ -51,7 +51,10 @@ class FrontDoor:
             self._taken(served_versions(state.routes), sockets)
 
     async def run(self, wanted: Callable[[], NodeWanted], changed: asyncio.Event) -> None:
-        """Publish at each change until canceled; again after ``RETRY_S`` seconds while Envoy refuses."""
+        """Publish at each change until canceled; again after ``RETRY_S`` seconds while Envoy refuses.
+
+        Raises what publishing raised (a full disk); the change is published when this is run again.
+        """
         while True:
             try:
                 async with asyncio.timeout(RETRY_S if self.said else None):
@@ -59,7 +62,11 @@ class FrontDoor:
             except TimeoutError:
                 pass
             changed.clear()
-            await self.publish(wanted())
+            try:
+                await self.publish(wanted())
+            except Exception:
+                changed.set()
+                raise
 
     def _snapshot(self, state: DoorState) -> Snapshot:
         return snapshot(self._door, state, self._gateway.files, time.time())

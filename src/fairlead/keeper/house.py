@@ -246,20 +246,30 @@ class House:
             await asyncio.to_thread(self._memory.keep, wanted)
         self.wanted = wanted
         self._targets = Targets(wanted.routes, wanted.versions)
-        self._secrets.want(wanted)
-        await self._devices.replace(wanted.devices)
-        self.prepare.want(wanted, self._group)
-        await self._converge()
-        self._door_changed.set()
-        self.changed.set()
+        try:
+            await self._converge()
+        finally:
+            self._door_changed.set()
+            self.changed.set()
 
     async def _converge(self) -> None:
-        """Have replicas and runs follow what is wanted, as far as bundles are prepared."""
+        """Have all parts follow what is wanted, as far as bundles are prepared.
+
+        Where one fails (a full disk) all is done again in a while: control thinks it done, and says it only once.
+        """
         assert self.runs is not None
-        # one that is still looked into has no modules to preload yet: its zygote would be started twice
-        unprepared = {v.digest for v in self.wanted.versions if v.prepare or self.prepare.bundle(v.digest) is None}
-        self.replicas.want(self.wanted.versions, unprepared)
-        await self.runs.converge(self.wanted.runs)
+        self._converging.clear()
+        try:
+            self._secrets.want(self.wanted)
+            await self._devices.replace(self.wanted.devices)
+            self.prepare.want(self.wanted, self._group)
+            # one that is still looked into has no modules to preload yet: its zygote would be started twice
+            unprepared = {v.digest for v in self.wanted.versions if v.prepare or self.prepare.bundle(v.digest) is None}
+            self.replicas.want(self.wanted.versions, unprepared)
+            await self.runs.converge(self.wanted.runs)
+        except Exception:
+            self._converging.set()
+            raise
 
     def _prepared(self) -> None:
         self._converging.set()
@@ -268,8 +278,8 @@ class House:
     async def _keep_converging(self) -> None:
         while True:
             await self._converging.wait()
-            self._converging.clear()
-            await self._converge()
+            async with self._taking:
+                await self._converge()
 
     async def _launch(self, wanted: VersionWanted) -> Launch:
         found = self.prepare.bundle(wanted.digest)

@@ -80,6 +80,8 @@ class RunProcesses:
                 process.child = None
             except Unavailable as error:
                 ended = Exit(None, error.message)
+            except OSError as error:  # a full disk, say
+                ended = Exit(None, f"{process.name} cannot be started: {error}")
             state.take_lines()
             match self._after(ended):
                 case run_policy.Done():

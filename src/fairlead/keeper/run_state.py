@@ -99,19 +99,26 @@ class RunState:
         return self.page if is_there else ""
 
     def move(self, status: RunStatus, reason: str) -> None:
-        """Say what is, and keep it on disk."""
+        """Say what is, and keep it on disk; a full disk must not keep a run from being stopped."""
         if status is not self.kept.status:
             self.kept.since = to_text(self.ports.clock.now())
         self.kept.status, self.kept.reason = status, reason
-        self.save()
+        self.try_to_save()
         self.ports.changed()
         _log.info("run is %s", status.value, extra={"run": self.wanted.run, "reason": reason})
 
     def save(self) -> None:
-        """Put what is known on disk."""
+        """Put what is known on disk; raises :class:`OSError`."""
         file = kept_file(self.ports.home, self.wanted.run)
         file.parent.mkdir(mode=0o700, exist_ok=True)
         replace_file(file, msgspec.json.encode(self.kept))
+
+    def try_to_save(self) -> None:
+        """Put what is known on disk; where that fails, the next move tries again."""
+        try:
+            self.save()
+        except OSError as error:
+            _log.warning("a run is not kept on disk", extra={"run": self.wanted.run, "reason": str(error)})
 
     def take_lines(self) -> None:
         """Keep the last lines of its log."""

@@ -42,19 +42,22 @@ class Runs:
         return tuple(self._found)
 
     async def converge(self, wanted: tuple[RunWanted, ...]) -> None:
-        """Start what is new, hand changes to what runs, stop what is not wanted; returns at once, the rest goes on."""
+        """Stop what is not wanted, hand changes to what runs, start what is new; returns at once, the rest goes on.
+
+        Raises :class:`OSError` where a run cannot be noted on disk; call it again then.
+        """
         named = {run.run: run for run in wanted}
-        for run in named.values():
-            driven = self._runs.get(run.run)
-            if driven is None:
-                self._begin(run)
+        for name, driven in tuple(self._runs.items()):
+            run = named.get(name)
+            if run is None:
+                self._drop(driven)
             elif run.attempt > driven.state.kept.attempt:
                 self._again(driven, run)
             elif run != driven.state.wanted:
                 driven.update(run)
-        for driven in self._runs.values():
-            if driven.state.wanted.run not in named:
-                self._drop(driven)
+        for run in named.values():
+            if run.run not in self._runs:
+                self._begin(run)
         for name in self._found.keys() - named.keys():
             self._end_stranger(name)
         if not self._swept:
@@ -85,11 +88,11 @@ class Runs:
         await self.let_go()
 
     def _begin(self, wanted: RunWanted) -> None:
-        found = self._found.pop(wanted.run, {})
         kept = self._recall(wanted)
-        driven = DrivenRun(wanted, self._ports, kept, found)
-        self._runs[wanted.run] = driven
+        driven = DrivenRun(wanted, self._ports, kept, self._found.get(wanted.run, {}))
         driven.state.save()
+        self._found.pop(wanted.run, None)
+        self._runs[wanted.run] = driven
         self._spawn(wanted.run, driven.drive())
         if kept.attempt < wanted.attempt:
             self._again(driven, wanted)
@@ -134,7 +137,7 @@ class Runs:
         async def drive() -> None:
             if before is not None:
                 await asyncio.wait([before])
-            following.state.save()
+            following.state.try_to_save()
             await following.drive()
 
         self._spawn(name, drive())

@@ -1,0 +1,116 @@
+"""Runs of one machine whose disk is full for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from fairlead.keeper.readings import Readings
+from fairlead.keeper.run_processes import RunProcesses
+from fairlead.keeper.run_state import Kept, RunPorts, RunState
+from fairlead.keeper.runs import Runs
+from fairlead.keeper.secrets import Secrets
+from fairlead.messages import EnvironmentSpec, RunWanted
+from fairlead.sandbox.level import Isolation, Level
+from fairlead.settings import Home
+from fairlead.status import RunStatus
+from fairlead.supervisor import Child
+from fairlead.testing.bus import MemoryBus
+from fairlead.testing.clock import ManualClock
+
+
+class NotAsked:
+    """Stands for what these runs never come to ask."""
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(name)
+
+
+@pytest.fixture
+def ports(tmp_path: Path) -> RunPorts:
+    home = Home(tmp_path)
+    home.keeper.mkdir(parents=True)
+    bus = MemoryBus()
+    return RunPorts(
+        home=home,
+        bus=bus,
+        models=NotAsked(),  # type: ignore[arg-type]
+        files=NotAsked(),  # type: ignore[arg-type]
+        readings=Readings(bus),
+        clock=ManualClock(),
+        isolation=Isolation(Level.PROCESS),
+        ready_bundle=lambda digest: None,
+        uid_of=lambda name: None,
+        marker={},
+        secrets=Secrets(lambda: NotAsked()),  # type: ignore[arg-type, return-value]
+        changed=lambda: None,
+    )
+
+
+def wanted(run: str) -> RunWanted:
+    nothing = EnvironmentSpec()
+    return RunWanted(run, "cool", "1", "sha256:1", "", nothing, "night", "lab", "2026-01-01T00:00:00Z", None, "ada")
+
+
+def fill(ports: RunPorts, run: str) -> Path:
+    """Have the disk be full for what is kept of a run, until the link that is returned is gone."""
+    link = ports.home.keeper / "runs" / f".{run}.json.new"
+    link.parent.mkdir()
+    link.symlink_to("/dev/full")
+    return link
+
+
+async def test_a_run_that_a_full_disk_kept_from_beginning_begins_once_there_is_room(ports: RunPorts) -> None:
+    runs = Runs(ports)
+    link = fill(ports, "run-1")
+    with pytest.raises(OSError, match="No space left"):
+        await runs.converge((wanted("run-1"), wanted("run-2")))
+    assert runs.reports() == ()
+    link.unlink()
+    await runs.converge((wanted("run-1"), wanted("run-2")))
+    assert {one.run for one in runs.reports()} == {"run-1", "run-2"}
+    assert (ports.home.keeper / "runs" / "run-1.json").exists()
+    await runs.let_go()
+
+
+class Living:
+    """A process that was found; ``stopped``: with which grace."""
+
+    pid = 1
+
+    def __init__(self) -> None:
+        self.stopped: float | None = None
+
+    async def stop(self, grace_s: float) -> None:
+        self.stopped = grace_s
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+async def test_a_full_disk_does_not_keep_a_run_from_being_stopped(ports: RunPorts) -> None:
+    fill(ports, "run-1")
+    state, living = RunState(wanted("run-1"), ports, Kept(status=RunStatus.READY)), Living()
+    await RunProcesses(state, {"app": cast(Child, living)}).stop(3, "the window closed")
+    assert living.stopped == 3
+    assert (state.kept.status, state.kept.reason) == (RunStatus.STOPPING, "the window closed")
+
+
+async def test_a_process_that_a_full_disk_kept_from_starting_is_tried_again(ports: RunPorts) -> None:
+    state = RunState(wanted("run-1"), ports, Kept(status=RunStatus.READY, was_ready=True))
+    state.paths.log.parent.mkdir(parents=True)
+    processes = RunProcesses(state, {})
+    ports.home.children.write_bytes(b"")  # no record can be written
+    (process,) = await processes.take({"app": ("/bin/true",)})
+    keeping = asyncio.create_task(processes.keep(process, ports.home.root, Path(sys.prefix)))
+    async with asyncio.timeout(30):
+        while not state.kept.restarts:
+            await asyncio.sleep(0.001)
+    assert not keeping.done()
+    assert state.kept.status is RunStatus.STARTING
+    assert "app cannot be started" in state.kept.reason
+    keeping.cancel()
