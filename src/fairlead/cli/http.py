@@ -9,13 +9,19 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPMessage
-from typing import IO, Any
+from typing import Any, Protocol
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import fairlead
 
 _SAFE = "/@:+,;=~!$&'()*%"
 """What stays as it is in a path; the rest is escaped."""
+
+
+class Readable(Protocol):
+    """A body that is read as it is sent; its length is in a header."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 class Answer:
@@ -47,7 +53,7 @@ def request(
     headers: Mapping[str, str],
     params: Mapping[str, Any] | None = None,
     json: Any = None,
-    content: bytes | IO[bytes] | None = None,
+    content: bytes | Readable | None = None,
     on_lines: Callable[[Iterator[str]], None] | None = None,
 ) -> Answer:
     """Return the answer to one request; raises :class:`OSError` and :class:`http.client.HTTPException`.
@@ -81,7 +87,7 @@ def _sent(
     url: str,
     verb: str,
     target: str,
-    body: bytes | IO[bytes] | None,
+    body: bytes | Readable | None,
     headers: Mapping[str, str],
     connect_s: float,
     timeout_s: float | None,
@@ -124,8 +130,8 @@ def _word(value: Any) -> str:
 
 
 def _body(
-    value: Any, content: bytes | IO[bytes] | None, headers: Mapping[str, str]
-) -> tuple[bytes | IO[bytes] | None, dict[str, str]]:
+    value: Any, content: bytes | Readable | None, headers: Mapping[str, str]
+) -> tuple[bytes | Readable | None, dict[str, str]]:
     if value is None:
         return content, dict(headers)
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))

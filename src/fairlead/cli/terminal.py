@@ -69,6 +69,11 @@ def step(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
+def progress(text: str) -> None:
+    """Put ``text`` in place of the last progress on stderr, a terminal; an empty one takes it away."""
+    print(f"\r\x1b[K  {text}" if text else "\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
 def error(message: str, *, hint: str = "", code: str = "", id: str = "", problems: Sequence[Problem] = ()) -> None:
     """Print ``error: MESSAGE`` and ``  hint: HINT (CODE, ID)`` on stderr."""
     print(f"error: {message}", file=sys.stderr)

@@ -6,7 +6,6 @@ import json
 import mimetypes
 import os
 import sys
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -67,27 +66,16 @@ def push(
 ) -> None:
     """Pack, check and send a bundle; follow it until it answers."""
     from fairlead.bundles.check import check as examine
-    from fairlead.bundles.pack import pack
+    from fairlead.cli.sending import send
 
     checked = examine(folder)
     checked.require()
     terminal.step(f"checked {len(checked.files)} files")
-    with tempfile.TemporaryDirectory() as scratch, Api(timeout_s=600) as api:
-        archive = Path(scratch) / "bundle.zip"
-        pack(folder, archive)
-        size = archive.stat().st_size
-        with archive.open("rb") as body:
-            sent = api.send(
-                "POST",
-                "/api/v1/bundles",
-                params={"alias": alias},
-                content=body,
-                headers={"Content-Type": "application/zip", "Content-Length": str(size)},
-            )
+    with Api(timeout_s=600) as api:
+        sent = send(api, folder, checked.files, alias)
         answer = sent.json()
-        unchanged = sent.status_code == UNCHANGED
-        same = f"unchanged: {answer['name']}@{answer['version']} has the same content"
-        terminal.step(same if unchanged else f"sent {size:,} bytes")
+        if sent.status_code == UNCHANGED:
+            terminal.step(f"unchanged: {answer['name']}@{answer['version']} has the same content")
         for warning in answer.get("warnings") or ():
             terminal.note(f"warning: {warning}")
         name, version = answer["name"], answer["version"]
