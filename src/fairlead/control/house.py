@@ -117,6 +117,7 @@ class House:
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "reconcile": self.reconcile.run,
             "jobs": self.jobs.run,
+            "expiry": self.jobs.expire,
             "readings": self.devices.keep,
             "commands": self.devices.sweep,
             "freshness": self.devices.tidy,

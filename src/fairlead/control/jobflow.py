@@ -46,7 +46,6 @@ class JobFlow:
         self._database, self._bus, self._bucket, self._clock = database, bus, bucket, clock
         self._nodes, self._waiters = nodes, waiters
         self._wake = asyncio.Event()
-        self._expired = float("-inf")
         self._missing: dict[str, dict[tuple[str, int], float]] = {}
         """By node: orders (job and epoch) that it does not name, and since when (monotonic)."""
 
@@ -61,16 +60,34 @@ class JobFlow:
             await self._pause(await self.look())
 
     async def look(self) -> float:
-        """Order what is due, take back what was lost, remove what is over; return seconds until the next look."""
+        """Order what is due and take back what was lost; return seconds until the next look."""
         now = self._clock.now()
         changed = await self._database.write(partial(_sweep, now=now))
         self._waiters.tell(*changed)
         due = await self._database.read(lambda session: orders.due(session, now))
         stuck = await self._order(due.heads, now)
-        await self._expire(now)
         following = due.following
         wait_s = LATEST_S if following is None else max(0.0, (following - self._clock.now()).total_seconds())
         return min(NO_NODE_S, wait_s) if stuck else wait_s
+
+    async def expire(self) -> None:
+        """Remove jobs whose time is over until canceled; beside the orders, which a slow bucket must not hold up."""
+        while True:
+            if await self.expire_some() < EXPIRE_MAX:
+                await self._clock.sleep(EXPIRE_EVERY_S)
+
+    async def expire_some(self) -> int:
+        """Remove up to ``EXPIRE_MAX`` jobs whose time is over and return how many.
+
+        What they left in the bucket goes first, so that nothing is orphaned.
+        """
+        now = self._clock.now()
+        over = await self._database.read(lambda session: queries.over(session, now, EXPIRE_MAX))
+        for key in over.keys:
+            await self._bucket.delete(key)
+        if over.jobs:
+            await self._database.write(lambda session: queries.forget(session, over.jobs, now))
+        return len(over.jobs)
 
     async def began(self, message: JobBegan) -> Answer:
         """Answer whether an attempt still holds."""
@@ -172,20 +189,6 @@ class JobFlow:
             if gone:
                 self.nudge()
         return bool(stuck)
-
-    async def _expire(self, now: datetime) -> None:
-        """Remove jobs whose time is over: what they left in the bucket first, so that nothing is orphaned."""
-        if self._clock.monotonic() - self._expired < EXPIRE_EVERY_S:
-            return
-        over = await self._database.read(lambda session: queries.over(session, now, EXPIRE_MAX))
-        for key in over.keys:
-            await self._bucket.delete(key)
-        if over.jobs:
-            await self._database.write(lambda session: queries.forget(session, over.jobs, now))
-        if len(over.jobs) < EXPIRE_MAX:
-            self._expired = self._clock.monotonic()
-        else:
-            self.nudge()
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Role
-from fairlead.buckets.obstore import open_bucket
+from fairlead.buckets.obstore import ObstoreBucket, open_bucket
 from fairlead.clock import to_text
 from fairlead.control.jobflow import AT_ONCE, MISSING_S, JobFlow
 from fairlead.control.nodes import Nodes
 from fairlead.control.waiters import Waiters
 from fairlead.errors import Conflict
-from fairlead.jobs import orders, service
+from fairlead.jobs import orders, policy, service
 from fairlead.jobs.service import Asked, Submission
 from fairlead.messages import JobOrder, JobStop, NodeReport, VersionReport
 from fairlead.status import JobStatus, VersionStatus
@@ -184,3 +187,40 @@ async def test_an_order_that_a_report_crossed_is_not_lost(flow: Flow) -> None:
     await flow.report("faces", jobs={job: 1})
     await flow.round()
     assert len(flow.orders) == 1
+
+
+class Stuck(ObstoreBucket):
+    """A bucket that has not removed anything yet; ``asked``: what it was told to."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.asked: list[str] = []
+        self.goes_on = asyncio.Event()
+
+    async def delete(self, key: str) -> None:
+        self.asked.append(key)
+        await self.goes_on.wait()
+
+
+async def test_what_is_over_is_removed_beside_the_orders_which_a_slow_bucket_does_not_hold_up(flow: Flow) -> None:
+    bucket = Stuck()
+    flow.jobs = JobFlow(flow.database, flow.bus, bucket, flow.clock, flow.nodes, flow.waiters)
+    (old,) = await flow.submit()
+    await flow.report("faces")
+    await flow.round()
+    result = service.Result(key="out/faces/old")
+    await flow.database.write(lambda session: service.end(session, old, 1, result, flow.clock.now(), 0.5))
+    await flow.clock.advance(policy.RETENTION_DAYS * 86_400 + 1)
+    expiring = asyncio.create_task(flow.jobs.expire_some())
+    async with asyncio.timeout(30):
+        while not bucket.asked:
+            await asyncio.sleep(0.001)
+    (new,) = await flow.submit()
+    await flow.report("faces")
+    async with asyncio.timeout(30):
+        await flow.round()
+    assert [order.job for order in flow.orders] == [old, new]
+    bucket.goes_on.set()
+    assert await expiring == 1
+    with pytest.raises(NoResultFound):
+        await flow.job(old)
