@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from fairlead.bus import nats as nats_module
+from fairlead.bus import parts
 from fairlead.bus.nats import NatsBus
 from fairlead.bus.port import Bus
 from fairlead.errors import Conflict, Invalid, Unavailable
@@ -275,6 +276,36 @@ async def test_what_the_platform_sends_to_devices_does_not_come_back(rig: Rig) -
 async def test_what_is_no_device_or_topic_is_refused(rig: Rig, device: str, tail: str) -> None:
     with pytest.raises(Invalid):
         await rig.control.publish_device(device, tail, b"")
+
+
+async def test_a_message_of_any_size_arrives_whole_and_in_order(rig: Rig) -> None:
+    heard, reports = Heard(), Heard()
+    await rig.keeper.subscribe(NodeWanted, heard, node="local")
+    await rig.control.subscribe(NodeReport, reports)
+    long = {f"{number:x}": float(number) for number in range(800_000)}  # more than nats-server takes at once
+    sent = [NodeWanted(node="local", generation=number, denied=long) for number in (1, 2)]
+    for wanted in (*sent, NodeWanted(node="local", generation=3)):
+        await rig.control.publish(wanted)
+    await heard.until(3)
+    assert heard[:2] == sent
+    assert [wanted.generation for wanted in heard if isinstance(wanted, NodeWanted)] == [1, 2, 3]
+    report = NodeReport(node="local", generation=1, at="", front_door="x" * 9 * 1024**2)
+    await rig.keeper.publish(report)
+    await reports.until(1)
+    assert reports == [report]
+
+
+async def test_what_no_message_carries_is_refused_and_the_bus_goes_on(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PACKED_MAX_BYTES", 1024)
+    heard = Heard()
+    await rig.control.subscribe(NodeReport, heard)
+    with pytest.raises(Unavailable) as refused:
+        await rig.keeper.publish(NodeReport(node="local", generation=1, at="", front_door="x" * 9 * 1024**2))
+    assert refused.value.code == "message_too_long"
+    await rig.keeper.publish(NodeReport(node="local", generation=2, at=""))
+    await heard.until(1)
 
 
 async def test_a_closed_bus_refuses(rig: Rig) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.bus.nats import open_queue
 from fairlead.bus.port import Queue
+from fairlead.bus.queue import open_queue
 from fairlead.clock import SystemClock
 from fairlead.errors import Busy
 from fairlead.messages import JobStop

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 import nats.errors
-import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
-from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StreamConfig
 
 from fairlead import messages
-from fairlead.bus import subjects
+from fairlead.bus import parts, subjects
 from fairlead.bus.credentials import Access, Key
-from fairlead.bus.port import DeviceHandler, Handler, Leased, Server, Subscription
+from fairlead.bus.port import DeviceHandler, Handler, Server, Subscription
 from fairlead.errors import Busy, Error, Internal, Unavailable
 from fairlead.messages import Answer, ErrorInfo, Message
 
@@ -32,7 +29,6 @@ PENDING_BYTES = 64 * 1024**2
 SERVED_AT_ONCE = 1_000
 """Requests of one kind in work at once; more are answered ``busy``."""
 _RECONNECT_S = 0.1
-_QUEUE_FULL = frozenset({10077, 10054})  # "maximum messages exceeded", "maximum bytes exceeded"
 
 
 async def connect(access: Access, *, wait_s: float = 10) -> NatsBus:
@@ -71,7 +67,7 @@ async def dial(
             )
     except (OSError, TimeoutError, nats.errors.Error) as error:
         await client.close()
-        raise _down(f"the bus at {access.url} does not answer: {error or type(error).__name__}") from error
+        raise down(f"the bus at {access.url} does not answer: {error or type(error).__name__}") from error
     was_there = True
 
 
@@ -105,13 +101,20 @@ class NatsBus:
         self._user = user
         self._held: dict[int, _Held] = {}
         self._said = Once()
+        self._in_parts = asyncio.Lock()
 
     @property
     def connected(self) -> bool:
         return bool(self.client.is_connected)
 
     async def publish(self, message: Message, *, node: str | None = None) -> None:
-        await self._send(subjects.of(message, node), messages.encode(message))
+        subject, data = subjects.of(message, node), messages.encode(message)
+        if not parts.is_long(data):
+            await self._send(subject, data)
+            return
+        async with self._in_parts:  # those of one whole follow each other; packing it takes a moment
+            for header, payload in await asyncio.to_thread(parts.split, type(message).__name__, data):
+                await self._send(subject, payload, {parts.HEADER: header})
 
     async def publish_device(self, device: str, tail: str, payload: bytes) -> None:
         await self._send(subjects.device(device, tail), payload)
@@ -119,8 +122,15 @@ class NatsBus:
     async def subscribe(
         self, kind: type[M], handler: Handler[M], *, node: str | None = None, device: str | None = None
     ) -> Subscription:
+        joiner = parts.Joiner()
+
         async def take(message: Msg) -> None:
-            await handler(messages.decode(message.data, kind))
+            data: bytes | None = message.data
+            header = (message.headers or {}).get(parts.HEADER)
+            if header is not None:
+                data = joiner.take(message.subject, header, message.data)
+            if data is not None:
+                await handler(messages.decode(data, kind))
 
         return await self._hold(subjects.every(kind, node=node, device=device), take)
 
@@ -137,7 +147,7 @@ class NatsBus:
 
         async def reply(message: Msg) -> None:
             try:
-                await message.respond(messages.encode(await answer(server, message.data, kind)))
+                await message.respond(self._fitting(kind.__name__, await answer(server, message.data, kind)))
             except nats.errors.Error as error:
                 _log.warning("an answer to %s could not be sent: %s", kind.__name__, error)
 
@@ -153,16 +163,17 @@ class NatsBus:
         return await self._hold(subjects.every(kind, node=node), take, queue="serve", at_work=at_work)
 
     async def request(self, message: Message, *, timeout_s: float = 5, node: str | None = None) -> Answer:
-        subject = subjects.of(message, node)
+        subject, data = subjects.of(message, node), messages.encode(message)
         self._check_connected()
+        self._check_length(type(message).__name__, data)
         try:
-            reply = await self.client.request(subject, messages.encode(message), timeout=timeout_s)
+            reply = await self.client.request(subject, data, timeout=timeout_s)
         except nats.errors.NoRespondersError as error:
             raise _no_answer(message, "nobody serves it") from error
         except (nats.errors.TimeoutError, TimeoutError) as error:
             raise _no_answer(message, f"none within {timeout_s} s") from error
         except nats.errors.Error as error:
-            raise _down(f"{type(message).__name__} was not sent: {error}") from error
+            raise down(f"{type(message).__name__} was not sent: {error}") from error
         return messages.decode(reply.data, Answer)
 
     async def close(self) -> None:
@@ -189,12 +200,21 @@ class NatsBus:
         else:
             self._said.warn(f"bus, {self._user}: {type(error).__name__} {error}")
 
-    async def _send(self, subject: str, data: bytes) -> None:
+    def _fitting(self, name: str, made: Answer) -> bytes:
+        """Return ``made`` encoded, or that it is too long: who asked must not wait for what never comes."""
+        data = messages.encode(made)
+        if len(data) <= self.client.max_payload:
+            return data
+        refused = parts.too_long(f"the answer to {name}", len(data))
+        return messages.encode(Answer(ok=False, error=ErrorInfo.of(refused)))
+
+    async def _send(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
         self._check_connected()
+        self._check_length(subject, data)
         try:
-            await self.client.publish(subject, data)
+            await self.client.publish(subject, data, headers=headers)
         except nats.errors.Error as error:
-            raise _down(f"{subject} was not sent: {error}") from error
+            raise down(f"{subject} was not sent: {error}") from error
 
     async def _hold(
         self,
@@ -216,14 +236,18 @@ class NatsBus:
             )
             await settle(self.client)  # else a request right now would find nobody
         except (nats.errors.Error, TimeoutError) as error:
-            raise _down(f"{subject} was not subscribed to: {error}") from error
+            raise down(f"{subject} was not subscribed to: {error}") from error
         held = _Held(sub, at_work if at_work is not None else set(), lambda: self._held.pop(sub._id, None))
         self._held[sub._id] = held
         return held
 
+    def _check_length(self, name: str, data: bytes) -> None:
+        if len(data) > self.client.max_payload:
+            raise parts.too_long(name, len(data))
+
     def _check_connected(self) -> None:
         if not self.client.is_connected:
-            raise _down("the bus is not connected")
+            raise down("the bus is not connected")
 
 
 class _Held:
@@ -249,84 +273,6 @@ class _Held:
         await asyncio.gather(*self._at_work, return_exceptions=True)
 
 
-async def open_queue(
-    bus: NatsBus, name: str, kind: type[M], *, lease_s: float = 30, max_messages: int = 100_000
-) -> NatsQueue[M]:
-    """Return the queue called ``name``, made if it is not there. Raises ``bus_down``."""
-    context = bus.client.jetstream()
-    subject = subjects.queue(name)
-    stream = StreamConfig(
-        name=name,
-        subjects=[subject],
-        retention=RetentionPolicy.WORK_QUEUE,
-        discard=DiscardPolicy.NEW,  # full is an error, never a loss
-        max_msgs=max_messages,
-        duplicate_window=120,
-    )
-    consumer = ConsumerConfig(
-        durable_name="workers", ack_policy=AckPolicy.EXPLICIT, ack_wait=lease_s, max_ack_pending=max_messages
-    )
-    try:
-        await context.add_stream(stream)
-        pulled = await context.pull_subscribe(subject, "workers", stream=name, config=consumer)
-    except (nats.errors.Error, TimeoutError) as error:
-        raise _down(f"queue {name} cannot be opened: {error}") from error
-    return NatsQueue(context, pulled, subject, kind)
-
-
-class NatsQueue(Generic[M]):
-    """See :class:`fairlead.bus.port.Queue`."""
-
-    def __init__(
-        self, context: JetStreamContext, pulled: JetStreamContext.PullSubscription, subject: str, kind: type[M]
-    ) -> None:
-        self._context = context
-        self._pulled = pulled
-        self._subject = subject
-        self._kind = kind
-
-    async def enqueue(self, message: M, id: str) -> None:
-        try:
-            await self._context.publish(self._subject, messages.encode(message), headers={"Nats-Msg-Id": id})
-        except nats.js.errors.APIError as error:
-            if error.err_code in _QUEUE_FULL:
-                raise Busy(f"{self._subject} is full", code="queue_full", hint="try again later") from error
-            raise _down(f"{self._subject}: {error}") from error
-        except (nats.errors.Error, TimeoutError) as error:
-            raise _down(f"{self._subject}: {error or 'no answer'}") from error
-
-    async def pull(self, limit: int = 1, *, timeout_s: float = 1) -> Sequence[Leased[M]]:
-        try:
-            found = await self._pulled.fetch(limit, timeout=timeout_s)
-        except (nats.errors.TimeoutError, TimeoutError):
-            return ()
-        except nats.errors.Error as error:
-            raise _down(f"{self._subject}: {error}") from error
-        return tuple(_NatsLeased(each, messages.decode(each.data, self._kind)) for each in found)
-
-
-class _NatsLeased(Generic[M]):
-    def __init__(self, raw: Msg, message: M) -> None:
-        self._raw = raw
-        self.message = message
-        self.attempt = raw.metadata.num_delivered or 1
-
-    async def ack(self) -> None:
-        await self._tell(self._raw.ack_sync)
-
-    async def nack(self, delay_s: float = 0) -> None:
-        await self._tell(lambda: self._raw.nak(delay_s or None))
-
-    async def extend(self) -> None:
-        await self._tell(self._raw.in_progress)
-
-    async def _tell(self, tell: Callable[[], Awaitable[object]]) -> None:
-        try:
-            await tell()
-        except (nats.errors.Error, TimeoutError) as error:
-            raise _down(f"a lease could not be ended: {error or 'no answer'}") from error
-
-
 async def answer(server: Server[M], data: bytes, kind: type[M]) -> Answer:
     """Return what ``server`` answers, or what went wrong as an answer."""
     try:
@@ -342,7 +288,8 @@ async def answer(server: Server[M], data: bytes, kind: type[M]) -> Answer:
         return Answer(ok=False, error=ErrorInfo.of(Internal(f"{kind.__name__} failed", hint="see the log")))
 
 
-def _down(said: str) -> Unavailable:
+def down(said: str) -> Unavailable:
+    """Return the error for what the bus cannot do now."""
     return Unavailable(said, code="bus_down", hint="it is tried again; see fairlead status", retry_after_s=1)
 
 

@@ -1,7 +1,9 @@
 """The seams of the bus and its queues. Real: ``bus.nats``; fakes: ``fairlead.testing``.
 
 Delivery on a bus is at most once and in order per sender and subject; what must not be lost is a row that a sweep
-sends again. A tail is what follows ``dev/<device>/`` in the topic, e.g. ``state/temperature`` or ``cmd/ack``.
+sends again. What is published may have any size up to ``parts.WHOLE_MAX_BYTES``; a request and its answer must fit into
+one payload of nats-server. A tail is what follows ``dev/<device>/`` in the topic, e.g. ``state/temperature`` or
+``cmd/ack``.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class Bus(Protocol):
     async def publish(self, message: Message, *, node: str | None = None) -> None:
         """Send to whoever listens now; ``node`` where the message does not name its own (``JobOrder``, ``JobStop``).
 
-        Raises :class:`~fairlead.errors.Unavailable` ``bus_down``: it was not sent and is not kept.
+        Raises :class:`~fairlead.errors.Unavailable` ``bus_down`` or ``message_too_long``: it was not sent and is not
+        kept.
         """
 
     async def subscribe(

@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 LATEST_S = 1.0
 """The records are looked at this often even when nothing is heard."""
 TOGETHER_S = 0.01
+ANSWER_MAX_BYTES = 1024**2
+"""A longer wanted state is not answered but sent: then it travels in parts."""
 DENY_S = 1.0
 """A revocation is answered once the front doors hold it, or after this long."""
 
@@ -113,7 +115,11 @@ class Reconcile:
     async def asked(self, message: WantedAsk) -> Answer:
         """Answer a keeper that starts."""
         sent = self._sent.get(message.node)
-        return Answer(value=encode(sent) if sent is not None else b"null")
+        value = encode(sent) if sent is not None else b"null"
+        if sent is not None and len(value) > ANSWER_MAX_BYTES:
+            await self._send(sent)
+            value = b"null"
+        return Answer(value=value)
 
     async def run(self) -> None:
         """Look, decide and send until canceled."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from fairlead import messages
-from fairlead.bus import subjects
+from fairlead.bus import parts, subjects
 from fairlead.bus.nats import PENDING_MESSAGES, answer
 from fairlead.bus.port import DeviceHandler, Handler, M, Server, Subscription
 from fairlead.errors import Unavailable
@@ -28,7 +28,10 @@ class MemoryBus:
         self._servers: dict[str, list[Callable[[bytes], Awaitable[Answer]]]] = {}
 
     async def publish(self, message: Message, *, node: str | None = None) -> None:
-        self._send(subjects.of(message, node), messages.encode(message))
+        data = messages.encode(message)
+        if parts.is_long(data):
+            parts.split(type(message).__name__, data)  # raises what is too long
+        self._send(subjects.of(message, node), data)
 
     async def subscribe(
         self, kind: type[M], handler: Handler[M], *, node: str | None = None, device: str | None = None
