@@ -12,15 +12,17 @@ Moments are RFC 3339 text in UTC. User payloads are bytes with a content type; n
 
 from __future__ import annotations
 
-import asyncio
 import struct
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from fairlead.errors import Error, Kind, Problem
 from fairlead.figures import Figures, Histogram, Recent
 from fairlead.status import ReplicaStatus, RunStatus, VersionStatus
+
+if TYPE_CHECKING:
+    import asyncio  # the command line needs none of it
 
 FRAME_MAX_BYTES = 64 * 1024**2
 _LENGTH = struct.Struct(">I")
@@ -740,5 +742,5 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
         if length > FRAME_MAX_BYTES:
             raise ValueError(f"a frame of {length} bytes is too long")
         return await reader.readexactly(length)
-    except asyncio.IncompleteReadError as error:
+    except EOFError as error:
         raise EOFError("the channel was closed") from error

@@ -20,6 +20,7 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock, SystemClock
 from fairlead.control.asks import Asks
 from fairlead.control.devicelink import DeviceLink
+from fairlead.control.figures import Figures
 from fairlead.control.firstuser import make_first_user
 from fairlead.control.housekeeping import Housekeeping
 from fairlead.control.jobflow import JobFlow
@@ -32,7 +33,7 @@ from fairlead.control.runflow import RunFlow
 from fairlead.control.waiters import Waiters
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
-from fairlead.messages import JobBegan, JobEnded, JobMoved, JobReturned, NodeReport, WantedAsk
+from fairlead.messages import JobBegan, JobEnded, JobMoved, JobReturned, MetricsAsk, NodeReport, WantedAsk
 from fairlead.settings import Home, Settings
 from fairlead.store.database import Database, open_database
 
@@ -78,6 +79,7 @@ class House:
         )
         parts = Parts(settings, home, clock, database, bus, bucket, self.nodes, self.waiters)
         self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)
+        self._figures = Figures(database, clock, self.devices)
         self.pushes = Pushes(parts, self.reconcile.nudge)
         self.housekeeping = Housekeeping(database, bucket, clock, parts.keys, settings.keep_days)
         self._loops: list[asyncio.Task[None]] = []
@@ -113,6 +115,7 @@ class House:
         await self.bus.serve(JobReturned, self.jobs.returned)
         await self.bus.serve(WantedAsk, self.reconcile.asked)
         await self.asks.serve()
+        await self.bus.serve(MetricsAsk, self._figures.asked)
         await self.bus.subscribe_devices(self.devices.hear)
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "reconcile": self.reconcile.run,

@@ -20,10 +20,12 @@ from fairlead.clock import Clock, SystemClock, to_text
 from fairlead.engines import Launch
 from fairlead.engines.local import LocalEngine, launch_for, marker_of
 from fairlead.errors import Error, Unavailable
-from fairlead.gateway import Gateway, door_settings
+from fairlead.exposition import Family
+from fairlead.gateway import DoorStats, Gateway, door_settings
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
-from fairlead.keeper import services
+from fairlead.keeper import metrics, services
+from fairlead.keeper.accesslog import AccessLog
 from fairlead.keeper.certificate import Certificate
 from fairlead.keeper.devicedoor import DeviceDoor
 from fairlead.keeper.files import BucketFiles
@@ -31,6 +33,7 @@ from fairlead.keeper.frontdoor import FrontDoor
 from fairlead.keeper.inspection import Inspector
 from fairlead.keeper.jobs import Jobs
 from fairlead.keeper.memory import Memory
+from fairlead.keeper.metricsdoor import MetricsDoor
 from fairlead.keeper.models_call import Place, ReplicaCaller
 from fairlead.keeper.prepare import Prepare
 from fairlead.keeper.programs import Programs
@@ -118,6 +121,8 @@ class House:
             changed=self._prepared,
         )
         self.waker = Waker(home.waker_socket, self.replicas.resolve)
+        self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.gateway, self._families)
+        self._access_log = AccessLog(home.access_log, self.gateway, clock)
         self._reporting: asyncio.Task[None] | None = None
         self._caller = ReplicaCaller(self._place)
         self.jobs: Jobs | None = None
@@ -136,6 +141,7 @@ class House:
             self._certificate.take()
             self._group.create_task(forever(self._certificate.run), name="certificate")
         self.front_door.prepare(self.wanted)
+        self._access_log.prepare()
         envoy = services.envoy(self.gateway, self.home, self._door_restarted)
         bus = services.bus(self.settings, self.home, self._bus_restarted)
         async with asyncio.TaskGroup() as together:
@@ -159,7 +165,9 @@ class House:
         self._reporting = self._group.create_task(
             forever(lambda: report(self.bus, self._report, self.changed)), name="report"
         )
+        await self._metrics.open()
         self._group.create_task(forever(self._rotate_logs), name="logs")
+        self._group.create_task(forever(self._access_log.run), name="access log")
         tidy = Tidy(self.home, self.clock, lambda: self.wanted, self.settings.keep_days)
         self._group.create_task(forever(tidy.run), name="tidy")
         self._group.create_task(forever(self._keep_converging), name="converge")
@@ -172,6 +180,7 @@ class House:
         """Stop everything within its graces, in the reverse order."""
         await self.programs.stop("simulator")
         await self.waker.close()
+        await self._metrics.close()
         if self.runs is not None:
             await self.runs.stop_all(DRAIN_S)
         await self._drain_door()
@@ -363,10 +372,13 @@ class House:
         )
         return self._secrets.hidden(made)
 
+    def _families(self, door: DoorStats | None) -> list[Family]:
+        return metrics.families(self._report(), self.replicas.counted(), door, fairlead.__version__)
+
     async def _rotate_logs(self) -> None:
         while True:
             await self.clock.sleep(LOGS_EVERY_S)
-            for file in self.home.logs.rglob("*.log"):
+            for file in set(self.home.logs.rglob("*.log")) - {self.home.access_log}:
                 await asyncio.to_thread(logfile.rotate, file)
 
 
