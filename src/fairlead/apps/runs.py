@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
@@ -313,11 +313,6 @@ def _kept(session: Session, row: Run, now: datetime) -> None:
     ):
         duty.done_at = now
     session.flush()
-
-
-def next_end(session: Session) -> datetime | None:
-    """Return the moment of the first obligation that is not kept; it may lie in the past."""
-    return session.scalar(select(func.min(Obligation.due_at)).where(Obligation.done_at.is_(None)))
 
 
 def seen_of(

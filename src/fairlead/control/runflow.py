@@ -18,7 +18,7 @@ from fairlead.control.waiters import Waiters
 from fairlead.devices.sending import Outgoing
 from fairlead.errors import Error
 from fairlead.messages import NodeReport, RunReport
-from fairlead.schedules import service as schedules
+from fairlead.schedules import opening
 from fairlead.settings import Settings
 from fairlead.status import RunStatus
 from fairlead.store.database import Database
@@ -59,7 +59,7 @@ class RunFlow:
         self, session: Session, reports: tuple[NodeReport, ...], now: datetime, silent_s: float
     ) -> tuple[runs.Outcome, bool, set[str]]:
         prepared = {app for report in reports for app in _take_prepared(session, report, now)}
-        opened = schedules.fire(session, now)
+        opened = opening.fire(session, now)
         by_run: dict[str, RunReport] = {one.run: one for report in reports for one in report.runs}
         taken = dict.fromkeys(_stopped(session, reports, by_run), True)
         seen = runs.seen_of(by_run, nodes_since=taken)

@@ -1,1 +1,1 @@
-"""Schedules: when an app runs where. ``due``, ``firing`` and ``check`` decide; ``service`` keeps the records."""
+"""Schedules: when an app runs where. ``due``, ``firing`` and ``check`` decide; ``service`` keeps the records, ``opening`` opens windows."""

@@ -1,8 +1,7 @@
-"""Schedules: added, previewed, paused, removed, and fired when they are due."""
+"""Schedules: added, previewed, paused and removed. They are fired in ``opening``."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -17,16 +16,12 @@ from fairlead.apps.binding import Binding
 from fairlead.bundles.manifest import AppManifest
 from fairlead.devices import registry
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound, Problem
-from fairlead.schedules import conflicts, due, firing, sight
+from fairlead.schedules import conflicts, due, opening, sight
 from fairlead.schedules.check import Wanted, check, timetable
 from fairlead.schedules.conflicts import Clash, table_of
-from fairlead.schedules.due import Firing, Timetable
-from fairlead.status import RunStatus
+from fairlead.schedules.due import Firing
 from fairlead.store.move import note
 from fairlead.store.records import Run, Schedule
-
-MISSED_MAX = 200
-"""Of firings that were missed so many are looked at; the rest is one line in the journal."""
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -249,63 +244,4 @@ def _look_from(record: Schedule, now: datetime) -> None:
     once = record.once_from is not None and record.once_from <= now
     if running is not None and (record.catch_up == "while_open" or once) and running.opens <= record.seen_until:
         record.seen_until = running.opens - timedelta(microseconds=1)
-    record.next_at = _next(table, record.seen_until)
-
-
-def _next(table: Timetable, after: datetime) -> datetime | None:
-    ahead = due.upcoming(table, after, 1)
-    return ahead[0].opens if ahead else None
-
-
-def fire(session: Session, now: datetime) -> tuple[Run, ...]:
-    """Decide on every firing that has come due; return the runs that were opened. Again at the same time: none."""
-    opened: list[Run] = []
-    query = select(Schedule).where(Schedule.next_at <= now, Schedule.paused.is_(None), Schedule.removed_at.is_(None))
-    for record in session.scalars(query.order_by(Schedule.next_at, Schedule.id)).all():
-        opened += _fire_one(session, record, now)
-        record.seen_until = max(record.seen_until, now)
-        record.next_at = _next(table_of(record), record.seen_until)
-        session.flush()
-    return tuple(opened)
-
-
-def _fire_one(session: Session, record: Schedule, now: datetime) -> list[Run]:
-    recent: deque[Firing] = deque(maxlen=MISSED_MAX)
-    count = 0
-    for one in due.between(table_of(record), record.seen_until, now):
-        recent.append(one)
-        count += 1
-    live = session.scalars(
-        select(Run).where(Run.schedule == record.id, Run.finished_at.is_(None), Run.status != RunStatus.STOPPING)
-    ).first()
-    verdicts = firing.decide(
-        tuple(recent),
-        overlap=record.overlap,
-        catch_up=record.catch_up,
-        live=(live.id, live.ends_at) if live else None,
-        now=now,
-    )
-    skips = [verdict for verdict in verdicts if isinstance(verdict, firing.SkipFiring)]
-    left_out = count - len(recent) + max(0, len(skips) - firing.KEPT_SKIPS)
-    if left_out:
-        note(session, "schedule", record.id, f"{left_out} older windows were missed", now)
-    for skip in skips[-firing.KEPT_SKIPS :]:
-        runs.skip_window(session, record, skip.firing.opens, skip.firing.closes, now, skip.reason)
-    opened = []
-    for verdict in verdicts:
-        if isinstance(verdict, firing.OpenFiring):
-            if verdict.stop is not None:
-                runs.stop(session, verdict.stop, now, by="", reason="the next window opened (overlap = restart)")
-            run = runs.open_run(session, record, verdict.firing.opens, verdict.firing.closes, now, verdict.reason)
-            opened += [run] if run else []
-    return opened
-
-
-def next_at(session: Session) -> datetime | None:
-    """Return when :func:`fire` has something to do."""
-    return session.scalars(
-        select(Schedule.next_at)
-        .where(Schedule.next_at.is_not(None), Schedule.paused.is_(None), Schedule.removed_at.is_(None))
-        .order_by(Schedule.next_at)
-        .limit(1)
-    ).first()
+    record.next_at = opening.following(table, record.seen_until)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import SYSTEM
@@ -17,9 +17,10 @@ from fairlead.devices.types import Measurement
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.logs import facts
 from fairlead.messages import CommandAsk, EnvironmentSpec, Prepared, ReadingsAsk, RunReport, StateGet, StatePut
-from fairlead.schedules import conflicts, service
+from fairlead.schedules import conflicts, opening, service
 from fairlead.schedules.check import Wanted
 from fairlead.status import CommandStatus, RunStatus, VersionStatus
+from fairlead.store import journal
 from fairlead.store.records import Obligation, Run, Schedule, User, Window
 from fairlead.testing.store import memory
 
@@ -89,9 +90,14 @@ def schedule(session: Session, now: datetime = NOON, **more: object) -> Schedule
 
 
 def step(session: Session, now: datetime, *reports: RunReport, **more: object) -> runs.Outcome:
-    service.fire(session, now)
+    opening.fire(session, now)
     seen = {report.run: plan.Seen(report, **more) for report in reports}  # type: ignore[arg-type]
     return stepping.step(session, seen, now, lambda name: f"http://{name}.apps.localhost").outcome
+
+
+def next_at(session: Session) -> datetime | None:
+    """Return when the next window of any schedule opens."""
+    return session.scalar(select(func.min(Schedule.next_at)))
 
 
 def the_run(session: Session) -> Run:
@@ -110,7 +116,7 @@ def up(session: Session) -> Run:
 def test_a_window_opens_on_time_once_and_says_so(session: Session) -> None:
     schedule(session)
 
-    assert service.next_at(session) == later(hours=1)
+    assert next_at(session) == later(hours=1)
     assert step(session, later(minutes=59)).moved == ()
     outcome = step(session, later(hours=1))
     again = step(session, later(hours=1))
@@ -118,7 +124,7 @@ def test_a_window_opens_on_time_once_and_says_so(session: Session) -> None:
     run = the_run(session)
     assert (outcome.moved, again.moved) == ((run.id,), ())
     assert (run.status, run.bindings, run.params) == (RunStatus.STARTING, {"fan": ("fan-1",)}, {"above": 26})
-    assert runs.next_end(session) == later(hours=5)
+    assert session.scalars(select(Obligation.due_at)).all() == [later(hours=5)]
     assert [event.said for event in runs.history(session, run.id)] == ["window opened", "starts with fan = fan-1"]
 
 
@@ -155,7 +161,7 @@ def test_a_run_that_cannot_be_moved_holds_up_no_other_and_fails_the_second_time(
     step(session, later(hours=1))
     run = the_run(session)
     schedule(session, name="also", now=later(hours=1))
-    service.fire(session, later(hours=1))
+    opening.fire(session, later(hours=1))
     other = session.scalars(select(Run).where(Run.id != run.id)).one()
     reports = {run.id: plan.Seen(RunReport(run.id, RunStatus.READY, page=True))}
 
@@ -229,7 +235,21 @@ def test_missed_windows_are_one_row_each_and_no_more_than_twenty(session: Sessio
 
     statuses = [run.status for run in runs.list_runs(session, SYSTEM)]
     assert statuses == [RunStatus.SKIPPED] * 20
-    assert service.next_at(session) is not None
+    assert next_at(session) is not None
+
+
+def test_a_schedule_that_cannot_be_fired_holds_up_no_other_and_is_tried_again(session: Session) -> None:
+    odd = schedule(session, name="odd")
+    schedule(session)
+    odd.zone = "Mars/Olympus"  # restored where the table of time zones is another
+    session.flush()
+    (opened,) = opening.fire(session, later(hours=1))
+    assert session.get_one(Schedule, opened.schedule).name == "daily"
+    assert "could not be fired: ZoneInfoNotFoundError" in journal.history(session, "schedule", odd.id)[-1].said
+    odd.zone = "Europe/Berlin"
+    assert opening.fire(session, later(hours=1, seconds=1)) == ()
+    (late,) = opening.fire(session, later(hours=1, minutes=2))
+    assert (late.schedule, late.starts_at) == (odd.id, later(hours=1))
 
 
 def test_a_clock_that_goes_back_fires_nothing_twice(session: Session) -> None:
@@ -257,7 +277,7 @@ def test_paused_nothing_opens_and_resumed_it_does_again(session: Session) -> Non
     step(session, later(hours=6))
     assert runs.list_runs(session, SYSTEM) == []
     service.resume(session, "daily", later(hours=6), by="ada")
-    assert service.next_at(session) == later(days=7, hours=1)
+    assert next_at(session) == later(days=7, hours=1)
 
 
 def test_removing_a_schedule_stops_its_run_and_frees_its_name(session: Session) -> None:
