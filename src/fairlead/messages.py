@@ -296,6 +296,8 @@ class VersionReport(Part, frozen=True):
     recent: Recent | None = None
     cold_starts: Histogram | None = None
     """Seconds from the start of a replica until it was ready; buckets of ``figures.COLD``."""
+    serving: str = ""
+    """``compiled (onnx)…`` or ``as it is: …`` with why; empty where nothing is compiled."""
 
 
 class ProgramReport(Part, frozen=True):
@@ -660,6 +662,8 @@ class ZygoteSpec(Part, frozen=True):
 
 class Fork(Message, frozen=True):
     """Have the zygote fork a replica that serves ``spec``."""
+    paths: tuple[str, ...] = ()
+    """Folders with packages of the platform's, put behind the environment's own."""
 
     replica: str
     spec: ModelSpec
@@ -680,6 +684,8 @@ class Fork(Message, frozen=True):
 
 class ForkStop(Message, frozen=True):
     """Signal a replica that this zygote forked."""
+    compiled: str = ""
+    """Folder of the compiled program that takes the artifact's place."""
 
     replica: str
     signal: int

@@ -15,6 +15,8 @@ from fairlead.sandbox import rules
 from fairlead.sandbox.level import Isolation
 from fairlead.settings import Home
 
+_PROGRAM_NEEDS = ("numpy", "onnxruntime")
+"""Imported before the fork where a compiled program stands for the artifact."""
 _NAME_LENGTH = 12
 """Of a model's name in a zygote's: sockets lie below, and their paths must stay within 107 bytes."""
 
@@ -34,6 +36,16 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Tells a zygote that was started from the same from an outdated one."""
     secrets: str = ""
     """Tells by which secrets it was started (``seal.fingerprint``)."""
+    compiled: bool = False
+    """It serves the compiled program."""
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """A compiled program that takes the place of the artifact."""
+
+    folder: Path
+    paths: tuple[str, ...]
+    """Folders of the packages that it needs, beside the environment's own."""
 
 
 def zygote_name(model: str, digest: str) -> str:
@@ -61,6 +73,7 @@ def launch(
     device: str = "cpu",
     secrets: Mapping[str, str] | None = None,
     body_max_bytes: int = 100 * 1024**2,
+    compiled: Compiled | None = None,
 ) -> Launch:
     """Return how to start ``replica`` (see :func:`replica_name`) of ``wanted``.
 
@@ -72,12 +85,13 @@ def launch(
         name=zygote,
         socket=str(zygote_socket(home, zygote)),
         folder=str(bundle),
-        preload=wanted.preload,
+        preload=_preload(wanted, compiled),
         uid=platform_uid,
+        paths=compiled.paths if compiled else (),
     )
     ground = rules.Ground(
         environment=str(environment),
-        base=base,
+        base=(*base, *compiled.paths, str(compiled.folder)) if compiled else base,
         bundle=str(bundle),
         scratch=str(home.scratch / zygote),
         env={**spec.env, **(secrets or {})},
@@ -105,6 +119,7 @@ def launch(
         device=device,
         log=str(home.replica_log(replica)),
         body_max_bytes=body_max_bytes,
+        compiled=str(compiled.folder) if compiled else "",
     )
     return Launch(
         replica=replica,
@@ -116,7 +131,15 @@ def launch(
         fork=fork,
         fingerprint=fingerprint(made, wanted.attempt),
         secrets=seal.fingerprint(wanted.secrets),
+        compiled=compiled is not None,
     )
+
+
+def _preload(wanted: VersionWanted, compiled: Compiled | None) -> tuple[str, ...]:
+    """Return what the zygote imports: without code of the bundle's own, a compiled program needs no scikit-learn."""
+    if compiled is None:
+        return wanted.preload
+    return _PROGRAM_NEEDS if wanted.spec.entry is None else (*wanted.preload, *_PROGRAM_NEEDS)
 
 
 def zygote_socket(home: Home, zygote: str) -> Path:

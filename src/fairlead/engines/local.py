@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from fairlead.clock import Clock, SystemClock, to_text
-from fairlead.engines.launch import Launch, launch, replica_name
+from fairlead.engines.launch import Compiled, Launch, launch, replica_name
 from fairlead.engines.port import Observed
 from fairlead.engines.zygotes import KIND as ZYGOTE
 from fairlead.engines.zygotes import Zygotes
@@ -40,6 +40,7 @@ def launch_for(
     device: str = "cpu",
     secrets: Mapping[str, str] | None = None,
     body_max_bytes: int = 100 * 1024**2,
+    compiled: Compiled | None = None,
 ) -> Launch:
     """Return how to start a replica of ``wanted`` here, a new one unless named: what this machine holds is asked.
 
@@ -61,6 +62,7 @@ def launch_for(
         device=device,
         secrets=secrets,
         body_max_bytes=body_max_bytes,
+        compiled=compiled,
     )
 
 
@@ -251,6 +253,7 @@ def _observed(home: Home, zygote: Record, replica: str, pid: int, since: str) ->
         version=zygote.labels["version"],
         attempt=int(zygote.labels["attempt"]),
         secrets=zygote.labels.get("secrets", ""),
+        compiled=bool(zygote.labels.get("compiled")),
         pid=pid,
         alive=True,
         since=since,
@@ -268,6 +271,7 @@ def _labels(observed: Observed) -> Mapping[str, str]:
         "version": observed.version,
         "attempt": str(observed.attempt),
         "secrets": observed.secrets,
+        "compiled": "yes" if observed.compiled else "",
         "since": observed.since,
     }
 
@@ -281,6 +285,7 @@ def _from_record(record: Record) -> Observed:
         version=record.labels["version"],
         attempt=int(record.labels["attempt"]),
         secrets=record.labels.get("secrets", ""),
+        compiled=bool(record.labels.get("compiled")),
         pid=record.pid,
         alive=True,
         since=record.labels["since"],

@@ -23,6 +23,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     secrets: str = ""
     """Tells by which secrets it was started (``Launch.secrets``)."""
+    compiled: bool = False
+    """It serves the compiled program (``Launch.compiled``)."""
     pid: int
     alive: bool
     since: str

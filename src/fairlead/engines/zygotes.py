@@ -187,6 +187,7 @@ class Zygotes:
             "version": launch.fork.spec.version,
             "attempt": str(launch.attempt),
             "secrets": launch.secrets,
+            "compiled": "yes" if launch.compiled else "",
             "uid": "" if launch.rules.uid is None else str(launch.rules.uid),
         }
         return start(program, self._home.children, labels=labels)

@@ -24,31 +24,41 @@ class Loaded:
         self._runtime.close()
 
 
-def load(spec: ModelSpec, folder: Path, device: str = "cpu") -> Loaded:
-    """Load what ``spec`` names in ``folder``; raises :class:`Invalid`, or whatever the bundle's code raises.
-
-    Changes the environment and the working folder of this process: it is the model's own.
-    """
+def settle(spec: ModelSpec, folder: Path) -> None:
+    """Make the environment and the working folder of this process the model's own."""
     os.environ.update(spec.env)
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     os.chdir(folder)
-    artifact = _artifact(spec, device)
+
+
+def load(spec: ModelSpec, folder: Path, device: str = "cpu", compiled: Path | None = None) -> Loaded:
+    """Load what ``spec`` names in ``folder``; raises :class:`Invalid`, or whatever the bundle's code raises.
+
+    ``compiled`` holds the program that takes the artifact's place. This process becomes the model's own.
+    """
+    settle(spec, folder)
+    artifact = _artifact(spec, device, compiled)
     if artifact is not None:
         artifact.load(folder)
     if spec.entry is None:
         if artifact is None:
             raise Invalid("the bundle names neither artifact nor entry", code="nothing_to_run")
-        endpoint = Endpoint("predict", artifact.signature, artifact.infer, together=True, native=spec.runtime == "onnx")
+        native = compiled is not None or spec.runtime == "onnx"
+        endpoint = Endpoint("predict", artifact.signature, artifact.infer, together=True, native=native)
         return Loaded(artifact, {"predict": endpoint}, artifact.warnings)
     python = PythonRuntime(spec.entry, device=device, artifact=artifact)
     python.load(folder)
     return Loaded(python, python.endpoints, [*(artifact.warnings if artifact else ()), *python.warnings])
 
 
-def _artifact(spec: ModelSpec, device: str) -> ArtifactRuntime | None:
+def _artifact(spec: ModelSpec, device: str, compiled: Path | None) -> ArtifactRuntime | None:
     """Return the runtime of the artifact; each is imported only where it is used."""
     if spec.artifact is None or spec.runtime == "python":
         return None
+    if compiled is not None:
+        from fairlead.modelserver.runtimes.compiled import CompiledRuntime
+
+        return CompiledRuntime(compiled)
     if spec.runtime == "sklearn":
         from fairlead.modelserver.runtimes.sklearn import SklearnRuntime
 

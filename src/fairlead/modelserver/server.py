@@ -144,7 +144,8 @@ class ReplicaServer:
         """Load, warm up, check the examples; returns whether the replica is ready."""
         spec, folder = self._fork.spec, Path(self._fork.folder)
         try:
-            self._loaded = await self._in_worker(lambda: load(spec, folder, self._fork.device))
+            compiled = Path(self._fork.compiled) if self._fork.compiled else None
+            self._loaded = await self._in_worker(lambda: load(spec, folder, self._fork.device, compiled))
             self.plane.open(self._loaded.endpoints)
             for warning in self._loaded.warnings:
                 log.warning("%s", warning)

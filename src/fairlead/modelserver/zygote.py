@@ -293,6 +293,7 @@ def main(serve: Serve | None = None) -> int:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # pools of threads must not start before the fork
     sys.path.insert(0, spec.folder)
+    sys.path += spec.paths
     warnings = preload(spec.preload)
     if serve is None:
         serve = importlib.import_module(SERVER).serve

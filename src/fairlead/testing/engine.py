@@ -67,6 +67,7 @@ class HistoryEngine:
             version=launch.fork.spec.version,
             attempt=launch.attempt,
             secrets=launch.secrets,
+            compiled=launch.compiled,
             pid=self._pid(),
             alive=True,
             since=to_text(self._clock.now()),

@@ -13,7 +13,7 @@ import pickle
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,7 +36,12 @@ _BROKEN = (
 _LOOKED_BYTES = 1024**3
 _BLOCK_BYTES = 1024**2
 _OVERLAP_BYTES = 128
-_MAGIC = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open, b"\x5d\x00": lzma.open}
+_MAGIC: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZ": bz2.open,
+    b"\xfd7": lzma.open,
+    b"\x5d\x00": lzma.open,
+}
 
 
 def opened(path: Path) -> tuple[Any, Sequence[str]]:

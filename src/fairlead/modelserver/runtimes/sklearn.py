@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from fairlead.errors import Invalid
 from fairlead.modelserver.runtimes import pickles
-from fairlead.modelserver.runtimes.tensors import row_type, split
-from fairlead.sdk.inputs import Signature, signature_from
-from fairlead.sdk.shapes import MISSING
-
-_CLASSES_TOLD = 100
-"""Of a classifier with more, only the type of its classes is told."""
+from fairlead.modelserver.runtimes.tabular import Column, Table, matrix
+from fairlead.sdk.inputs import Signature
 
 
 class SklearnRuntime:
@@ -24,81 +20,52 @@ class SklearnRuntime:
     """
 
     signature: Signature
+    table: Table
+    """What is known of its rows and classes after :meth:`load`."""
 
     def __init__(self, artifact: str) -> None:
         self.warnings: Sequence[str] = ()
+        self.estimator: Any = None
         self._artifact = artifact
-        self._estimator: Any = None
-        self._names: list[str] = []
-        self._classes: list[Any] = []
 
     def load(self, folder: Path) -> None:
-        self._estimator, self.warnings = pickles.opened(folder / self._artifact)
-        if not hasattr(self._estimator, "predict"):
+        self.estimator, self.warnings = pickles.opened(folder / self._artifact)
+        if not hasattr(self.estimator, "predict"):
             raise Invalid(
-                f"{self._artifact}: a {type(self._estimator).__name__} has no predict",
+                f"{self._artifact}: a {type(self.estimator).__name__} has no predict",
                 code="artifact_invalid",
                 hint="save the fitted estimator or pipeline itself",
             )
-        self._names = [str(name) for name in getattr(self._estimator, "feature_names_in_", ())]
-        if hasattr(self._estimator, "predict_proba"):
-            self._classes = [_plain(one) for one in getattr(self._estimator, "classes_", ())]
-        self.signature = self._describe()
-
-    def _describe(self) -> Signature:
-        if not self._names:
-            count = getattr(self._estimator, "n_features_in_", None)
-            return signature_from({"x": row_type("f", [count])}, returns=self._answers())
-        choices = dict(_choices(self._estimator, self._names))
-        fields: dict[str, Any] = {}
-        defaults: dict[str, Any] = {}
-        for name in self._names:
-            values, gaps = choices.get(name, ((), _allows_gaps(self._estimator)))
-            kind: Any = Literal[tuple(values)] if values else float
-            fields[name] = kind | None if gaps else kind
-            defaults[name] = None if gaps else MISSING
-        return signature_from(fields, defaults, returns=self._answers())
-
-    def _answers(self) -> dict[str, Any] | None:
-        """Return the fields of an answer, where the estimator tells: a classifier of one output does."""
-        if not self._classes or not all(isinstance(one, str | int | bool) for one in self._classes):
-            return None
-        few = len(self._classes) <= _CLASSES_TOLD
-        label: Any = Literal[tuple(self._classes)] if few else type(self._classes[0])
-        return {"prediction": label, "probability": dict[str, float]}
+        self.table = _table_of(self.estimator)
+        self.signature = self.table.signature()
 
     def infer(self, batch: Sequence[Any]) -> Sequence[Any]:
-        take = self.signature.arguments
-        rows = [take(row) for row in batch]
-        outputs = self._outputs(self._table(rows) if self._names else _matrix([row[0] for row in rows]))
-        answers = split(outputs, len(batch))
-        if "probability" in outputs:
-            for answer in answers:
-                answer["probability"] = dict(zip(self._classes, answer["probability"], strict=True))
-        return answers
+        return self.table.answers(self.outputs(self.table.rows_of(self.signature, batch)), len(batch))
+
+    def outputs(self, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """Return prediction, and probability by class, of rows in the order of the table's columns."""
+        return self._outputs(self._frame(rows) if self.table.columns else matrix(rows))
 
     def call(self, *rows: Any, **named: Any) -> Mapping[str, Any]:
         if named:
-            missing = [name for name in self._names if name not in named]
-            if rows or missing or not self._names:
-                raise TypeError(f"artifact takes rows, or columns named {', '.join(self._names) or 'nothing'}")
-            return self._outputs(self._table(list(zip(*[named[name] for name in self._names], strict=True))))
+            columns = self.table.by_place(rows, named)
+            return self._outputs(self._frame(list(zip(*columns, strict=True))))
         (given,) = rows
-        as_it_is = not self._names or hasattr(given, "columns")
-        return self._outputs(_matrix(given) if as_it_is and not hasattr(given, "columns") else given)
+        as_it_is = bool(self.table.columns) or hasattr(given, "columns")
+        return self._outputs(given if as_it_is else matrix(given))
 
     def _outputs(self, table: Any) -> dict[str, Any]:
-        if not self._classes:
-            return {"prediction": self._estimator.predict(table)}
+        if not self.table.classes:
+            return {"prediction": self.estimator.predict(table)}
         import numpy as np
 
-        probability = self._estimator.predict_proba(table)
-        if isinstance(probability, list) or not _decides_by_most(self._estimator):
-            return {"prediction": self._estimator.predict(table), "probability": probability}
-        classes = np.asarray(self._estimator.classes_)
+        probability = self.estimator.predict_proba(table)
+        if isinstance(probability, list) or not decides_by_most(self.estimator):
+            return {"prediction": self.estimator.predict(table), "probability": probability}
+        classes = np.asarray(self.estimator.classes_)
         return {"prediction": classes[probability.argmax(axis=1)], "probability": probability}
 
-    def _table(self, rows: Sequence[Sequence[Any]]) -> Any:
+    def _frame(self, rows: Sequence[Sequence[Any]]) -> Any:
         """Return rows as the table that the estimator was fitted on: by name with pandas, by place without."""
         try:
             import pandas
@@ -106,29 +73,38 @@ class SklearnRuntime:
             import numpy as np
 
             return np.asarray(rows, dtype=object)
-        return pandas.DataFrame(rows, columns=self._names)
+        return pandas.DataFrame(rows, columns=self.table.names)
 
     def close(self) -> None:
-        self._estimator = None
+        self.estimator = None
 
 
-def _matrix(rows: Any) -> Any:
-    import numpy as np
-
-    return np.asarray(rows, dtype=float)
+def _table_of(estimator: Any) -> Table:
+    names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    known = dict(_choices(estimator, names))
+    gaps = _allows_gaps(estimator)
+    columns = []
+    for name in names:
+        values, missing = known.get(name, ((), gaps))
+        columns.append(Column(name, tuple(values), missing))
+    classes: Sequence[Any] = ()
+    if hasattr(estimator, "predict_proba") and not isinstance(getattr(estimator, "classes_", None), list):
+        classes = [_plain(one) for one in getattr(estimator, "classes_", ())]  # a list: of several outputs at once
+    return Table(tuple(columns), getattr(estimator, "n_features_in_", None), tuple(classes), gaps)
 
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _last(estimator: Any) -> Any:
+def last_of(estimator: Any) -> Any:
+    """Return what decides in the end: the last step of a pipeline."""
     while hasattr(estimator, "steps"):
         estimator = estimator.steps[-1][1]
     return estimator
 
 
-def _decides_by_most(estimator: Any) -> bool:
+def decides_by_most(estimator: Any) -> bool:
     """Whether ``predict`` is the class of the highest probability, so that one pass gives both.
 
     SVC, tuned thresholds and multi-output estimators decide in another way.
@@ -140,7 +116,7 @@ def _decides_by_most(estimator: Any) -> bool:
         "sklearn.naive_bayes",
         "sklearn.neural_network",
     )
-    last = _last(estimator)
+    last = last_of(estimator)
     return type(last).__module__.startswith(kinds) and type(last).__name__ not in (
         "VotingClassifier",
         "StackingClassifier",
@@ -183,3 +159,52 @@ def _steps(estimator: Any) -> Iterator[Any]:
     for _, step in getattr(estimator, "steps", ()):
         yield from _steps(step)
     yield estimator
+
+
+def takes_by_name(estimator: Any) -> bool:
+    """Whether it picks columns by their names, so that it must be given each by its own."""
+    return any(hasattr(step, "transformers_") for step in _steps(estimator))
+
+
+def ranges(estimator: Any, table: Table) -> dict[int, tuple[float, float]]:
+    """Return the range of numbers that a column had in training, by its place, where a scaler or trees tell it."""
+    places = {name: place for place, name in enumerate(table.names)}
+    found: dict[int, tuple[float, float]] = {}
+    first = next(iter(_steps(estimator)))
+    for step in _steps(estimator):
+        for _, transformer, columns in getattr(step, "transformers_", ()):
+            if not isinstance(transformer, str) and isinstance(columns, Sequence) and not isinstance(columns, str):
+                own = [places[column] if column in places else int(column) for column in columns]
+                found |= {own[place]: bounds for place, bounds in _told(transformer).items() if place < len(own)}
+    return found | (_told(first) if not takes_by_name(estimator) else {})
+
+
+def _told(estimator: Any) -> dict[int, tuple[float, float]]:
+    """Return the range of each of the columns of ``estimator`` itself, as its scaler or its trees tell."""
+    for part in _steps(estimator):
+        if getattr(part, "mean_", None) is not None and getattr(part, "scale_", None) is not None:
+            both = zip(part.mean_, part.scale_, strict=True)
+            return {
+                place: (float(mean - 3 * scale), float(mean + 3 * scale)) for place, (mean, scale) in enumerate(both)
+            }
+        if hasattr(part, "data_min_"):
+            ends = zip(part.data_min_, part.data_max_, strict=True)
+            return {place: (float(low), float(high)) for place, (low, high) in enumerate(ends)}
+        found = _split_at(part)
+        if found:
+            return found
+    return {}
+
+
+def _split_at(part: Any) -> dict[int, tuple[float, float]]:
+    """Return the lowest and highest threshold of each feature in the trees of ``part``."""
+    import numpy as np
+
+    each = getattr(part, "estimators_", None)
+    parts = [part] if each is None else np.asarray(each, dtype=object).ravel().tolist()
+    at: dict[int, list[float]] = {}
+    for tree in (one.tree_ for one in parts if hasattr(one, "tree_")):
+        for feature, threshold in zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True):
+            if feature >= 0:
+                at.setdefault(feature, []).append(threshold)
+    return {feature: (min(values), max(values)) for feature, values in at.items()}
