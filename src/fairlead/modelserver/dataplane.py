@@ -24,8 +24,9 @@ from fairlead.modelserver.batcher import (
 from fairlead.modelserver.calls import Call, Reply
 from fairlead.modelserver.protocols.answers import JSON, encode_json, encode_many, encode_one, holds_file
 from fairlead.modelserver.protocols.bodies import instance_rows, rows_of
+from fairlead.modelserver.protocols.packing import unpacked
 from fairlead.modelserver.protocols.tensors import Declared, inputs_of
-from fairlead.modelserver.protocols.v2 import read, timeout_of, unpacked
+from fairlead.modelserver.protocols.v2 import read, timeout_of
 from fairlead.modelserver.protocols.v2 import rows_of as tensor_rows
 from fairlead.modelserver.protocols.v2_answers import write
 from fairlead.modelserver.runtimes.port import Endpoint
@@ -109,12 +110,12 @@ class DataPlane:
         signature = self.endpoints[name].signature
         if len(call.body) >= _LARGE_BODY:
             return asyncio.ensure_future(self._large(call, batcher, signature))
-        if name is not call.endpoint:
-            rows, many = instance_rows(call, signature), True
-        elif call.body[:1] == b"{":  # nearly all calls
+        if call.body[:1] == b"{" and signature.only_file is None and name is call.endpoint:  # nearly all calls
             rows, many = [signature.decode(call.body)], False
+        elif call.encoding:
+            return asyncio.ensure_future(self._large(call, batcher, signature))
         else:
-            rows, many = rows_of(call, signature)
+            rows, many = _decode(call, signature)
         if many and len(rows) != 1:
             return asyncio.ensure_future(self._many(call, batcher, rows))
         future: asyncio.Future[Reply] = batcher.loop.create_future()
@@ -128,7 +129,7 @@ class DataPlane:
         return NotFound(f"{self.spec.name} has no {name}", code="endpoint_unknown", hint=f"it has: {known}")
 
     async def _large(self, call: Call, batcher: Batcher, signature: Signature) -> Reply:
-        rows, many = await asyncio.to_thread(_decode, call, signature)
+        rows, many = await asyncio.to_thread(_unpack, call, signature, self.spec.batch.max_bytes)
         return await self._many(call, batcher, rows, many=many)
 
     async def _tensors(self, call: Call) -> Reply:
@@ -153,7 +154,7 @@ class DataPlane:
     async def _many(self, call: Call, batcher: Batcher, rows: list[Any], *, many: bool = True) -> Reply:
         """Answer a call of many rows in pieces that fit a batch."""
         if not rows:
-            return Reply(*encode_many([]))
+            return Reply(encode_json({"predictions": []}) if call.endpoint == INSTANCES else b"[]", JSON)
         if not many or len(rows) <= batcher.max_rows:
             future: asyncio.Future[Reply] = batcher.loop.create_future()
             batcher.submit(Item(call, rows, future, many=many))
@@ -217,6 +218,11 @@ class Answers:
         self.added = 0.0
         self.queue_s = 0.0
         self.compute_s = 0.0
+
+
+def _unpack(call: Call, signature: Signature, limit_bytes: int) -> tuple[list[Any], bool]:
+    call.body = unpacked(call.body, call.encoding, limit_bytes)
+    return _decode(call, signature)
 
 
 def _decode(call: Call, signature: Signature) -> tuple[list[Any], bool]:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
+from fairlead.sdk.invalid import Unreadable
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -46,6 +48,8 @@ class File:
 
     kind = "file"
     media_range = "*/*"
+    field: str | None = None
+    """Name of the field that a caller sent it in; None for files that code made."""
 
     def __init__(self, content: Any, name: str | None = None, media_type: str | None = None) -> None:
         self._content: bytes | None = None
@@ -80,6 +84,12 @@ class File:
 
     def _encode(self) -> bytes:
         raise ValueError(f"{type(self).__name__} has no content")
+
+    def _unreadable(self, message: str) -> ValueError:
+        """Return the error of a file that cannot be decoded: the caller's mistake where a caller sent it."""
+        if self.field is None:
+            return ValueError(message)
+        return Unreadable(message, self.field or None)
 
     def data_url(self) -> str:
         """Return the file as a ``data:`` URL (RFC 2397)."""
@@ -156,7 +166,7 @@ class Image(File):
                     self._pil = pillow.open(io.BytesIO(self.read()))
                     self._pil.load()
                 except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
-                    raise ValueError(f"is not a picture that can be read: {error}") from error
+                    raise self._unreadable(f"is not a picture that can be read{_why(error)}") from error
         return self._pil
 
     def _encode(self) -> bytes:
@@ -164,6 +174,12 @@ class Image(File):
         kind = {"image/jpeg": "JPEG", "image/webp": "WEBP"}.get(self._media_type or "", "PNG")
         self.pil().save(buffer, format=kind)
         return buffer.getvalue()
+
+
+def _why(error: Exception) -> str:
+    """Return what a decoder said, but not where in memory the file lies."""
+    said = str(error)
+    return f": {said}" if said and " object at 0x" not in said else ""
 
 
 def _pillow() -> Any:
@@ -233,11 +249,11 @@ class Audio(File):
         try:
             import soundfile
         except ImportError:
-            raise ValueError(f"is not a PCM WAV file: {cause}") from cause
+            raise self._unreadable(f"is not a PCM WAV file{_why(cause)}") from cause
         try:
             self._samples, self._rate_hz = soundfile.read(io.BytesIO(self.read()), dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
-            raise ValueError(f"is not a sound that can be read: {error}") from error
+            raise self._unreadable(f"is not a sound that can be read{_why(error)}") from error
 
     def _encode(self) -> bytes:
         buffer = io.BytesIO()

@@ -53,6 +53,9 @@ class Signature:
         self.shapes = [shape_of(parameter.annotation) for parameter in parameters]
         self.single = len(parameters) == 1 and _is_object(self.shapes[0])
         self.returns = returns
+        files = self.files
+        self.only_file = files[0] if len(files) == 1 and not self.single else None
+        """The parameter that a raw body fills, when there is exactly one file."""
         self.shape: Shape
         kind: Any
         if self.single:
@@ -78,12 +81,6 @@ class Signature:
             one.name for one, shape in zip(self.parameters, self.shapes, strict=True) if _file_kind(shape) is not None
         )
 
-    @property
-    def only_file(self) -> str | None:
-        """The parameter that a raw body fills, when there is exactly one file."""
-        files = self.files
-        return files[0] if len(files) == 1 and not self.single else None
-
     def decode(self, body: bytes) -> Any:
         """Return the row in ``body`` (JSON); raises :class:`Invalid` with every fault."""
         if self._one is not None:
@@ -91,7 +88,7 @@ class Signature:
                 return self._one(body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass  # said better below
-        return self.check(self._parse(body))
+        return self.check(self.parse(body))
 
     def decode_many(self, body: bytes) -> list[Any]:
         """Return the rows of ``body``, a JSON list; raises :class:`Invalid` with every fault and its index."""
@@ -100,7 +97,7 @@ class Signature:
                 return typing.cast(list[Any], self._many(body))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
-        return self.check_many(self._parse(body))
+        return self.check_many(self.parse(body))
 
     def columns(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
         """Return the values of each parameter over ``rows``."""
@@ -132,11 +129,12 @@ class Signature:
         except (msgspec.ValidationError, TypeError, RecursionError):
             return self.check_many(values)  # what msgspec does not know, and what is wrong said better
 
-    def _parse(self, body: bytes) -> Any:
+    def parse(self, body: bytes) -> Any:
+        """Return the JSON value in ``body``; raises :class:`Invalid` (``invalid_json``)."""
         try:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            text = "the body is empty" if not body.strip() else f"the body is not JSON: {error}"
+            text = f"the body is not JSON: {why_no_json(error)}" if body.strip() else "the body is empty"
             keys = ", ".join(f'"{name}": …' for name in self.schema().get("properties", {}))
             raise Invalid(text, code="invalid_json", hint=f"send a JSON object like {{{keys}}}") from error
 
@@ -155,6 +153,13 @@ class Signature:
             return shape_of(self.returns).schema()
         except Invalid:
             return {}
+
+
+def why_no_json(error: Exception) -> str:
+    """Return in words why msgspec found no JSON."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def raise_problems(problems: list[Problem]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fairlead.sdk.files import Image
+from fairlead.sdk.invalid import InvalidInput as InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,15 +22,6 @@ Field = msgspec.Meta
 
 class Input(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Base of typed inputs: keyword-only, unknown keys are refused."""
-
-
-class InvalidInput(Exception):
-    """The caller's input is wrong; answered 422 and never retried."""
-
-    def __init__(self, message: str, field: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
 
 
 class Canceled(BaseException):

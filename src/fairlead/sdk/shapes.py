@@ -14,6 +14,8 @@ import datetime
 import decimal
 import difflib
 import enum
+import math
+import re
 import sys
 import types
 import typing
@@ -42,6 +44,9 @@ _LEAVES: dict[Any, str] = {
     decimal.Decimal: "a decimal number",
     uuid.UUID: "a UUID",
 }
+_BITS_SAID = 128
+_ROW = re.compile(r"^\[\d+\]\.?")
+"""Where in a list of rows something is."""
 _LISTS = (list, set, frozenset, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 _MAPS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
@@ -78,8 +83,12 @@ def said(value: Any) -> str:
     """Return how a person calls a JSON value."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and value.bit_length() > _BITS_SAID:
+        return f"a number of some {round(value.bit_length() * math.log10(2))} digits"
     if isinstance(value, int | float):
         return str(value)
+    if isinstance(value, File):
+        return "a file"
     if isinstance(value, str):
         return f'"{value}"' if len(value) <= 40 else f"a text of {len(value)} characters"
     if isinstance(value, list | tuple):
@@ -149,8 +158,6 @@ def _limits(value: Any, meta: msgspec.Meta | None) -> typing.Iterator[tuple[str,
 
 
 def _pattern(value: Any, pattern: str) -> typing.Iterator[tuple[str, str, str]]:
-    import re
-
     if isinstance(value, str) and not re.search(pattern, value):
         yield "pattern", f"{said(value)} does not match {pattern}", f"must match {pattern}"
 
@@ -210,7 +217,7 @@ class ListShape(Shape):
 
     def check(self, value: Any, path: str, into: Check) -> Any:
         if not isinstance(value, list | tuple):
-            if not (into.lax and isinstance(value, str)):
+            if not (into.lax and isinstance(value, str | File)):
                 self.wrong_type(value, path, into)
                 return value
             value = [value]  # a query has one value where a list is wanted
@@ -414,17 +421,18 @@ class FileShape(Shape):
 
     def check(self, value: Any, path: str, into: Check) -> Any:
         if isinstance(value, File):
-            if isinstance(value, self.kind):
-                return value
-            return self.kind(value.read(), value.name, value._media_type)
-        if not isinstance(value, str):
+            made = value if isinstance(value, self.kind) else self.kind(value.read(), value.name, value._media_type)
+        elif not isinstance(value, str):
             self.wrong_type(value, path, into)
             return value
-        try:
-            return self.kind.from_text(value)
-        except ValueError as error:
-            into.fault(path, "file", str(error), f"give {self.said}")
-            return value
+        else:
+            try:
+                made = self.kind.from_text(value)
+            except ValueError as error:
+                into.fault(path, "file", str(error), f"give {self.said}")
+                return value
+        made.field = _ROW.sub("", path)  # of a row of many: who tells of its faults adds which one it is
+        return made
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "contentEncoding": "base64", "contentMediaType": self.kind.media_range}
@@ -443,13 +451,14 @@ class TensorShape(Shape):
         import numpy as np
 
         try:
-            array = np.asarray(value, dtype=self.dtype or None)
-        except (ValueError, TypeError, OverflowError) as error:
-            into.fault(path, "tensor", str(error), f"give {self.said}")
+            found = np.asarray(value)
+            array = found if not self.dtype or found.dtype == self.dtype else _converted(found, np.dtype(self.dtype))
+        except (ValueError, TypeError, OverflowError):
+            into.fault(path, "tensor", f"is not {self.said}", f"give {self.said}")
             return value
         if self.shape and not _fits(array.shape, self.shape):
             into.fault(path, "shape", f"has shape {list(array.shape)}", f"give {self.said}")
-        if array.dtype.kind not in "biufcUS":
+        elif array.dtype.kind not in "biufcUS":
             into.fault(path, "tensor", "is not a full array", f"give {self.said}")
         return array
 
@@ -461,6 +470,28 @@ class TensorShape(Shape):
             if length is not None:
                 found |= {"minItems": length, "maxItems": length}
         return found if self.shape else {"type": "array"}
+
+
+def _converted(found: Any, wanted: Any) -> Any:
+    """Return the array ``found`` as ``wanted``; raises :class:`ValueError` where its values would not stay the same.
+
+    Where floats are wanted null is not-a-number, as in answers; they may lose digits, but not become infinite.
+    """
+    import numpy as np
+
+    have = found.dtype.kind
+    if wanted.kind not in "biuf" or have not in "biufO" or (have == "b" and found.size):
+        if wanted.kind not in "USc":
+            raise ValueError
+        return found.astype(wanted)
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = found.astype(wanted)
+    if have == "O" and wanted.kind != "f":
+        raise ValueError
+    same = np.isinf(array).sum() == np.isinf(found).sum() if wanted.kind == have == "f" else True
+    if not same or (wanted.kind != "f" and not np.array_equal(array, found)):
+        raise ValueError
+    return array
 
 
 def _fits(have: tuple[int, ...], want: tuple[int | None, ...]) -> bool:

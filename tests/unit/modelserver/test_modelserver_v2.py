@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from fairlead import Field, File, Image, Input, Tensor
 from fairlead.errors import Invalid
 from fairlead.modelserver.calls import Reply
-from fairlead.modelserver.protocols import tensors, v2, v2_answers
+from fairlead.modelserver.protocols import packing, tensors, v2, v2_answers
 from fairlead.modelserver.protocols.v2_answers import TensorReply
 from fairlead.sdk.inputs import Signature, any_signature, signature_from, signature_of
 
@@ -216,7 +216,7 @@ def test_binary_tensors_must_fill_the_body_exactly() -> None:
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate", "identity", ""]))
 def test_a_packed_body_is_unpacked(body: bytes, encoding: str) -> None:
     pack = {"gzip": gzip.compress, "deflate": zlib.compress}.get(encoding, bytes)
-    assert v2.unpacked(pack(body), encoding, 300) == body
+    assert packing.unpacked(pack(body), encoding, 300) == body
 
 
 def test_a_body_that_unpacks_to_too_much_or_not_at_all_is_refused() -> None:
@@ -228,9 +228,9 @@ def test_a_body_that_unpacks_to_too_much_or_not_at_all_is_refused() -> None:
         (b"", "br", "encoding_unknown"),
     ):
         with pytest.raises(Invalid) as caught:
-            v2.unpacked(packed, encoding, 1000)
+            packing.unpacked(packed, encoding, 1000)
         assert caught.value.code == code
-    assert v2.unpacked(gzip.compress(b"0" * 1000), "gzip", 1000) == b"0" * 1000
+    assert packing.unpacked(gzip.compress(b"0" * 1000), "gzip", 1000) == b"0" * 1000
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from fairlead.sdk.files import File
 
 JSON = "application/json"
 _NO_FILES = (str, int, float, list)
+_ANY_FILE = "application/octet-stream"
 _FILE_TYPES = ("image/", "audio/", "video/", "application/pdf", "application/octet-stream")
 
 
@@ -29,6 +30,10 @@ def plain(value: Any) -> Any:
         return value.to_dict()
     if hasattr(value, "__iter__"):
         return list(value)
+    if hasattr(value, "convert") and hasattr(value, "save"):
+        raise TypeError(
+            "the model returned a picture of Pillow, which JSON cannot hold: return fairlead.Image(picture)"
+        )
     raise TypeError(f"the model returned a {type(value).__name__}, which JSON cannot hold")
 
 
@@ -44,9 +49,9 @@ def encode_one(answer: Any, call: Call) -> tuple[bytes, str]:
     """
     if isinstance(answer, File):
         return (encode_json(answer), JSON) if call.accept == JSON else (answer.read(), answer.media_type)
-    if _may_hold_file(answer) and call.accept.startswith(_FILE_TYPES):
+    if _may_hold_file(answer) and (accept := call.accept).startswith(_FILE_TYPES):
         file = only_file(answer)
-        if file is not None:
+        if file is not None and (accept.startswith((_ANY_FILE, file.media_type.partition("/")[0]))):
             return file.read(), file.media_type
     return encode_json(answer), JSON
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from fairlead.modelserver.calls import Call, Reply, RequestIds
 from fairlead.modelserver.dataplane import INFER, INSTANCES, DataPlane
 from fairlead.modelserver.protocols.answers import JSON, encode_json, error_body, error_text
 from fairlead.modelserver.protocols.docs import docs_page, openapi_body
+from fairlead.modelserver.protocols.packing import WORTH_BYTES, packed, wished
 from fairlead.modelserver.protocols.receive import GivenUp, Receiver, too_slow
 from fairlead.modelserver.protocols.v2 import HEAD_LENGTH
 from fairlead.modelserver.protocols.v2_answers import TensorReply
@@ -50,6 +52,8 @@ _TIMING = "queue;dur=%.3f, compute;dur=%.3f"
 BODY_MAX_BYTES = 100 * 1024**2
 _PAGES = ("docs", "openapi.json")
 _PATHS_KEPT = 256
+_LONG_BYTES = 32 * 1024
+"""Longer answers are packed in a thread."""
 
 
 class HttpCall(Call):
@@ -101,6 +105,15 @@ def _describe(reply: Reply, headers: list[tuple[str, str]]) -> None:
     headers[0] = ("content-type", reply.content_type)
     if isinstance(reply, TensorReply):
         headers.append((HEAD_LENGTH, str(reply.head_length)))
+
+
+async def _pack(reply: Reply, accepted: str, headers: list[tuple[str, str]]) -> None:
+    """Pack the body of ``reply`` if its caller wishes so."""
+    encoding = wished(accepted, reply.content_type)
+    if encoding:
+        long = len(reply.body) > _LONG_BYTES
+        reply.body = await asyncio.to_thread(packed, reply.body, encoding) if long else packed(reply.body, encoding)
+        headers += [("content-encoding", encoding), ("vary", "accept-encoding")]
 
 
 class Front:
@@ -166,6 +179,8 @@ class Front:
         headers = [self._json, self._version, ("x-request-id", request_id), ("server-timing", timing)]
         if reply.content_type is not JSON:
             _describe(reply, headers)
+        if len(reply.body) >= WORTH_BYTES and get("accept-encoding") is not None:
+            await _pack(reply, get("accept-encoding"), headers)
         proto.response_bytes(200, headers, reply.body)
 
     def _wants_pieces(self, target: str, accept: str | None) -> bool:

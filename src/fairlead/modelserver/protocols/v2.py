@@ -13,7 +13,6 @@ import base64
 import math
 import struct
 import sys
-import zlib
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -37,7 +36,6 @@ CODES = {"BOOL": "?", "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q", "UI
 }
 """Datatypes and their characters in :mod:`struct`, whose standard sizes are the protocol's."""
 LENGTH = struct.Struct("<I")
-_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 NOT_HERE = ("shared_memory_region", "classification")
 
 
@@ -65,28 +63,6 @@ class Head(msgspec.Struct):
 
 def wrong(message: str, hint: str = "") -> Invalid:
     return Invalid(message, code="tensor_invalid", hint=hint)
-
-
-def unpacked(body: bytes, encoding: str, limit_bytes: int) -> bytes:
-    """Return ``body`` without its content encoding (RFC 9110 §8.4); raises :class:`Invalid`, also above the limit."""
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in _BITS:
-        raise Invalid(
-            f"content encoding {encoding} is not understood here", code="encoding_unknown", hint="gzip or deflate"
-        )
-    unpacker = zlib.decompressobj(_BITS[encoding])
-    try:
-        made = unpacker.decompress(body, limit_bytes + 1)
-    except zlib.error as error:
-        raise Invalid(f"the body is not {encoding}: {error}", code="encoding_invalid") from error
-    if len(made) > limit_bytes:
-        hint = f"at most {limit_bytes} bytes: raise [batch] max_bytes, or send less at a time"
-        raise Invalid("the body unpacks to more than is taken", code="body_too_large", hint=hint)
-    if not unpacker.eof:
-        raise Invalid("the compressed body is cut off", code="encoding_invalid", hint="send all of it")
-    return made
 
 
 def read(body: bytes, head_length: str, inputs: Sequence[Declared]) -> tuple[Head, memoryview]:
