@@ -467,6 +467,10 @@ class Answer(Message, frozen=True):
     error: ErrorInfo | None = None
 
 
+class MetricsAsk(Message, frozen=True):
+    """A keeper asks what control counted: the answer is a JSON list of ``exposition.Family``."""
+
+
 # --- the bus: what runs ask control through their keeper; ``run`` is filled in by the keeper, never by the app -------
 
 

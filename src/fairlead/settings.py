@@ -70,6 +70,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """``smtp://user:password@host:port``; without it mails go to the outbox only."""
     log_level: str = "info"
     """debug, info, warning or error."""
+    access_log: Literal["all", "errors", "off"] = "all"
+    """Which requests the front door writes a line of: ``all``, ``errors`` (400 and above) or ``off``."""
+    otlp: str | None = None
+    """URL that takes traces by OTLP over HTTP, ``http://host:4318``; ``OTEL_EXPORTER_OTLP_ENDPOINT`` says it too."""
 
     @property
     def url(self) -> str:
@@ -111,6 +115,15 @@ class Home:
     @property
     def waker_socket(self) -> Path:
         return self.run / "waker.sock"
+
+    @property
+    def metrics_socket(self) -> Path:
+        return self.run / "metrics.sock"
+
+    @property
+    def access_log(self) -> Path:
+        """One line a request that came to the front door."""
+        return self.logs / "access.log"
 
     @property
     def admin_socket(self) -> Path:
@@ -169,6 +182,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
             raise Invalid(f"{file}: {error}", code="settings_invalid", hint="correct or remove the file") from error
     names = {field.name for field in msgspec.structs.fields(Settings)} - {"home"}
     values.update({name: environ[key] for name in names if (key := f"FAIRLEAD_{name.upper()}") in environ})
+    if "otlp" not in values and environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        values["otlp"] = environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
     values.update({name: value for name, value in flags.items() if value is not None})
     values["home"] = str(home)
     try:
@@ -185,7 +200,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
 def redacted(settings: Settings) -> dict[str, Any]:
     """Return the settings as they may be shown: passwords in URLs replaced by ``***``."""
     shown = {field.name: getattr(settings, field.name) for field in msgspec.structs.fields(settings)}
-    for name in ("store", "bucket", "mail"):
+    for name in ("store", "bucket", "mail", "otlp"):
         if shown[name]:
             shown[name] = _without_password(shown[name])
     return {name: str(value) if isinstance(value, Path) else value for name, value in shown.items()}

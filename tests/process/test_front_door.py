@@ -784,16 +784,14 @@ def test_traffic_is_counted_per_version(moving: House) -> None:
     for _ in range(3):
         moving.predict("plane-delay", moving.token())
 
-    async def look() -> tuple[int, str]:
+    async def look() -> int:
         gateway = moving.gateway()
         try:
-            return (await gateway.stats()).versions["plane-delay@1.2.0"].total, await gateway.metrics()
+            return (await gateway.stats()).versions["plane-delay@1.2.0"].total
         finally:
             await gateway.close()
 
-    total, metrics = asyncio.run(look())
-    assert total == 3
-    assert "envoy_http_downstream_rq" in metrics
+    assert asyncio.run(look()) == 3
 
 
 # --- sleeping models --------------------------------------------------------------------------------------------------

@@ -45,6 +45,8 @@ class DeviceLink:
         self._news = asyncio.Event()
         self._wake = asyncio.Event()
         self.dropped = 0
+        self.taken = self.refused = 0
+        """Readings that passed the door, and what was said that did not."""
 
     async def refresh(self) -> None:
         """Read anew which devices there are; to be called after each change of them."""
@@ -54,7 +56,10 @@ class DeviceLink:
         """Take one message of a device: judged at once, handed on, then kept."""
         heard = self._door.hear(device, tail, payload, self._clock.now(), self._clock.monotonic())
         await self._tell_errors(device, heard.errors)
-        for measured in readings.measured(heard):
+        passed = readings.measured(heard)
+        self.taken += len(passed)
+        self.refused += len(heard.errors)
+        for measured in passed:
             try:
                 await self._bus.publish(measured)
             except Unavailable:

@@ -22,6 +22,8 @@ from fairlead.models import queries
 from fairlead.store.records import App, AppVersion, Model, ModelVersion, Run
 
 PROGRAMS = ("keeper", "control", "envoy", "bus", "simulator")
+NAMED = (*PROGRAMS, "access")
+"""Logs of the platform that are asked for by name; the front door's access log is in no other."""
 READ = "read its log for you"
 RUNS_MAX = 20
 """Of so many runs of an app the logs are read, the newest."""
@@ -58,7 +60,7 @@ def of(session: Session, caller: Caller, name: str) -> tuple[Source, ...]:
     if not name:
         check(caller, Verb.READ_LOGS)
         return _everything(session)
-    if name in PROGRAMS:
+    if name in NAMED:
         check(caller, Verb.READ_LOGS)
         return (Source(name, f"{name}.log"),)
     if name.startswith("run-"):
@@ -146,7 +148,7 @@ def _look(version: AppVersion) -> Source:
 def _model(session: Session, caller: Caller, name: str, ref: str) -> tuple[Source, ...]:
     model = session.get(Model, name)
     if model is None or not may_see(caller, model.owner, model.visibility):
-        hint = f"a model, model@version, app, run-…, or {', '.join(PROGRAMS)}"
+        hint = f"a model, model@version, app, run-…, or {', '.join(NAMED)}"
         raise NotFound(f"there is no log of {name[:80]!r}", code="log_not_found", hint=hint)
     check_owner(caller, model.owner, f"the model {name}", READ)
     if not ref:

@@ -143,7 +143,7 @@ def route_access(route: Route, public_per_s: int, public_burst: int) -> Resource
 def _requirement(route: Route) -> str:
     if route.access is Access.OPEN:
         return "open"
-    if route.access is Access.TOKEN:
+    if route.access in (Access.TOKEN, Access.CONFIGURERS):
         return "control"
     name = "page" if route.kind == "page" else "bundle"
     return f"{name}_public" if route.access is Access.PUBLIC else name
@@ -152,6 +152,8 @@ def _requirement(route: Route) -> str:
 def _may(route: Route) -> Resource:
     """What the route says to the filter that allows nothing: a rule, or that there is nothing to ask."""
     wanted: list[Resource] = []
+    if route.access is Access.CONFIGURERS:
+        wanted.append(_claim(CLAIM_ROLE, contains=CONFIGURER))
     if route.access is Access.PRIVATE:
         wanted.append(_either(_claim(CLAIM_USER, exact=route.owner), _claim(CLAIM_ROLE, contains=CONFIGURER)))
     if route.kind == "page" and route.access is not Access.PUBLIC:

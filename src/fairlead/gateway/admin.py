@@ -25,9 +25,9 @@ class Admin:
         found = msgspec.json.decode(answer, type=_Stats)
         return {stat["name"]: int(stat["value"]) for stat in found.stats if isinstance(stat.get("value"), int)}
 
-    async def prometheus(self) -> str:
-        """Return all statistics in the Prometheus text format."""
-        return (await self._get("/stats/prometheus", {})).decode()
+    async def prometheus(self, pattern: str) -> str:
+        """Return the statistics whose names match ``pattern`` in the Prometheus text format."""
+        return (await self._get("/stats/prometheus", {"filter": pattern})).decode()
 
     async def is_live(self) -> bool:
         """Whether Envoy serves: initialized and not draining."""
@@ -35,6 +35,10 @@ class Admin:
             return (await self._get("/ready", {})).strip() == b"LIVE"
         except Unavailable:
             return False
+
+    async def reopen_logs(self) -> None:
+        """Have Envoy open its log files anew."""
+        await self._ask("POST", "/reopen_logs", {})
 
     async def drain(self) -> None:
         """Have Envoy close its listeners gracefully; open requests go on."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from fairlead.gateway.devices import DEVICES
 from fairlead.gateway.door import DoorSettings, DoorState
+from fairlead.gateway.observed import otlp_cluster
 from fairlead.gateway.resources import Resource, address, seconds, typed
 from fairlead.gateway.routes import CONTROL, METRICS, page_cluster, served_versions
 
@@ -26,6 +27,8 @@ def clusters(door: DoorSettings, state: DoorState) -> list[Resource]:
         _cluster(page_cluster(run), [[state.page_endpoints[run]] if run in state.page_endpoints else []])
         for run in sorted({page.run for page in state.pages})
     ]
+    if door.otlp:
+        house.append(otlp_cluster(door))
     if door.devices:
         house.append(_cluster(DEVICES, [[state.devices_upstream] if state.devices_upstream else []]))
     return house + versions + pages

@@ -40,6 +40,12 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Requests a second by one token; 0: any number."""
     workers: int = 0
     """Threads of the front door; 0: one per core."""
+    access_log: str = ""
+    """File that gets a line a request; empty: none is written."""
+    access_log_errors_only: bool = False
+    """Only requests that are answered 400 or above."""
+    otlp: str = ""
+    """URL of who takes spans by OTLP over HTTP; empty: no spans are made."""
 
 
 class DoorState(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +67,7 @@ class DoorState(msgspec.Struct, frozen=True, kw_only=True):
     """Revoked token ids and when they would have expired (Unix seconds)."""
 
 
-def door_settings(settings: Settings, home: Home, *, metrics_socket: str = "", workers: int = 0) -> DoorSettings:
+def door_settings(settings: Settings, home: Home, *, workers: int = 0) -> DoorSettings:
     """Return the front door's part of ``settings``."""
     return DoorSettings(
         listen=settings.listen,
@@ -71,7 +77,7 @@ def door_settings(settings: Settings, home: Home, *, metrics_socket: str = "", w
         control_socket=str(home.control_socket),
         waker_socket=str(home.waker_socket),
         admin_socket=str(home.admin_socket),
-        metrics_socket=metrics_socket,
+        metrics_socket=str(home.metrics_socket),
         cert=str(settings.cert or ""),
         key=str(settings.key or ""),
         body_max_bytes=settings.body_max_bytes,
@@ -79,6 +85,9 @@ def door_settings(settings: Settings, home: Home, *, metrics_socket: str = "", w
         user_per_s=settings.user_per_s,
         token_per_s=settings.token_per_s,
         workers=workers,
+        access_log="" if settings.access_log == "off" else str(home.access_log),
+        access_log_errors_only=settings.access_log == "errors",
+        otlp=settings.otlp or "",
     )
 
 

@@ -9,17 +9,15 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-
-import msgspec
 
 from fairlead.errors import Unavailable
 from fairlead.gateway.admin import Admin
 from fairlead.gateway.door import DoorSettings
 from fairlead.gateway.resources import LISTENER, ROUTES, Resource
-from fairlead.gateway.snapshot import DoorFiles, Snapshot, bootstrap, document, version_of
+from fairlead.gateway.snapshot import DoorFiles, Snapshot, bootstrap, document
 from fairlead.gateway.tls import secret
+from fairlead.gateway.traffic import DoorStats, read
 
 _ANSWER_S = 10
 """Longest wait for Envoy to say what it thinks of a file."""
@@ -27,28 +25,6 @@ _POLL_S = 0.002
 _DRAIN_S = 3
 _PARENT_S = 5
 _LOG_TAIL_BYTES = 16_384
-
-
-class VersionTraffic(msgspec.Struct, frozen=True):
-    """Requests to one version since the front door started."""
-
-    total: int = 0
-    active: int = 0
-    waiting: int = 0
-    """Without a connection yet."""
-    failed: int = 0
-    """Answered 5xx."""
-    retried: int = 0
-
-
-class DoorStats(msgspec.Struct, frozen=True):
-    """What the front door counted."""
-
-    versions: Mapping[str, VersionTraffic] = {}
-    """By ``name@version``; those never called may be missing."""
-    connections: int = 0
-    requests: int = 0
-    failed: int = 0
 
 
 class Gateway:
@@ -91,6 +67,7 @@ class Gateway:
             *("--drain-time-s", str(_DRAIN_S), "--parent-shutdown-time-s", str(_PARENT_S)),
             *("--concurrency", str(self.door.workers or os.cpu_count() or 1)),
             *("--log-level", "warning"),
+            *("--file-flush-interval-msec", "500"),
         ]
 
     async def publish(self, new: Snapshot) -> str:
@@ -106,13 +83,14 @@ class Gateway:
             return "\n".join(text for text in said if text)
 
     async def stats(self) -> DoorStats:
-        """Return the counters; raises :class:`Unavailable` when Envoy does not answer."""
-        counters = await self._asked().counters(r"^(cluster\..*@.*\.upstream_rq|http\.door\.downstream_)")
-        return _read(counters)
+        """Return the counters, durations up to 5 s old; raises :class:`Unavailable` when Envoy does not answer."""
+        asked = self._asked()
+        counters = await asked.counters(r"^(cluster\..*@.*\.upstream_rq|http\.door\.downstream_)")
+        return read(counters, await asked.prometheus(r"^cluster\..*@.*\.upstream_rq_time$"))
 
-    async def metrics(self) -> str:
-        """Return Envoy's statistics in the Prometheus text format."""
-        return await self._asked().prometheus()
+    async def reopen_logs(self) -> None:
+        """Have Envoy go on in new files where its logs were moved away."""
+        await self._asked().reopen_logs()
 
     async def ready(self) -> bool:
         """Whether Envoy serves."""
@@ -186,30 +164,6 @@ class Gateway:
             counters.get(f"{prefix}.update_success", 0),
             counters.get(f"{prefix}.update_rejected", 0) + counters.get(f"{prefix}.update_failure", 0),
         )
-
-
-def _read(counters: Mapping[str, int]) -> DoorStats:
-    found: dict[str, dict[str, int]] = {}
-    for name, value in counters.items():
-        head, _, counter = name.rpartition(".")
-        version = version_of(head.removeprefix("cluster."))
-        if name.startswith("cluster.") and version is not None:
-            found.setdefault(version, {})[counter] = value
-    return DoorStats(
-        versions={
-            version: VersionTraffic(
-                total=seen.get("upstream_rq_total", 0),
-                active=seen.get("upstream_rq_active", 0),
-                waiting=seen.get("upstream_rq_pending_active", 0),
-                failed=seen.get("upstream_rq_5xx", 0),
-                retried=seen.get("upstream_rq_retry", 0),
-            )
-            for version, seen in found.items()
-        },
-        connections=counters.get("http.door.downstream_cx_active", 0),
-        requests=counters.get("http.door.downstream_rq_completed", 0),
-        failed=counters.get("http.door.downstream_rq_5xx", 0),
-    )
 
 
 def _reason(log: Path | None) -> str:

@@ -12,6 +12,7 @@ from fairlead.gateway.access import (
     shape_filter,
 )
 from fairlead.gateway.door import DoorSettings
+from fairlead.gateway.observed import access_log, id_filters, request_ids, tracing
 from fairlead.gateway.refusals import local_replies
 from fairlead.gateway.resources import LISTENER, ROUTES, Resource, address, extension, typed
 from fairlead.gateway.tls import terminated
@@ -46,6 +47,9 @@ def _manager(door: DoorSettings, jwks: str, routes_file: str, revoked_file: str)
         "http_filters": _filters(door, jwks, revoked_file),
         "local_reply_config": local_replies(),
         "server_name": "fairlead",
+        "access_log": access_log(door),
+        **request_ids(),
+        **tracing(door),
         **_edge(),
         **_limits(),
     }
@@ -56,7 +60,6 @@ def _edge() -> Resource:
     return {
         "use_remote_address": True,
         "skip_xff_append": False,
-        "always_set_request_id_in_response": True,
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
@@ -107,6 +110,7 @@ def _filters(door: DoorSettings, jwks: str, revoked_file: str) -> list[Resource]
     router = extension("router", "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
     people = [people_filter(door.user_per_s, door.token_per_s)] if door.user_per_s or door.token_per_s else []
     return [
+        *id_filters(),
         shape_filter(door.body_max_bytes, door.bundle_max_bytes),
         jwt_filter(jwks),
         cookie_filter(),

@@ -34,6 +34,7 @@ class Access(StrEnum):
     """Anyone, rate-limited; a token that is sent must be good."""
     TEAM = "team"
     """Anyone signed in."""
+    CONFIGURERS = "configurers"
     PRIVATE = "private"
     """The owner and configurers."""
 
@@ -123,7 +124,7 @@ def house_routes(*, metrics: bool) -> tuple[Route, ...]:
         Route(Fit.EXACT, "/healthz", Refusal(200, "alive"), Access.OPEN, "door"),
         *(_control(Fit.BELOW, path, Access.OPEN) for path in ("/readyz", "/v2/health", *OPEN_API)),
         _control(Fit.BELOW, "/api", Access.TOKEN),
-        Route(Fit.EXACT, "/metrics", Upstream(METRICS if metrics else CONTROL), Access.TOKEN, "control"),
+        Route(Fit.EXACT, "/metrics", Upstream(METRICS if metrics else CONTROL), Access.CONFIGURERS, "control"),
         *(_control(Fit.EXACT, f"/v{api}/models", Access.TOKEN) for api in (1, 2)),
         *(_read(Fit.CHILD, f"/v{api}/models") for api in (1, 2)),
         *(_control(Fit.EXACT, path, Access.TOKEN) for path in ("/v2", "/v2/")),

@@ -14,6 +14,7 @@ from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.listener import listener, watched
 from fairlead.gateway.resources import Resource, address, extension, typed
 from fairlead.gateway.table import route_table
+from fairlead.gateway.traffic import DURATIONS_MS, VERSION_REGEX, VERSION_TAG
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,12 @@ def bootstrap(door: DoorSettings, files: DoorFiles) -> dict[str, Any]:
             "cds_config": watched(str(files.clusters)),
         },
         "overload_manager": {"refresh_interval": "0.25s", "resource_monitors": [connections]},
-        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _statistics()}}},
+        "stats_config": {
+            "stats_matcher": {"inclusion_list": {"patterns": _statistics()}},
+            "use_all_default_tags": False,
+            "stats_tags": [{"tag_name": VERSION_TAG, "regex": VERSION_REGEX}],
+            "histogram_bucket_settings": [{"match": {"suffix": "upstream_rq_time"}, "buckets": list(DURATIONS_MS)}],
+        },
     }
 
 
@@ -112,6 +118,7 @@ def _statistics() -> list[Resource]:
         ".upstream_rq_pending_active",
         ".upstream_rq_completed",
         ".upstream_rq_2xx",
+        ".upstream_rq_3xx",
         ".upstream_rq_4xx",
         ".upstream_rq_5xx",
         ".upstream_rq_timeout",
@@ -122,9 +129,4 @@ def _statistics() -> list[Resource]:
     return [{"prefix": text} for text in kept] + [{"suffix": text} for text in per_version]
 
 
-def version_of(cluster: str) -> str | None:
-    """Return ``name@version`` when ``cluster`` is a version's."""
-    return cluster if "@" in cluster else None
-
-
-__all__ = ["DoorFiles", "Snapshot", "address", "bootstrap", "document", "snapshot", "version_of"]
+__all__ = ["DoorFiles", "Snapshot", "address", "bootstrap", "document", "snapshot"]

@@ -13,6 +13,7 @@ from fairlead.clock import Clock, to_text
 from fairlead.engines import Engine, Observed, ReplicaLink
 from fairlead.errors import Busy, Error, NotFound, Unavailable
 from fairlead.keeper import pool
+from fairlead.keeper.metrics import Counted
 from fairlead.keeper.version import Key, Version, replica_reports, version_report
 from fairlead.keeper.warmer import Launcher, Warmer
 from fairlead.status import ReplicaStatus
@@ -186,6 +187,13 @@ class Replicas:
         kept = [version for version in self._versions.values() if not version.is_dropped]
         wanted = [(version, version.wanted) for version in kept if version.wanted is not None]
         return replicas, tuple(version_report(version, item, now) for version, item in wanted)
+
+    def counted(self) -> list[Counted]:
+        """Return what was counted of each version."""
+        return [
+            Counted(*version.key, version.tally, len(version.waiters), version.woken)
+            for _, version in sorted(self._versions.items())
+        ]
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 

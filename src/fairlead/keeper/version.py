@@ -10,6 +10,7 @@ from fairlead import messages
 from fairlead.engines import ReplicaLink
 from fairlead.errors import Error, Unavailable
 from fairlead.keeper import pool
+from fairlead.keeper.tally import Tally
 from fairlead.status import ReplicaStatus, VersionStatus
 from fairlead.supervisor import restarts
 
@@ -48,6 +49,7 @@ class Version:
     last_lines: tuple[str, ...] = ()
     restarts: int = 0
     woken: int = 0
+    tally: Tally = field(default_factory=Tally)
 
     def want(self, wanted: messages.VersionWanted, *, is_prepared: bool) -> None:
         """Take what is wanted; a new attempt begins with a clean slate."""
@@ -57,6 +59,25 @@ class Version:
         self.wanted, self.digest, self.is_prepared = wanted, wanted.digest, is_prepared
         self.is_dropped = False
         self.was_ready = self.was_ready or wanted.proven
+
+    def heard(self, replica: pool.Replica, beat: messages.Beat, now: float, at: str) -> bool:
+        """Take what a replica says of itself; ``at`` is ``now`` as text. Returns whether its status changed."""
+        if beat.served + beat.failed > replica.served + replica.failed or beat.in_flight:
+            self.last_called, self.called_at = now, at
+        replica.beat, replica.stuck_s = now, beat.stuck_s
+        replica.in_flight, replica.queued = beat.in_flight, beat.queued
+        replica.served, replica.failed = beat.served, beat.failed
+        self.tally.heard(replica.id, beat.figures, adopted=replica.adopted)
+        if beat.error is not None:
+            replica.error, replica.last_lines = beat.error, beat.last_lines
+        if replica.left is not None or replica.status in (ReplicaStatus.CRASHED, beat.status):
+            return False
+        if beat.status is ReplicaStatus.READY and replica.status is ReplicaStatus.STARTING:
+            self.was_ready, self.loop, self.last_called = True, "", now
+            if not replica.adopted:
+                self.tally.started(now - replica.started)
+        replica.status, replica.reason = beat.status, beat.reason
+        return True
 
     def may_start(self, now: float) -> bool:
         return self.is_prepared and self.failed is None and now >= self.again_at
@@ -95,6 +116,7 @@ class Version:
     def crashed(self, started: float, now: float, reason: str, chance: float) -> None:
         """Note a crash, and when the next start may be; ``chance`` in [0, 1) spreads them."""
         self.restarts += 1
+        self.tally.lost(reason)
         self.crashes = [*restarts.forgotten(self.crashes, now), started]
         match restarts.decide(self.crashes, now, chance):
             case restarts.Restart(at):
@@ -137,6 +159,7 @@ def replica_reports(version: Version, now: float) -> list[messages.ReplicaReport
 def version_report(version: Version, wanted: messages.VersionWanted, now: float) -> messages.VersionReport:
     """Return what control is told of the version as a whole."""
     status, reason = _status(version, wanted, now)
+    recent = version.tally.recent(now)
     return messages.VersionReport(
         model=version.key[0],
         version=version.key[1],
@@ -147,6 +170,9 @@ def version_report(version: Version, wanted: messages.VersionWanted, now: float)
         attempt=wanted.attempt,
         error=version.failed,
         last_lines=version.last_lines if status is VersionStatus.FAILED or version.loop else (),
+        figures=version.tally.totals if recent else None,
+        recent=recent,
+        cold_starts=version.tally.cold if version.tally.cold.counts else None,
     )
 
 

@@ -16,6 +16,7 @@ import os
 import queue
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
@@ -29,6 +30,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
 from fairlead.store import migrate
+from fairlead.store.move import MOVES, Move
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -68,6 +70,8 @@ class Database:
         self.url = url
         self.broken = ""
         """Why no write is taken any more: after a failed sync nobody knows what is on disk. Control then exits."""
+        self.moves: Counter[Move] = Counter()
+        """How often something came to a status, of what was committed since the start."""
         self._writer = _engine(url, writes=True)
         self._reader = _engine(url, writes=False)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
@@ -190,7 +194,11 @@ class Database:
         """Run ``group`` in one transaction and return how each went."""
         try:
             with self._writer.connect() as connection, connection.begin():
-                return [outcome for unit in _units(group) for outcome in _run(connection, unit)]
+                moves: Counter[Move] = Counter()
+                connection.info[MOVES] = moves
+                outcomes = [outcome for unit in _units(group) for outcome in _run(connection, unit)]
+            self.moves.update(moves)
+            return outcomes
         except DBAPIError as error:
             failure = _translate(error)
             if failure.code == "database_broken":
@@ -356,6 +364,7 @@ def _in_savepoint(connection: Connection, run: Callable[[Session], T]) -> T:
     with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
         value = run(session)
         session.commit()
+        connection.info.setdefault(MOVES, Counter()).update(session.info.get(MOVES, {}))
         return value
 
 

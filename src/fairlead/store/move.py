@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -21,6 +22,12 @@ from fairlead.store.records import (
 
 Moving = ModelVersion | AppVersion | Job | Run | Command | Device | Mail
 """Records that have a status."""
+
+
+MOVES = "moves"
+"""Key of a session's ``info``: how often something moved in it."""
+Move = tuple[str, str, str]
+"""Kind, status it came to, and the model where the kind is job."""
 
 
 def kind_of(record: Moving) -> str:
@@ -79,6 +86,8 @@ def move_to(
         by=by,
     )
     session.add(event)
+    moves: Counter[Move] = session.info.setdefault(MOVES, Counter())
+    moves[event.kind, status.value, record.model if isinstance(record, Job) else ""] += 1
     return event
 
 

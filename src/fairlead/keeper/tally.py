@@ -1,0 +1,76 @@
+"""Decides what a version's figures are: those of its replicas, one after the other, as long as the keeper lives.
+
+A replica that an earlier keeper started begins at what it says first: the counters of a keeper begin at 0, all of them,
+which is the one way back that Prometheus understands.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from fairlead.figures import COLD, Figures, Histogram, Recent, observed, recent
+
+WINDOW_S = 300.0
+"""How far back the figures of the last minutes reach, at most."""
+EVERY_S = 15.0
+"""Between two marks of that window."""
+_CAUSES = (
+    ("frozen", "frozen"),
+    ("stuck", "stuck"),
+    ("stopped by", "stopped"),
+    ("not ready after", "not_ready"),
+)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was counted of one version."""
+
+    totals: Figures = field(default_factory=Figures)
+    cold: Histogram = field(default_factory=Histogram)
+    restarts: Counter[str] = field(default_factory=Counter)
+    """Replicas that were lost, by cause."""
+    _seen: dict[str, Figures] = field(default_factory=dict)
+    """By replica: what it said last."""
+    _marks: deque[tuple[float, Figures]] = field(default_factory=deque)
+
+    def heard(self, replica: str, said: Figures | None, *, adopted: bool) -> None:
+        """Add what is new in what a replica says."""
+        if said is None:
+            return
+        before = self._seen.get(replica, said if adopted else Figures())
+        self._seen[replica] = said
+        if said != before:
+            self.totals = self.totals + (said - before)
+
+    def gone(self, replica: str) -> None:
+        """Forget a replica; what it had counted stays."""
+        self._seen.pop(replica, None)
+
+    def started(self, seconds: float) -> None:
+        """Note that a replica became ready so many seconds after its start."""
+        self.cold = observed(self.cold, COLD, seconds)
+
+    def lost(self, reason: str) -> None:
+        """Note that a replica was lost."""
+        self.restarts[cause_of(reason)] += 1
+
+    def recent(self, now: float) -> Recent | None:
+        """Return the figures of the last minutes, None where nothing was ever called; asked for every second or so."""
+        marks = self._marks
+        if not marks:
+            marks.append((now, Figures()))
+        elif now - marks[-1][0] >= EVERY_S:
+            marks.append((now, self.totals))
+        while len(marks) > 1 and now - marks[1][0] >= WINDOW_S:
+            marks.popleft()
+        if not self.totals.served and not self.totals.failed:
+            return None
+        since, before = marks[0]
+        return recent(self.totals - before, round(now - since, 1))
+
+
+def cause_of(reason: str) -> str:
+    """Return one of a few words for why a replica was lost."""
+    return next((cause for start, cause in _CAUSES if reason.startswith(start)), "ended")
