@@ -23,7 +23,8 @@ _PAUSE_S = 0.25
 _NOT_FOUND = 3
 _FULL = ("disk_full", "uploads_full")
 _RACES = ("upload_busy", "offset_differs")
-_GONE = ("blob_missing", "bundle_corrupt", "files_missing")
+_PLANS = 3
+_GONE = ("blob_missing", "bundle_corrupt")
 """What was to be taken from an earlier bundle is not there as it was."""
 _SHOWN_EVERY_S = 0.2
 
@@ -63,17 +64,34 @@ def _one_by_one(api: Api, folder: Path, files: Sequence[File], alias: str) -> An
             for file in files
         ]
     }
+    for _ in range(_PLANS):
+        if not _send_missing(api, folder, listing):
+            return None
+        try:
+            return api.send("POST", "/api/v1/bundles", params={"alias": alias}, json=listing)
+        except Refused as error:
+            if error.code == "files_missing":  # another push of the same files was quicker: they are in its bundle now
+                continue
+            if error.code not in _GONE:
+                raise
+            break
+    terminal.step("an earlier bundle cannot be used: sending all of it")
+    return None
+
+
+def _send_missing(api: Api, folder: Path, listing: dict[str, Any]) -> bool:
+    """Have all files of the list at the platform; False where sending the whole archive is better."""
     try:
         plan = api.post("/bundles/plan", listing)
     except Refused as error:
         if error.exit_code == _NOT_FOUND:  # an older platform
-            return None
+            return False
         raise
-    missing = plan["missing"]
-    there = plan["total_bytes"] - plan["missing_bytes"]
-    if len(missing) > _MANY and plan["missing_bytes"] < _SMALL_BYTES * len(missing) and there < ONE_BY_ONE_FROM_BYTES:
-        return None  # many small ones: a request each would take longer
-    shown = _Progress(plan["total_bytes"], there)
+    missing, total = plan["missing"], plan["total_bytes"]
+    some = plan["missing_bytes"]
+    if len(missing) > _MANY and some < _SMALL_BYTES * len(missing) and total - some < ONE_BY_ONE_FROM_BYTES:
+        return False  # many small ones: a request each would take longer
+    shown = _Progress(total, total - some)
     try:
         for one in missing:
             _file(api, folder / one["path"], one, plan["chunk_bytes"], shown)
@@ -81,17 +99,10 @@ def _one_by_one(api: Api, folder: Path, files: Sequence[File], alias: str) -> An
         shown.end()
         terminal.note(f"stopped; what was sent is kept for a day: fairlead push {folder} goes on from there")
         raise
-    shown.end()
-    terminal.step(
-        f"sent {len(missing)} of {len(files)} files, {plan['missing_bytes']:,} of {plan['total_bytes']:,} bytes"
-    )
-    try:
-        return api.send("POST", "/api/v1/bundles", params={"alias": alias}, json=listing)
-    except Refused as error:
-        if error.code not in _GONE:
-            raise
-        terminal.step("an earlier bundle cannot be read any more: sending all of it")
-        return None
+    finally:
+        shown.end()
+    terminal.step(f"sent {len(missing)} of {len(listing['files'])} files, {some:,} of {total:,} bytes")
+    return True
 
 
 def _file(api: Api, path: Path, one: dict[str, Any], chunk_bytes: int, shown: _Progress) -> None:

@@ -119,8 +119,7 @@ class Pushes:
         sources = await self._sources(files, who)
         for one in files:
             if one.sha256 not in sources.sent and one.sha256 not in sources.held:
-                hint = "ask /api/v1/bundles/plan what is missing, and send it"
-                raise Conflict(f"{one.path} is not here", code="files_missing", hint=hint)
+                raise _missing(one.path)
         file = self.incoming()
         folder = file.with_suffix("")
         try:
@@ -133,6 +132,8 @@ class Pushes:
                     raise Invalid("the files are not those of the list", code="digest_mismatch", hint=hint)
                 await asyncio.to_thread(pack, folder, file, bundle.files)
             pushed = await self._keep(bundle, file, who, alias)
+        except FileNotFoundError as error:  # another push of the same files was done with them
+            raise _missing("a file") from error
         except OSError as error:
             raise translated(error) from error
         finally:
@@ -206,6 +207,11 @@ class Pushes:
         warnings = tuple(f"{one.path}: {one.message}" for one in checked.warnings)
         digest = archive.digest(checked.files)
         return _Bundle(manifest, digest, environment_spec(manifest, folder), warnings, checked.files)
+
+
+def _missing(path: str) -> Conflict:
+    hint = "ask /api/v1/bundles/plan what is missing, and send it"
+    return Conflict(f"{path} is not here", code="files_missing", hint=hint)
 
 
 def _of_model(version: ModelVersion, bundle: _Bundle, again: bool) -> Pushed:

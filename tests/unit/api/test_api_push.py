@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import hashlib
@@ -328,3 +329,19 @@ async def test_uploads_that_nobody_finished_go_after_a_day(world: Any) -> None:
 
     assert left(world) == []
     assert await Sender(world).offset(WEIGHTS) == "0"
+
+
+async def test_two_pushes_of_the_same_files_at_once_are_one_version(world: Any) -> None:
+    ada = Sender(world)
+    for data in flowers().values():
+        await ada.send(data)
+
+    answers = await asyncio.gather(*(ada.commit(flowers()) for _ in range(4)))
+
+    assert {answer.status_code for answer in answers} <= {200, 202, 409}
+    for answer in answers:
+        if answer.status_code == 409:
+            world.refused(answer, 409, "files_missing")
+    view = await world.ok(ada.client.get("/api/v1/models/flowers"))
+    assert [one["version"] for one in view["versions"]] == ["1"]
+    assert left(world) == []
