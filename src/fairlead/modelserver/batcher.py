@@ -297,7 +297,7 @@ class ThreadBatcher(Batcher):
             check_count(answers, len(rows))
         except Canceled:
             self._settle(batch, canceled(), started)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code: its failure is an answer
+        except BaseException as error:  # noqa: BLE001 - the model's own code: whatever it raises is an answer
             if len(batch) == 1:
                 self._settle(batch, as_error(error), started)
             else:
@@ -456,7 +456,9 @@ class LoopBatcher(Batcher):
             check_count(answers, len(rows))
         except Canceled:
             self._settle(batch, canceled(), started)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code: its failure is an answer
+        except BaseException as error:  # the model's own code: whatever it raises is an answer
+            if _is_ended():
+                raise  # it is not the model's: this worker is told to end
             if len(batch) == 1:
                 self._settle(batch, as_error(error), started)
                 return
@@ -464,6 +466,12 @@ class LoopBatcher(Batcher):
                 await self._answer([item])
         else:
             self._settle(batch, answers, started)
+
+
+def _is_ended() -> bool:
+    """Whether the task that runs was canceled from outside; else what was canceled is a task of the model's own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Workers:

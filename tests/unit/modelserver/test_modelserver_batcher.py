@@ -259,6 +259,31 @@ async def test_a_wrong_number_of_answers_reaches_nobody(answers: Any) -> None:
     assert caught.value.code == "answer_count"
 
 
+def ends_oddly(rows: Sequence[Any]) -> list[Any]:
+    """Answer, but for negative rows: there, raise what is no :class:`Exception`, as code of a model may."""
+    if value_of(rows[0]) < 0:
+        raise asyncio.CancelledError if value_of(rows[0]) == -1 else KeyboardInterrupt
+    return [value_of(row) for row in rows]
+
+
+async def ends_oddly_async(rows: Sequence[Any]) -> list[Any]:
+    return ends_oddly(rows)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        Endpoint("predict", ROW, ends_oddly, together=True),
+        Endpoint("predict", ROW, ends_oddly_async, together=True, is_async=True),
+    ],
+)
+async def test_what_is_no_exception_is_a_failure_of_the_model_too_and_ends_no_worker(endpoint: Endpoint) -> None:
+    plane = plane_of(endpoint)
+    async with asyncio.timeout(DEADLINE_S):
+        assert [await outcome(plane, [x], many=False) for x in (-1, -2, -1, 3)] == [Internal, Internal, Internal, 3]
+    await until(lambda: plane.load.in_flight == 0)
+
+
 async def test_an_answer_that_json_cannot_hold_is_the_models_failure() -> None:
     plane = plane_of(Endpoint("predict", ROW, lambda rows: [object() for _ in rows], together=True))
     with pytest.raises(Internal) as caught:
