@@ -127,7 +127,7 @@ class Prepare:
         self._source_builds, self._changed, self._least = source_builds, changed, least
         self._states: dict[str, Prepared] = {}
         self._ready: dict[str, tuple[Path, Path]] = {}
-        self._going: dict[str, tuple[int, asyncio.Task[None]]] = {}
+        self._going: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._folder = home.keeper / "prepared"
 
@@ -137,7 +137,7 @@ class Prepare:
         for digest in self._states.keys() - named.keys():
             going = self._going.pop(digest, None)
             if going is not None:
-                going[1].cancel()
+                going.cancel()
             self._states.pop(digest)
             self._ready.pop(digest, None)
         for digest, task in named.items():
@@ -147,8 +147,8 @@ class Prepare:
             retried = state is not None and state.step == "failed" and state.attempt < task.attempt
             if digest not in self._going and (state is None or retried):
                 self._states[digest] = _state(task, "fetch", "waiting for its turn")
-                work = group.create_task(self._prepare(task), name=f"prepare {task.name}@{task.version}")
-                self._going[digest] = (task.attempt, work)
+                name = f"prepare {task.name}@{task.version}"
+                self._going[digest] = group.create_task(self._prepare(task), name=name)
 
     def reports(self) -> tuple[Prepared, ...]:
         return tuple(self._states.values())
@@ -182,7 +182,8 @@ class Prepare:
             _log.exception("preparation failed", extra={"bundle": f"{task.name}@{task.version}"})
             self._failed(task, f"{task.name}: {type(error).__name__}: {error}")
         finally:
-            self._going.pop(task.digest, None)
+            if self._going.get(task.digest) is asyncio.current_task():  # else it was dropped, and is wanted again
+                del self._going[task.digest]
 
     async def _go_through(self, task: Task) -> None:
         self._refuse_below_level()

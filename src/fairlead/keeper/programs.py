@@ -225,9 +225,9 @@ class Programs:
             return True
         try:
             await running.spec.after_start()
-        except Error as error:
-            running.reason = error.message
-            _log.warning("%s answers, but: %s", running.spec.name, error.message)
+        except (Error, OSError) as error:
+            running.reason = str(error)
+            _log.warning("%s answers, but: %s", running.spec.name, error)
             await self._clock.sleep(WATCH_S)
             return False
         return True

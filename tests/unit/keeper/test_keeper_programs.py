@@ -6,6 +6,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from fairlead.clock import SystemClock
 from fairlead.errors import Unavailable
 from fairlead.keeper.programs import Programs, Spec
@@ -18,14 +20,15 @@ async def answers() -> bool:
     return True
 
 
-async def test_what_follows_the_first_answer_is_done_until_it_works(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [Unavailable("the bus does not answer yet", code="bus_down"), OSError("disk full")])
+async def test_what_follows_the_first_answer_is_done_until_it_works(tmp_path: Path, error: Exception) -> None:
     tries = 0
 
     async def follow() -> None:
         nonlocal tries
         tries += 1
         if tries == 1:
-            raise Unavailable("the bus does not answer yet", code="bus_down")
+            raise error
 
     async with Tasks() as group:
         programs = Programs(tmp_path / "children", tmp_path, SystemClock(), group)
