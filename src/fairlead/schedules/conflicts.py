@@ -16,7 +16,7 @@ from fairlead.bundles.manifest import AppManifest
 from fairlead.schedules import due, sight
 from fairlead.schedules.check import Wanted, timetable
 from fairlead.schedules.due import Firing, Timetable
-from fairlead.store.records import Schedule
+from fairlead.store.records import Run, Schedule
 
 AHEAD = timedelta(days=14)
 """How far ahead clashes with other schedules are looked for."""
@@ -85,8 +85,10 @@ def find(
         return ()
     spans = tuple(due.between(table, now - BACK, now + AHEAD))
     found, seen = [], {one.id for one in list_schedules(session, caller)}
+    live = set(session.scalars(select(Run.schedule).where(Run.finished_at.is_(None)).distinct()))
     for other in list_schedules(session, SYSTEM):
-        if other.paused is not None or other.id == besides:
+        is_over = other.id not in live and (other.paused is not None or other.next_at is None)
+        if is_over or other.id == besides:
             continue
         theirs_manifest = versions.manifest_of(versions.show_version(session, other.app))
         theirs = _alone(theirs_manifest, ground.bind_on(there, theirs_manifest, other.at, other.bind), controls)

@@ -20,6 +20,7 @@ from fairlead.schedules import conflicts, due, opening, sight
 from fairlead.schedules.check import Wanted, check, timetable
 from fairlead.schedules.conflicts import Clash, table_of
 from fairlead.schedules.due import Firing
+from fairlead.status import RunStatus
 from fairlead.store.move import note
 from fairlead.store.records import Run, Schedule
 
@@ -153,10 +154,10 @@ def states(session: Session, records: Sequence[Schedule]) -> dict[str, str]:
 def _state(record: Schedule, is_live: bool) -> str:
     if record.removed_at is not None:
         return "removed"
-    if is_live:
-        return "running"
     if record.paused is not None:
         return "paused"
+    if is_live:
+        return "running"
     return "waiting" if record.next_at is not None else "done"
 
 
@@ -196,12 +197,15 @@ def show(session: Session, ref: str) -> Schedule:
 
 
 def pause(session: Session, ref: str, now: datetime, *, by: str, why: str = "") -> Schedule:
-    """Open no window until it is resumed; a run that goes on is left alone."""
+    """Open no window until it is resumed; a run that has started goes on, one that waits to start is canceled."""
     record = _there(session, ref)
     if record.paused is None:
         record.paused = why or f"paused by {by}"
         record.next_at = None
         note(session, "schedule", record.id, record.paused, now, by=by)
+        for run in _live(session, record):
+            if run.status is RunStatus.PLANNED:
+                runs.stop(session, run.id, now, by=by, reason=f"its schedule was paused by {by}")
         session.flush()
     return record
 
@@ -221,13 +225,16 @@ def resume(session: Session, ref: str, now: datetime, *, by: str) -> Schedule:
 def remove(session: Session, ref: str, now: datetime, *, by: str) -> Schedule:
     """Take a schedule away and stop its run; its history stays, its name is free again."""
     record = _there(session, ref)
-    live = session.scalars(select(Run).where(Run.schedule == record.id, Run.finished_at.is_(None)))
-    for run in live.all():
+    for run in _live(session, record):
         runs.stop(session, run.id, now, by=by, reason=f"its schedule was removed by {by}")
     note(session, "schedule", record.id, f"{record.name} removed", now, by=by)
     record.removed_at, record.next_at, record.name = now, None, record.id
     session.flush()
     return record
+
+
+def _live(session: Session, record: Schedule) -> Sequence[Run]:
+    return session.scalars(select(Run).where(Run.schedule == record.id, Run.finished_at.is_(None))).all()
 
 
 def _there(session: Session, ref: str) -> Schedule:

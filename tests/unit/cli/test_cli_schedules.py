@@ -37,6 +37,10 @@ def run(**more: Any) -> dict[str, Any]:
         ),
         (schedule(once=SPAN), "once 2026-11-23 18:00 - 2026-11-24 07:00"),
         (schedule(once=SPAN | {"to": None}), "once 2026-11-23 18:00 - stopped"),
+        (
+            schedule(windows=[{"days": ["sat", "sun", "mon"], "from": "18:00", "to": "07:00"}]),
+            "sat-mon 18:00-07:00",
+        ),
         (schedule(cron="0 8 * * *", start="2026-12-24"), "cron 0 8 * * * from 2026-12-24"),
     ],
 )
@@ -104,8 +108,14 @@ def test_a_paused_schedule_goes_on_by_either_verb(signed_in: Door, cli: Callable
 
     assert cli("schedules", "resume", "night")[1] == "night goes on\n"
     assert cli("schedules", "pause", "night", "--off")[1] == "night goes on\n"
-    assert cli("schedules", "pause", "night")[1] == "night paused\n"
-    assert [json.loads(body)["paused"] for _, body in signed_in.asked] == [False, False, True]
+    signed_in.says(
+        "GET /api/v1/runs?live=true&schedule=sch-1", {"items": [run(), run(id="run-2", status="planned")], "next": None}
+    )
+    code, out, err = cli("schedules", "pause", "night")
+    assert (code, out) == (0, "night paused\n")
+    assert "fairlead runs stop run-1 ends it" in err
+    assert "run-2" not in err  # it waited, and is canceled
+    assert [json.loads(body)["paused"] for _, body in signed_in.asked if body] == [False, False, True]
 
 
 def test_an_app_that_runs_without_an_end_says_so(signed_in: Door, cli: Callable[..., Said]) -> None:

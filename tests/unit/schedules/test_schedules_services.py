@@ -280,6 +280,22 @@ def test_paused_nothing_opens_and_resumed_it_does_again(session: Session) -> Non
     assert next_at(session) == later(days=7, hours=1)
 
 
+def test_a_run_that_waits_does_not_start_once_its_schedule_is_paused(session: Session) -> None:
+    first = up(session)
+    schedule(session, later(hours=1), name="second")
+    step(session, later(hours=1, minutes=1))
+    waiting = the_run(session)
+    assert waiting.status is RunStatus.PLANNED
+
+    service.pause(session, "second", later(hours=2), by="ada")
+    runs.stop(session, first.id, later(hours=2), by="ada")  # what it waited for is free now
+    for _ in range(2):
+        step(session, later(hours=2), RunReport(first.id, RunStatus.SUCCEEDED), since_stop=True)
+
+    assert (waiting.status, waiting.reason) == (RunStatus.CANCELED, "its schedule was paused by ada")
+    assert first.finished_at is not None
+
+
 def test_removing_a_schedule_stops_its_run_and_frees_its_name(session: Session) -> None:
     run = up(session)
     service.remove(session, "daily", later(hours=2), by="ada")
@@ -554,6 +570,20 @@ def test_a_schedule_that_is_there_clashes_with_others_alone(session: Session) ->
 
     assert [one.schedule for one in service.clashes(session, second, NOON, SYSTEM)] == ["daily"]
     service.pause(session, first.id, NOON, by="ada")
+    assert service.clashes(session, second, NOON, SYSTEM) == ()
+
+
+def test_what_was_stopped_for_good_clashes_with_nothing(session: Session) -> None:
+    wanted = Wanted(app="cool", at="campus/lab", name="once", for_s=7200)
+    service.run_once(session, wanted, NOON, by="ada")
+    step(session, NOON)
+    second = schedule(session)
+    assert [one.schedule for one in service.clashes(session, second, NOON, SYSTEM)] == ["once"]
+
+    runs.stop(session, the_run(session).id, NOON, by="ada")
+    for _ in range(2):
+        step(session, NOON, RunReport(the_run(session).id, RunStatus.SUCCEEDED), since_stop=True)
+
     assert service.clashes(session, second, NOON, SYSTEM) == ()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,12 +27,14 @@ def seconds(text: str) -> float:
 
 
 def days(text: str) -> list[str]:
-    """Return ``mon-fri`` or ``sat,sun`` as a list of days; ``fri-mon`` goes round the week."""
+    """Return ``mon-fri``, ``sat,sun`` or ``daily`` as a list of days; ``fri-mon`` goes round the week."""
+    if text.lower() == "daily":
+        return list(DAYS)
     chosen: list[str] = []
     for part in text.lower().split(","):
         first, _, last = part.strip().partition("-")
         if first not in DAYS or (last and last not in DAYS):
-            raise typer.BadParameter(f"{part}: write days as mon-fri or sat,sun")
+            raise typer.BadParameter(f"{part}: write days as mon-fri, sat,sun or daily")
         start, end = DAYS.index(first), DAYS.index(last or first)
         chosen += [DAYS[(start + step) % 7] for step in range((end - start) % 7 + 1)]
     return list(dict.fromkeys(chosen))
@@ -76,7 +79,12 @@ def when(schedule: dict[str, Any]) -> str:
 
 
 def _days(chosen: list[str]) -> str:
-    return "daily" if not chosen or set(chosen) == set(DAYS) else ",".join(chosen)
+    """Return days as :func:`days` takes them: a row of three or more as ``mon-fri``."""
+    if not chosen or set(chosen) == set(DAYS):
+        return "daily"
+    numbers = [DAYS.index(day) for day in chosen]
+    in_row = all((first + 1) % 7 == second for first, second in pairwise(numbers))
+    return f"{chosen[0]}-{chosen[-1]}" if in_row and len(chosen) > 2 else ",".join(chosen)
 
 
 def span(window: dict[str, Any], zone: str) -> str:
@@ -92,7 +100,7 @@ def _local(moment: str, zone: str) -> str:
 def add(
     application: str = typer.Argument(metavar="APP"),
     at: str = typer.Option(..., "--at", help="Location."),
-    on_days: str = typer.Option("", "--days", help="mon-fri, or sat,sun."),
+    on_days: str = typer.Option("", "--days", help="mon-fri, sat,sun or daily."),
     on: str = typer.Option("", "--on", help="One date: 2026-12-24."),
     from_: str = typer.Option("", "--from", help="HH:MM"),
     to: str = typer.Option("", "--to", help="HH:MM; before --from: the next day."),
@@ -178,7 +186,7 @@ def show(name: str) -> None:
 
 @app.command()
 def pause(name: str, off: bool = typer.Option(False, "--off", help="Go on again.")) -> None:
-    """Pause a schedule: no window opens; a run that goes on is left alone."""
+    """Pause a schedule: no window opens, no run starts; one that has started goes on."""
     _set_paused(name, not off)
 
 
@@ -191,7 +199,11 @@ def resume(name: str) -> None:
 def _set_paused(name: str, paused: bool) -> None:
     with Api() as api:
         view = api.patch(f"/schedules/{named('schedule', name)}", {"paused": paused})
+        live = api.get("/runs", live="true", schedule=view["id"])["items"] if paused else []
     terminal.result(f"{view['name']} {'paused' if paused else 'goes on'}", view)
+    for run in live:
+        if run["status"] != "planned":
+            terminal.note(f"its run goes on: fairlead runs stop {run['id']} ends it")
 
 
 @app.command()
