@@ -104,8 +104,14 @@ def check(caller: Caller, verb: Verb) -> None:
     raise Forbidden(
         f"{caller.name} may not {verb}",
         code="role_needed",
-        hint=f"that takes the role {allowed}; a configurer gives it with: fairlead users set {caller.name} --role …",
+        hint=f"that takes the role {allowed}, which {_lacks(caller)}",
     )
+
+
+def _lacks(caller: Caller) -> str:
+    """Return who lacks a role: a token may have fewer than the person, whom more roles would not help then."""
+    give = f"a configurer gives it with: fairlead users set {caller.name} --add ROLE"
+    return f"this token or {caller.name} lacks; sign in with all your roles (fairlead login), or {give}"
 
 
 def check_owner(caller: Caller, owner: str, what: str, to: str = "change it") -> None:

@@ -213,3 +213,16 @@ def test_make_demo_passes_on_what_the_hint_of_a_taken_port_says() -> None:
     told = (Path(__file__).parents[3] / "Makefile").read_text(encoding="utf-8")
 
     assert "fairlead up --demo $(ARGS)" in told
+
+
+def test_roles_are_added_and_removed_beside_those_that_are_there(signed_in: Door, cli: Callable[..., Said]) -> None:
+    ada = {"name": "ada", "roles": ["ai_developer", "user"], "disabled": False, "created_at": None}
+    signed_in.says("GET /api/v1/users", {"items": [ada], "next": None})
+    signed_in.says("PATCH /api/v1/users/ada", ada)
+
+    assert cli("users", "set", "ada", "--add", "configurer", "--remove", "user")[0] == 0
+    assert json.loads(signed_in.asked[-1][1]) == {"roles": ["ai_developer", "configurer"]}
+    assert cli("users", "set", "ada", "--role", "user")[0] == 0
+    assert json.loads(signed_in.asked[-1][1]) == {"roles": ["user"]}
+    assert cli("users", "set", "ada")[0] == 2
+    assert cli("users", "set", "ada", "--role", "user", "--add", "configurer")[0] == 2

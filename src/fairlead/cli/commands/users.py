@@ -16,7 +16,8 @@ from fairlead.cli.commands.noun import group
 def _list() -> None:
     with Api() as api:
         view = api.get("/users")
-    terminal.table(view["items"], ("name", "roles", "disabled", "created_at"), view)
+    rows = [item | {"disabled": "yes" if item["disabled"] else ""} for item in view["items"]]
+    terminal.table(rows, ("name", "roles", "disabled", "created_at"), view)
 
 
 app = group("People and their roles.", _list)
@@ -31,10 +32,21 @@ def add(name: str, role: list[str] = typer.Option(["user"], "--role", help="May 
 
 
 @app.command("set")
-def set_(name: str, role: list[str] = typer.Option(..., "--role")) -> None:
-    """Give a person other roles."""
+def set_(
+    name: str,
+    role: list[str] = typer.Option([], "--role", help="These roles and no others."),
+    add: list[str] = typer.Option([], "--add", help="This role as well."),
+    remove: list[str] = typer.Option([], "--remove", help="No longer this role."),
+) -> None:
+    """Change a person's roles."""
+    if bool(role) == bool(add or remove):
+        raise typer.BadParameter("say --role for all roles of a person, or --add and --remove for a change")
+    path = f"/users/{named('user', name)}"
     with Api() as api:
-        view = api.patch(f"/users/{named('user', name)}", {"roles": role})
+        if not role:
+            people = {item["name"]: item["roles"] for item in api.get("/users")["items"]}
+            role = sorted({*people.get(name, ()), *add} - set(remove))
+        view = api.patch(path, {"roles": role})
     terminal.result(f"{view['name']} ({', '.join(view['roles'])})", view)
 
 
