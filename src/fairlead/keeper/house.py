@@ -21,7 +21,7 @@ from fairlead.engines import Launch
 from fairlead.engines.local import LocalEngine, launch_for, marker_of
 from fairlead.errors import Error, Unavailable
 from fairlead.exposition import Family
-from fairlead.gateway import DoorStats, Gateway, door_settings
+from fairlead.gateway import DoorSettings, DoorStats, Gateway, door_settings
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
 from fairlead.keeper import metrics, services
@@ -103,15 +103,7 @@ class House:
             changed=self._door_changed,
             zygote_memory_mb=settings.zygote_memory_mb,
         )
-        self.front_door = FrontDoor(
-            self.gateway,
-            door,
-            lambda: keys.load(home.keys).jwks(),
-            self.replicas.endpoints,
-            self._pages,
-            lambda: self._devices.address,
-            self.replicas.door_took,
-        )
+        self.front_door = self._make_front_door(door)
         self.prepare = Prepare(
             home,
             self.bucket,
@@ -127,6 +119,17 @@ class House:
         self._caller = ReplicaCaller(self._place)
         self.jobs: Jobs | None = None
         self.runs: Runs | None = None
+
+    def _make_front_door(self, door: DoorSettings) -> FrontDoor:
+        return FrontDoor(
+            self.gateway,
+            door,
+            lambda: keys.load(self.home.keys).jwks(),
+            self.replicas.endpoints,
+            self._pages,
+            lambda: self._devices.address,
+            self.replicas.door_took,
+        )
 
     @property
     def bus(self) -> Bus:

@@ -7,9 +7,19 @@ from typing import Any
 import httpx
 
 from fairlead.clock import SystemClock, to_text
+from fairlead.figures import Figures, Histogram, recent
 from fairlead.messages import NodeReport, ReplicaReport, VersionReport, Wake
 from fairlead.status import ReplicaStatus, VersionStatus
 
+FIGURES = Figures(
+    served=7,
+    refused=(1, 0, 0, 0, 1),
+    duration=Histogram((0, 0, 0, 0, 7), 0.7),
+    queue=Histogram((7,), 0.1),
+    compute=Histogram((7,), 0.5),
+    batches=Histogram((1, 0, 2), 9),
+    input_s=0.05,
+)
 PRIVATE = '[access]\nvisibility = "private"'
 
 
@@ -26,7 +36,15 @@ def hear(world: Any, **replica: Any) -> None:
     """Have control hear of one replica of ``flowers@1``."""
     now = to_text(SystemClock().now())
     one = ReplicaReport("r1", "flowers", "1", **({"status": ReplicaStatus.READY} | replica))
-    version = VersionReport("flowers", "1", VersionStatus.READY, last_called="2026-11-20T14:03:00Z")
+    version = VersionReport(
+        "flowers",
+        "1",
+        VersionStatus.READY,
+        last_called="2026-11-20T14:03:00Z",
+        figures=FIGURES,
+        recent=recent(FIGURES, 120),
+        cold_starts=Histogram((0, 2), 0.2),
+    )
     world.house.nodes.take(NodeReport("local", 1, now, replicas=(one,), versions=(version,)))
     world.house.waiters.tell("reports")
 
@@ -101,11 +119,33 @@ async def test_the_index_and_the_statistics_tell_of_what_one_may_see(world: Any)
         "name": "flowers",
         "version": "1",
         "last_inference": 1_795_183_380_000,
-        "inference_count": 7,
-        "inference_stats": {"success": {"count": 7}, "fail": {"count": 2}},
+        "inference_count": 9,
+        "execution_count": 3,
+        "inference_stats": {
+            "success": {"count": 7, "ns": 700_000_000},
+            "fail": {"count": 2, "ns": 0},
+            "queue": {"count": 7, "ns": 100_000_000},
+            "compute_input": {"count": 7, "ns": 50_000_000},
+            "compute_infer": {"count": 7, "ns": 500_000_000},
+            "compute_output": {"count": 7, "ns": 50_000_000},
+            "cache_hit": {"count": 0, "ns": 0},
+            "cache_miss": {"count": 0, "ns": 0},
+        },
+        "batch_stats": [],
     }
     for path in ("/v2/models/stats", "/v2/models/flowers/stats", "/v2/models/flowers/versions/1/stats"):
         assert await world.ok(zoe.get(path)) == {"model_stats": [stats]}
+
+
+async def test_a_model_tells_of_its_traffic(world: Any) -> None:
+    await world.model()
+    hear(world)
+
+    (one,) = (await world.ok(world.by("zoe").get("/api/v1/models/flowers")))["traffic"]
+
+    assert (one["version"], one["requests"], one["errors"], one["batch_rows"]) == ("1", 9, 1, 3.0)
+    assert 5 <= one["p50_ms"] <= one["p99_ms"] <= 10
+    assert (one["cold_starts"], one["cold_start_s"], one["window_s"]) == (2, 0.1, 120)
 
 
 async def test_load_wakes_and_answers_once_a_replica_is_ready(world: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fairlead.api.views.traffic import statistics, totals
 from fairlead.clock import from_text
 from fairlead.messages import ModelSpec, NodeReport
 from fairlead.modelserver.protocols.tensors import inputs_of, outputs_of
@@ -32,14 +33,13 @@ def metadata_view(spec: ModelSpec, signature: Mapping[str, Any], versions: Itera
 
 
 def stats_view(versions: Iterable[ModelVersion], reports: Iterable[NodeReport]) -> dict[str, Any]:
-    """Return what replicas that live now have counted since they started; calls, not rows."""
+    """Return what was counted of the versions since the keepers began."""
     reports = list(reports)
     return {"model_stats": [_stats(version, reports) for version in versions]}
 
 
 def _stats(version: ModelVersion, reports: list[NodeReport]) -> dict[str, Any]:
     key = (version.model, version.version)
-    replicas = [one for report in reports for one in report.replicas if (one.model, one.version) == key]
     called = [
         from_text(one.last_called)
         for report in reports
@@ -47,16 +47,11 @@ def _stats(version: ModelVersion, reports: list[NodeReport]) -> dict[str, Any]:
         if (one.model, one.version) == key and one.last_called is not None
     ]
     last = max([*called, *([version.last_called_at] if version.last_called_at else [])], default=None)
-    served = sum(one.served for one in replicas)
     return {
         "name": version.model,
         "version": version.version,
         "last_inference": int(last.timestamp() * 1000) if last else 0,
-        "inference_count": served,
-        "inference_stats": {
-            "success": {"count": served},
-            "fail": {"count": sum(one.failed for one in replicas)},
-        },
+        **statistics(totals(version.model, version.version, reports)),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from fairlead.api.views.base import View, moment
+from fairlead.api.views.traffic import TrafficView, traffic_views
 from fairlead.messages import ErrorInfo, NodeReport, Target
 from fairlead.models import queries
 from fairlead.status import VersionStatus
@@ -60,6 +61,7 @@ class ModelView(View):
     signature: dict[str, Any] | None = None
     examples: list[dict[str, Any]] = []
     replicas: list[ReplicaView] = []
+    traffic: list[TrafficView] = []
 
 
 def version_view(version: ModelVersion | AppVersion, step: str = "") -> VersionView:
@@ -109,6 +111,7 @@ def model_view(
         signature=main.signature if main else None,
         examples=[msgspec.to_builtins(example) for example in manifest.examples] if manifest else [],
         replicas=[view for report in reports for view in _replicas(report, model.name)],
+        traffic=traffic_views(model.name, reports),
     )
 
 

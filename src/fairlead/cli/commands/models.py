@@ -62,6 +62,22 @@ def show(name: str) -> None:
             terminal.result(f"  warning: {version['version']}: {warning}")
     if model.get("replicas"):
         terminal.table(model["replicas"], ("replica", "version", "status", "pid", "served", "reason"))
+    for one in model.get("traffic") or ():
+        terminal.result(f"  {_traffic(one)}")
+
+
+def _traffic(one: dict[str, Any]) -> str:
+    """Return what a version did in the last minutes, in one line."""
+    said = f"{one['version']}: {one['requests']} requests in {max(1, round(one['window_s'] / 60))} min"
+    if one["requests"]:
+        said += f", {one['errors']} errors"
+    if one["p50_ms"] is not None:
+        said += f", p50 {one['p50_ms']:g} ms, p99 {one['p99_ms']:g} ms"
+    if one["batch_rows"] is not None:
+        said += f", {one['batch_rows']:g} rows a batch"
+    if one["cold_starts"]:
+        said += f"; {one['cold_starts']} cold starts, {one['cold_start_s']:g} s each"
+    return said
 
 
 @app.command()
