@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from fairlead import ids
 from fairlead.accounts import vault
 from fairlead.accounts.policy import Caller
-from fairlead.apps import sight
+from fairlead.apps import aliases, sight
 from fairlead.bundles.manifest import AppManifest
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.messages import AppWanted, EnvironmentSpec, Prepared
@@ -81,6 +81,7 @@ def register(
         digest=pushed.digest,
         manifest=msgspec.json.encode(stored).decode(),
         takes=alias,
+        takes_at=now,
         created_by=by,
         created_at=now,
     )
@@ -120,7 +121,7 @@ def _app(session: Session, manifest: AppManifest, now: datetime, by: str, admin:
 
 def _again(session: Session, version: AppVersion, alias: str | None, now: datetime, by: str) -> AppVersion:
     """The same content was pushed: it takes the alias, and a failed one is tried anew."""
-    version.takes = alias
+    version.takes, version.takes_at = alias, now
     if version.status is VersionStatus.FAILED:
         version.attempt += 1
         version.last_lines, version.error = (), None
@@ -128,7 +129,7 @@ def _again(session: Session, version: AppVersion, alias: str | None, now: dateti
     elif version.status is VersionStatus.RETIRED:
         move_to(session, version, VersionStatus.READY, "pushed again", now, by=by)
     if version.status is VersionStatus.READY:
-        _take(session, version, now, by)
+        aliases.take(session, version, now, by)
     session.flush()
     return version
 
@@ -161,32 +162,14 @@ def prepared(session: Session, report: Prepared, now: datetime) -> None:
     elif report.step == "done":
         version.ready_at = version.ready_at or now
         move_to(session, version, VersionStatus.READY, "its environment is built and its entry imports", now)
-        _take(session, version, now, version.created_by)
+        aliases.take(session, version, now, version.created_by)
     session.flush()
-
-
-def _take(session: Session, version: AppVersion, now: datetime, by: str) -> None:
-    if version.takes is not None:
-        alias, version.takes = version.takes, None
-        set_alias(session, version.app, alias, version.version, now, by=by)
 
 
 def set_alias(session: Session, app: str, alias: str, version: str, now: datetime, *, by: str) -> AppAlias:
     """Name a version; runs that go on keep theirs, schedules follow at their next window."""
     show_version(session, app, version)
-    record = session.get(AppAlias, (app, alias))
-    if record is None:
-        record = AppAlias(app=app, alias=alias, version=version, moved_by=by, moved_at=now)
-        session.add(record)
-        said = f"names {version}"
-    elif record.version == version:
-        return record
-    else:
-        said = f"{record.version} → {version}"
-        record.previous, record.version, record.moved_by, record.moved_at = record.version, version, by, now
-    note(session, "alias", f"{app}@{alias}", said, now, by=by)
-    session.flush()
-    return record
+    return aliases.place(session, app, alias, version, now, asked_at=now, by=by)
 
 
 def rollback(session: Session, app: str, now: datetime, *, by: str, alias: str = PRODUCTION) -> AppAlias:
@@ -216,7 +199,7 @@ def remove(session: Session, app: str, now: datetime, *, by: str) -> None:
         raise Conflict(f"{app} is in use by {used}", code="app_in_use", hint=hint)
     for schedule in schedules:  # each of them is done
         schedule.removed_at, schedule.name = now, schedule.id
-    for alias in list_aliases(session, app):
+    for alias in aliases.list_all(session, app):
         session.delete(alias)
     for version in list_versions(session, app):
         version.takes = None
@@ -246,10 +229,6 @@ def list_apps(session: Session, caller: Caller) -> Sequence[App]:
 def list_versions(session: Session, app: str) -> Sequence[AppVersion]:
     """Return an app's versions, newest first."""
     return session.scalars(select(AppVersion).where(AppVersion.app == app).order_by(AppVersion.ordinal.desc())).all()
-
-
-def list_aliases(session: Session, app: str) -> Sequence[AppAlias]:
-    return session.scalars(select(AppAlias).where(AppAlias.app == app).order_by(AppAlias.alias)).all()
 
 
 def show_version(session: Session, app: str, ref: str = PRODUCTION) -> AppVersion:

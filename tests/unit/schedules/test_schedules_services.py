@@ -53,7 +53,9 @@ def later(**delta: float) -> datetime:
     return NOON + timedelta(**delta)
 
 
-def push(session: Session, text: str = APP, digest: str = "d1", **more: object) -> versions.Registered:
+def push(
+    session: Session, text: str = APP, digest: str = "d1", now: datetime = NOON, **more: object
+) -> versions.Registered:
     parsed = manifest.parse(text)
     assert isinstance(parsed, manifest.AppManifest)
     pushed = versions.Pushed(
@@ -63,7 +65,7 @@ def push(session: Session, text: str = APP, digest: str = "d1", **more: object) 
         key=f"bundles/{digest}.zip",
         size_bytes=9,
     )
-    return versions.register(session, pushed, NOON, **{"by": "dev", **more})  # type: ignore[arg-type]
+    return versions.register(session, pushed, now, **{"by": "dev", **more})  # type: ignore[arg-type]
 
 
 def prepare(session: Session, version: str = "1") -> None:
@@ -467,6 +469,22 @@ def test_versions_count_and_the_same_content_is_the_same_version(session: Sessio
     versions.prepared(session, Prepared("app", "cool", "2", "d2", "done"), NOON)
     assert versions.show_version(session, "cool").version == "2"
     assert versions.rollback(session, "cool", NOON, by="dev").version == "1"
+
+
+def test_the_alias_is_whose_push_asked_for_it_last_whatever_is_ready_first(session: Session) -> None:
+    push(session, digest="d2", now=later(minutes=1))
+    push(session, digest="d3", now=later(minutes=2))
+    versions.prepared(session, Prepared("app", "cool", "3", "d3", "done"), later(minutes=3))
+    versions.prepared(session, Prepared("app", "cool", "2", "d2", "done"), later(minutes=4))
+    assert versions.show_version(session, "cool").version == "3"
+    assert "was moved after" in journal.history(session, "app_version", "cool@2")[-1].said
+
+
+def test_a_push_does_not_take_an_alias_that_was_moved_by_hand_since(session: Session) -> None:
+    push(session, digest="d2", now=later(minutes=1))
+    versions.set_alias(session, "cool", "production", "1", later(minutes=2), by="dev")
+    versions.prepared(session, Prepared("app", "cool", "2", "d2", "done"), later(minutes=3))
+    assert versions.show_version(session, "cool").version == "1"
 
 
 def test_a_taken_version_with_other_content_is_refused(session: Session) -> None:

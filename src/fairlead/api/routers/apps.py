@@ -15,7 +15,7 @@ from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import page
 from fairlead.api.views.models import VersionView
 from fairlead.api.views.runs import AppView, app_version_view, app_view
-from fairlead.apps import runs, sight, versions
+from fairlead.apps import aliases, runs, sight, versions
 from fairlead.control.house import House
 from fairlead.errors import Conflict
 from fairlead.status import VersionStatus
@@ -116,9 +116,9 @@ def _managed(session: Session, who: Caller, name: str) -> App:
 
 
 def _view(session: Session, house: House, who: Caller, app: App) -> AppView:
-    found, aliases = versions.list_versions(session, app.name), versions.list_aliases(session, app.name)
+    found, named = versions.list_versions(session, app.name), aliases.list_all(session, app.name)
     page = runs.page_of(session, who, app.name)
-    return app_view(app, found, aliases, house.runs.address(page) if page else None)
+    return app_view(app, found, named, house.runs.address(page) if page else None)
 
 
 def _version(session: Session, who: Caller, name: str, version: str) -> VersionView:
