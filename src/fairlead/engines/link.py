@@ -11,8 +11,15 @@ import msgspec
 
 from fairlead import messages
 from fairlead.errors import Unavailable
+from fairlead.supervisor import bounds
 
 RETRY_S = 0.01
+PACE = 2_000
+"""Messages of one replica that are taken a second; 32 KiB of a long one count as one more. The rest waits in its
+socket: a replica that talks without end must not take the keeper's time from the others."""
+BURST = 200
+"""Messages taken at once."""
+_BLOCK_BYTES = 32 * 1024
 _decoder: msgspec.msgpack.Decoder[messages.FromReplica] = msgspec.msgpack.Decoder(messages.FromReplica)
 
 
@@ -52,6 +59,8 @@ class ReplicaLink:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._taken = 0
+        self._since = 0.0
 
     @classmethod
     async def dial(cls, path: str | Path, timeout_s: float = 30) -> ReplicaLink:
@@ -72,9 +81,18 @@ class ReplicaLink:
     async def __anext__(self) -> messages.FromReplica:
         """Return the next message; a frame that cannot be read ends the iteration as if the replica had gone."""
         try:
-            return _decoder.decode(await messages.read_frame(self._reader))
-        except (EOFError, ConnectionError, ValueError) as error:  # msgspec's errors are ValueErrors
+            data = await messages.read_frame(self._reader)
+            await self._keep_pace(len(data))
+            return bounds.of_replica(_decoder.decode(data))
+        except (EOFError, ConnectionError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             raise StopAsyncIteration from error
+
+    async def _keep_pace(self, size: int) -> None:
+        self._taken += 1 + size // _BLOCK_BYTES
+        if self._taken >= BURST:
+            now = asyncio.get_running_loop().time()
+            await asyncio.sleep(max(0.0, self._since + self._taken / PACE - now))
+            self._taken, self._since = 0, asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """Hang up; the replica lives on."""

@@ -9,8 +9,11 @@ from typing import Any
 import msgspec
 
 from fairlead.messages import ErrorInfo
+from fairlead.supervisor import bounds
 
 LINES = 20
+PRELOAD = 500
+WARNINGS = 50
 _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+')
 _OURS = re.compile(r"/fairlead/modelserver/|^<frozen ")
 _BECAUSE = {
@@ -38,10 +41,10 @@ def read(output: bytes, code: int, folder: str, memory_mb: int) -> Inspection:
     lines = output.decode("utf-8", errors="replace").splitlines()
     try:
         found = msgspec.json.decode(lines[-1] if lines else "", type=Inspection)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         message, hint = _ended(code, memory_mb)
         return _failed("inspect_failed", f"it ended while it was loaded: {message}", hint, where(lines, folder))
-    return msgspec.structs.replace(found, last_lines=found.last_lines or where(lines[:-1], folder))
+    return _bounded(msgspec.structs.replace(found, last_lines=found.last_lines or where(lines[:-1], folder)))
 
 
 def too_slow(output: bytes, limit_s: float, folder: str) -> Inspection:
@@ -58,7 +61,7 @@ def where(lines: list[str], folder: str) -> tuple[str, ...]:
     kept = [
         line.replace(root, "") for line in lines if not (match := _FRAME.match(line)) or match["file"].startswith(root)
     ]
-    return tuple(line for line in kept if line.strip())[-LINES:]
+    return bounds.lines([line for line in kept if line.strip()], LINES)
 
 
 def told(output: bytes, folder: str) -> str:
@@ -70,6 +73,21 @@ def told(output: bytes, folder: str) -> str:
     frames = [(line, _FRAME.match(line)) for line in lines]
     kept = [line for line, frame in frames if frame is None or not _OURS.search(frame["file"])]
     return "\n".join(line.replace(root, "") for line in kept).strip("\n")
+
+
+def _bounded(found: Inspection) -> Inspection:
+    """Return ``found`` as it may travel in reports; a description that is too long is a fault of the bundle."""
+    if found.signature is not None and (wrong := bounds.signature_problem(found.signature)):
+        message = f"its description of inputs and outputs {wrong}"
+        hint = "fewer or shorter types, titles and examples; a list of very many choices can be a text"
+        return _failed("signature_too_long", message, hint, bounds.lines(found.last_lines, LINES))
+    return msgspec.structs.replace(
+        found,
+        preload=tuple(name for name in found.preload if len(name) <= bounds.WORD)[:PRELOAD],
+        warnings=tuple(bounds.text(one) for one in found.warnings[:WARNINGS]),
+        error=bounds.error(found.error) if found.error else None,
+        last_lines=bounds.lines(found.last_lines, LINES),
+    )
 
 
 def _ended(code: int, memory_mb: int) -> tuple[str, str]:

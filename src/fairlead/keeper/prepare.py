@@ -23,6 +23,7 @@ from fairlead.keeper.memory import replace_file
 from fairlead.messages import AppWanted, EnvironmentSpec, ErrorInfo, ModelSpec, NodeWanted, Prepared, VersionWanted
 from fairlead.sandbox.level import Level, level
 from fairlead.settings import Home
+from fairlead.supervisor import bounds
 
 _log = logging.getLogger(__name__)
 AT_ONCE = 2
@@ -129,11 +130,13 @@ class Prepare:
         self._ready: dict[str, tuple[Path, Path]] = {}
         self._going: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._awaited: set[str] = set()
         self._folder = home.keeper / "prepared"
 
     def want(self, wanted: NodeWanted, group: asyncio.TaskGroup) -> None:
         """Begin what is new or tried again, and drop what is wanted no more."""
         named = tasks(wanted)
+        self._awaited = {version.digest for version in wanted.versions if version.prepare}
         for digest in self._states.keys() - named.keys():
             going = self._going.pop(digest, None)
             if going is not None:
@@ -151,7 +154,13 @@ class Prepare:
                 self._going[digest] = group.create_task(self._prepare(task), name=name)
 
     def reports(self) -> tuple[Prepared, ...]:
-        return tuple(self._states.values())
+        """Return how far all is; descriptions only of models that control waits for, since they may be long."""
+        return tuple(
+            state
+            if digest in self._awaited or state.signature is None
+            else msgspec.structs.replace(state, signature=None, preload=())
+            for digest, state in self._states.items()
+        )
 
     def bundle(self, digest: str) -> tuple[Path, Path] | None:
         """Return the folder of the bundle and that of its environment, once both are there."""
@@ -165,6 +174,8 @@ class Prepare:
             return
         folder, environment = self._home.bundles / _plain(task.digest), Path(kept.environment)
         expected = self._home.environments / environments.key(task.environment)
+        if kept.prepared.signature is not None and bounds.signature_problem(kept.prepared.signature):
+            return  # an earlier version took it: it is looked into anew
         if folder.is_dir() and environment == expected and (environment / "bin" / "python").exists():
             self._ready[task.digest] = (folder, environment)
             self._states[task.digest] = msgspec.structs.replace(kept.prepared, attempt=task.attempt)
@@ -250,7 +261,7 @@ class Prepare:
     def _say(
         self, task: Task, step: str, said: str, *, error: ErrorInfo | None = None, last_lines: tuple[str, ...] = ()
     ) -> None:
-        state = _state(task, step, said)
+        state = _state(task, step, bounds.text(said))
         self._states[task.digest] = msgspec.structs.replace(state, error=error, last_lines=last_lines)
         self._changed()
 
@@ -268,7 +279,7 @@ def _state(task: Task, step: str, said: str) -> Prepared:
 
 
 def _info(error: Error) -> ErrorInfo:
-    return ErrorInfo(code=error.code, message=error.message, hint=error.hint, kind=error.kind, problems=error.problems)
+    return bounds.error(ErrorInfo.of(error))
 
 
 def _plain(digest: str) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from fairlead.supervisor import bounds
+
 LIMIT_BYTES = 16 * 1024**2
 _BLOCK_BYTES = 64 * 1024
 
@@ -74,7 +76,7 @@ def said(path: Path, lines: int = 20) -> tuple[str, ...]:
             told.append(line)
         else:
             told += [*word.said.splitlines(), *word.traceback.splitlines()]
-    return tuple(told[-lines:])
+    return bounds.lines(told, lines)
 
 
 def note(path: Path, at: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from fairlead.keeper import finding
@@ -46,3 +47,29 @@ def test_the_log_has_all_that_was_said_but_the_platforms_frames() -> None:
         '  File "<frozen runpy>", line 88 in _run_code\n{"ok":true}\n'
     )
     assert finding.told(output.encode(), FOLDER) == 'loading\n  File "model.py", line 9 in load'
+
+
+LONG = "A" * 9 * 1024**2
+
+
+def test_a_description_that_is_too_long_is_a_fault_of_the_bundle() -> None:
+    told = {"ok": True, "signature": {"endpoints": LONG}}
+    found = finding.read(json.dumps(told).encode(), 0, FOLDER, 512)
+    assert found.error is not None
+    assert (found.error.code, found.signature) == ("signature_too_long", None)
+    assert "9,437 kB" in found.error.message
+
+
+def test_what_a_bundle_says_is_cut() -> None:
+    long = "A" * 100_000
+    error = {"code": "load_failed", "message": long, "hint": long}
+    told = {"ok": False, "error": error, "last_lines": [long] * 30, "warnings": [long] * 60}
+    told["preload"] = [long, *(f"m{number}" for number in range(9999))]
+    found = finding.read(json.dumps(told).encode(), 0, FOLDER, 512)
+    assert len(msgspec.json.encode(found)) < 256 * 1024
+    assert found.preload[0] == "m0"
+
+
+def test_one_long_line_before_a_crash_is_cut() -> None:
+    found = finding.read(LONG.encode(), -11, FOLDER, 512)
+    assert sum(map(len, found.last_lines)) <= 500

@@ -1,0 +1,136 @@
+"""Decides how much of what processes of bundles say is taken: texts are cut, figures that cannot be are left out. Pure.
+
+A bundle says what it likes. What it says travels in reports that everybody's work depends on, so it is bounded where it
+enters the platform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from fairlead.errors import Problem
+from fairlead.figures import Figures
+from fairlead.messages import Beat, ErrorInfo, FromReplica, JobDone, JobProgress
+from fairlead.status import ReplicaStatus
+
+TEXT = 2_000
+"""Characters of a reason, a message or a hint."""
+WORD = 200
+"""Characters of a code, a path or a name."""
+LINE = 500
+"""Characters of one of the last lines."""
+LINES = 40
+PROBLEMS = 100
+SIGNATURE_BYTES = 256 * 1024
+"""Longest description of what a bundle takes and gives, as JSON."""
+SIGNATURE_DEPTH = 64
+COUNT = 2**40
+"""Largest count that is believed: sums of them stay whole numbers of 64 bits."""
+BUCKETS = 64
+_CUT = "… cut"
+
+
+def text(value: str, limit: int = TEXT) -> str:
+    """Return ``value``, at most ``limit`` characters of it: then it ends with "… cut"."""
+    return value if len(value) <= limit else value[: limit - len(_CUT)] + _CUT
+
+
+def lines(values: Sequence[str], limit: int = LINES) -> tuple[str, ...]:
+    """Return the last ``limit`` lines, each cut."""
+    return tuple(text(value, LINE) for value in values[-limit:])
+
+
+def error(info: ErrorInfo) -> ErrorInfo:
+    """Return ``info`` with each of its texts cut and its first problems."""
+    return ErrorInfo(
+        code=text(info.code, WORD),
+        message=text(info.message),
+        hint=text(info.hint),
+        kind=text(info.kind, WORD),
+        problems=tuple(_problem(one) for one in info.problems[:PROBLEMS]),
+        retry=info.retry,
+    )
+
+
+def of_replica(message: FromReplica) -> FromReplica:
+    """Return what a replica says as it is taken: within bounds, and nothing that only its keeper can know."""
+    match message:
+        case Beat():
+            return _beat(message)
+        case JobDone():
+            info = error(message.error) if message.error else None
+            return msgspec.structs.replace(message, content_type=text(message.content_type, WORD), error=info)
+        case JobProgress():
+            total = None if message.total is None else count(message.total)
+            return msgspec.structs.replace(
+                message, note=text(message.note, LINE), step=count(message.step), total=total, preview=b""
+            )
+        case _:
+            return message
+
+
+def signature_problem(signature: Any) -> str:
+    """Return why ``signature`` is not taken, or nothing."""
+    try:
+        size = len(msgspec.json.encode(signature))
+        msgspec.msgpack.encode(signature)
+    except (RecursionError, OverflowError, ValueError, TypeError, msgspec.MsgspecError) as wrong:
+        return f"holds what cannot be sent: {text(str(wrong), WORD)}"
+    if size > SIGNATURE_BYTES:
+        return f"has {size / 1e3:,.0f} kB, more than {SIGNATURE_BYTES // 1024} kB"
+    if _depth(signature, SIGNATURE_DEPTH + 1) > SIGNATURE_DEPTH:
+        return f"is nested more than {SIGNATURE_DEPTH} levels deep"
+    return ""
+
+
+def count(value: int) -> int:
+    """Return ``value``, brought between 0 and ``COUNT``."""
+    return min(max(value, 0), COUNT)
+
+
+def _beat(beat: Beat) -> Beat:
+    status = beat.status
+    if status in (ReplicaStatus.GONE, ReplicaStatus.CRASH_LOOP):
+        status = ReplicaStatus.CRASHED  # that a process is gone only the kernel tells
+    return msgspec.structs.replace(
+        beat,
+        status=status,
+        reason=text(beat.reason),
+        in_flight=count(beat.in_flight),
+        queued=count(beat.queued),
+        served=count(beat.served),
+        failed=count(beat.failed),
+        error=error(beat.error) if beat.error else None,
+        last_lines=lines(beat.last_lines),
+        figures=beat.figures if beat.figures and _plausible(beat.figures) else None,
+    )
+
+
+def _plausible(figures: Figures) -> bool:
+    histograms = (figures.duration, figures.queue, figures.compute, figures.batches)
+    counts = [figures.served, *figures.refused[: BUCKETS + 1]]
+    sums = [figures.input_s, *(one.total for one in histograms)]
+    for histogram in histograms:
+        counts += histogram.counts[: BUCKETS + 1]
+    short = all(len(one) <= BUCKETS for one in (figures.refused, *(each.counts for each in histograms)))
+    return short and all(0 <= one <= COUNT for one in counts) and all(0 <= one <= COUNT for one in sums)
+
+
+def _problem(problem: Problem) -> Problem:
+    return msgspec.structs.replace(
+        problem,
+        path=text(problem.path, WORD),
+        rule=text(problem.rule, WORD),
+        message=text(problem.message, LINE),
+        hint=text(problem.hint, LINE),
+        line=None if problem.line is None else count(problem.line),
+    )
+
+
+def _depth(value: Any, limit: int) -> int:
+    """Return how deep ``value`` is nested, at most ``limit``."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return 1 + max((_depth(one, limit - 1) for one in inner), default=0) if limit > 0 else 0
