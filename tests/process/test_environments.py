@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import stat
 import subprocess
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from fairlead import environments
 from fairlead.environments.build import MARKER
 from fairlead.errors import Invalid, Unavailable
 from fairlead.messages import EnvironmentSpec
+from fairlead.sandbox.level import Level, isolation
 
 pytestmark = pytest.mark.timeout(300)
 MISSING = EnvironmentSpec(requires=("fairlead-no-such-project==1.0",))
@@ -126,6 +129,61 @@ async def test_what_comes_as_source_only_is_refused_and_not_run(
     assert not trap.exists()
 
 
+async def test_start_up_files_of_wheels_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ``.pth`` runs whenever a Python of the environment starts: none may, but in the sandbox of a bundle."""
+    trap = tmp_path / "trap"
+    write_wheel(
+        tmp_path / "links", {"evil.pth": f"import os; open({str(trap)!r}, 'a').close()\n", "evil.py": "x = 1\n"}
+    )
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "links"))
+
+    python = await environments.build(EnvironmentSpec(requires=("fairlead-evil==1.0",)), tmp_path / "root")
+
+    assert not trap.exists()
+    assert list(python.parents[1].glob("lib/python*/site-packages/__pycache__/evil.*.pyc"))
+    run(python, "import evil")
+    assert trap.exists(), "the trap is none"
+
+
+async def test_a_source_build_that_is_allowed_is_fenced_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if isolation().level.rank < Level.LANDLOCK.rank:
+        pytest.skip("no Landlock here")
+    (tmp_path / "secret").write_text("a key")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    links = source_of(tmp_path / "links", tries(tmp_path))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(links))
+    monkeypatch.setenv("UV_CACHE_DIR", str(cache))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a key")
+    steps: list[str] = []
+
+    python = await environments.build(
+        EnvironmentSpec(requires=("fairlead-from-source==1.0",)),
+        tmp_path / "root",
+        source_builds=True,
+        on_step=steps.append,
+    )
+
+    assert run(python, "import from_source; print(*from_source.DONE)") == ""
+    assert [path.name for path in tmp_path.rglob("trap*")] == []
+    assert any(step.startswith("Built fairlead-from-source") for step in steps)
+    tool = next(python.parents[1].glob("lib/python*/site-packages/from_source.py"))
+    assert stat.S_IMODE(tool.stat().st_mode) == 0o755  # it asked for the owner's rights
+
+
+async def test_a_build_that_fails_names_the_requirement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    links = source_of(tmp_path / "links", "raise SystemExit('no compiler here')\n")
+    monkeypatch.setenv("UV_FIND_LINKS", str(links))
+    spec = EnvironmentSpec(requires=("colorama", "fairlead-from-source==1.0"))
+
+    with pytest.raises(Invalid) as caught:
+        await environments.build(spec, tmp_path / "root", source_builds=True)
+
+    assert "no compiler here" in caught.value.message
+    assert [one.message.partition(":")[0] for one in caught.value.problems] == ["fairlead-from-source==1.0"]
+    assert "wheel" in caught.value.hint
+
+
 async def test_canceling_leaves_nothing_and_the_next_one_builds(tmp_path: Path) -> None:
     begun = asyncio.Event()
     building = asyncio.create_task(
@@ -162,3 +220,76 @@ def sdist(folder: Path, setup: str) -> Path:
     with tarfile.open(folder / "fairlead_source_only-1.0.tar.gz", "w:gz") as archive:
         archive.add(project, project.name)
     return folder
+
+
+def write_wheel(folder: Path, files: dict[str, str]) -> None:
+    """Write ``fairlead-evil`` 1.0 as a wheel."""
+    folder.mkdir()
+    info = "fairlead_evil-1.0.dist-info"
+    files = files | {
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: fairlead-evil\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
+    with zipfile.ZipFile(folder / "fairlead_evil-1.0-py3-none-any.whl", "w") as archive:
+        for name, text in (files | {f"{info}/RECORD": record}).items():
+            archive.writestr(name, text)
+
+
+def tries(folder: Path) -> str:
+    """Return code that does what a build must not, and says in ``DONE`` what it could."""
+    places = [str(folder / "trap"), str(folder / "cache" / "trap"), str(folder / "root" / "trap")]
+    return f"""
+import os
+DONE = []
+for place in {places!r}:
+    try:
+        open(place, "w").close()
+        DONE.append(place)
+    except OSError:
+        pass
+try:
+    DONE.append(open({str(folder / "secret")!r}).read())
+except OSError:
+    pass
+if "AWS_SECRET_ACCESS_KEY" in os.environ:
+    DONE.append("password")
+"""
+
+
+def source_of(folder: Path, code: str) -> Path:
+    """Write ``fairlead-from-source`` 1.0, which builds itself with a backend of its own that runs ``code`` first."""
+    project = folder.parent / "fairlead_from_source-1.0"
+    project.mkdir(parents=True)
+    (project / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: fairlead-from-source\nVersion: 1.0\n")
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "fairlead-from-source"\nversion = "1.0"\n'
+    )
+    (project / "backend.py").write_text(_BACKEND.replace("CODE", code))
+    folder.mkdir()
+    with tarfile.open(folder / "fairlead_from_source-1.0.tar.gz", "w:gz") as archive:
+        archive.add(project, project.name)
+    return folder
+
+
+_BACKEND = """
+import zipfile
+DONE = []
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    exec(compile(SOURCE, "setup", "exec"), globals())
+    name, info = "fairlead_from_source-1.0-py3-none-any.whl", "fairlead_from_source-1.0.dist-info"
+    files = {
+        "from_source.py": f"DONE = {DONE!r}\\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\\nName: fairlead-from-source\\nVersion: 1.0\\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{one},,\\n" for one in (*files, f"{info}/RECORD"))
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as archive:
+        for path, text in files.items():
+            entry = zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o104755 << 16
+            archive.writestr(entry, text)
+    return name
+SOURCE = '''CODE'''
+"""

@@ -1,7 +1,8 @@
 """Builds environments with uv, each once, and removes those that nobody wants.
 
 An environment is made under a temporary name and renamed when it is whole, so a folder with its name is a whole one.
-It is relocatable, readable by all, and already compiled, since bundles cannot write to it.
+It is relocatable, readable by all, and already compiled, since bundles cannot write to it. What comes from an index is
+never run here, and what handles it is fenced in (:mod:`fairlead.environments.fence`).
 """
 
 from __future__ import annotations
@@ -14,24 +15,30 @@ import os
 import shutil
 import signal
 import stat
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from fairlead.bundles import disk
+from fairlead.environments import fence
 from fairlead.environments.base import Base, choose
 from fairlead.environments.own import pins, wheel
 from fairlead.environments.resolve import environ, install, is_clash, key, refusal
 from fairlead.errors import Invalid, Problem, Unavailable
 from fairlead.messages import EnvironmentSpec
+from fairlead.sandbox.level import Level, isolation
+from fairlead.sandbox.rules import VARIABLE, Rules
 
 MARKER = "fairlead-environment.json"
 """In each environment: what it was made of."""
 TIMEOUT_S = 1800
 _WHEELS = ".wheels"
 _POLL_S = 0.1
-_STEPS = ("Resolved", "Downloading", "Prepared", "Installed")
+_STEPS = ("Resolved", "Downloading", "Downloaded", "Building", "Built", "Prepared", "Installed")
+_COMPILERS = 4
+"""At once, on machines that have as many cores."""
 _LINE_MAX_BYTES = 1024**2
 _SAID_MAX_LINES = 400
 
@@ -133,9 +140,10 @@ async def _build(
 
 async def _venv(spec: EnvironmentSpec, folder: Path, python: Base) -> None:
     command = [_uv(), "venv", "--quiet", "--relocatable", "--no-project", "--python", python.python, str(folder)]
-    code, said = await _run(command, folder.parent, lambda said: None)
+    code, said = await _run(command, folder.parent, environ(os.environ), lambda said: None)
     if code:
         raise refusal(said, spec, python.version, [str(folder)])
+    (folder / fence.SCRATCH).mkdir(mode=0o700)
 
 
 async def _install(
@@ -143,36 +151,72 @@ async def _install(
 ) -> None:
     """Install this build of Fairlead and the requirements: with the versions it was tried with, else what fits."""
     ours = await asyncio.to_thread(wheel, folder.parent / _WHEELS)
-    requires = folder / "requires.txt"
+    scratch = folder / fence.SCRATCH
+    requires, constraints = scratch / "requires.txt", scratch / "pins.txt"
     requires.write_text("".join(f"{line}\n" for line in (f"fairlead @ {ours.absolute().as_uri()}", *spec.requires)))
-    constraints = folder / "pins.txt"
     constraints.write_text("".join(f"{name}=={version}\n" for name, version in pins().items()))
     on_step(f"installing {len(spec.requires)} requirements" if spec.requires else "installing the SDK")
-    command = functools.partial(
-        install,
-        _uv(),
-        folder,
-        requires=requires,
-        source_builds=source_builds,
-        no_index=_is_on("PIP_NO_INDEX") or _is_on("UV_NO_INDEX"),
-    )
-    code, said = await _run(command(constraints=constraints), folder.parent, on_step)
+    variables = environ(os.environ)
+    fence.cache(folder, variables, alone=source_builds).mkdir(parents=True, exist_ok=True)
+    level = (await asyncio.to_thread(isolation)).level
+
+    async def run(constraints: Path | None) -> tuple[int, str]:
+        command = install(
+            _uv(),
+            folder,
+            requires=requires,
+            constraints=constraints,
+            source_builds=source_builds,
+            no_index=_is_on("PIP_NO_INDEX") or _is_on("UV_NO_INDEX"),
+        )
+        made = fence.fenced(command, folder, python, variables, level, reads=(ours.absolute(),), alone=source_builds)
+        return await _fenced(made, folder.parent, on_step)
+
+    code, said = await run(constraints)
     if code and is_clash(said):
-        code, said = await _run(command(constraints=None), folder.parent, on_step)
+        code, said = await run(None)
     if code:
         hidden = [ours.absolute().as_uri(), str(ours.absolute()), str(folder)]
         raise refusal(said, spec, python.version, hidden)
+    await _compile(folder, python, variables, level, on_step)
+
+
+async def _compile(
+    folder: Path, python: Base, variables: Mapping[str, str], level: Level, on_step: Callable[[str], None]
+) -> None:
+    """Compile all modules: by the base's Python, which reads none of the environment's start-up files (``.pth``).
+
+    What cannot be compiled stays as it is, as with pip.
+    """
+    sources = sorted(str(path) for path in folder.glob("lib/python*/site-packages/**/*.py"))
+    on_step(f"compiling {len(sources)} modules")
+    shares = min(_COMPILERS, os.cpu_count() or 1)
+    runs = []
+    for index in range(shares):
+        listed = folder / fence.SCRATCH / f"compile-{index}.txt"
+        listed.write_text("".join(f"{path}\n" for path in sources[index::shares]))
+        command = [python.python, "-I", "-S", "-m", "compileall", "-q", "-i", str(listed)]
+        made = fence.fenced(command, folder, python, variables, level, alone=True)
+        runs.append(_fenced(msgspec.structs.replace(made, outbound=False), folder.parent, lambda said: None))
+    await asyncio.gather(*runs)
+
+
+async def _fenced(made: Rules, folder: Path, on_step: Callable[[str], None]) -> tuple[int, str]:
+    """Run a program under its rules; as :func:`_run`."""
+    command = [sys.executable, "-P", "-m", "fairlead.sandbox.run"]
+    return await _run(command, folder, {**os.environ, VARIABLE: msgspec.json.encode(made).decode()}, on_step)
 
 
 def _finish(spec: EnvironmentSpec, temporary: Path, folder: Path, python: Base) -> None:
     """Open the new environment to all users, write down what it is, have it on disk, and give it its name."""
+    disk.remove(temporary / fence.SCRATCH)
     for path, _, names in os.walk(temporary):
         os.chmod(path, 0o755)  # noqa: S103 - bundles run under users of their own
         for name in names:
             file = os.path.join(path, name)
-            mode = stat.S_IMODE(os.lstat(file).st_mode)
-            opened = (mode | 0o444 | (0o111 if mode & 0o100 else 0)) & ~0o022
-            if mode != opened and not os.path.islink(file):
+            mode = os.lstat(file).st_mode
+            opened = 0o755 if mode & 0o100 else 0o644  # no bit that lends rights
+            if stat.S_ISREG(mode) and stat.S_IMODE(mode) != opened:
                 os.chmod(file, opened)
     found = [path.name.removesuffix(".dist-info") for path in temporary.glob("lib/python*/site-packages/*.dist-info")]
     packages = sorted(name.replace("-", "==", 1) for name in found)
@@ -183,12 +227,14 @@ def _finish(spec: EnvironmentSpec, temporary: Path, folder: Path, python: Base) 
     disk.flush_folder(folder.parent)
 
 
-async def _run(command: list[str], folder: Path, on_step: Callable[[str], None]) -> tuple[int, str]:
+async def _run(
+    command: list[str], folder: Path, variables: Mapping[str, str], on_step: Callable[[str], None]
+) -> tuple[int, str]:
     """Run ``command`` in ``folder``; returns its exit code and what it said. Canceled, it kills all it started."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
-        env=environ(os.environ),
+        env=variables,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -203,8 +249,8 @@ async def _run(command: list[str], folder: Path, on_step: Callable[[str], None])
             line = raw.decode(errors="replace").rstrip()
             said.append(line)
             del said[:-_SAID_MAX_LINES]
-            if line.startswith(_STEPS):
-                on_step(line)
+            if line.lstrip().startswith(_STEPS):
+                on_step(line.strip())
         return await process.wait(), "\n".join(said)
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -22,10 +22,22 @@ _PIP_WORDS = {
     "PIP_EXTRA_INDEX_URL": "UV_INDEX",
     "PIP_CERT": "SSL_CERT_FILE",
     "PIP_TRUSTED_HOST": "UV_INSECURE_HOST",
+    "PIP_CLIENT_CERT": "SSL_CLIENT_CERT",
     "PIP_DEFAULT_TIMEOUT": "UV_HTTP_TIMEOUT",
+    "PIP_RETRIES": "UV_HTTP_RETRIES",
+    "PIP_CONSTRAINT": "UV_CONSTRAINT",
+    "PIP_PROXY": "ALL_PROXY",
 }
-_DROPPED = re.compile(r"(PYTHON.*|VIRTUAL_ENV.*|CONDA.*|FAIRLEAD_.*|LD_.*)")
+_OLDER = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
+"""What uv called it before: set by the administrator, it stays."""
+_PASSED = re.compile(
+    r"UV_.*|SSL_.*|NETRC|HOME|PATH|LANG|LC_.*|TZ|XDG_.*|(ALL|HTTP|HTTPS|NO|FTP)_PROXY"
+    r"|CC|CXX|(C|CXX|CPP|LD)FLAGS|CMAKE_.*|PKG_CONFIG.*|CARGO_.*|RUSTUP_.*|MAX_JOBS",
+    re.IGNORECASE,
+)
+"""All others stay here: a build that is allowed could read the platform's passwords in them."""
 _SOURCE = re.compile(r"no usable wheels|no wheels|building from source is disabled|--no-build|no-binary", re.IGNORECASE)
+_BUILD = re.compile(r"failed to build|build backend|failed to prepare distributions", re.IGNORECASE)
 _OFFLINE = re.compile(
     r"dns error|error sending request|connection (refused|reset)|could not connect"
     r"|network (connectivity|is unreachable)|timed out|client error|failed to fetch|offline",
@@ -50,9 +62,9 @@ def key(spec: EnvironmentSpec) -> str:
 
 def environ(current: Mapping[str, str]) -> dict[str, str]:
     """Return the variables uv runs with: ``UV_*`` as they are, ``PIP_*`` in uv's words where those are not set."""
-    found = {name: value for name, value in current.items() if not _DROPPED.fullmatch(name)}
+    found = {name: value for name, value in current.items() if _PASSED.fullmatch(name)}
     for theirs, ours in _PIP_WORDS.items():
-        if current.get(theirs):
+        if current.get(theirs) and not current.get(_OLDER.get(ours, "")):
             found.setdefault(ours, current[theirs])
     if current.get("PIP_FIND_LINKS"):  # pip splits at blanks, uv at commas
         found.setdefault("UV_FIND_LINKS", ",".join(current["PIP_FIND_LINKS"].split()))
@@ -63,7 +75,7 @@ def install(
     uv: str, folder: Path, *, requires: Path, constraints: Path | None, source_builds: bool, no_index: bool
 ) -> list[str]:
     """Return the command that installs the file ``requires`` into the environment ``folder``."""
-    command = [uv, "pip", "install", "--python", str(folder / "bin" / "python"), "--compile-bytecode", "--strict"]
+    command = [uv, "pip", "install", "--python", str(folder / "bin" / "python"), "--strict"]
     command += [] if source_builds else ["--only-binary", ":all:"]
     command += ["--no-index"] if no_index else []
     command += ["--constraints", str(constraints)] if constraints else []
@@ -87,6 +99,9 @@ def refusal(said: str, spec: EnvironmentSpec, python: str, hidden: Sequence[str]
         return Unavailable(message, code="environment_failed", hint=hint, retry_after_s=60)
     if _SOURCE.search(text):
         hint = f"choose a version with a wheel for Python {python}, or have the platform allow source_builds"
+        return Invalid(message, code="environment_failed", hint=hint, problems=problems)
+    if _BUILD.search(text):
+        hint = f"choose a version with a wheel for Python {python}, or have what it is built with on the machine"
         return Invalid(message, code="environment_failed", hint=hint, problems=problems)
     if _OFFLINE.search(text) and not is_clash(said):
         hint = "the package index cannot be reached; UV_DEFAULT_INDEX, UV_FIND_LINKS or PIP_INDEX_URL name another"

@@ -13,9 +13,10 @@ from fairlead.sandbox.level import Isolation, Level
 VARIABLE = "FAIRLEAD_RULES"
 """Environment variable that carries the rules, as JSON, to ``python -m fairlead.sandbox.run``."""
 
-_CODE = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64")
+
+CODE = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64")
 _PROGRAMS = ("/usr/bin", "/bin", "/usr/local/bin")
-_FACTS = (
+FACTS = (
     "/etc/ld.so.cache",
     "/etc/localtime",
     "/etc/mime.types",
@@ -28,7 +29,7 @@ _FACTS = (
     "/proc/stat",
     "/proc/self",
 )
-_NAMES = (
+NAMES = (
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/nsswitch.conf",
@@ -183,8 +184,8 @@ def _rules(
         cwd=cwd,
         level=_level(isolation, uid),
         view=isolation.view,
-        read=(ground.bundle, *_FACTS, *(_NAMES if ground.outbound else ()), *(_GPU_READ if ground.gpu else ())),
-        execute=(ground.environment, *ground.base, *_CODE),
+        read=(ground.bundle, *FACTS, *(NAMES if ground.outbound else ()), *(_GPU_READ if ground.gpu else ())),
+        execute=(ground.environment, *ground.base, *CODE),
         write=write,
         plain=plain,
         devices=(*_DEVICES, *(_GPU_DEVICES if ground.gpu else ())),

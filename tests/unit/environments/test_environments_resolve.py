@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.environments import base, own, reachable, resolve
+from fairlead.environments import base, fence, own, reachable, resolve
 from fairlead.errors import Invalid, Unavailable
 from fairlead.messages import EnvironmentSpec
+from fairlead.sandbox.level import Level
 
 SPEC = EnvironmentSpec(requires=("numpy>=2", "colorama==99"))
 UNKNOWN = """\
@@ -51,6 +52,7 @@ def test_uv_words_become_a_refusal_that_names_the_requirement() -> None:
         ("Because x==1 has no usable wheels and building from source is disabled", Invalid, "wheel"),
         ("error: Failed to fetch: https://i.example/x/ Caused by: dns error", Unavailable, "UV_DEFAULT_INDEX"),
         ("Because fairlead depends on httpx>=0.28 and you require httpx==0.1", Invalid, "SDK"),
+        ("error: Failed to build `x==1` Caused by: The build backend returned an error", Invalid, "wheel"),
         ("error: No space left on device (os error 28)", Unavailable, "room"),
         ("error: something new", Invalid, "run.requires"),
     ],
@@ -81,6 +83,54 @@ def test_uv_takes_what_pip_was_told_unless_it_was_told_itself() -> None:
     assert found["UV_INDEX"] == "https://c"
     assert found["UV_PYTHON_DOWNLOADS"] == "never"
     assert not found.keys() & {"PYTHONPATH", "VIRTUAL_ENV", "FAIRLEAD_TOKEN"}
+
+
+def test_what_uv_was_told_in_its_older_words_stays() -> None:
+    found = resolve.environ({"PIP_INDEX_URL": "https://a", "UV_INDEX_URL": "https://b"})
+
+    assert ("UV_DEFAULT_INDEX" in found, found["UV_INDEX_URL"]) == (False, "https://b")
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        ({"PIP_CERT": "/c.pem"}, {"SSL_CERT_FILE": "/c.pem"}),
+        ({"PIP_CLIENT_CERT": "/c.pem"}, {"SSL_CLIENT_CERT": "/c.pem"}),
+        ({"PIP_PROXY": "http://p"}, {"ALL_PROXY": "http://p"}),
+        ({"https_proxy": "http://p", "NO_PROXY": "x"}, {"https_proxy": "http://p", "NO_PROXY": "x"}),
+        ({"PIP_TRUSTED_HOST": "i"}, {"UV_INSECURE_HOST": "i"}),
+        ({"PIP_RETRIES": "9"}, {"UV_HTTP_RETRIES": "9"}),
+        ({"UV_INDEX_PRIVATE_PASSWORD": "x"}, {"UV_INDEX_PRIVATE_PASSWORD": "x"}),
+        ({"AWS_SECRET_ACCESS_KEY": "x", "FAIRLEAD_SETTINGS": "x", "PGPASSWORD": "x"}, {}),
+    ],
+)
+def test_what_the_administrator_set_reaches_uv_and_nothing_else(told: dict[str, str], heard: dict[str, str]) -> None:
+    plain = resolve.environ({})
+
+    assert resolve.environ(told) == plain | heard
+
+
+def test_a_build_reaches_what_the_variables_name() -> None:
+    variables = {
+        "HOME": "/root",
+        "SSL_CERT_FILE": "/etc/own.pem",
+        "UV_FIND_LINKS": "/wheels,https://x/y",
+        "UV_INDEX": "file:///one/simple private=file:///two/simple",
+        "UV_CACHE_DIR": "/var/uv",
+    }
+    python = base.Base("/opt/py/bin/python3", "3.11.2")
+    folder = Path("/home/environments/.k.part")
+
+    rules = fence.fenced(["/bin/uv"], folder, python, variables, Level.FULL, alone=False)
+    building = fence.fenced(["/bin/uv"], folder, python, variables, Level.FULL, alone=True)
+
+    assert {"/etc/own.pem", "/wheels", "/one/simple", "/two/simple", "/root/.netrc"} <= set(rules.read)
+    assert rules.write == (str(folder), "/var/uv")
+    assert not set(rules.execute) & set(rules.write)
+    assert (rules.level, rules.outbound) == (Level.LANDLOCK, True)
+    assert building.write == (str(folder), str(folder / fence.SCRATCH / "cache"))
+    assert building.env["UV_CACHE_DIR"] == building.write[1]
+    assert fence.fenced(["/bin/uv"], folder, python, variables, Level.NONE, alone=False).level is Level.NONE
 
 
 def test_wheels_only_unless_source_builds_are_allowed() -> None:
