@@ -21,7 +21,7 @@ from fairlead.errors import Conflict
 from fairlead.messages import RunReport
 from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import App, AppAlias, AppVersion, Event, Model, Obligation, Run, Schedule
+from fairlead.store.records import App, AppAlias, AppVersion, Model, Obligation, Run, Schedule
 
 END_RUN = "end_run"
 
@@ -179,11 +179,6 @@ def page_of(session: Session, caller: policy.Caller, app: str) -> str | None:
         .limit(1)
     )
     return session.scalar(newest)
-
-
-def history(session: Session, run: str) -> Sequence[Event]:
-    """Return what happened to a run, in order."""
-    return session.scalars(select(Event).where(Event.kind == "run", Event.ref == run).order_by(Event.id)).all()
 
 
 # --- the plan, carried out --------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from fairlead.errors import Invalid, NotFound, Problem
 from fairlead.status import CommandStatus, DeviceStatus
 from fairlead.store import lookup
 from fairlead.store.move import move_to, note
-from fairlead.store.records import Command, Device, Event, Hold, LastValue
+from fairlead.store.records import Command, Device, Hold, LastValue
 
 RESEND_FACTOR = 1.5
 RESEND_MAX_S = 60.0
@@ -204,11 +204,6 @@ def list_commands(
     if seen is not None:
         query = query.where(seen)
     return session.scalars(query).all()
-
-
-def history(session: Session, command: str) -> Sequence[Event]:
-    """Return what happened to a command, in order."""
-    return session.scalars(select(Event).where(Event.kind == "command", Event.ref == command).order_by(Event.id)).all()
 
 
 def is_settled(command: Command) -> bool:

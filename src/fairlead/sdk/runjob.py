@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from typing import Any
 
@@ -76,13 +75,6 @@ def parse_job(body: bytes) -> JobState:
         return msgspec.json.decode(body, type=JobState)
     except msgspec.DecodeError as error:
         raise Invalid(f"the answer is no job: {error}", code="bad_answer") from error
-
-
-def encode_result(body: bytes, content_type: str) -> dict[str, Any]:
-    """Return the fields of :class:`JobState` that carry a result."""
-    if content_type.split(";")[0].strip() == "application/json":
-        return {"result": msgspec.json.decode(body)}
-    return {"result_base64": base64.b64encode(body).decode("ascii"), "result_type": content_type}
 
 
 def _failure(state: JobState) -> Error:

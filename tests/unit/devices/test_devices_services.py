@@ -15,6 +15,7 @@ from fairlead.devices.sending import Author, Outgoing
 from fairlead.devices.types import Measurement
 from fairlead.errors import Conflict, Invalid, NotFound
 from fairlead.status import CommandStatus, DeviceStatus
+from fairlead.store import journal
 from fairlead.store.records import Command, Event, Hold
 from fairlead.testing.store import memory
 
@@ -411,7 +412,7 @@ def test_a_unique_beginning_names_a_command(session: Session) -> None:
 
     assert commands.show(session, row.id[:10]) is row
     assert [one.id for one in commands.list_commands(session, device="fan-1")] == [row.id]
-    assert [event.status_to for event in commands.history(session, row.id)] == ["accepted", "sent"]
+    assert [event.status_to for event in journal.history(session, "command", row.id)] == ["accepted", "sent"]
     with pytest.raises(NotFound):
         commands.show(session, "cmd-zzz")
 

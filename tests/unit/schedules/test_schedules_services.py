@@ -127,7 +127,10 @@ def test_a_window_opens_on_time_once_and_says_so(session: Session) -> None:
     assert (outcome.moved, again.moved) == ((run.id,), ())
     assert (run.status, run.bindings, run.params) == (RunStatus.STARTING, {"fan": ("fan-1",)}, {"above": 26})
     assert session.scalars(select(Obligation.due_at)).all() == [later(hours=5)]
-    assert [event.said for event in runs.history(session, run.id)] == ["window opened", "starts with fan = fan-1"]
+    assert [event.said for event in journal.history(session, "run", run.id)] == [
+        "window opened",
+        "starts with fan = fan-1",
+    ]
 
 
 def test_what_a_node_is_told_of_a_run(session: Session) -> None:
@@ -174,7 +177,7 @@ def test_a_run_that_cannot_be_moved_holds_up_no_other_and_fails_the_second_time(
     assert first.raised == {run.id}
     assert (run.status, run.ready_at) == (RunStatus.STARTING, None)
     assert other.reason.startswith("waits: ")
-    assert "ready" not in [event.status_to for event in runs.history(session, run.id)]
+    assert "ready" not in [event.status_to for event in journal.history(session, "run", run.id)]
 
     stepping.step(session, reports, later(hours=1), address, first.raised)
     assert (run.status, run.finished_at) == (RunStatus.FAILED, later(hours=1))
@@ -227,7 +230,7 @@ def test_a_platform_that_was_off_catches_up_while_the_window_is_open(session: Se
 
     step(session, later(hours=3))
 
-    assert runs.history(session, the_run(session).id)[0].said == "window opened 2.0 h ago; caught up"
+    assert journal.history(session, "run", the_run(session).id)[0].said == "window opened 2.0 h ago; caught up"
 
 
 def test_missed_windows_are_one_row_each_and_no_more_than_twenty(session: Session) -> None:

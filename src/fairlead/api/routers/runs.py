@@ -20,6 +20,7 @@ from fairlead.errors import Invalid, Unavailable
 from fairlead.schedules import service as schedules
 from fairlead.schedules.sight import show_schedule
 from fairlead.status import RunStatus, is_final
+from fairlead.store import journal
 from fairlead.store.records import App, Event, Run, Schedule
 
 router = APIRouter(tags=["runs"])
@@ -122,7 +123,7 @@ def _view(session: Session, house: House, who: Caller, run: Run, history: Sequen
 
 def _whole(session: Session, house: House, who: Caller, ref: str) -> RunView:
     run = sight.show_run(session, who, ref)
-    return _view(session, house, who, run, runs.history(session, run.id))
+    return _view(session, house, who, run, journal.history(session, "run", run.id))
 
 
 def _url(house: House, run: Run, schedule: str) -> str | None:
