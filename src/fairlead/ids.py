@@ -15,6 +15,7 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """Models, apps, types, devices, schedules, users."""
 ALIAS = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 VERSION = re.compile(r"[0-9][A-Za-z0-9._+-]{0,62}")
+TRACE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 WORD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Roles, params, properties."""
 _LOCATION_DEPTH = 6
@@ -45,6 +46,16 @@ def is_version(text: str) -> bool:
 
 def is_word(text: str) -> bool:
     return WORD.fullmatch(text) is not None
+
+
+def is_trace(text: str) -> bool:
+    """Whether ``text`` is a W3C ``traceparent`` of version 00."""
+    return TRACE.fullmatch(text) is not None
+
+
+def trace_id(traceparent: str) -> str:
+    """Return the trace that a ``traceparent`` belongs to, nothing where it is none."""
+    return traceparent.split("-")[1] if is_trace(traceparent) else ""
 
 
 def is_location(text: str) -> bool:

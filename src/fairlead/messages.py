@@ -403,6 +403,10 @@ class JobOrder(Message, frozen=True):
     accept: str = "*/*"
     user: str = ""
     timeout_s: float = 60
+    request: str = ""
+    """Id of the request that submitted it."""
+    trace: str = ""
+    """Its W3C ``traceparent``."""
 
 
 class JobStop(Message, frozen=True):
@@ -609,6 +613,8 @@ class JobStart(Message, frozen=True):
     accept: str
     user: str
     timeout_s: float
+    request: str = ""
+    trace: str = ""
 
 
 class JobCancel(Message, frozen=True):

@@ -56,6 +56,12 @@ def request_id(request: Request) -> str:
     return str(known)
 
 
+def trace_of(request: Request) -> str:
+    """Return the request's W3C ``traceparent``, nothing where it has none that is valid."""
+    given = request.headers.get("traceparent", "")
+    return given if ids.is_trace(given) else ""
+
+
 def response(error: Error, request: Request) -> JSONResponse:
     """Return ``error`` as the caller sees it."""
     if error.code == "no_such_model" and request.url.path.startswith(_CALLS):

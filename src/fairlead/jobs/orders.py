@@ -133,6 +133,8 @@ def order_all(session: Session, nodes: Mapping[str, str], now: datetime) -> list
                 accept=job.accept,
                 user=job.created_by,
                 timeout_s=job.timeout_s,
+                request=job.request,
+                trace=job.trace,
             )
         )
     return orders

@@ -49,6 +49,10 @@ class Submission:
     idempotency_key: str | None = None
     callback_url: str | None = None
     run: str | None = None
+    request: str = ""
+    """Id of the request that asks."""
+    trace: str = ""
+    """Its ``traceparent``."""
     id: str = ""
     """Chosen beforehand where the input's key carries it; else a new one."""
 
@@ -164,6 +168,8 @@ def _submitted(one: Asked, known: Mapping[tuple[str, str], Job]) -> Submitted:
         body_hash=body_hash,
         callback_url=asked.callback_url,
         run=asked.run,
+        request=asked.request,
+        trace=asked.trace,
         created_by=one.caller.name,
         created_at=now,
         deadline_at=asked.deadline_at,

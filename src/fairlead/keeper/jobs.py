@@ -227,6 +227,8 @@ class Jobs:
                     accept=order.accept,
                     user=order.user,
                     timeout_s=order.timeout_s,
+                    request=order.request,
+                    trace=order.trace,
                 )
             )
             item.ends_by = self._clock.monotonic() + order.timeout_s + OVERTIME_S

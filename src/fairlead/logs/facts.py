@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
 
 from fairlead.errors import NotFound
+from fairlead.ids import trace_id
 from fairlead.logs import why as tell
 from fairlead.logs.why import Link, Order, Why
 from fairlead.status import CommandStatus
@@ -54,7 +55,8 @@ def why(session: Session, of: str, at: datetime, sight: Sight = ALL) -> Why:
         return tell.of_events(run.id, at, _events(session, "run", run.id, at), _schedule(session, run, at), what=what)
     if of.startswith("job-") and (job := lookup.unique(session, Job, of, sight.jobs)) is not None:
         version = _events(session, "version", f"{job.model}@{job.version}", at)
-        return tell.of_events(job.id, at, _events(session, "job", job.id, at), version[-3:])
+        asked = (_submission(job),) if job.request and job.created_at <= at else ()
+        return tell.of_events(job.id, at, _events(session, "job", job.id, at), (*version[-3:], *asked))
     return _by_name(session, of, at, sight)
 
 
@@ -99,6 +101,12 @@ def _events(session: Session, kind: str, ref: str, at: datetime) -> tuple[Link, 
         .limit(LINKS_MAX)
     )
     return tuple(reversed([_link(row) for row in rows]))
+
+
+def _submission(job: Job) -> Link:
+    trace = trace_id(job.trace)
+    said = f"{job.id} was submitted by {job.created_by}{f' in trace {trace}' if trace else ''}"
+    return Link(job.created_at, "request", job.request, said)
 
 
 def _of_versions(session: Session, kind: str, name: str, at: datetime) -> tuple[Link, ...]:

@@ -53,6 +53,16 @@ class Call:
         return ""
 
     @property
+    def trace(self) -> str:
+        """W3C ``traceparent`` that it came with."""
+        return ""
+
+    @property
+    def asked_by(self) -> str:
+        """Id of the request that submitted it, where that is not its own."""
+        return ""
+
+    @property
     def encoding(self) -> str:
         """Content encoding of the body."""
         return ""
@@ -65,13 +75,13 @@ class Call:
     @property
     def request(self) -> Request:
         left_s = self.deadline - time.monotonic()
-        return Request(self.id, self.user, datetime.fromtimestamp(time.time() + left_s, UTC))
+        return Request(self.id, self.user, datetime.fromtimestamp(time.time() + left_s, UTC), self.trace)
 
 
 class TypedCall(Call):
     """A call whose types are given, as jobs have them."""
 
-    __slots__ = ("_accept", "_content_type", "_query", "_user")
+    __slots__ = ("_accept", "_asked_by", "_content_type", "_query", "_trace", "_user")
 
     def __init__(
         self,
@@ -84,6 +94,8 @@ class TypedCall(Call):
         accept: str = "*/*",
         query: str = "",
         user: str = "",
+        trace: str = "",
+        asked_by: str = "",
         on_progress: ProgressHook | None = None,
     ) -> None:
         super().__init__(endpoint, body, id, deadline)
@@ -91,6 +103,8 @@ class TypedCall(Call):
         self._accept = accept
         self._query = query
         self._user = user
+        self._trace = trace
+        self._asked_by = asked_by
         self.on_progress = on_progress
 
     @property
@@ -108,6 +122,14 @@ class TypedCall(Call):
     @property
     def user(self) -> str:
         return self._user
+
+    @property
+    def trace(self) -> str:
+        return self._trace
+
+    @property
+    def asked_by(self) -> str:
+        return self._asked_by
 
 
 class Reply:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fairlead.errors import Error, Kind
+from fairlead.ids import trace_id
 from fairlead.log import JsonFormatter
 from fairlead.modelserver.calls import Call
 from fairlead.modelserver.traces import trace
@@ -122,6 +123,10 @@ class Failures:
             left_out, self._left_out = self._left_out, 0
         self._say_left_out(left_out)
         extra: dict[str, object] = {"id": call.id}
+        if call.asked_by:
+            extra["request"] = call.asked_by
+        if traced := trace_id(call.trace):
+            extra["trace"] = traced
         if error.__cause__ is not None:
             extra["traceback"] = trace(error.__cause__, self._folder)
             error.hint = f"its traceback: fairlead logs {self._name} --grep {call.id}"

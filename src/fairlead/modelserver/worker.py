@@ -192,6 +192,8 @@ class Channel:
             content_type=order.content_type,
             accept=order.accept,
             user=order.user,
+            trace=order.trace,
+            asked_by=order.request,
             on_progress=self._progress_of(order),
         )
         self._jobs[order.job] = (order.epoch, call)

@@ -34,6 +34,8 @@ class Request(msgspec.Struct, frozen=True):
     id: str
     user: str = ""
     deadline: datetime | None = None
+    trace: str = ""
+    """W3C ``traceparent`` of the caller, to be sent on with what a model itself asks for."""
 
 
 class Scope:

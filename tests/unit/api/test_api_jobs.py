@@ -13,6 +13,7 @@ from fairlead.messages import ErrorInfo, JobEnded, JobOrder
 from fairlead.store.records import Job
 
 CALL = "/v1/models/flowers/jobs"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest.fixture
@@ -35,6 +36,30 @@ async def test_a_job_is_kept_done_and_answered(flowers: Any) -> None:
     assert result.headers["x-fairlead-job"] == job["id"]
     assert (await zoe.get(done["links"]["events"])).text.startswith("event: done")
     assert (await zoe.get(f"/api/v1/jobs/{job['id'][:-2]}")).json()["id"] == job["id"]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(f"00-{TRACE}-00f067aa0ba902b7-01", TRACE), ("00-nonsense", None), (f"00-{'0' * 32}-00f067aa0ba902b7-01", None)],
+)
+async def test_a_job_knows_the_request_that_submitted_it(flowers: Any, given: str, kept: str | None) -> None:
+    zoe, orders = flowers.by("zoe"), []
+    await flowers.bus.subscribe(JobOrder, lambda order: note(orders, order), node="local")
+
+    headers = {"X-Request-Id": "ask-1", "traceparent": given}
+    job = (await zoe.post(CALL, json={"month": 1}, headers=headers)).json()
+    await flowers.ok(zoe.get(f"/api/v1/jobs/{job['id']}", params={"wait": 20}))
+
+    assert (job["request_id"], job["trace_id"]) == ("ask-1", kept)
+    assert [(order.request, order.trace) for order in orders] == [("ask-1", given if kept else "")]
+    chain = (await flowers.ok(zoe.get("/api/v1/why", params={"of": job["id"]})))["chain"]
+    (asked,) = [link for link in chain if link["kind"] == "request"]
+    assert asked["id"] == "ask-1"
+    assert (TRACE in asked["said"]) is (kept is not None)
+
+
+async def note(orders: list[JobOrder], order: JobOrder) -> None:
+    orders.append(order)
 
 
 async def test_a_caller_may_wait_for_the_result(flowers: Any) -> None:

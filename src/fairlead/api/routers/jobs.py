@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from fairlead import ids
 from fairlead.accounts.policy import Caller
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.errors import request_id
+from fairlead.api.errors import request_id, trace_of
 from fairlead.api.stream import event, sse
 from fairlead.api.views.base import page
 from fairlead.api.views.jobs import JobView, job_view
@@ -59,6 +59,8 @@ async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: s
         "idempotency_key": request.headers.get("idempotency-key"),
         "priority": request.headers.get("x-priority", "normal"),
         "id": job_id,
+        "request": request_id(request),
+        "trace": trace_of(request),
     }
     if len(body) > policy.INLINE_MAX_BYTES:
         key = input_key(name, job_id, _filename(request))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fairlead import ids
 from fairlead.api.views.base import View, moment
 from fairlead.status import JobStatus
 from fairlead.store.records import Job
@@ -34,6 +35,10 @@ class JobView(View):
     progress: ProgressView | None
     error: dict[str, Any] | None
     created_by: str
+    request_id: str | None
+    """Of the request that submitted it."""
+    trace_id: str | None
+    """Of W3C trace context."""
     links: dict[str, str]
 
 
@@ -58,5 +63,7 @@ def job_view(job: Job) -> JobView:
         progress=ProgressView(step=progress.step, total=progress.total, note=progress.note) if progress else None,
         error={"code": job.error.code, "message": job.error.message, "hint": job.error.hint} if job.error else None,
         created_by=job.created_by,
+        request_id=job.request or None,
+        trace_id=ids.trace_id(job.trace) or None,
         links={"self": base, "events": f"{base}/events", "result": f"{base}/result"},
     )

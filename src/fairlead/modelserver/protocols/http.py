@@ -79,6 +79,10 @@ class HttpCall(Call):
         return str(self.scope.headers.get("x-fairlead-user") or "")
 
     @property
+    def trace(self) -> str:
+        return str(self.scope.headers.get("traceparent") or "")
+
+    @property
     def encoding(self) -> str:
         return str(self.scope.headers.get("content-encoding") or "")
 

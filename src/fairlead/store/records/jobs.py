@@ -76,6 +76,10 @@ class Job(Base, kw_only=True):
     deadline_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
     expires_at: Mapped[datetime] = mapped_column(Moment)
     """When row, input and result may be removed, once it has ended."""
+    request: Mapped[str] = mapped_column(Text, default="", server_default="")
+    """Id of the request that submitted it."""
+    trace: Mapped[str] = mapped_column(Text, default="", server_default="")
+    """Its W3C ``traceparent``, empty where it had none."""
 
     __table_args__ = (
         UniqueConstraint("created_by", "idempotency_key"),
