@@ -109,7 +109,7 @@ class ModelSpec(Part, frozen=True):
     examples: tuple[ExampleSpec, ...] = ()
     gpu: bool = False
     compile: bool = False
-    """Whether a scikit-learn artifact is also compiled to ONNX."""
+    """Whether a scikit-learn artifact is also compiled to ONNX, beside its service."""
 
 
 class VersionWanted(Part, frozen=True):
@@ -668,12 +668,12 @@ class ZygoteSpec(Part, frozen=True):
     """Modules to import before the first fork."""
     uid: int = 0
     """User id of the platform: only it and root may dial."""
+    paths: tuple[str, ...] = ()
+    """Folders with packages of the platform's, put behind the environment's own."""
 
 
 class Fork(Message, frozen=True):
     """Have the zygote fork a replica that serves ``spec``."""
-    paths: tuple[str, ...] = ()
-    """Folders with packages of the platform's, put behind the environment's own."""
 
     replica: str
     spec: ModelSpec
@@ -690,12 +690,12 @@ class Fork(Message, frozen=True):
     """File that its stdout and stderr are appended to; empty: those of the zygote."""
     body_max_bytes: int = 100 * 1024**2
     """Longest body of a call."""
+    compiled: str = ""
+    """Folder of the compiled program that takes the artifact's place."""
 
 
 class ForkStop(Message, frozen=True):
     """Signal a replica that this zygote forked."""
-    compiled: str = ""
-    """Folder of the compiled program that takes the artifact's place."""
 
     replica: str
     signal: int

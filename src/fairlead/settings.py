@@ -98,6 +98,7 @@ class Home:
         self.bucket = root / "bucket"
         self.bundles = root / "bundles"  # <digest>/ unpacked, read-only
         self.environments = root / "environments"  # <key>/ virtual environments
+        self.compiled = root / "compiled"  # <digest>/ compiled programs; the packages that make and run them
         self.scratch = root / "scratch"  # <replica or run>/ private, writable
         self.envoy = root / "envoy"
         self.bus = root / "bus"

@@ -43,8 +43,9 @@ class ModelRun(Program, frozen=True, kw_only=True):
     """File or folder of the bundle that the runtime loads. Alone: a model with no code."""
     entry: str | None = None
     """``module:Class`` or ``module:function``. Alone: your code; with ``artifact``: code around it."""
-    compile: bool = False
-    """scikit-learn only: also build an ONNX program; served as it is, swapped when compiled and equal."""
+    compile: bool | None = None
+    """Whether a scikit-learn artifact is also compiled to ONNX: served as it is, swapped once the program is equal and
+    faster. Unless said: yes."""
     timeout_s: Seconds = 60
     """Seconds a request may take; a caller may ask for less."""
     start_timeout_s: Seconds = 120

@@ -12,7 +12,9 @@ from fairlead.messages import BatchSpec, EnvironmentSpec, ExampleSpec, ModelSpec
 
 RUNTIME_REQUIRES = {"sklearn": "scikit-learn", "onnx": "onnxruntime", "torch": "torch", "python": ""}
 """What a runtime needs in the environment; added where the bundle does not name it."""
-COMPILER_REQUIRES = ("skl2onnx", "onnxruntime")
+REQUIRES_MAX = 1000
+"""Most lines of a requirements file; they travel with the version, as its list in the manifest does."""
+REQUIRES_BYTES = 128 * 1024
 _ALIKE = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")}
 
 
@@ -32,7 +34,7 @@ def model_spec(manifest: ModelManifest, version: str) -> ModelSpec:
         start_timeout_s=run.start_timeout_s,
         examples=tuple(ExampleSpec(one.title, one.input, one.expect) for one in manifest.examples),
         gpu=manifest.resources.gpu != 0,
-        compile=run.compile,
+        compile=run.runtime == "sklearn" and run.artifact is not None and run.compile is not False,
     )
 
 
@@ -43,7 +45,6 @@ def environment_spec(manifest: Manifest, folder: Path) -> EnvironmentSpec:
     listed = requirements(manifest, folder)
     if isinstance(manifest, ModelManifest):
         wanted = [RUNTIME_REQUIRES[manifest.run.runtime]]
-        wanted += COMPILER_REQUIRES if manifest.run.compile else ()
         named = {_project(line) for line in listed}
         more = [one for one in wanted if one and not named.intersection(_ALIKE.get(one, (one,)))]
         listed = (*listed, *dict.fromkeys(more))
@@ -68,6 +69,14 @@ def requirements(manifest: ModelManifest | AppManifest, folder: Path) -> tuple[s
             continue
         problems += _line(line, requires, number)
         listed.append(line)
+    if len(listed) > REQUIRES_MAX or sum(map(len, listed)) > REQUIRES_BYTES:
+        said = f"more than {REQUIRES_MAX} lines, or {REQUIRES_BYTES // 1024} kB"
+        raise Invalid(
+            f"{requires} has {said}",
+            code="bundle_invalid",
+            hint="name only what the bundle imports",
+            problems=(Problem("run.requires", "too_many", said),),
+        )
     if problems:
         message = f"{requires}:{problems[0].line}: {problems[0].message}"
         raise Invalid(message, code="bundle_invalid", hint=problems[0].hint, problems=tuple(problems))

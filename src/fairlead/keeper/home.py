@@ -160,7 +160,7 @@ def _make_folders(home: Home) -> None:
     for folder in (home.keys, home.bucket, home.envoy, home.bus, home.children, home.keeper, home.logs):
         folder.mkdir(mode=_CLOSED, exist_ok=True)
         folder.chmod(_CLOSED)
-    for folder in (home.bundles, home.environments, home.scratch):
+    for folder in (home.bundles, home.environments, home.compiled, home.scratch):
         folder.mkdir(mode=_PASSED, exist_ok=True)
         folder.chmod(_PASSED)
     # As root every bundle has a uid of its own, which must reach its folders here: where mounts are forbidden nothing

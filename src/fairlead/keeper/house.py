@@ -27,6 +27,7 @@ from fairlead.identity.seal import load_sealer
 from fairlead.keeper import metrics, services
 from fairlead.keeper.accesslog import AccessLog
 from fairlead.keeper.certificate import Certificate
+from fairlead.keeper.compiling import Compiling
 from fairlead.keeper.devicedoor import DeviceDoor
 from fairlead.keeper.files import BucketFiles
 from fairlead.keeper.frontdoor import FrontDoor
@@ -94,6 +95,7 @@ class House:
         self._devices = DeviceDoor(home.bus, home.keeper / "devices.msgpack")
         self.bucket: Bucket = open_bucket(settings.bucket or str(home.bucket))
         self._bus: Bus | None = None
+        self._compiling = Compiling(home, level.isolation(), marker_of(home), self._secrets, self._prepared)
         self.replicas = Replicas(
             LocalEngine(home, clock),
             self._launch,
@@ -101,6 +103,7 @@ class House:
             on_message=self._on_message,
             on_lost=self._on_lost,
             changed=self._door_changed,
+            programs=self._compiling,
             zygote_memory_mb=settings.zygote_memory_mb,
         )
         self.front_door = self._make_front_door(door)
@@ -277,6 +280,7 @@ class House:
             self.prepare.want(self.wanted, self._group)
             # one that is still looked into has no modules to preload yet: its zygote would be started twice
             unprepared = {v.digest for v in self.wanted.versions if v.prepare or self.prepare.bundle(v.digest) is None}
+            self._compiling.want(self.wanted.versions, self.prepare.bundle, self._group)
             self.replicas.want(self.wanted.versions, unprepared)
             await self.runs.converge(self.wanted.runs)
         except Exception:
@@ -294,7 +298,7 @@ class House:
                 await self._converge()
 
     async def _launch(self, wanted: VersionWanted) -> Launch:
-        found = self.prepare.bundle(wanted.digest)
+        found, compiled = self.prepare.bundle(wanted.digest), self._compiling.program(wanted.digest)
         if found is None:
             raise Unavailable(f"{wanted.spec.name} is not prepared here yet", code="not_prepared", retry_after_s=1)
         folder, environment = found
@@ -306,6 +310,7 @@ class House:
             environment=environment,
             secrets=secrets,
             body_max_bytes=self.settings.body_max_bytes,
+            compiled=compiled,
         )
 
     # --- what happens here --------------------------------------------------------------------------------------------

@@ -65,9 +65,9 @@ class Inspector:
         scratch = self._home.scratch / f"look-{task.digest.rpartition(':')[2][:12]}"
         uid = uid_for(task.digest, self._home.keeper / "uids.json") if self._isolation.own_uid else None
         try:
-            _make_scratch(scratch, uid)
+            make_scratch(scratch, uid)
             limit_s = task.spec.start_timeout_s if task.spec else LIMIT_S
-            output, code = await self._run(self._rules(task, folder, environment, scratch, uid), limit_s)
+            output, code = await said_by(self._rules(task, folder, environment, scratch, uid), self._marker, limit_s)
             found = (
                 finding.too_slow(output, limit_s, str(folder))
                 if code is None
@@ -100,28 +100,29 @@ class Inspector:
         argv = (str(environment / "bin" / "python"), "-P", "-m", "fairlead.modelserver.inspect")
         return rules.for_inspect(ground, argv, self._isolation, uid=uid)
 
-    async def _run(self, made: rules.Rules, limit_s: float) -> tuple[bytes, int | None]:
-        """Return what it said and its exit code, None when it took longer than ``limit_s``."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "fairlead.sandbox.run"),
-            env={**os.environ, **self._marker, rules.VARIABLE: msgspec.json.encode(made).decode()},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        output = bytearray()
-        try:
-            async with asyncio.timeout(limit_s):
-                await _listen(process, output)
-        except TimeoutError:
-            return bytes(output), None
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        return bytes(output), process.returncode or 0
+
+async def said_by(made: rules.Rules, marker: Mapping[str, str], limit_s: float) -> tuple[bytes, int | None]:
+    """Return what a program in the sandbox said and its exit code, None when it took longer than ``limit_s``."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "fairlead.sandbox.run"),
+        env={**os.environ, **marker, rules.VARIABLE: msgspec.json.encode(made).decode()},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    output = bytearray()
+    try:
+        async with asyncio.timeout(limit_s):
+            await _listen(process, output)
+    except TimeoutError:
+        return bytes(output), None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return bytes(output), process.returncode or 0
 
 
 def look_log(home: Home, name: str, digest: str) -> Path:
@@ -154,7 +155,8 @@ async def _listen(process: asyncio.subprocess.Process, output: bytearray) -> Non
     await process.wait()
 
 
-def _make_scratch(folder: Path, uid: int | None) -> None:
+def make_scratch(folder: Path, uid: int | None) -> None:
+    """Make a folder that only the bundle's user ``uid`` (None: the platform's own) can enter."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if uid is not None:
         os.chown(folder, uid, uid)

@@ -53,7 +53,13 @@ def used(wanted: NodeWanted, records: Collection[Record], environments: Iterable
     found = {f"environments/{key}" for key in environments}
     for digest in digests(wanted, records):
         plain = digest.rpartition(":")[2]
-        found |= {f"bundles/{plain}", f"keeper/prepared/{plain}.json", f"scratch/look-{plain[:12]}", uid_name(digest)}
+        found |= {
+            f"compiled/{plain}",
+            f"bundles/{plain}",
+            f"keeper/prepared/{plain}.json",
+            f"scratch/look-{plain[:12]}",
+            uid_name(digest),
+        }
     zygotes = {zygote_name(task.name, task.digest) for task in tasks(wanted).values()}
     runs = {run.run for run in wanted.runs}
     for record in records:

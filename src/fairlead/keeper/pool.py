@@ -59,6 +59,9 @@ class Replica:
     jobs: set[str] = field(default_factory=set)
     secrets: str = ""
     """Tells by which secrets it was started (``identity.seal.fingerprint``)."""
+    compiled: bool = False
+    """It serves the compiled program."""
+    was_ready: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -129,8 +132,10 @@ def decide(
     now: float,
     *,
     may_start: bool,
+    compiled: bool = False,
 ) -> list[Step]:
-    """Return the next steps; ``wanted`` None: the version is not wanted here; ``may_start``: no back-off holds."""
+    """Return the next steps; ``wanted`` None: the version is not wanted here; ``may_start``: no back-off holds;
+    ``compiled``: there is a program to serve."""
     steps: list[Step] = []
     live: list[Replica] = []
     for replica in replicas:
@@ -143,9 +148,9 @@ def decide(
             steps.append(DrainNow(replica.id))
     count = awake(wanted, demand, now) if wanted is not None else 0
     if wanted is not None:
-        live, outdated = _apart(live, fingerprint(wanted.secrets))
+        live, outdated = _apart(live, fingerprint(wanted.secrets), compiled)
         if sum(replica.in_rotation(now) for replica in live) >= count:  # not before others answer in their place
-            steps += [Leave(replica.id, "its secrets have changed") for replica in outdated]
+            steps += [Leave(replica.id, why) for replica, why in outdated]
     if len(live) > count:
         why = "not wanted any more" if wanted is None else ("idle" if count == 0 else "fewer are wanted")
         steps += [Leave(replica.id, why) for replica in _least_useful(live)[: len(live) - count]]
@@ -175,10 +180,16 @@ def _doom(wanted: VersionWanted | None, replica: Replica, now: float) -> str:
     return ""
 
 
-def _apart(live: Sequence[Replica], secrets: str) -> tuple[list[Replica], list[Replica]]:
-    """Return the replicas that have these secrets, and those that were started with others."""
-    current = [replica for replica in live if replica.secrets == secrets]
-    return current, [replica for replica in live if replica.secrets != secrets]
+def _apart(live: Sequence[Replica], secrets: str, compiled: bool) -> tuple[list[Replica], list[tuple[Replica, str]]]:
+    """Return the replicas that serve what is served now, and those that others replace, with why."""
+    why = {True: "", False: "its secrets have changed"}
+    served = "the compiled one takes its place" if compiled else "the compiled one is not served any more"
+    said = {
+        replica.id: why[replica.secrets == secrets] or ("" if replica.compiled == compiled else served)
+        for replica in live
+    }
+    current = [replica for replica in live if not said[replica.id]]
+    return current, [(replica, said[replica.id]) for replica in live if said[replica.id]]
 
 
 def _least_useful(live: Sequence[Replica]) -> list[Replica]:

@@ -7,10 +7,12 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
+from typing import Protocol
 
 from fairlead import messages
 from fairlead.clock import Clock, to_text
 from fairlead.engines import Engine, Observed, ReplicaLink
+from fairlead.engines.launch import Compiled
 from fairlead.errors import Busy, Error, NotFound, Unavailable
 from fairlead.keeper import pool
 from fairlead.keeper.metrics import Counted
@@ -27,6 +29,19 @@ HELD_MAX = 1000
 STOP_GRACE_S = 5.0
 
 
+class Programs(Protocol):
+    """What is known of compiled programs."""
+
+    def program(self, digest: str) -> Compiled | None:
+        """Return the program that takes the place of a bundle's artifact, if there is one."""
+
+    def serving(self, wanted: messages.VersionWanted) -> str:
+        """Return what is served of a version and why, in words."""
+
+    def refuse(self, digest: str, why: str, *, keep: bool) -> None:
+        """Serve as it is from now on; ``keep``: for good."""
+
+
 class Replicas:
     """All replicas of this machine. ``run`` drives them; the other methods only note what is wanted."""
 
@@ -39,10 +54,12 @@ class Replicas:
         on_message: Callable[[Key, str, messages.FromReplica], None],
         on_lost: Callable[[Key, str, str], None],
         changed: asyncio.Event,
+        programs: Programs | None = None,
         zygote_memory_mb: float = 2048,
     ) -> None:
         self._engine, self._launcher, self._clock = engine, launcher, clock
         self._on_message, self._on_lost, self._changed = on_message, on_lost, changed
+        self._programs = programs
         self._versions: dict[Key, Version] = {}
         self._wake = asyncio.Event()
         self._rotation: dict[str, tuple[str, ...]] = {}
@@ -67,6 +84,9 @@ class Replicas:
         for key, item in named.items():
             version = self._versions.setdefault(key, Version(key))
             version.want(item, is_prepared=item.digest not in unprepared)
+            if self._programs is not None:
+                version.is_compiled = self._programs.program(item.digest) is not None
+                version.serving = self._programs.serving(item)
         self.nudge()
 
     def door_took(self, versions: Collection[str], sockets: Collection[str]) -> None:
@@ -273,7 +293,9 @@ class Replicas:
                 version.wanted = None
             self._look_for_stopped(version, now)
             live, may_start = list(version.replicas.values()), version.may_start(now)
-            steps = pool.decide(version.wanted, live, version.demand(), now, may_start=may_start)
+            steps = pool.decide(
+                version.wanted, live, version.demand(), now, may_start=may_start, compiled=version.is_compiled
+            )
             for step in steps:
                 self._carry_out(version, step, now)
             version.hand_out(now)
@@ -318,6 +340,7 @@ class Replicas:
             return
         now = self._clock.monotonic()
         replica = pool.Replica(launch.replica, started=now, since=to_text(self._clock.now()), secrets=launch.secrets)
+        replica.compiled = launch.compiled
         version.replicas[replica.id] = replica
         version.serve[replica.id] = Path(launch.fork.serve)
         version.logs[replica.id] = Path(launch.fork.log)
@@ -328,7 +351,8 @@ class Replicas:
             for of_replica in (version.replicas, version.serve, version.logs):
                 of_replica.pop(replica.id, None)
             version.last_lines = logfile.said(Path(launch.fork.log), 20)
-            self._cannot_start(version, error if isinstance(error, Error) else _no_start(error))
+            if isinstance(error, OSError) or not self._as_it_is(version, replica, error.message):
+                self._cannot_start(version, error if isinstance(error, Error) else _no_start(error))
             return
         replica.pid = observed.pid
         await self._follow(version, replica, Path(launch.fork.keep))
@@ -348,7 +372,7 @@ class Replicas:
         version = self._versions.setdefault(key, Version(key))
         now = self._clock.monotonic()
         replica = pool.Replica(observed.replica, started=now, pid=observed.pid, adopted=True, since=observed.since)
-        replica.secrets = observed.secrets
+        replica.secrets, replica.compiled, replica.was_ready = observed.secrets, observed.compiled, True
         version.replicas[replica.id] = replica
         version.serve[replica.id] = Path(observed.serve)
         version.logs[replica.id] = Path(observed.log)
@@ -407,10 +431,21 @@ class Replicas:
         _log.warning("replica %s of %s@%s is gone: %s", replica.id, model, number, reason)
         if log is not None:
             logfile.note(log, to_text(self._clock.now()), f"replica {replica.id} is gone: {reason}")
+        if replica.left is None and not replica.was_ready and self._as_it_is(version, replica, reason):
+            return
         if version.was_ready:
             version.crashed(replica.started, now, reason, random.random())
         else:
             version.fail(replica.error or _ended_at_load(observed.reason))
+
+    def _as_it_is(self, version: Version, replica: pool.Replica, reason: str) -> bool:
+        """Serve the version as it is when it was its compiled program that did not start; returns whether it was."""
+        if not replica.compiled or not version.is_compiled or self._programs is None:
+            return False
+        version.is_compiled = False
+        self._programs.refuse(version.digest, reason, keep=replica.error is not None)
+        self.nudge()
+        return True
 
     def _spawn(self, work: Awaitable[None], name: str) -> None:
         """Run ``work`` beside the loop. A fault in it is one replica's: the loop drives all others, and its limits end

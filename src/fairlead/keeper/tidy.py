@@ -17,6 +17,8 @@ import msgspec
 from fairlead import environments
 from fairlead.bundles import disk
 from fairlead.clock import Clock
+from fairlead.environments import toolbox
+from fairlead.errors import Unavailable
 from fairlead.keeper import leftovers
 from fairlead.keeper.memory import replace_file
 from fairlead.keeper.prepare import Kept, tasks
@@ -30,7 +32,7 @@ FIRST_S = 120.0
 EVERY_S = 3600.0
 REPLICA_LOGS = 10
 """Newest logs of replicas of a version, kept whether the replica lives or not."""
-_FOLDERS = ("environments", "bundles", "keeper/prepared", "keeper/incoming", "scratch", "logs", "run")
+_FOLDERS = ("environments", "bundles", "compiled", "keeper/prepared", "keeper/incoming", "scratch", "logs", "run")
 """Below the home, but for ``run``: that of the sockets."""
 
 
@@ -55,7 +57,7 @@ class Tidy:
         keys = await asyncio.to_thread(_keys, wanted)
         there, records = await asyncio.to_thread(self._look)
         keys |= await asyncio.to_thread(self._kept_keys, leftovers.digests(wanted, records))
-        used = leftovers.used(wanted, records, keys)
+        used = leftovers.used(wanted, records, keys) | await asyncio.to_thread(_tools)
         if self._wanted() is not wanted:
             return ()  # what was unused may be wanted by now: the next look sees
         verdict = leftovers.decide(there, used, self._recall(), now, self._run_logs_s)
@@ -139,6 +141,14 @@ class Tidy:
 
 def _keys(wanted: NodeWanted) -> set[str]:
     return {environments.key(task.environment) for task in tasks(wanted).values()}
+
+
+def _tools() -> set[str]:
+    """Return the name of the packages that compile here, if they are installed."""
+    try:
+        return {f"compiled/{toolbox.key()}"}
+    except Unavailable:
+        return set()
 
 
 def _entries(folder: Path) -> list[Path]:

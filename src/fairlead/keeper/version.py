@@ -29,6 +29,10 @@ class Version:
     is_prepared: bool = True
     """Its bundle and environment are there, so that it can start."""
     digest: str = ""
+    is_compiled: bool = False
+    """There is a compiled program to serve."""
+    serving: str = ""
+    """What is served and why, in words."""
     replicas: dict[str, pool.Replica] = field(default_factory=dict)
     links: dict[str, ReplicaLink] = field(default_factory=dict)
     serve: dict[str, Path] = field(default_factory=dict)
@@ -74,6 +78,7 @@ class Version:
             return False
         if beat.status is ReplicaStatus.READY and replica.status is ReplicaStatus.STARTING:
             self.was_ready, self.loop, self.last_called = True, "", now
+            replica.was_ready = True
             if not replica.adopted:
                 self.tally.started(now - replica.started)
         replica.status, replica.reason = beat.status, beat.reason
@@ -151,6 +156,7 @@ def replica_reports(version: Version, now: float) -> list[messages.ReplicaReport
             in_flight=replica.in_flight,
             queued=replica.queued,
             restarts=version.restarts,
+            compiled=replica.compiled,
         )
         for replica in version.replicas.values()
     ]
@@ -170,10 +176,18 @@ def version_report(version: Version, wanted: messages.VersionWanted, now: float)
         attempt=wanted.attempt,
         error=version.failed,
         last_lines=version.last_lines if status is VersionStatus.FAILED or version.loop else (),
+        serving=_serving(version, now),
         figures=version.tally.totals if recent else None,
         recent=recent,
         cold_starts=version.tally.cold if version.tally.cold.counts else None,
     )
+
+
+def _serving(version: Version, now: float) -> str:
+    """Return what is served, in words: a program only once no replica answers as it is."""
+    if version.is_compiled and any(one.in_rotation(now) and not one.compiled for one in version.replicas.values()):
+        return "as it is: the compiled one is starting"
+    return version.serving
 
 
 def _is_silent(replica: pool.Replica, now: float) -> bool:

@@ -42,7 +42,9 @@ def test_other_users_can_list_nothing_and_pass_only_where_bundles_must(tmp_path:
     home.run.rmdir()
 
     modes = {path: path.stat().st_mode & 0o777 for path in (home.root, *home.root.iterdir()) if path.is_dir()}
-    passed = {home.bundles, home.environments, home.scratch} | ({home.root} if os.geteuid() == 0 else set())
+    passed = {home.bundles, home.environments, home.compiled, home.scratch} | (
+        {home.root} if os.geteuid() == 0 else set()
+    )
     assert {path for path, mode in modes.items() if mode == 0o711} == passed
     assert {mode for path, mode in modes.items() if path not in passed} == {0o700}
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from fairlead.engines import Launch
+from fairlead.engines.launch import Compiled
 from fairlead.engines.local import launch_for
+from fairlead.errors import Unavailable
 from fairlead.keeper.replicas import Replicas
 from fairlead.messages import EnvironmentSpec, ModelSpec, VersionWanted
 from fairlead.settings import Home
@@ -35,6 +37,8 @@ class Machine:
 
     def __init__(self, home: Home) -> None:
         self.home, self.clock, self.full = home, ManualClock(), 0
+        self.compiled: Compiled | None = None
+        self.refused: list[tuple[str, bool]] = []
         self.engine = HistoryEngine(self.clock)
         self.replicas = Replicas(
             self.engine,
@@ -43,13 +47,26 @@ class Machine:
             on_message=lambda key, replica, message: None,
             on_lost=lambda key, replica, reason: None,
             changed=asyncio.Event(),
+            programs=self,
         )
 
     async def _launch(self, wanted: VersionWanted) -> Launch:
         if self.full:
             self.full -= 1
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return launch_for(wanted, self.home, bundle=self.home.root, environment=Path(sys.prefix))
+        return launch_for(
+            wanted, self.home, bundle=self.home.root, environment=Path(sys.prefix), compiled=self.compiled
+        )
+
+    def program(self, digest: str) -> Compiled | None:
+        return self.compiled
+
+    def serving(self, wanted: VersionWanted) -> str:
+        return "compiled (onnx)" if self.compiled else "as it is: why"
+
+    def refuse(self, digest: str, why: str, *, keep: bool) -> None:
+        self.refused.append((why, keep))
+        self.compiled = None
 
     @property
     def starts(self) -> int:
@@ -89,3 +106,31 @@ async def test_a_disk_that_is_full_at_a_launch_is_tried_again_after_a_pause(mach
     await machine.until_started(1)
     (replica,), _ = machine.replicas.reports()
     assert replica.restarts == 1
+
+
+async def test_a_compiled_program_that_ends_before_it_was_ready_is_refused_and_the_model_starts_as_it_is(
+    machine: Machine,
+) -> None:
+    machine.compiled = Compiled(machine.home.compiled / "d", ())
+    machine.replicas.want((WANTED,))
+    await machine.until_started(1)
+    (replica,), (version,) = machine.replicas.reports()
+    assert replica.compiled
+    assert version.serving == "compiled (onnx)"
+    machine.engine.end(replica.replica, -11)
+    await machine.until_started(2)
+    (replica,), (version,) = machine.replicas.reports()
+    assert not replica.compiled
+    assert replica.restarts == 0
+    assert version.error is None
+    assert [keep for _, keep in machine.refused] == [False]
+
+
+async def test_a_compiled_program_that_cannot_be_started_is_refused_too(machine: Machine) -> None:
+    machine.compiled = Compiled(machine.home.compiled / "d", ())
+    machine.engine.failures = [Unavailable("its zygote ended", code="zygote_failed")]
+    machine.replicas.want((WANTED,))
+    await machine.until_started(2)
+    (replica,), _ = machine.replicas.reports()
+    assert not replica.compiled
+    assert machine.refused == [("its zygote ended", False)]

@@ -176,6 +176,18 @@ def test_replicas_with_older_secrets_leave_once_new_ones_answer() -> None:
     assert steps(version, new) == []
 
 
+def test_the_compiled_one_takes_over_once_it_answers_and_gives_way_when_it_is_refused() -> None:
+    version = wanted(1, may_sleep=False)
+    plain, program = replica("plain"), replica("program", ReplicaStatus.STARTING, age=1, beat=None)
+    program.compiled = True
+    assert list(decide(version, [plain], IDLE, NOW, may_start=True, compiled=True)) == [Start("wanted")]
+    assert list(decide(version, [plain, program], IDLE, NOW, may_start=True, compiled=True)) == []
+    program.status, program.beat = ReplicaStatus.READY, NOW
+    (leave,) = decide(version, [plain, program], IDLE, NOW, may_start=True, compiled=True)
+    assert leave == Leave("plain", "the compiled one takes its place")
+    assert list(decide(version, [program], IDLE, NOW, may_start=True, compiled=False)) == [Start("wanted")]
+
+
 def test_a_version_that_falls_asleep_needs_no_new_replica_for_new_secrets() -> None:
     version = msgspec.structs.replace(wanted(), secrets={"KEY": b"sealed"})
 

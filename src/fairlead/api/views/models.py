@@ -32,6 +32,7 @@ class ReplicaView(View):
     failed: int
     in_flight: int
     queued: int
+    compiled: bool = False
 
 
 class VersionView(View):
@@ -46,6 +47,8 @@ class VersionView(View):
     warnings: list[str] = []
     last_lines: list[str] = []
     error: dict[str, Any] | None = None
+    serving: str = ""
+    """What answers of a scikit-learn artifact: ``compiled (onnx)…``, or ``as it is: …`` with why."""
 
 
 class ModelView(View):
@@ -106,13 +109,28 @@ def model_view(
         card=model.card,
         url=f"{url}/v1/models/{model.name}/predict",
         aliases={alias.alias: target_views(alias.targets) for alias in aliases},
-        versions=[version_view(version) for version in versions],
+        versions=[_with_serving(version_view(version), model.name, reports) for version in versions],
         inputs=inputs_in_words(main.signature) if main else {},
         signature=main.signature if main else None,
         examples=[msgspec.to_builtins(example) for example in manifest.examples] if manifest else [],
         replicas=[view for report in reports for view in _replicas(report, model.name)],
         traffic=traffic_views(model.name, reports),
     )
+
+
+def _with_serving(view: VersionView, model: str, reports: tuple[NodeReport, ...]) -> VersionView:
+    """Return the view with what machines serve of the version; where they differ, what each does."""
+    said = {
+        report.node: one.serving
+        for report in reports
+        for one in report.versions
+        if (one.model, one.version) == (model, view.version) and one.serving
+    }
+    if len(set(said.values())) > 1:
+        view.serving = "; ".join(f"{node}: {words}" for node, words in sorted(said.items()))
+    else:
+        view.serving = next(iter(said.values()), "")
+    return view
 
 
 def inputs_in_words(signature: dict[str, Any] | None) -> dict[str, str]:
@@ -173,6 +191,7 @@ def _replicas(report: NodeReport, model: str) -> list[ReplicaView]:
             failed=one.failed,
             in_flight=one.in_flight,
             queued=one.queued,
+            compiled=one.compiled,
         )
         for one in report.replicas
         if one.model == model

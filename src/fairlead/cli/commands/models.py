@@ -58,6 +58,8 @@ def show(name: str) -> None:
     terminal.table(rows, ("version", "status", "created_at", "created_by", "reason"))
     live = [version for version in model["versions"] if version["status"] not in ("failed", "retired")]
     for version in live:
+        if version.get("serving"):
+            terminal.result(f"  serving {version['version']}: {version['serving']}")
         for warning in version.get("warnings") or ():
             terminal.result(f"  warning: {version['version']}: {warning}")
     if model.get("replicas"):
