@@ -30,9 +30,14 @@ EXIT_BY_STATUS = {
     422: 5,
     429: 6,
     503: 6,
+    502: 6,
     504: 7,
+    507: 6,
 }
-"""The contract's exit codes: 3 not found, 4 refused, 5 invalid input, 6 not ready, 7 timed out."""
+"""The contract's exit codes: 3 not found, 4 refused, 5 invalid input, 6 not ready, 7 timed out.
+
+507 is the front door's when control went away in the middle of a long body.
+"""
 
 
 class Refused(Exception):

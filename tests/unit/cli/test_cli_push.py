@@ -32,6 +32,7 @@ class Platform:
         self.archives: list[bytes] = []
         self.calls: list[str] = []
         self.cuts: list[int] = []
+        self.fails: list[int] = []
         self.sent = 0
         self.plain = False
         self.refuses: str | None = None
@@ -79,6 +80,10 @@ def platform() -> Iterator[Platform]:
             made.calls.append("PATCH")
             content, length = self.path.rpartition("/")[2], int(self.headers["content-length"])
             half = made.halves.setdefault(content, bytearray())
+            if made.fails:
+                self.rfile.read(length)
+                self.say(made.fails.pop(0), error("not_ready"))
+                return
             assert int(self.headers["upload-offset"]) == len(half)
             most = min(length, made.cuts.pop(0)) if made.cuts else length
             while length and most:
@@ -176,6 +181,17 @@ def test_a_cut_connection_costs_what_it_cut_off(cli: Callable[..., Said], platfo
     assert platform.sent == sum(path.stat().st_size for path in folder.iterdir())
     assert platform.calls.count("HEAD") == 3
     assert hashlib.sha256(WEIGHTS).hexdigest() in platform.known
+
+
+def test_a_control_that_starts_again_is_waited_for(
+    cli: Callable[..., Said], platform: Platform, tmp_path: Path
+) -> None:
+    """The front door answers so while control is away, 507 in the middle of a body."""
+    platform.fails = [503, 502, 507, 429]
+
+    push(cli, bundle(tmp_path / "b"))
+
+    assert platform.calls.count("HEAD") == 4
 
 
 def test_a_platform_that_is_gone_is_given_up_and_the_next_push_goes_on(
