@@ -386,6 +386,8 @@ class NodeReport(Message, frozen=True):
     """Jobs in hand here, and their epochs: control extends their leases."""
     door_generation: int = 0
     """Of the wanted state that the front door holds: tells when a revocation is in force."""
+    trouble: str = ""
+    """What this report does not say, and why; empty: it says all."""
 
 
 class JobOrder(Message, frozen=True):

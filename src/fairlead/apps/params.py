@@ -9,6 +9,10 @@ from jsonschema import Draft202012Validator
 
 from fairlead.bundles.reading import closest
 from fairlead.errors import Problem
+from fairlead.supervisor import bounds
+
+MAX_BYTES = 64 * 1024
+"""Longest parameters of a schedule, as JSON: every run takes them along."""
 
 
 def fill(schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,6 +23,9 @@ def fill(schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> 
 
 def check(schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> tuple[Problem, ...]:
     """Return everything that is wrong with ``given``: unknown names, missing ones, values that do not fit."""
+    if wrong := bounds.json_problem(dict(given), MAX_BYTES):
+        hint = "what is large belongs into a file of the bundle or of the schedule"
+        return (Problem("params", "too_large", f"all together {wrong}", hint),)
     return tuple(_problems(schemas, given))
 
 

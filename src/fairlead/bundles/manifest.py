@@ -158,7 +158,8 @@ def _covered(problem: Problem, told: Iterable[str]) -> bool:
 
 
 def _controls(value: Any, path: str) -> Iterator[Problem]:
-    """Yield where texts hold control or direction characters, which would forge logs and terminals."""
+    """Yield where texts hold control or direction characters, which would forge logs and terminals, and where whole
+    numbers are longer than those of messages."""
     if isinstance(value, str):
         if _CONTROL.search(value):
             yield Problem(path, "control_character", "holds a control character", "remove it")
@@ -172,6 +173,8 @@ def _controls(value: Any, path: str) -> Iterator[Problem]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _controls(item, f"{path}.{index}")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        yield Problem(path, "range", "is a number beyond 64 bits", "write it as text, or as a number with a point")
 
 
 def _refused(problems: list[Problem], text: str, source: str) -> Invalid:

@@ -20,6 +20,8 @@ RESERVED_PATHS = ("/api", "/v1", "/v2", "/apps", "/docs", "/metrics", "/healthz"
 """First parts of paths that the front door keeps for itself."""
 MANY = 100
 """Most entries of a list or table of a manifest."""
+EXAMPLES_BYTES = 128 * 1024
+"""All examples of a manifest, as JSON: they travel with the version."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _OURS = re.compile(r"(FAIRLEAD_.*|LD_.*|PYTHON.*|PATH|HOME|TMPDIR|PORT)")
@@ -56,6 +58,10 @@ def model(manifest: ModelManifest) -> Iterator[Problem]:
     yield from _few("routes", manifest.routes)
     yield from _routes(manifest.routes)
     yield from _few("examples", manifest.examples)
+    told = msgspec.json.encode([(one.title, one.input, one.expect) for one in manifest.examples], enc_hook=str)
+    if len(told) > EXAMPLES_BYTES:
+        said = f"have {len(told) / 1e3:,.0f} kB in all, more than {EXAMPLES_BYTES // 1024} kB"
+        yield Problem("examples", "too_large", said, "name a file of the bundle where an example is long")
     for index, example in enumerate(manifest.examples):
         yield from _json(example.input, f"examples.{index}.input")
         yield from _json(example.expect, f"examples.{index}.expect")

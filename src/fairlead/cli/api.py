@@ -14,7 +14,7 @@ import msgspec
 
 from fairlead.cli import http, session
 from fairlead.cli.http import Answer
-from fairlead.errors import Problem
+from fairlead.errors import Problem, Unavailable
 
 CONNECT_S = 5.0
 EXIT_BY_STATUS = {
@@ -224,3 +224,11 @@ def refusal(answer: Answer, url: str = "") -> Refused:
         )
     except (ValueError, KeyError, TypeError, msgspec.ValidationError):
         return Refused(f"the answer was {answer.status_code}: {answer.text[:200]}", exit_code=exit_code)
+
+
+def in_force(view: dict[str, Any], done: str) -> None:
+    """Raise :class:`Unavailable` (``not_in_force``) when what was ``done`` is written, but not at every front door."""
+    if pending := view.get("pending"):
+        message = f"{done}, but tokens that this ends still work for calls of models: {pending}"
+        hint = "it takes effect once that front door is told: fairlead status"
+        raise Unavailable(message, code="not_in_force", hint=hint)

@@ -74,6 +74,8 @@ def troubles(reports: Sequence[NodeReport], alive: Sequence[NodeReport], models:
         found.append("no node has reported yet")
     for report in alive:
         found += [_program(report, program) for program in report.programs if program.status != "running"]
+        if report.trouble:
+            found.append(f"node {report.node} cannot report all: {report.trouble}")
         if report.front_door:
             found.append(f"node {report.node}: the front door refused its files: {report.front_door}")
         found += [

@@ -6,9 +6,8 @@ Nothing else starts or stops user code, but for the keeper's waker.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +19,7 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.control.desired import wanted_by_node
 from fairlead.control.devicelink import DeviceLink
+from fairlead.control.fitting import Fitted, LeftOut, fit
 from fairlead.control.jobflow import JobFlow
 from fairlead.control.nodes import Nodes
 from fairlead.control.runflow import RunFlow
@@ -38,7 +38,7 @@ LATEST_S = 1.0
 TOGETHER_S = 0.01
 ANSWER_MAX_BYTES = 1024**2
 """A longer wanted state is not answered but sent: then it travels in parts."""
-DENY_S = 1.0
+DENY_S = 3.0
 """A revocation is answered once the front doors hold it, or after this long."""
 
 
@@ -75,6 +75,8 @@ class Reconcile:
         self._wake = asyncio.Event()
         self._done = asyncio.Event()
         self._sent: dict[str, NodeWanted] = {}
+        self._unsent: dict[str, str] = {}
+        self._left_out: tuple[LeftOut, ...] = ()
         self._denied: dict[str, float] | None = None
         self._rounds = 0
 
@@ -90,17 +92,37 @@ class Reconcile:
             self.nudge()
             await self._done.wait()
 
-    async def deny(self) -> None:
-        """Return once every live front door refuses what is revoked, or after ``DENY_S`` seconds."""
-        await self.settle()
-        generations = {node: wanted.generation for node, wanted in self._sent.items()}
+    async def deny(self) -> str:
+        """Return once every front door refuses what is revoked; after ``DENY_S`` seconds return which one does not."""
         try:
             async with asyncio.timeout(DENY_S):
+                await self.settle()
                 with self._waiters.ticket("reports") as ticket:
-                    while any(r.door_generation < generations.get(r.node, 0) for r in self._nodes.alive()):
+                    while self._behind():
                         await ticket.wait(DENY_S)
         except TimeoutError:
-            _log.warning("a front door does not hold the newest deny-list yet")
+            why = self._behind() or "the records are not looked at: see fairlead logs control"
+            _log.warning("what is revoked is not in force yet", extra={"reason": why})
+            return why
+        return ""
+
+    def _behind(self) -> str:
+        """Return which front door does not hold what was decided last, and why; nothing: all do."""
+        holds = {report.node: report.door_generation for report in self._nodes.reports()}
+        alive = {report.node for report in self._nodes.alive()}
+        if not holds:
+            return "no node has reported since control began"
+        for node, wanted in self._sent.items():
+            if holds.get(node, 0) < wanted.generation:
+                why = self._unsent.get(node) or ("it is slow" if node in alive else "its keeper is silent")
+                return f"the front door of node {node} holds an older state: {why}"
+        return ""
+
+    def troubles(self, models: Container[str]) -> tuple[str, ...]:
+        """Return what nodes are not told, one sentence each. ``models``: of which the caller may hear."""
+        unsent = [f"node {node} is not told what it shall do: {why}" for node, why in sorted(self._unsent.items())]
+        named = [one for one in self._left_out if not one.model or one.model in models]
+        return (*unsent, *(f"{one.what} is left out: {one.why}" for one in named))
 
     async def heard(self, report: NodeReport) -> None:
         """Take a keeper's report."""
@@ -169,11 +191,12 @@ class Reconcile:
         if denied != self._denied or not models_report.is_at_rest(session, reports):
             return False
         taken = {report.node: report.generation for report in reports}
-        for candidate in wanted_by_node(session, reports, denied, now, self._sealer):
+        for fitted in self._fitted(session, reports, denied, now):
+            candidate = fitted.wanted
             node = session.get(Node, candidate.node)
             if node is None or candidate.node not in self._sent or taken[node.name] > node.generation:
                 return False
-            if node.wanted_hash != _hash(candidate):
+            if node.wanted_hash != fitted.digest:
                 return False
         return True
 
@@ -184,18 +207,30 @@ class Reconcile:
         changed = {f"models/{action.key[0]}" for action in actions}
         taken = {report.node: report.generation for report in reports}
         wanted = []
-        for candidate in wanted_by_node(session, reports, denied, now, self._sealer):
-            fresh = self._numbered(session, candidate, taken.get(candidate.node, 0))
+        for fitted in self._fitted(session, reports, denied, now):
+            fresh = self._numbered(session, fitted, taken.get(fitted.wanted.node, 0))
             if fresh is not None:
                 wanted.append(fresh)
         return Round(tuple(changed), denied, tuple(wanted))
 
-    def _numbered(self, session: Session, candidate: NodeWanted, taken: int) -> NodeWanted | None:
-        """Return ``candidate`` with its generation if it must be sent: a new one if it says something new.
+    def _fitted(
+        self, session: Session, reports: tuple[NodeReport, ...], denied: dict[str, float], now: datetime
+    ) -> list[Fitted]:
+        """Return what each node shall do, as it can be sent."""
+        made = [fit(wanted) for wanted in wanted_by_node(session, reports, denied, now, self._sealer)]
+        left_out = tuple(dict.fromkeys(one for fitted in made for one in fitted.left_out))
+        if left_out != self._left_out:
+            for one in left_out:
+                _log.error("%s is left out of what its node is told: %s", one.what, one.why)
+        self._left_out = left_out
+        return made
+
+    def _numbered(self, session: Session, fitted: Fitted, taken: int) -> NodeWanted | None:
+        """Return what is wanted with its generation if it must be sent: a new one if it says something new.
 
         So it is where the node has ``taken`` a later one: the records were put back to what they were before.
         """
-        text = _hash(candidate)
+        candidate, text = fitted.wanted, fitted.digest
         node = session.get(Node, candidate.node)
         if node is None:
             node = Node(name=candidate.node)
@@ -211,8 +246,8 @@ class Reconcile:
         try:
             await self._bus.publish(wanted)
         except Unavailable as error:
-            _log.warning("a wanted state waits for the bus", extra={"node": wanted.node, "reason": error.message})
-
-
-def _hash(wanted: NodeWanted) -> str:
-    return hashlib.sha256(encode(wanted)).hexdigest()
+            if self._unsent.get(wanted.node) != error.message:
+                _log.warning("a wanted state waits for the bus", extra={"node": wanted.node, "reason": error.message})
+            self._unsent[wanted.node] = error.message
+        else:
+            self._unsent.pop(wanted.node, None)

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from fairlead.bus.port import Bus
 from fairlead.errors import Unavailable
 from fairlead.messages import NodeReport
@@ -21,7 +23,7 @@ async def report(bus: Bus, make: Callable[[], NodeReport], changed: asyncio.Even
     silent = False
     while True:
         try:
-            await bus.publish(make())
+            await _tell(bus, make())
             silent = False
         except Unavailable as error:
             if not silent:
@@ -34,3 +36,46 @@ async def report(bus: Bus, make: Callable[[], NodeReport], changed: asyncio.Even
             pass
         changed.clear()
         await asyncio.sleep(TOGETHER_S)
+
+
+async def _tell(bus: Bus, made: NodeReport) -> None:
+    """Publish ``made``; where no message carries it, what one carries of it and why that is not all."""
+    try:
+        await bus.publish(made)
+    except Unavailable as error:
+        if error.code != "message_too_long":
+            raise
+        _log.error("a report is shortened", extra={"reason": error.message})
+        await bus.publish(lean(made, error.message))
+    except (OverflowError, RecursionError, ValueError, TypeError) as error:
+        fitting, culprits = sifted(made)
+        _log.error("a report is shortened: %s", error, extra={"left_out": culprits})
+        await bus.publish(lean(fitting, f"{', '.join(culprits)}: {str(error)[:200]}"))
+
+
+def lean(made: NodeReport, why: str) -> NodeReport:
+    """Return ``made`` without the texts and descriptions of bundles, and with why. Pure."""
+    return msgspec.structs.replace(
+        made,
+        prepared=tuple(msgspec.structs.replace(one, signature=None, last_lines=()) for one in made.prepared),
+        versions=tuple(msgspec.structs.replace(one, last_lines=()) for one in made.versions),
+        runs=tuple(msgspec.structs.replace(one, last_lines=()) for one in made.runs),
+        trouble=why[:1000],
+    )
+
+
+def sifted(made: NodeReport) -> tuple[NodeReport, tuple[str, ...]]:
+    """Return ``made`` without the entries that cannot be encoded, and their names. Pure."""
+    culprits: list[str] = []
+    kept: dict[str, tuple[object, ...]] = {}
+    for field in ("replicas", "prepared", "versions", "runs"):
+        entries: list[object] = []
+        for one in getattr(made, field):
+            try:
+                msgspec.msgpack.encode(one)
+            except (OverflowError, RecursionError, ValueError, TypeError):
+                culprits.append(f"{getattr(one, 'model', '') or getattr(one, 'name', '') or getattr(one, 'run', '')}")
+            else:
+                entries.append(one)
+        kept[field] = tuple(entries)
+    return msgspec.structs.replace(made, **kept), tuple(dict.fromkeys(culprits))

@@ -18,6 +18,9 @@ from fairlead.store.records import Dst, Window
 EVERY_MIN_S = 60
 WINDOWS_MAX = 100
 FOR_MAX_S = 366 * 24 * 3600
+NOTIFY_MAX = 50
+ADDRESS_MAX = 254
+EXCEPTED_MAX = 1000
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +54,14 @@ def check(wanted: Wanted, zone: str, now: datetime) -> tuple[Problem, ...]:
     if not problems:
         table = timetable(wanted, zone, now)
         if not due.upcoming(table, now, 1) and due.current(table, now) is None and wanted.once_from is None:
-            problems.append(Problem("windows", "never", "no window lies ahead", "take a later date, or an earlier first and a later last day"))
+            problems.append(
+                Problem(
+                    "windows",
+                    "never",
+                    "no window lies ahead",
+                    "take a later date, or an earlier first and a later last day",
+                )
+            )
     return tuple(problems)
 
 
@@ -88,8 +98,11 @@ def _words(wanted: Wanted) -> Iterable[Problem]:
     for path, value, allowed in choices:
         if value not in allowed:
             yield Problem(path, "enum", f"{value[:40]!r} is not known", " or ".join(allowed))
-    for address in wanted.notify:
-        local, _, host = address.rpartition("@")
+    for path, items, most in (("notify", wanted.notify, NOTIFY_MAX), ("except", wanted.excepted, EXCEPTED_MAX)):
+        if len(items) > most:
+            yield Problem(path, "max", f"{len(items)} are more than {most}")
+    for address in wanted.notify[:NOTIFY_MAX]:
+        local, _, host = address.rpartition("@") if len(address) <= ADDRESS_MAX else ("", "", "")
         if not local or not host or any(character.isspace() or ord(character) < 32 for character in address):
             yield Problem("notify", "mail", f"{address[:80]!r} is no mail address")
 
@@ -152,6 +165,7 @@ def _is_time(text: str) -> bool:
 
 def _days(wanted: Wanted) -> Iterable[Problem]:
     days = [("start", wanted.start), ("end", wanted.end), *(("except", day) for day in wanted.excepted)]
+    days = days[: EXCEPTED_MAX + 2]
     bad = [(path, day) for path, day in days if day is not None and not _is_day(day)]
     for path, day in bad:
         yield Problem(path, "date", f"{day[:20]!r} is no date", "YYYY-MM-DD")

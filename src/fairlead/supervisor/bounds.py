@@ -26,7 +26,7 @@ LINES = 40
 PROBLEMS = 100
 SIGNATURE_BYTES = 256 * 1024
 """Longest description of what a bundle takes and gives, as JSON."""
-SIGNATURE_DEPTH = 64
+DEPTH = 64
 COUNT = 2**40
 """Largest count that is believed: sums of them stay whole numbers of 64 bits."""
 BUCKETS = 64
@@ -74,15 +74,20 @@ def of_replica(message: FromReplica) -> FromReplica:
 
 def signature_problem(signature: Any) -> str:
     """Return why ``signature`` is not taken, or nothing."""
+    return json_problem(signature, SIGNATURE_BYTES)
+
+
+def json_problem(value: Any, limit_bytes: int) -> str:
+    """Return why ``value`` cannot travel as JSON of at most ``limit_bytes``, or nothing."""
     try:
-        size = len(msgspec.json.encode(signature))
-        msgspec.msgpack.encode(signature)
+        size = len(msgspec.json.encode(value))
+        msgspec.msgpack.encode(value)
     except (RecursionError, OverflowError, ValueError, TypeError, msgspec.MsgspecError) as wrong:
         return f"holds what cannot be sent: {text(str(wrong), WORD)}"
-    if size > SIGNATURE_BYTES:
-        return f"has {size / 1e3:,.0f} kB, more than {SIGNATURE_BYTES // 1024} kB"
-    if _depth(signature, SIGNATURE_DEPTH + 1) > SIGNATURE_DEPTH:
-        return f"is nested more than {SIGNATURE_DEPTH} levels deep"
+    if size > limit_bytes:
+        return f"has {size / 1e3:,.0f} kB, more than {limit_bytes // 1024} kB"
+    if _depth(value, DEPTH + 1) > DEPTH:
+        return f"is nested more than {DEPTH} levels deep"
     return ""
 
 

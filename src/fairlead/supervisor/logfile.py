@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from fairlead.supervisor import bounds
+from fairlead.supervisor.bounds import lines as within_bounds
 
 LIMIT_BYTES = 16 * 1024**2
 _BLOCK_BYTES = 64 * 1024
@@ -76,7 +76,7 @@ def said(path: Path, lines: int = 20) -> tuple[str, ...]:
             told.append(line)
         else:
             told += [*word.said.splitlines(), *word.traceback.splitlines()]
-    return bounds.lines(told, lines)
+    return within_bounds(told, lines)
 
 
 def note(path: Path, at: str, text: str) -> None:

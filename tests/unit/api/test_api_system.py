@@ -16,7 +16,8 @@ from fairlead.api import deps, moments
 from fairlead.api.routers import system
 from fairlead.api.stream import _while_allowed
 from fairlead.apps.letters import Letter
-from fairlead.errors import Invalid
+from fairlead.control import reconcile
+from fairlead.errors import Invalid, Unavailable
 from fairlead.messages import Attachment
 
 
@@ -234,3 +235,24 @@ async def test_who_may_not_read_a_log_is_told_so(world: Any) -> None:
     assert error["message"] == "ada may not read the logs of the platform"
     error = world.refused(await world.by("zoe").get("/api/v1/logs", params={"of": "flowers"}), 403, "not_owner")
     assert error["hint"] == "ask ada or a configurer to read its log for you"
+
+
+async def test_a_revocation_that_a_front_door_does_not_hold_is_202_with_the_reason(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoe = world.by("zoe")
+    made = await world.ok(zoe.post("/api/v1/tokens", json={"label": "one"}))
+    answer = await zoe.delete(f"/api/v1/tokens/{made['id']}")
+    assert (answer.status_code, answer.json().get("pending")) == (200, None)
+    monkeypatch.setattr(reconcile, "DENY_S", 0.3)
+
+    async def refuse(_: Any, *, node: str | None = None) -> None:
+        raise Unavailable("NodeWanted has 300.0 MB", code="message_too_long")
+
+    made = await world.ok(zoe.post("/api/v1/tokens", json={"label": "two"}))
+    monkeypatch.setattr(world.bus, "publish", refuse)
+    answer = await zoe.delete(f"/api/v1/tokens/{made['id']}")
+    assert answer.status_code == 202
+    assert "front door of node local holds an older state: NodeWanted has 300.0 MB" in answer.json()["pending"]
+    troubles = (await zoe.get("/api/v1/status")).json()["troubles"]
+    assert "node local is not told what it shall do: NodeWanted has 300.0 MB" in troubles

@@ -210,3 +210,15 @@ def test_counts_are_spans(count: int | str, expected: tuple[int, int | None]) ->
 @pytest.mark.parametrize("count", [0, -1, "", "..", "..4", "4..1", "0..0", "a", "1...2", "٣"])
 def test_what_is_no_count_is_none(count: int | str) -> None:
     assert span(count) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "rule"),
+    [
+        ("100000000000000000000000000", "examples.0.input.x", "range"),
+        ('"' + "x" * 140_000 + '"', "examples", "too_large"),
+    ],
+)
+def test_what_no_message_would_carry_is_refused(value: str, path: str, rule: str) -> None:
+    found = problems(MODEL + f'[[examples]]\ntitle = "one"\ninput = {{ x = {value} }}\n')
+    assert [(problem.path, problem.rule) for problem in found] == [(path, rule)]

@@ -10,8 +10,18 @@ import pytest
 
 from fairlead.buckets.obstore import open_bucket
 from fairlead.clock import SystemClock
+from fairlead.control import reconcile
 from fairlead.control.house import House
-from fairlead.messages import NodeReport, NodeWanted
+from fairlead.errors import Unavailable
+from fairlead.messages import (
+    EnvironmentSpec,
+    ExampleSpec,
+    Message,
+    ModelSpec,
+    NodeReport,
+    NodeWanted,
+    VersionWanted,
+)
 from fairlead.settings import Home, Settings
 from fairlead.store.database import open_database
 from fairlead.testing.bus import MemoryBus
@@ -59,3 +69,48 @@ async def test_runs_that_cannot_be_settled_hold_up_nothing_else(house: House, ca
     house.runs.settle = settle  # type: ignore[method-assign]
     assert await told(house, 0) == [1]
     assert "runs and schedules were not looked at" in caplog.text
+
+
+async def test_a_revocation_is_told_to_be_pending_until_the_front_door_holds_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "DENY_S", 0.2)
+    assert "no node has reported" in await house.reconcile.deny()
+    await told(house, 0)
+    await told(house, 1)
+    assert "front door of node local holds an older state" in await house.reconcile.deny()
+    await house.bus.publish(NodeReport("local", 1, "2026-11-20T14:03:00Z", door_generation=1))
+    monkeypatch.setattr(reconcile, "DENY_S", 30)
+    assert await house.reconcile.deny() == ""
+
+
+async def test_what_cannot_be_sent_is_a_trouble_with_its_cause(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = house.bus.publish
+
+    async def refuse(message: Message, *, node: str | None = None) -> None:
+        if isinstance(message, NodeWanted):
+            raise Unavailable("NodeWanted has 300.0 MB, more than the bus carries", code="message_too_long")
+        await publish(message, node=node)
+
+    monkeypatch.setattr(house.bus, "publish", refuse)
+    monkeypatch.setattr(reconcile, "DENY_S", 0.2)
+    await told(house, 0)
+    assert house.reconcile.troubles(()) == (
+        "node local is not told what it shall do: NodeWanted has 300.0 MB, more than the bus carries",
+    )
+    assert "300.0 MB" in await house.reconcile.deny()
+    monkeypatch.setattr(house.bus, "publish", publish)
+    await told(house, 0)
+    assert house.reconcile.troubles(()) == ()
+
+
+async def test_what_no_message_carries_is_left_out_and_named_to_those_who_see_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = ModelSpec("bad", "1", "python", examples=(ExampleSpec("one", 10**30),))
+    bad = VersionWanted(spec, "sha256:0", "key", EnvironmentSpec(), "gate")
+    wanted = NodeWanted("local", 0, (bad,))
+    monkeypatch.setattr(reconcile, "wanted_by_node", lambda *_: [wanted])
+    assert await told(house, 0) == [1]
+    assert house.reconcile.troubles(()) == ()
+    assert "bad@1 is left out: it holds what cannot be sent" in house.reconcile.troubles({"bad"})[0]

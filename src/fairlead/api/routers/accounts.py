@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +18,7 @@ from fairlead.errors import Forbidden, Invalid
 from fairlead.store.records import Token
 
 router = APIRouter(tags=["accounts"])
+V = TypeVar("V", TokenView, UserView)
 
 
 class Body(BaseModel):
@@ -118,12 +119,11 @@ async def list_tokens(house: TheHouse, who: Who, user: str = "") -> dict[str, An
 
 
 @router.delete("/tokens/{token}")
-async def revoke_token(token: str, house: TheHouse, who: Who) -> TokenView:
-    """Revoke; answers once both gates refuse it, or after a second at most."""
+async def revoke_token(token: str, response: Response, house: TheHouse, who: Who) -> TokenView:
+    """Revoke; 200 once both gates refuse it, 202 with ``pending`` when that is not so within three seconds."""
     now = house.clock.now()
     view = await house.database.write(lambda session: token_view(tokens.revoke(session, who, token, now)))
-    await house.reconcile.deny()
-    return view
+    return await _in_force(view, response, house)
 
 
 @router.get("/users")
@@ -145,7 +145,10 @@ async def add_user(body: UserBody, house: TheHouse, who: Who) -> UserView:
 
 
 @router.patch("/users/{name}")
-async def change_user(name: str, body: UserChange, request: Request, house: TheHouse, who: Who) -> UserView:
+async def change_user(
+    name: str, body: UserChange, request: Request, response: Response, house: TheHouse, who: Who
+) -> UserView:
+    """Change a user; 202 with ``pending`` when a front door still takes what was revoked with it."""
     if body.roles is None and body.disabled is None and body.password is None:
         raise Invalid("nothing to change", hint="give roles, disabled or password")
     if name != who.name:
@@ -166,5 +169,12 @@ async def change_user(name: str, body: UserChange, request: Request, house: TheH
         return user_view(user)
 
     view = await house.database.write(write)
-    await house.reconcile.deny()
+    return await _in_force(view, response, house)
+
+
+async def _in_force(view: V, response: Response, house: TheHouse) -> V:
+    """Return ``view`` once every front door refuses what is revoked; else with status 202 and the reason."""
+    if pending := await house.reconcile.deny():
+        response.status_code = 202
+        return view.model_copy(update={"pending": pending})
     return view

@@ -107,7 +107,12 @@ async def status(house: TheHouse, who: Who) -> StatusView:
         return condition.counts(session, who), {model.name for model in queries.list_all(session, who)}
 
     found, models = await house.database.read(read)
-    troubles = (*condition.keeper(house.home), *house.troubles(), *condition.troubles(reports, alive_now, models))
+    troubles = (
+        *condition.keeper(house.home),
+        *house.troubles(),
+        *house.reconcile.troubles(models),
+        *condition.troubles(reports, alive_now, models),
+    )
     return StatusView(
         state="degraded" if troubles else "ok",
         home=str(house.settings.home) if who.may(Verb.OPERATE) else None,

@@ -26,6 +26,8 @@ class UserView(View):
     created_at: str | None
     password: str | None = None
     """Only in the answer to the call that made it."""
+    pending: str | None = None
+    """Why what was revoked with the change still works at a front door; only with status 202."""
 
 
 class TokenView(View):
@@ -38,6 +40,8 @@ class TokenView(View):
     revoked_at: str | None = None
     token: str | None = None
     """Only in the answer to the call that made it."""
+    pending: str | None = None
+    """Why a revoked token still works at a front door; only with status 202."""
 
 
 def user_view(user: User, password: str | None = None) -> UserView:

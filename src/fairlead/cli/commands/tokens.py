@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api, named
+from fairlead.cli.api import Api, in_force, named
 from fairlead.cli.commands.noun import group
 
 
@@ -33,7 +33,8 @@ def new(
 
 @app.command()
 def revoke(token: str = typer.Argument(help="The token's id.")) -> None:
-    """Revoke a token: refused everywhere within a second."""
+    """Revoke a token: refused everywhere within a second. Ends with 6 when a front door does not refuse it yet."""
     with Api() as api:
-        api.delete(f"/tokens/{named('token', token)}")
+        view = api.delete(f"/tokens/{named('token', token)}")
+    in_force(view, f"{token} is revoked")
     terminal.result(f"revoked {token}")

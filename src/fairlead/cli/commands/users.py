@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from fairlead.cli import session, terminal
-from fairlead.cli.api import Api, named
+from fairlead.cli.api import Api, in_force, named
 from fairlead.cli.commands import login
 from fairlead.cli.commands.noun import group
 
@@ -47,6 +47,7 @@ def set_(
             people = {item["name"]: item["roles"] for item in api.get("/users")["items"]}
             role = sorted({*people.get(name, ()), *add} - set(remove))
         view = api.patch(path, {"roles": role})
+    in_force(view, f"{name} has other roles")
     terminal.result(f"{view['name']} ({', '.join(view['roles'])})", view)
 
 
@@ -55,6 +56,7 @@ def disable(name: str, off: bool = typer.Option(False, "--off", help="Let them i
     """Shut a person out: no sign-in, and all tokens revoked."""
     with Api() as api:
         view = api.patch(f"/users/{named('user', name)}", {"disabled": not off})
+    in_force(view, f"{name} is {'enabled' if off else 'disabled'}")
     terminal.result(f"{view['name']} {'enabled' if off else 'disabled'}", view)
 
 
