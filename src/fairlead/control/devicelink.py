@@ -118,14 +118,17 @@ class DeviceLink:
                 continue
 
     async def tidy(self) -> None:
-        """Note devices that fell silent, and drop history that is too old, until canceled."""
-        purged = self._clock.monotonic()
+        """Note devices that fell silent, until canceled."""
         while True:
-            now = self._clock.now()
-            await self._freshen(now)
-            if self._clock.monotonic() - purged >= PURGE_EVERY_S and await self._purge(now):
-                purged = self._clock.monotonic()
+            await self._freshen(self._clock.now())
             await self._clock.sleep(FRESHEN_EVERY_S)
+
+    async def purge(self) -> None:
+        """Drop history that is too old, until canceled; beside the rest, which a slow bucket must not hold up."""
+        while True:
+            await self._clock.sleep(PURGE_EVERY_S)
+            while not await self._purge(self._clock.now()):
+                await self._clock.sleep(FRESHEN_EVERY_S)
 
     async def _sweep_once(self, now: datetime) -> None:
         out = await self._database.write(lambda session: commands.sweep(session, now))

@@ -124,6 +124,7 @@ class House:
             "readings": self.devices.keep,
             "commands": self.devices.sweep,
             "freshness": self.devices.tidy,
+            "history": self.devices.purge,
             "mail": self.post.run,
             "housekeeping": self.housekeeping.run,
         }

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from fairlead.buckets.obstore import open_bucket
 from fairlead.clock import SystemClock
 from fairlead.control import pictures
-from fairlead.control.devicelink import DeviceLink
+from fairlead.control.devicelink import PURGE_EVERY_S, DeviceLink
 from fairlead.control.pictures import Pictures
 from fairlead.control.waiters import Waiters
 from fairlead.devices import readings, registry
@@ -45,6 +47,7 @@ class Stubborn:
         self.fails = fails
         self.tried = 0
         self.open = asyncio.Event()
+        self.doomed = ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -57,6 +60,11 @@ class Stubborn:
             raise Unavailable("the bucket is away", code="bucket_down")
         await self.open.wait()
         await self._real.put(key, data, content_type=content_type)
+
+    async def delete(self, key: str) -> None:
+        """Removed when it is let, too."""
+        self.doomed = key
+        await self.open.wait()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -71,15 +79,33 @@ def picture(number: int = 0, data: bytes = JPEG) -> tuple[Kept, list[Blob]]:
     return Kept(heard, {"image": key}), [Blob(key, data, "image/jpeg")]
 
 
+def a_camera(session: Session) -> None:
+    registry.add_type(session, CAMERA, NOON, by="root")
+    registry.add_location(session, "lab", NOON, by="root")
+    registry.add_device(session, "camera-1", NOON, by="root", type="camera", at="lab")
+
+
+async def test_old_pictures_that_the_bucket_is_slow_to_remove_hold_up_no_word_of_silent_devices(tmp_path: Path) -> None:
+    clock, bucket = ManualClock(NOON), Stubborn()
+    async with open_database(f"sqlite:///{tmp_path / 'fairlead.db'}") as database:
+        await database.write(a_camera)
+        await database.write(lambda session: readings.record(session, [picture()[0]], NOON))
+        link = DeviceLink(database, MemoryBus(), bucket, clock, Waiters())
+        loops = [asyncio.create_task(link.purge()), asyncio.create_task(link.tidy())]
+        for seconds in (31 * 86_400, PURGE_EVERY_S + 1):
+            await until(lambda: clock.sleepers == 2)
+            await clock.advance(seconds)
+        await until(lambda: bucket.doomed != "" and clock.sleepers == 1)
+        bucket.open.set()
+        await until(lambda: clock.sleepers == 2)
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+
 async def test_a_reading_passes_a_picture_that_waits_for_the_bucket(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'fairlead.db'}") as database:
-
-        def fill(session: Any) -> None:
-            registry.add_type(session, CAMERA, NOON, by="root")
-            registry.add_location(session, "lab", NOON, by="root")
-            registry.add_device(session, "camera-1", NOON, by="root", type="camera", at="lab")
-
-        await database.write(fill)
+        await database.write(a_camera)
         bucket = Stubborn()
         link = DeviceLink(database, MemoryBus(), bucket, SystemClock(), Waiters())
         await link.refresh()
