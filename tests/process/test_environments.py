@@ -171,6 +171,25 @@ async def test_a_source_build_that_is_allowed_is_fenced_in(tmp_path: Path, monke
     assert stat.S_IMODE(tool.stat().st_mode) == 0o755  # it asked for the owner's rights
 
 
+@pytest.mark.parametrize(
+    ("needs", "culprits"),
+    [
+        (("fairlead-no-such-project==3",), ["fairlead-evil==1.0"]),
+        (("httpx==0.20.0",), ["fairlead-evil==1.0"]),
+    ],
+)
+async def test_what_a_requirement_brings_along_is_its_own_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needs: tuple[str, ...], culprits: list[str]
+) -> None:
+    write_wheel(tmp_path / "links", {"evil.py": "x = 1\n"}, needs)
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "links"))
+
+    with pytest.raises(Invalid) as caught:
+        await environments.build(EnvironmentSpec(requires=("colorama", "fairlead-evil==1.0")), tmp_path / "root")
+
+    assert [one.message.partition(":")[0] for one in caught.value.problems] == culprits
+
+
 async def test_a_build_that_fails_names_the_requirement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     links = source_of(tmp_path / "links", "raise SystemExit('no compiler here')\n")
     monkeypatch.setenv("UV_FIND_LINKS", str(links))
@@ -222,12 +241,13 @@ def sdist(folder: Path, setup: str) -> Path:
     return folder
 
 
-def write_wheel(folder: Path, files: dict[str, str]) -> None:
-    """Write ``fairlead-evil`` 1.0 as a wheel."""
+def write_wheel(folder: Path, files: dict[str, str], needs: tuple[str, ...] = ()) -> None:
+    """Write ``fairlead-evil`` 1.0 as a wheel, which needs others."""
     folder.mkdir()
     info = "fairlead_evil-1.0.dist-info"
     files = files | {
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: fairlead-evil\nVersion: 1.0\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: fairlead-evil\nVersion: 1.0\n"
+        + "".join(f"Requires-Dist: {one}\n" for one in needs),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))

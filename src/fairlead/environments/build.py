@@ -22,8 +22,8 @@ from pathlib import Path
 import msgspec
 
 from fairlead.bundles import disk
-from fairlead.environments import fence
 from fairlead.environments.base import Base, choose
+from fairlead.environments.fence import SCRATCH, cache, fenced
 from fairlead.environments.own import pins, wheel
 from fairlead.environments.resolve import environ, install, is_clash, key, refusal
 from fairlead.errors import Invalid, Problem, Unavailable
@@ -143,7 +143,7 @@ async def _venv(spec: EnvironmentSpec, folder: Path, python: Base) -> None:
     code, said = await _run(command, folder.parent, environ(os.environ), lambda said: None)
     if code:
         raise refusal(said, spec, python.version, [str(folder)])
-    (folder / fence.SCRATCH).mkdir(mode=0o700)
+    (folder / SCRATCH).mkdir(mode=0o700)
 
 
 async def _install(
@@ -151,13 +151,13 @@ async def _install(
 ) -> None:
     """Install this build of Fairlead and the requirements: with the versions it was tried with, else what fits."""
     ours = await asyncio.to_thread(wheel, folder.parent / _WHEELS)
-    scratch = folder / fence.SCRATCH
+    scratch = folder / SCRATCH
     requires, constraints = scratch / "requires.txt", scratch / "pins.txt"
     requires.write_text("".join(f"{line}\n" for line in (f"fairlead @ {ours.absolute().as_uri()}", *spec.requires)))
     constraints.write_text("".join(f"{name}=={version}\n" for name, version in pins().items()))
     on_step(f"installing {len(spec.requires)} requirements" if spec.requires else "installing the SDK")
     variables = environ(os.environ)
-    fence.cache(folder, variables, alone=source_builds).mkdir(parents=True, exist_ok=True)
+    cache(folder, variables, alone=source_builds).mkdir(parents=True, exist_ok=True)
     level = (await asyncio.to_thread(isolation)).level
 
     async def run(constraints: Path | None) -> tuple[int, str]:
@@ -169,7 +169,7 @@ async def _install(
             source_builds=source_builds,
             no_index=_is_on("PIP_NO_INDEX") or _is_on("UV_NO_INDEX"),
         )
-        made = fence.fenced(command, folder, python, variables, level, reads=(ours.absolute(),), alone=source_builds)
+        made = fenced(command, folder, python, variables, level, reads=(ours.absolute(),), alone=source_builds)
         return await _fenced(made, folder.parent, on_step)
 
     code, said = await run(constraints)
@@ -193,10 +193,10 @@ async def _compile(
     shares = min(_COMPILERS, os.cpu_count() or 1)
     runs = []
     for index in range(shares):
-        listed = folder / fence.SCRATCH / f"compile-{index}.txt"
+        listed = folder / SCRATCH / f"compile-{index}.txt"
         listed.write_text("".join(f"{path}\n" for path in sources[index::shares]))
         command = [python.python, "-I", "-S", "-m", "compileall", "-q", "-i", str(listed)]
-        made = fence.fenced(command, folder, python, variables, level, alone=True)
+        made = fenced(command, folder, python, variables, level, alone=True)
         runs.append(_fenced(msgspec.structs.replace(made, outbound=False), folder.parent, lambda said: None))
     await asyncio.gather(*runs)
 
@@ -209,7 +209,7 @@ async def _fenced(made: Rules, folder: Path, on_step: Callable[[str], None]) -> 
 
 def _finish(spec: EnvironmentSpec, temporary: Path, folder: Path, python: Base) -> None:
     """Open the new environment to all users, write down what it is, have it on disk, and give it its name."""
-    disk.remove(temporary / fence.SCRATCH)
+    disk.remove(temporary / SCRATCH)
     for path, _, names in os.walk(temporary):
         os.chmod(path, 0o755)  # noqa: S103 - bundles run under users of their own
         for name in names:
