@@ -25,6 +25,7 @@ from fairlead.modelserver.calls import Call, Reply
 from fairlead.modelserver.metrics import Counts
 from fairlead.sdk.inputs import raise_problems
 from fairlead.sdk.model import Canceled, InvalidInput, scopes
+from fairlead.sdk.tasks import is_canceled
 
 Run = Callable[[Sequence[Any]], Sequence[Any]]
 """Rows in, answers out, one for each and in order; an answer may be an :class:`InvalidInput`."""
@@ -457,7 +458,7 @@ class LoopBatcher(Batcher):
         except Canceled:
             self._settle(batch, canceled(), started)
         except BaseException as error:  # the model's own code: whatever it raises is an answer
-            if _is_ended():
+            if is_canceled():
                 raise  # it is not the model's: this worker is told to end
             if len(batch) == 1:
                 self._settle(batch, as_error(error), started)
@@ -466,12 +467,6 @@ class LoopBatcher(Batcher):
                 await self._answer([item])
         else:
             self._settle(batch, answers, started)
-
-
-def _is_ended() -> bool:
-    """Whether the task that runs was canceled from outside; else what was canceled is a task of the model's own."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Workers:

@@ -15,6 +15,7 @@ from fairlead.sdk import cause, cron
 from fairlead.sdk.app import App, Handler, Reaction, check, name_of, zone_of
 from fairlead.sdk.devices import reading_of
 from fairlead.sdk.lanes import Counts, Lanes
+from fairlead.sdk.tasks import is_canceled
 from fairlead.sdk.wire import Dropped, Measure, ReadyBody, Welcome
 
 BEAT_S = 1.0
@@ -172,7 +173,9 @@ class Runner:
         except SystemExit as error:
             self.stop(error.code if isinstance(error.code, int) else 1)
             return False
-        except Exception:
+        except (Exception, asyncio.CancelledError):
+            if is_canceled():
+                raise
             self.counts.failed += 1
             self.app.log.exception("%s failed", name_of(function))
             return False

@@ -104,6 +104,24 @@ async def test_timers_fire_each_at_its_moment(folder: Path) -> None:
         assert stage.device("buzzer").commands == [{"on": False}]
 
 
+async def test_a_task_of_its_own_that_a_function_canceled_ends_no_timer(folder: Path) -> None:
+    again = """
+import asyncio
+
+@app.every(seconds=10)
+async def gives_up():
+    await app.state.set("tries", await app.state.get("tries", 0) + 1)
+    slow = asyncio.create_task(asyncio.sleep(3600))
+    slow.cancel()
+    await slow
+"""
+    (folder / "watch.py").write_text(APP + again)
+    async with Stage(folder) as stage:
+        assert stage.app is not None
+        await stage.advance(seconds=30)
+        assert await stage.app.state.get("tries") == 3
+
+
 async def test_every_reading_is_seen_and_a_failure_is_counted(folder: Path) -> None:
     async with Stage(folder, params={"quiet_s": 5}) as stage:
         for value in (12, 13, 14):
