@@ -408,3 +408,20 @@ async def test_a_full_disk_is_said_and_heals_without_a_restart(tmp_path: Path) -
         await database.write(lambda session: session.execute(text(limit.format(1_000_000))).all())
         await database.write(add(user("ada")))
         assert await names(database) == ["ada"]
+
+
+async def test_moves_count_once_they_are_committed(database: Database) -> None:
+    def made(session: Session) -> None:
+        submitted = jobs.submit(session, SYSTEM, Submission(model="m", version="1", body=b"1"), NOW)
+        jobs.cancel(session, SYSTEM, submitted.job, NOW)
+
+    def undone(session: Session) -> None:
+        made(session)
+        raise Invalid("no")
+
+    await database.write(made)
+    with pytest.raises(Invalid):
+        await database.write(undone)
+    await database.write(made)
+
+    assert database.moves == {("job", "canceled", "m"): 2}

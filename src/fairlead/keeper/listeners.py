@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import socket
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from fairlead.errors import Conflict, Invalid
 from fairlead.gateway.tls import check_pair
@@ -15,11 +16,13 @@ from fairlead.supervisor import adopt, read_records
 
 
 def check_listeners(settings: Settings) -> None:
-    """Raise :class:`Invalid` (``address_invalid``, ``insecure``, ``certificate``) or ``port_in_use``."""
+    """Raise :class:`Invalid` (``address_invalid``, ``insecure``, ``certificate``, ``otlp``) or ``port_in_use``."""
     if (settings.cert is None) != (settings.key is None):
         raise Invalid("--cert and --key go together", code="certificate", hint="give both, or none")
     if settings.cert is not None and settings.key is not None:
         check_pair(*read_pair(settings.cert, settings.key), datetime.now(UTC))
+    if settings.otlp:
+        _check_collector(settings.otlp)
     ours = _adoptable(Home(settings.home))
     for flag, address in (("--listen", settings.listen), ("--devices", settings.devices)):
         host, port = split(flag, address)
@@ -31,6 +34,21 @@ def check_listeners(settings: Settings) -> None:
             )
         if not ours:
             _check_free(flag, host, port)
+
+
+def _check_collector(url: str) -> None:
+    """Raise :class:`Invalid` for what is no URL of a collector; what it holds goes to a file and to nobody's log."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or parts.username or parts.password or parts.query or parts.fragment:
+        raise Invalid(
+            "the setting otlp is no URL that takes traces",
+            code="otlp",
+            hint="http://host:4318 or https://host:4318, without a password or a query",
+        )
 
 
 def split(flag: str, address: str) -> tuple[str, int]:

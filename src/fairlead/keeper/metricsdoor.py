@@ -65,6 +65,8 @@ class MetricsDoor:
 
     async def _control(self) -> list[Family]:
         answer = await self._bus().request(MetricsAsk(), timeout_s=CONTROL_S)
+        if not answer.ok:
+            raise Unavailable(f"control: {answer.error.message if answer.error else 'no figures'}", code="no_answer")
         return msgspec.json.decode(answer.value, type=list[Family])
 
 

@@ -1,0 +1,35 @@
+"""Where traces go is checked before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fairlead.errors import Invalid
+from fairlead.keeper.listeners import check_listeners
+from fairlead.settings import Settings, load
+
+
+@pytest.mark.parametrize(
+    "url", ["collector:4318", "ftp://collector", "http://", "http://ada:pw@collector", "http://a:x", "http://a/?key=1"]
+)
+def test_what_is_no_collector_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_listeners(Settings(home=tmp_path, listen="127.0.0.1:18098", devices="127.0.0.1:18097", otlp=url))
+
+    assert refused.value.code == "otlp"
+    assert "pw" not in refused.value.message
+
+
+def test_the_common_variable_names_the_collector_unless_ours_does(tmp_path: Path) -> None:
+    common = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://common:4318"}
+
+    assert load({"home": tmp_path}, common).otlp == "http://common:4318"
+    assert load({"home": tmp_path}, common | {"FAIRLEAD_OTLP": "http://ours:4318"}).otlp == "http://ours:4318"
+    assert load({"home": tmp_path}, {}).otlp is None
+
+
+def test_an_access_log_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="access_log"):
+        load({"home": tmp_path}, {"FAIRLEAD_ACCESS_LOG": "some"})
