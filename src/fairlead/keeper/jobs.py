@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +31,8 @@ HELD_MAX = 20_000
 IN_HAND_MAX = 64
 """Jobs that one replica works on or holds for its next batch."""
 
+HELD_S = 24 * 3600.0
+"""Longest time that is believed of a job that an earlier keeper handed out."""
 OVERTIME_S = 30.0
 """Added to a job's ``timeout_s``: the replica ends it by itself long before, unless its bundle keeps it from that."""
 
@@ -44,6 +46,8 @@ class _InHand:
     """The keeper ends it then (monotonic)."""
     has_ended: bool = False
     """It stays in hand until control knows how."""
+    is_unknown: bool = False
+    """Nobody here gave it to its replica."""
 
 
 @dataclass(slots=True)
@@ -61,6 +65,8 @@ class Jobs:
         self._waiting: dict[Key, _Waiting] = {}
         self._held: dict[str, int] = {}
         self._in_hand: dict[str, _InHand] = {}
+        self._unknown: Counter[str] = Counter()
+        """By replica: ends that it told of jobs that nobody here had given to it."""
         self._wake = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
 
@@ -132,26 +138,33 @@ class Jobs:
             case messages.JobDone():
                 self._take_end(key, replica, message)
             case messages.JobProgress():
-                self._spawn(partial(self._outcomes.moved, message), f"progress {message.job}")
+                item = self._in_hand.get(message.job)
+                if item is not None and (item.key, item.replica) == (key, replica):
+                    self._spawn(partial(self._outcomes.moved, message), f"progress {message.job}")
 
     def _carry_on(self, key: Key, replica: str, held: messages.JobHeld) -> None:
         """Take into hand what a replica works on for a keeper that was here before, unless a newer attempt is known."""
-        known = self.in_hand().get(held.job)
+        current = self._in_hand.get(held.job)
+        known = current.order.epoch if current is not None else self._held.get(held.job)
         found = self._replicas.replica(key, replica)
-        if found is None or (known is not None and known >= held.epoch):
+        if found is None or (known is not None and known >= held.epoch) or len(found.jobs) >= IN_HAND_MAX:
             return
+        if current is not None and current.key != key:
+            return  # another model's
+        left_s = min(max(0.0, held.left_s), HELD_S)
         order = messages.JobOrder(job=held.job, epoch=held.epoch, model=key[0], version=key[1])
-        self._in_hand[held.job] = _InHand(order, key, replica, self._clock.monotonic() + held.left_s + OVERTIME_S)
+        self._in_hand[held.job] = _InHand(order, key, replica, self._clock.monotonic() + left_s + OVERTIME_S)
         found.jobs.add(held.job)
         self._wake.set()
 
     def _take_end(self, key: Key, replica: str, done: messages.JobDone) -> None:
         """Take how an attempt ended. One that nobody here knows was an earlier keeper's: control says if it counts."""
         item = self._in_hand.get(done.job)
-        if item is None and done.job not in self._held:
+        if item is None and done.job not in self._held and self._unknown[replica] < IN_HAND_MAX:
+            self._unknown[replica] += 1
             order = messages.JobOrder(job=done.job, epoch=done.epoch, model=key[0], version=key[1])
-            item = self._in_hand[done.job] = _InHand(order, key, replica, self._clock.monotonic())
-        if item is not None and item.order.epoch == done.epoch:
+            item = self._in_hand[done.job] = _InHand(order, key, replica, self._clock.monotonic(), is_unknown=True)
+        if item is not None and (item.order.epoch, item.key, item.replica) == (done.epoch, key, replica):
             self._end(item, done)
 
     def _end_overdue(self) -> None:
@@ -268,6 +281,11 @@ class Jobs:
         """Forget this attempt: its lease runs out. A newer one of the same job may have taken its place already."""
         if self._in_hand.get(item.order.job) is item:
             del self._in_hand[item.order.job]
+        if item.is_unknown:
+            item.is_unknown = False
+            self._unknown[item.replica] -= 1
+            if not self._unknown[item.replica]:
+                del self._unknown[item.replica]
 
     def _spawn(self, work: Callable[[], Awaitable[None]], name: str, item: _InHand | None = None) -> None:
         """Run ``work`` beside the loop; a fault in it is one job's: it is let go, and tried again elsewhere."""

@@ -22,6 +22,8 @@ STOPPED_S = 0.5
 LEAVE_S = 0.25
 """Once the front door took files without the endpoint: time for calls that are on their way there already."""
 DRAIN_S = 30.0
+END_S = 5.0
+"""After a replica said that it failed: so long it may take to end."""
 STUCK_GRACE_S = 5.0
 """Added to a model's ``timeout_s`` before a call without progress counts as stuck."""
 
@@ -40,6 +42,10 @@ class Replica:
     beat: float | None = None
     """When the last beat came; None before the first."""
     stuck_s: float = 0
+    ended: float | None = None
+    """When it said that it ends, though nobody told it to."""
+    has_told: bool = False
+    """It said so, and was counted as a crash then."""
     stopped: float | None = None
     """Since when the kernel says that its process is stopped."""
     left: float | None = None
@@ -162,6 +168,9 @@ def decide(
 
 def _doom(wanted: VersionWanted | None, replica: Replica, now: float) -> str:
     """Return why the replica must be killed, or nothing."""
+    if replica.ended is not None:
+        limit = DRAIN_S if replica.status is ReplicaStatus.DRAINING else END_S
+        return f"said that it ends, and did not within {limit:g} s" if now - replica.ended > limit else ""
     if replica.status in (ReplicaStatus.GONE, ReplicaStatus.CRASHED, ReplicaStatus.CRASH_LOOP):
         return ""
     if replica.drained is not None:
@@ -178,6 +187,18 @@ def _doom(wanted: VersionWanted | None, replica: Replica, now: float) -> str:
     if wanted and replica.stuck_s > wanted.spec.timeout_s + STUCK_GRACE_S:
         return f"stuck: a call made no progress for {replica.stuck_s:.0f} s"
     return ""
+
+
+def forgive(replica: Replica, late: float) -> None:
+    """Move the moments from which limits count by ``late`` seconds in which nobody listened."""
+    if replica.beat is not None:
+        replica.beat += late
+    elif replica.status is ReplicaStatus.STARTING:
+        replica.started += late
+    for name in ("stopped", "drained", "ended"):
+        moment = getattr(replica, name)
+        if moment is not None:
+            setattr(replica, name, moment + late)
 
 
 def _apart(live: Sequence[Replica], secrets: str, compiled: bool) -> tuple[list[Replica], list[tuple[Replica, str]]]:

@@ -27,6 +27,8 @@ TICK_S = 0.25
 HELD_MAX = 1000
 """Requests that may wait for one sleeping version."""
 STOP_GRACE_S = 5.0
+LATE_S = 2.0
+"""A loop that comes this late was held up itself (a machine that slept, swap): it blames no replica for that time."""
 
 
 class Programs(Protocol):
@@ -69,6 +71,7 @@ class Replicas:
         self._is_told = False
         self._routed: frozenset[str] | None = None
         self._closing = False
+        self._looked: float | None = None
 
     # --- what others ask ------------------------------------------------------------------------------------------
 
@@ -247,7 +250,6 @@ class Replicas:
             (version, replica)
             for version in self._versions.values()
             for replica in version.replicas.values()
-            if replica.status not in (ReplicaStatus.GONE, ReplicaStatus.CRASHED)
         ]
         for version, replica in ids:
             replica.left = replica.left or now
@@ -268,6 +270,7 @@ class Replicas:
 
     def _round(self) -> None:
         now = self._clock.monotonic()
+        self._forgive(now)
         self._observe()
         if self._closing:
             return
@@ -277,6 +280,16 @@ class Replicas:
         if rotation != self._rotation:
             self._rotation = rotation
             self._changed.set()
+
+    def _forgive(self, now: float) -> None:
+        """Where this loop itself comes late, move what was heard before by as much: what came since lies unread."""
+        late, self._looked = now - (self._looked if self._looked is not None else now), now
+        if late < LATE_S:
+            return
+        _log.warning("the keeper was held up for %.1f s", late)
+        for version in self._versions.values():
+            for replica in version.replicas.values():
+                pool.forgive(replica, late)
 
     def _look_for_stopped(self, version: Version, now: float) -> None:
         """Note which processes were stopped: their beats tell it seconds later."""
@@ -323,7 +336,7 @@ class Replicas:
             case pool.Kill(name, reason):
                 replica = version.replicas[name]
                 _log.warning("killing replica", extra={"replica": name, "reason": reason})
-                replica.reason, replica.status = reason, ReplicaStatus.CRASHED
+                replica.reason, replica.status, replica.ended = reason, ReplicaStatus.CRASHED, None
                 if replica.error is None and not version.was_ready:
                     hint = "raise start_timeout_s, or see its log"
                     replica.error = messages.ErrorInfo(code="start_timeout", message=f"load: {reason}", hint=hint)
@@ -402,10 +415,23 @@ class Replicas:
     def _take_beat(self, version: Version, replica: pool.Replica, beat: messages.Beat) -> None:
         now = self._clock.monotonic()
         was = replica.in_rotation(now)
+        self._take_end(version, replica, beat, now)
         if version.heard(replica, beat, now, to_text(self._clock.now())):
             self._changed.set()
         if was != replica.in_rotation(now):
             self.nudge()
+
+    def _take_end(self, version: Version, replica: pool.Replica, beat: messages.Beat, now: float) -> None:
+        """Note that a replica says that it ends though nobody told it to; that it has ended, only the kernel tells."""
+        ends = beat.status in (ReplicaStatus.CRASHED, ReplicaStatus.DRAINING)
+        if not ends or replica.left is not None or replica.has_told or replica.status is ReplicaStatus.CRASHED:
+            return
+        replica.ended, replica.has_told = now, True
+        if version.was_ready:
+            version.crashed(replica.started, now, beat.reason or f"it said that it is {beat.status}", random.random())
+        else:
+            version.again_at = max(version.again_at, now + 2 * pool.END_S)  # its end tells whether there is a next
+        self.nudge()
 
     def _observe(self) -> None:
         for observed in self._engine.observe():
@@ -433,6 +459,8 @@ class Replicas:
             logfile.note(log, to_text(self._clock.now()), f"replica {replica.id} is gone: {reason}")
         if replica.left is None and not replica.was_ready and self._as_it_is(version, replica, reason):
             return
+        if replica.has_told and version.was_ready:
+            return  # it was counted when it said so
         if version.was_ready:
             version.crashed(replica.started, now, reason, random.random())
         else:

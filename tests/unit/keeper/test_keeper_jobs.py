@@ -424,3 +424,70 @@ async def test_a_new_keeper_ends_what_it_carried_on_in_time_too(node: Node) -> N
     await node.pass_(3 + int(OVERTIME_S) + 1)
     await until(lambda: not node.jobs.in_hand())
     assert [one.error.code for one in node.ended if one.error] == ["timed_out"]
+
+
+async def test_a_replica_that_claims_jobs_without_end_is_believed_a_few(node: Node) -> None:
+    replica = await node.ready()
+    replica.say(*(JobHeld(f"job-{number}", 1, float("inf")) for number in range(500)))
+    replica.say(Beat(ReplicaStatus.READY, served=7))
+    known = node.replicas.replica(KEY, next(iter(node.played)))
+    assert known is not None
+    await until(lambda: known.served == 7)
+    assert len(node.jobs.in_hand()) == keeper_jobs.IN_HAND_MAX
+
+
+async def test_ends_of_jobs_that_nobody_ordered_do_not_pile_up(node: Node) -> None:
+    node.is_away = True
+    replica = await node.ready()
+    replica.say(*(JobDone(f"job-{number}", 1) for number in range(500)), Beat(ReplicaStatus.READY, served=7))
+    known = node.replicas.replica(KEY, next(iter(node.played)))
+    assert known is not None
+    await until(lambda: known.served == 7)
+    assert len(node.jobs.in_hand()) == keeper_jobs.IN_HAND_MAX
+    node.is_away = False
+    async with asyncio.timeout(DEADLINE_S):
+        while node.jobs.in_hand():
+            await node.clock.advance(1)
+            await asyncio.sleep(0.001)
+
+
+async def test_what_a_replica_says_of_the_jobs_of_others_counts_for_nothing(node: Node) -> None:
+    replica = await at_work(node, order())
+    for message in (JobDone("job-1", 1, body=b"forged"), JobProgress("job-1", 1, 99), JobHeld("job-1", 2, 9)):
+        node.jobs.on_message(("other", "1"), "other-1", message)
+    assert node.jobs.in_hand() == {"job-1": 1}
+    replica.say(JobDone("job-1", 1, body=b"4"))
+    await until(lambda: not node.jobs.in_hand())
+    assert [one.body for one in node.ended] == [b"4"]
+    assert node.moved == []
+
+
+@pytest.mark.parametrize("status", [ReplicaStatus.GONE, ReplicaStatus.CRASHED, ReplicaStatus.CRASH_LOOP])
+async def test_a_replica_that_says_that_it_is_gone_and_lives_is_ended_and_counted(
+    node: Node, status: ReplicaStatus
+) -> None:
+    replica, name = await node.ready(), next(iter(node.played))
+    replica.say(Beat(status, "so long"))
+    known = node.replicas.replica(KEY, name)
+    assert known is not None
+    await until(lambda: known.has_told)
+    async with asyncio.timeout(DEADLINE_S):
+        while ("stop", name) not in node.engine.said:
+            await node.clock.advance(1)
+            node.replicas.nudge()
+            await asyncio.sleep(0.001)
+    assert known.status is ReplicaStatus.CRASHED
+
+
+async def test_a_keeper_that_was_held_up_blames_no_replica(node: Node) -> None:
+    await node.ready()
+    name = next(iter(node.played))
+    known = node.replicas.replica(KEY, name)
+    assert known is not None
+    assert known.beat is not None
+    heard = known.beat
+    await node.clock.advance(60)
+    node.replicas.nudge()
+    await until(lambda: known.beat is not None and known.beat >= heard + 59)
+    assert known.status is ReplicaStatus.READY
+    assert [one for one in node.engine.said if one[0] == "stop"] == []

@@ -8,6 +8,7 @@ import pytest
 from fairlead.identity.seal import fingerprint
 from fairlead.keeper.pool import (
     DRAIN_S,
+    END_S,
     FROZEN_S,
     LEAVE_S,
     SILENT_S,
@@ -202,3 +203,14 @@ def test_a_stopped_replica_is_out_of_rotation_at_once_and_ended_soon() -> None:
     assert steps(version, stopped) == []
     stopped.stopped = NOW - 2 * STOPPED_S
     assert Kill("a", "stopped by a signal") in steps(version, stopped)
+
+
+@pytest.mark.parametrize(("status", "limit"), [(ReplicaStatus.CRASHED, END_S), (ReplicaStatus.DRAINING, DRAIN_S)])
+def test_a_replica_that_says_that_it_ends_and_does_not_is_killed(status: ReplicaStatus, limit: float) -> None:
+    ending = replica(status=status)
+    ending.ended = NOW - limit + 0.1
+    assert steps(wanted(1), ending, may_start=False) == []
+    ending.ended = NOW - limit - 0.1
+    assert steps(wanted(1), ending, may_start=False) == [
+        Kill("a", f"said that it ends, and did not within {limit:g} s")
+    ]
