@@ -124,7 +124,7 @@ class Replicas:
         """
         version = self._versions.get((model, number))
         if version is None or version.wanted is None:
-            raise NotFound(f"{model}@{number} is not served here", code="version_not_found", hint="fairlead models")
+            raise _not_served((model, number))
         now = self._clock.monotonic()
         chosen = version.choose(now)
         if chosen is not None:
@@ -192,7 +192,7 @@ class Replicas:
         """Return why the version cannot serve now, or None if it may."""
         version = self._versions.get(key)
         if version is None or version.wanted is None:
-            return NotFound(f"{key[0]}@{key[1]} is not served here", code="version_not_found")
+            return _not_served(key)
         try:
             version.refuse_hopeless(self._clock.monotonic())
         except Unavailable as error:
@@ -304,6 +304,7 @@ class Replicas:
         for key, version in list(self._versions.items()):
             if version.is_dropped and self._routed is not None and "@".join(key) not in self._routed:
                 version.wanted = None
+                version.dismiss(_not_served(key))
             self._look_for_stopped(version, now)
             live, may_start = list(version.replicas.values()), version.may_start(now)
             steps = pool.decide(
@@ -491,6 +492,10 @@ class Replicas:
         task = self._group.create_task(guarded(), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _not_served(key: Key) -> NotFound:
+    return NotFound(f"{key[0]}@{key[1]} is not served here", code="version_not_found", hint="fairlead models")
 
 
 def _no_start(error: OSError) -> Unavailable:

@@ -134,3 +134,15 @@ async def test_a_compiled_program_that_cannot_be_started_is_refused_too(machine:
     (replica,), _ = machine.replicas.reports()
     assert not replica.compiled
     assert machine.refused == [("its zygote ended", False)]
+
+
+async def test_who_waits_for_a_version_that_is_dropped_is_told_at_once(machine: Machine) -> None:
+    machine.full = 1000
+    machine.replicas.want((WANTED,))
+    waiting = asyncio.create_task(machine.replicas.resolve("faces", "1", timeout_s=3600))
+    await asyncio.sleep(0)
+    machine.replicas.want(())
+    machine.replicas.door_took((), ())
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(NotFound, match="not served here"):
+            await waiting
