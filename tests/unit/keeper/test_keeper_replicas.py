@@ -14,7 +14,7 @@ import pytest
 from fairlead.engines import Launch
 from fairlead.engines.launch import Compiled
 from fairlead.engines.local import launch_for
-from fairlead.errors import Unavailable
+from fairlead.errors import NotFound, Unavailable
 from fairlead.keeper.replicas import Replicas
 from fairlead.messages import EnvironmentSpec, ModelSpec, VersionWanted
 from fairlead.settings import Home
