@@ -392,7 +392,7 @@ class QuickBatcher(ThreadBatcher):
         self._load.moved_at = now
         compute_s = now - started
         self._service_s += 0.1 * (compute_s / len(batch) - self._service_s)
-        self._load.counts.batch(len(answers))
+        self._load.counts.batch_here(len(answers))
         encode, forget = self._encode, self._active.discard
         start = 0
         for item in batch:

@@ -12,6 +12,7 @@ from fairlead.modelserver.calls import Reply
 
 _QUICK = SECONDS[0]
 _LAST = len(ROWS)
+_BITS = 64
 _OUTCOME_OF = {Kind.BUSY: "busy", Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "failed"}
 """Of the other kinds it is the caller's fault."""
 
@@ -31,8 +32,8 @@ class Counts:
         self._queue = [0] * (len(SECONDS) + 1)
         self._compute = [0] * (len(SECONDS) + 1)
         self._duration_s = self._queue_s = self._compute_s = self._input_s = 0.0
-        self._sizes = [0] * (_LAST + 1)
-        self._rows = 0
+        self._sizes, self._sizes_here = [0] * _BITS, [0] * _BITS
+        self._rows = self._rows_here = 0
 
     def answered(self, reply: Reply, began: float) -> None:
         """Count a call that came whole at ``began`` (monotonic) and was answered now: this is the hot path."""
@@ -63,8 +64,13 @@ class Counts:
     def batch(self, rows: int) -> None:
         """Count a batch that the model was given; from any thread."""
         with self._lock:
-            self._sizes[min(_LAST, (rows - 1).bit_length())] += 1
+            self._sizes[(rows - 1).bit_length()] += 1
             self._rows += rows
+
+    def batch_here(self, rows: int) -> None:
+        """Count a batch that the model was given on the event loop: this is the hot path."""
+        self._sizes_here[(rows - 1).bit_length()] += 1
+        self._rows_here += rows
 
     @property
     def failed(self) -> int:
@@ -79,6 +85,10 @@ class Counts:
             duration=Histogram(tuple(self._duration), self._duration_s),
             queue=Histogram(tuple(self._queue), self._queue_s),
             compute=Histogram(tuple(self._compute), self._compute_s),
-            batches=Histogram(tuple(self._sizes), self._rows),
+            batches=Histogram(self._batches(), self._rows + self._rows_here),
             input_s=self._input_s,
         )
+
+    def _batches(self) -> tuple[int, ...]:
+        sizes = [one + here for one, here in zip(self._sizes, self._sizes_here, strict=True)]
+        return (*sizes[:_LAST], sum(sizes[_LAST:]))
