@@ -13,13 +13,14 @@ from fairlead import messages
 from fairlead.clock import Clock, to_text
 from fairlead.engines import Engine, Observed, ReplicaLink
 from fairlead.engines.launch import Compiled
-from fairlead.errors import Busy, Error, NotFound, Unavailable
+from fairlead.errors import Busy, Error, Unavailable
 from fairlead.keeper import pool
+from fairlead.keeper.faults import ended_at_load, not_served, not_started
 from fairlead.keeper.metrics import Counted
 from fairlead.keeper.version import Key, Version, replica_reports, version_report
 from fairlead.keeper.warmer import Launcher, Warmer
 from fairlead.status import ReplicaStatus
-from fairlead.supervisor import logfile, proc
+from fairlead.supervisor import logfile
 
 _log = logging.getLogger(__name__)
 TICK_S = 0.25
@@ -116,6 +117,13 @@ class Replicas:
             for (model, number), version in self._versions.items()
         }
 
+    def rest(self, model: str, number: str) -> None:
+        """Have a version that may sleep do so now, unless calls are in hand."""
+        version = self._versions.get((model, number))
+        if version is not None:
+            version.last_called = None
+            self.nudge()
+
     async def resolve(self, model: str, number: str, timeout_s: float | None = None) -> Path:
         """Return the socket of a replica that answers, waking one if need be.
 
@@ -124,7 +132,7 @@ class Replicas:
         """
         version = self._versions.get((model, number))
         if version is None or version.wanted is None:
-            raise _not_served((model, number))
+            raise not_served(model, number)
         now = self._clock.monotonic()
         chosen = version.choose(now)
         if chosen is not None:
@@ -155,14 +163,8 @@ class Replicas:
         version = self._versions.get(key)
         if version is None:
             return None
-        now = self._clock.monotonic()
-        ready = [
-            r for r in version.replicas.values() if r.in_rotation(now) and r.id in version.links and len(r.jobs) < limit
-        ]
-        if not ready:
-            return None
-        best = min(ready, key=lambda replica: len(replica.jobs))
-        return best, version.links[best.id]
+        best = version.choose_for_job(self._clock.monotonic(), limit)
+        return (best, version.links[best.id]) if best is not None else None
 
     def link(self, key: Key, replica: str) -> ReplicaLink | None:
         version = self._versions.get(key)
@@ -192,7 +194,7 @@ class Replicas:
         """Return why the version cannot serve now, or None if it may."""
         version = self._versions.get(key)
         if version is None or version.wanted is None:
-            return _not_served(key)
+            return not_served(*key)
         try:
             version.refuse_hopeless(self._clock.monotonic())
         except Unavailable as error:
@@ -246,11 +248,7 @@ class Replicas:
         """End every replica and zygote: drain for ``grace_s`` seconds, then kill. Nothing is started any more."""
         self._closing = True
         now = self._clock.monotonic()
-        ids = [
-            (version, replica)
-            for version in self._versions.values()
-            for replica in version.replicas.values()
-        ]
+        ids = [(version, replica) for version in self._versions.values() for replica in version.replicas.values()]
         for version, replica in ids:
             replica.left = replica.left or now
             link = version.links.get(replica.id)
@@ -291,21 +289,12 @@ class Replicas:
             for replica in version.replicas.values():
                 pool.forgive(replica, late)
 
-    def _look_for_stopped(self, version: Version, now: float) -> None:
-        """Note which processes were stopped: their beats tell it seconds later."""
-        for replica in version.replicas.values():
-            found = proc.stat(replica.pid) if replica.pid else None
-            if found is None or found.state != proc.STOPPED:
-                replica.stopped = None
-            elif replica.stopped is None:
-                replica.stopped = now
-
     def _decide(self, now: float) -> None:
         for key, version in list(self._versions.items()):
             if version.is_dropped and self._routed is not None and "@".join(key) not in self._routed:
                 version.wanted = None
-                version.dismiss(_not_served(key))
-            self._look_for_stopped(version, now)
+                version.dismiss(not_served(*key))
+            version.look_for_stopped(now)
             live, may_start = list(version.replicas.values()), version.may_start(now)
             steps = pool.decide(
                 version.wanted, live, version.demand(), now, may_start=may_start, compiled=version.is_compiled
@@ -348,7 +337,7 @@ class Replicas:
         try:
             launch = await self._launcher(wanted)
         except (Error, OSError) as error:
-            self._cannot_start(version, error if isinstance(error, Error) else _no_start(error))
+            self._cannot_start(version, not_started(error))
             return
         if self._closing:
             return
@@ -366,7 +355,7 @@ class Replicas:
                 of_replica.pop(replica.id, None)
             version.last_lines = logfile.said(Path(launch.fork.log), 20)
             if isinstance(error, OSError) or not self._as_it_is(version, replica, error.message):
-                self._cannot_start(version, error if isinstance(error, Error) else _no_start(error))
+                self._cannot_start(version, not_started(error))
             return
         replica.pid = observed.pid
         await self._follow(version, replica, Path(launch.fork.keep))
@@ -465,7 +454,7 @@ class Replicas:
         if version.was_ready:
             version.crashed(replica.started, now, reason, random.random())
         else:
-            version.fail(replica.error or _ended_at_load(observed.reason))
+            version.fail(replica.error or ended_at_load(observed.reason))
 
     def _as_it_is(self, version: Version, replica: pool.Replica, reason: str) -> bool:
         """Serve the version as it is when it was its compiled program that did not start; returns whether it was."""
@@ -492,22 +481,6 @@ class Replicas:
         task = self._group.create_task(guarded(), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _not_served(key: Key) -> NotFound:
-    return NotFound(f"{key[0]}@{key[1]} is not served here", code="version_not_found", hint="fairlead models")
-
-
-def _no_start(error: OSError) -> Unavailable:
-    return Unavailable(f"a replica cannot be started: {error}", code="cannot_start", hint="fairlead doctor")
-
-
-def _ended_at_load(reason: str) -> messages.ErrorInfo:
-    return messages.ErrorInfo(
-        code="ended_at_load",
-        message=f"it ended while it loaded: {reason}",
-        hint="see the last lines of its log",
-    )
 
 
 async def _send_quietly(link: ReplicaLink, message: messages.ToReplica) -> None:

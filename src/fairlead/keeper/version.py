@@ -12,7 +12,7 @@ from fairlead.errors import Error, Unavailable
 from fairlead.keeper import pool
 from fairlead.keeper.tally import Tally
 from fairlead.status import ReplicaStatus, VersionStatus
-from fairlead.supervisor import restarts
+from fairlead.supervisor import proc, restarts
 
 Key = tuple[str, str]
 """Model and version."""
@@ -94,6 +94,21 @@ class Version:
         """Return the replica in rotation with the least to do."""
         ready = (replica for replica in self.replicas.values() if replica.in_rotation(now))
         return min(ready, key=lambda replica: replica.in_flight + replica.queued, default=None)
+
+    def choose_for_job(self, now: float, limit: int) -> pool.Replica | None:
+        """Return the replica in rotation with the fewest jobs, below ``limit``, to which there is a channel."""
+        ready = [r for r in self.replicas.values() if r.in_rotation(now) and r.id in self.links]
+        best = min(ready, key=lambda replica: len(replica.jobs), default=None)
+        return best if best is not None and len(best.jobs) < limit else None
+
+    def look_for_stopped(self, now: float) -> None:
+        """Note which processes were stopped (SIGSTOP): their beats tell it seconds later."""
+        for replica in self.replicas.values():
+            found = proc.stat(replica.pid) if replica.pid else None
+            if found is None or found.state != proc.STOPPED:
+                replica.stopped = None
+            elif replica.stopped is None:
+                replica.stopped = now
 
     def hand_out(self, now: float) -> None:
         """Answer those that wait, once a replica is in rotation."""
