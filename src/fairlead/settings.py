@@ -1,7 +1,8 @@
 """What an installation is told, and where its things lie.
 
-:class:`Settings` is built once in ``main`` from flags, ``FAIRLEAD_*`` and ``settings.toml`` in the home (in this
-order of strength), is frozen, and is passed on; nothing else reads the environment. ``fairlead doctor`` prints it.
+:class:`Settings` is built once in ``main`` from flags, ``FAIRLEAD_*``, ``settings.toml`` in the home and what the last
+``up`` of the home was told (in this order of strength); it is frozen and passed on; nothing else reads the environment.
+``fairlead doctor`` prints it.
 :class:`Home` knows every path; nobody else joins one.
 """
 
@@ -11,7 +12,7 @@ import hashlib
 import os
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,19 @@ import msgspec
 
 from fairlead.errors import Invalid, Problem
 
+REMEMBERED = (
+    "listen",
+    "devices",
+    "cert",
+    "key",
+    "insecure",
+    "public_url",
+    "apps_domain",
+    "store",
+    "bucket",
+    "trusted_only",
+)
+"""Options of a start that its home keeps: where it is found, where its things lie, whom it trusts."""
 SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket that Envoy takes (sun_path less its final zero)."""
 
@@ -106,6 +120,7 @@ class Home:
         self.logs = root / "logs"  # <name>.log
         self.keeper = root / "keeper"  # what the keeper was told last and what it knows
         self.first = root / "first.json"  # the administrator's first password, until it was shown
+        self.options = self.keeper / "options.json"  # what the last `up` was told, for the next
         self.listening = self.keeper / "listening.json"  # where its platform listens, while there is one
         self.here = self.keeper / "here.key"  # who can read it owns the home and may sign in without a password
 
@@ -174,7 +189,7 @@ def default_home(environ: Mapping[str, str] = os.environ) -> Path:
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
     """Join flags (None: not given), ``FAIRLEAD_*`` and ``settings.toml``; raises :class:`Invalid` with all problems."""
     home = Path(flags.get("home") or default_home(environ)).expanduser().absolute()
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = options(flags, environ)
     file = home / "settings.toml"
     if file.exists():
         try:
@@ -182,7 +197,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise Invalid(f"{file}: {error}", code="settings_invalid", hint="correct or remove the file") from error
     names = {field.name for field in msgspec.structs.fields(Settings)} - {"home"}
-    values.update({name: environ[key] for name in names if (key := f"FAIRLEAD_{name.upper()}") in environ})
+    values.update(_named(environ, names))
     if "otlp" not in values and environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         values["otlp"] = environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
     values.update({name: value for name, value in flags.items() if value is not None})
@@ -196,6 +211,33 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
             hint=f"see {file} and the FAIRLEAD_ variables",
             problems=(Problem(path=str(file), rule="settings", message=str(error)),),
         ) from error
+
+
+def options(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return what the home in ``flags`` shall remember: what flags and ``FAIRLEAD_*`` say, else what it was told last.
+
+    ``insecure`` was said of the addresses of then: with another one it must be said anew.
+    """
+    home = Home(Path(flags.get("home") or default_home(environ)).expanduser().absolute())
+    said = _named(environ, REMEMBERED) | {name: flags[name] for name in REMEMBERED if flags.get(name) is not None}
+    said.update({name: str(Path(said[name]).expanduser().absolute()) for name in ("cert", "key") if said.get(name)})
+    last = _last_options(home)
+    if any(said.get(name, last.get(name)) != last.get(name) for name in ("listen", "devices")):
+        last.pop("insecure", None)
+    return last | said
+
+
+def _named(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, Any]:
+    return {name: environ[key] for name in names if (key := f"FAIRLEAD_{name.upper()}") in environ}
+
+
+def _last_options(home: Home) -> dict[str, Any]:
+    """Return what the last ``up`` of ``home`` was told; nothing when there was none, or it is not ours to read."""
+    try:
+        kept = msgspec.json.decode(home.options.read_bytes(), type=dict[str, Any])
+    except (FileNotFoundError, NotADirectoryError, PermissionError, msgspec.DecodeError):
+        return {}
+    return {name: value for name, value in kept.items() if name in REMEMBERED}
 
 
 def redacted(settings: Settings) -> dict[str, Any]:

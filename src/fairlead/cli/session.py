@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,55 @@ def of(url: str, environ: Mapping[str, str] = os.environ) -> Session:
     return Session(url.rstrip("/"), entry["token"], entry["user"])
 
 
-def keep(session: Session, environ: Mapping[str, str] = os.environ, *, use: bool = True) -> None:
-    """Store ``session`` and, unless told not to, make it the one in use."""
+def keep(session: Session, environ: Mapping[str, str] = os.environ, *, use: bool = True) -> Session | None:
+    """Store ``session`` and, unless told not to, make it the one in use.
+
+    Returns the session of another installation that was kept for the same URL: it is put aside.
+    """
     known = _read(environ)
+    before = _put_aside(known, session.url, {installation(session.token)})
     known.setdefault("sessions", {})[session.url] = {"token": session.token, "user": session.user}
     if use:
         known["current"] = session.url
     _write(known, environ)
+    return before
+
+
+def settle(url: str, installations: Collection[str], environ: Mapping[str, str] = os.environ) -> Session | None:
+    """Have ``url`` be the installation that signs with one of the keys ``installations``.
+
+    The session kept for another one is put aside and returned; one of this one that had been put aside comes back.
+    """
+    url = url.rstrip("/")
+    known = _read(environ)
+    before = _put_aside(known, url, installations)
+    aside = known.get("aside", {})
+    ours = next((aside.pop(kid) for kid in installations if kid in aside), None)
+    if ours is not None:
+        known.setdefault("sessions", {}).setdefault(url, {"token": ours["token"], "user": ours["user"]})
+    if before is not None or ours is not None:
+        _write(known, environ)
+    return before
+
+
+def installation(token: str) -> str:
+    """Return the id of the key that signed ``token`` (its header ``kid``), nothing for what is none."""
+    try:
+        head = token.removeprefix("fl_").split(".")[0]
+        return str(json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))["kid"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _put_aside(known: dict[str, Any], url: str, installations: Collection[str]) -> Session | None:
+    """Move the session of ``url`` aside if another installation than these made it; what cannot be told stays."""
+    entry = known.get("sessions", {}).get(url)
+    maker = installation(entry["token"]) if entry else ""
+    if not entry or not maker or maker in installations or not any(installations):
+        return None
+    known["sessions"].pop(url)
+    known.setdefault("aside", {})[maker] = {"url": url, **entry}
+    return Session(url, entry["token"], entry["user"])
 
 
 def use(url: str, environ: Mapping[str, str] = os.environ) -> Session:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from fairlead.cli import demo as demonstration
 from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, Refused
-from fairlead.cli.commands.login import sign_in_here, state_of
+from fairlead.cli.commands.login import say_put_aside, sign_in_here, state_of
 from fairlead.errors import Forbidden, NotFound
+from fairlead.identity import keys
 from fairlead.settings import Home, Settings
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Welcome:
     def _sign_in_first(self) -> str:
         """Sign the owner of the home in; return the first password, nothing when it was shown before."""
         home = Home(self._settings.home)
+        if session.settle(self._settings.url, keys.load(home.keys).ids()) is not None:
+            say_put_aside(self._settings.url)
         if not self._is_signed_in():
             try:
                 key = home.here.read_text(encoding="ascii")

@@ -52,6 +52,10 @@ class Keys:
         """Return the key called ``kid``, if it still counts."""
         return next((key for key in (self.current, self.previous) if key is not None and key.kid == kid), None)
 
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of the keys that still count."""
+        return tuple(key.kid for key in (self.current, self.previous) if key is not None)
+
     def jwks(self) -> str:
         """Return the public keys as a JSON Web Key Set."""
         return json.dumps({"keys": [_jwk(key) for key in (self.current, self.previous) if key is not None]})

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from fairlead.errors import Error, Invalid
 from fairlead.keeper import home as homes
@@ -26,9 +27,15 @@ Ready = Callable[[House], Awaitable[None]]
 Stopping = Callable[[], None]
 
 
-def run(settings: Settings, *, ready: Ready, stopping: Stopping = lambda: None) -> None:
+def run(
+    settings: Settings,
+    *,
+    ready: Ready,
+    stopping: Stopping = lambda: None,
+    options: Mapping[str, Any] | None = None,
+) -> None:
     """Run the keeper in the foreground until SIGINT or SIGTERM; ``ready`` is called once everything answers,
-    ``stopping`` as soon as it is told to stop.
+    ``stopping`` as soon as it is told to stop; ``options``: what the home's next start shall know of this one.
 
     Raises :class:`fairlead.errors.Error`: ``home_in_use``, ``home_read_only``, ``home_full``, ``home_newer``,
     ``port_in_use``, ``insecure`` and what the parts raise. What it had started is stopped then.
@@ -42,6 +49,8 @@ def run(settings: Settings, *, ready: Ready, stopping: Stopping = lambda: None) 
         homes.prepare(home)
         homes.remove_dead_run_folders(home)
         listening.keep(home, settings)
+        if options is not None:
+            listening.remember(home, options)
         asyncio.run(_live(settings, home, ready, stopping))
 
 

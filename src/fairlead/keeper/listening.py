@@ -1,6 +1,12 @@
-"""Where the platform of a home listens: written at its start, removed at its end, read by who is on the machine."""
+"""Where the platform of a home listens: written at its start, removed at its end, read by who is on the machine.
+
+The options of that start stay, so that the next ``up`` of the home needs none.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -20,6 +26,11 @@ def keep(home: Home, settings: Settings) -> None:
     """Write down where the platform of ``home`` listens from now on."""
     doors = Listening(url=settings.url, listen=settings.listen, devices=settings.devices)
     replace_file(home.listening, msgspec.json.encode(doors))
+
+
+def remember(home: Home, options: Mapping[str, Any]) -> None:
+    """Have the next start of ``home`` know ``options`` (:func:`fairlead.settings.options`)."""
+    replace_file(home.options, msgspec.json.encode(options))
 
 
 def forget(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from fairlead.cli import session
 from fairlead.cli.welcome import Welcome
 from fairlead.errors import Conflict
+from fairlead.identity import keys
 from fairlead.keeper import doctor, listening
 from fairlead.settings import Home, Settings
 from fairlead.supervisor import HomeLock
@@ -226,3 +228,34 @@ def test_roles_are_added_and_removed_beside_those_that_are_there(signed_in: Door
     assert json.loads(signed_in.asked[-1][1]) == {"roles": ["user"]}
     assert cli("users", "set", "ada")[0] == 2
     assert cli("users", "set", "ada", "--role", "user", "--add", "configurer")[0] == 2
+
+
+def signed(maker: str, user: str) -> str:
+    """Return a token of the shape that the installation ``maker`` signs."""
+    head = base64.urlsafe_b64encode(json.dumps({"kid": maker}).encode()).decode().rstrip("=")
+    return f"fl_{head}{token(user).removeprefix('fl_e30')}"
+
+
+def test_another_home_at_the_same_address_takes_no_session_silently(
+    door: Door, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = signed("first", "ada")
+    session.keep(session.Session(door.url, theirs, "ada"))
+    door.says("GET /api/v1/me", ME)  # whatever it is asked with
+    home = home_of(door, tmp_path / "second")
+    ours = signed(keys.load(home.keys).current.kid, "admin")
+    door.says("POST /api/v1/login/here", {"token": ours, "user": "admin", "roles": ["configurer"]})
+
+    Welcome(settings_of(door, home.root), demo=False)._sign_in_first()
+
+    assert session.of(door.url).token == ours
+    assert f"{door.url} was another installation: your session there is put aside" in capsys.readouterr().err
+    assert session.settle(door.url, ["first"]) == session.Session(door.url, ours, "admin")
+    assert session.of(door.url) == session.Session(door.url, theirs, "ada")
+
+
+def test_signing_in_anew_at_the_same_installation_puts_nothing_aside() -> None:
+    session.keep(session.Session("http://one", signed("first", "ada"), "ada"))
+    assert session.keep(session.Session("http://one", signed("first", "bob"), "bob")) is None
+    assert session.settle("http://one", ["first", "older"]) is None
+    assert session.of("http://one").user == "bob"

@@ -116,8 +116,14 @@ def _sign_in(url: str, path: str, body: dict[str, str], *, use: bool) -> dict[st
     url = url.rstrip("/")
     with Api(session.Session(url, "", "")) as api:
         answer: dict[str, Any] = api.post(path, body)
-    session.keep(session.Session(url, answer["token"], answer["user"]), use=use)
+    if session.keep(session.Session(url, answer["token"], answer["user"]), use=use) is not None:
+        say_put_aside(url)
     return answer
+
+
+def say_put_aside(url: str) -> None:
+    """Tell that the session of the installation that was at ``url`` before is not used there any more."""
+    terminal.note(f"{url} was another installation: your session there is put aside until that one is up here again")
 
 
 def _session_of(url: str) -> session.Session:

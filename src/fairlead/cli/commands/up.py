@@ -35,29 +35,33 @@ def up(
     log_level: str = typer.Option(None, "--log-level"),
     demo: bool = typer.Option(False, "--demo", help="Also deploy the examples."),
 ) -> None:
-    """Start the platform in the foreground; Ctrl-C stops everything."""
+    """Start the platform in the foreground; Ctrl-C stops everything. What is not said is as the home's last start."""
     from fairlead import log, settings
     from fairlead.cli import welcome
     from fairlead.keeper import life
 
-    chosen = settings.load(
-        {
-            "home": home,
-            "listen": listen,
-            "devices": devices,
-            "cert": cert,
-            "key": key,
-            "insecure": insecure,
-            "public_url": public_url,
-            "apps_domain": apps_domain,
-            "store": store,
-            "bucket": bucket,
-            "trusted_only": trusted_only,
-            "log_level": log_level,
-        }
-    )
+    said = {
+        "home": home,
+        "listen": listen,
+        "devices": devices,
+        "cert": cert,
+        "key": key,
+        "insecure": insecure,
+        "public_url": public_url,
+        "apps_domain": apps_domain,
+        "store": store,
+        "bucket": bucket,
+        "trusted_only": trusted_only,
+        "log_level": log_level,
+    }
+    chosen, options = settings.load(said), settings.options(said)
     log.configure(chosen.log_level if log_level else "warning")
-    life.run(chosen, ready=welcome.Welcome(chosen, demo=demo).greet, stopping=lambda: terminal.note("stopping"))
+    life.run(
+        chosen,
+        ready=welcome.Welcome(chosen, demo=demo).greet,
+        stopping=lambda: terminal.note("stopping"),
+        options=options,
+    )
 
 
 def down(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
