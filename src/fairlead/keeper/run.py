@@ -88,7 +88,10 @@ class DrivenRun:
             self.end(RunStatus.SUCCEEDED, WINDOW_OVER)
         watching = asyncio.create_task(self._watch_window(), name=f"window of {state.wanted.run}")
         try:
-            state.uid = self._ports.uid_of(f"run slot {state.kept.slot}")
+            try:
+                state.uid = self._ports.uid_of(f"run slot {state.kept.slot}")
+            except OSError as error:
+                self.end(RunStatus.FAILED, f"it cannot be given a user id: {error}")
             if not self._over.is_set():
                 await self._until_over()
             began = state.kept.was_ready or self._processes.has_any

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -74,6 +75,19 @@ async def test_a_run_that_a_full_disk_kept_from_beginning_begins_once_there_is_r
     await runs.converge((wanted("run-1"), wanted("run-2")))
     assert {one.run for one in runs.reports()} == {"run-1", "run-2"}
     assert (ports.home.keeper / "runs" / "run-1.json").exists()
+    await runs.let_go()
+
+
+async def test_a_run_that_a_full_disk_kept_from_a_user_id_says_so(ports: RunPorts) -> None:
+    def uid_of(name: str) -> int:
+        raise OSError("No space left on device")
+
+    runs = Runs(replace(ports, uid_of=uid_of))
+    await runs.converge((wanted("run-1"),))
+    async with asyncio.timeout(30):
+        while runs.reports()[0].status is not RunStatus.FAILED:
+            await asyncio.sleep(0.001)
+    assert "No space left" in runs.reports()[0].reason
     await runs.let_go()
 
 
