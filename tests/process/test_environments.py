@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fairlead import environments
+from fairlead.environments import own
 from fairlead.environments.build import MARKER
 from fairlead.errors import Invalid, Unavailable
 from fairlead.messages import EnvironmentSpec
@@ -47,6 +48,23 @@ async def test_without_requirements_there_is_the_sdk_and_only_it(root: Path) -> 
     assert any(step.startswith("Installed") for step in steps)
     assert list(where.parent.glob("__pycache__/*.pyc"))
     assert leftovers(root) == []
+
+
+async def test_without_requirements_it_is_the_platforms_own_core_and_takes_no_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    for name in ("PIP_FIND_LINKS", "UV_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+
+    python = await environments.build(EnvironmentSpec(), tmp_path / "root")
+
+    told = "import importlib.metadata as m; print(*(f'{d.name.lower()}=={d.version}' for d in m.distributions()))"
+    found = set(run(python, told).split())
+    assert {f"{name}=={version}" for name, version in own.pins().items()} <= {one.replace("_", "-") for one in found}
+    assert run(python, "import granian, uvloop, msgspec, httpx; print('runs')") == "runs"
 
 
 async def test_the_second_time_nothing_is_done(root: Path) -> None:

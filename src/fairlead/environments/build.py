@@ -25,6 +25,8 @@ from fairlead.bundles import disk
 from fairlead.environments.base import Base, choose
 from fairlead.environments.fence import SCRATCH, cache, fenced
 from fairlead.environments.own import pins, wheel
+from fairlead.environments.repack import fits
+from fairlead.environments.repack import wheels as core_wheels
 from fairlead.environments.resolve import environ, install, is_clash, key, refusal
 from fairlead.errors import Invalid, Problem, Unavailable
 from fairlead.messages import EnvironmentSpec
@@ -160,25 +162,37 @@ async def _install(
     cache(folder, variables, alone=source_builds).mkdir(parents=True, exist_ok=True)
     level = (await asyncio.to_thread(isolation)).level
 
-    async def run(constraints: Path | None) -> tuple[int, str]:
+    async def run(constraints: Path | None, wheels: Path | None = None) -> tuple[int, str]:
         command = install(
             _uv(),
             folder,
             requires=requires,
             constraints=constraints,
             source_builds=source_builds,
-            no_index=_is_on("PIP_NO_INDEX") or _is_on("UV_NO_INDEX"),
+            no_index=wheels is not None or _is_on("PIP_NO_INDEX") or _is_on("UV_NO_INDEX"),
+            wheels=wheels,
         )
-        made = fenced(command, folder, python, variables, level, reads=(ours.absolute(),), alone=source_builds)
+        reads = (ours.absolute(), *((wheels,) if wheels else ()))
+        made = fenced(command, folder, python, variables, level, reads=reads, alone=source_builds)
         return await _fenced(made, folder.parent, on_step)
 
-    code, said = await run(constraints)
+    core = await asyncio.to_thread(_core, spec, python, folder.parent)
+    code, said = await run(None, core) if core is not None else (1, "")
+    if code:
+        code, said = await run(constraints)
     if code and is_clash(said):
         code, said = await run(None)
     if code:
         hidden = [ours.absolute().as_uri(), str(ours.absolute()), str(folder)]
         raise refusal(said, spec, python.version, hidden)
     await _compile(folder, python, variables, level, on_step)
+
+
+def _core(spec: EnvironmentSpec, python: Base, root: Path) -> Path | None:
+    """Return the platform's own packages for a bundle that asks for no others, where they fit its Python."""
+    if spec.requires or not fits(python.version):
+        return None
+    return core_wheels(pins(), root.absolute() / _WHEELS)
 
 
 async def _compile(

@@ -72,12 +72,23 @@ def environ(current: Mapping[str, str]) -> dict[str, str]:
 
 
 def install(
-    uv: str, folder: Path, *, requires: Path, constraints: Path | None, source_builds: bool, no_index: bool
+    uv: str,
+    folder: Path,
+    *,
+    requires: Path,
+    constraints: Path | None,
+    source_builds: bool,
+    no_index: bool,
+    wheels: Path | None = None,
 ) -> list[str]:
-    """Return the command that installs the file ``requires`` into the environment ``folder``."""
+    """Return the command that installs the file ``requires`` into the environment ``folder``.
+
+    ``wheels``: a folder to look into first.
+    """
     command = [uv, "pip", "install", "--python", str(folder / "bin" / "python"), "--strict"]
     command += [] if source_builds else ["--only-binary", ":all:"]
     command += ["--no-index"] if no_index else []
+    command += ["--find-links", str(wheels)] if wheels else []
     command += ["--constraints", str(constraints)] if constraints else []
     return [*command, "--requirements", str(requires)]
 
