@@ -215,3 +215,37 @@ def test_spans_are_exported_without_secrets(house: House, collector: Collector) 
     assert b"/v1/models/flowers/predict" in collector.spans
     assert b"hunter2" not in collector.spans
     assert b"fl_ey" not in collector.spans
+
+
+@pytest.fixture(scope="module")
+def terse() -> Iterator[House]:
+    """A front door that keeps only errors, and whose collector is away."""
+    with ExitStack() as stack:
+        made = build(stack)
+        one = made.echo("one")
+        made.door = msgspec.structs.replace(
+            made.door,
+            access_log=str(made.folder / "access.log"),
+            access_log_errors_only=True,
+            otlp="https://localhost:1/collect/",
+        )
+        made.state = DoorState(
+            jwks=made.keys.jwks(), routes=(model("flowers"),), endpoints={"flowers@1": (one,)}, gates={}
+        )
+        made.start()
+        yield made
+
+
+def test_a_collector_that_is_away_holds_nothing_up(terse: House) -> None:
+    answers = [terse.predict("flowers", terse.token()) for _ in range(20)]
+
+    assert {answer.status for answer in answers} == {200}
+    assert all("traceparent" in answer.json["headers"] for answer in answers)
+
+
+def test_a_log_of_errors_has_only_those(terse: House) -> None:
+    terse.predict("flowers", terse.token(), x_request_id="good-1")
+    terse.predict("flowers", x_request_id="bad-1")
+
+    assert line_of(terse, "bad-1")["status"] == 401
+    assert {line["status"] for line in lines(terse)} == {401}
