@@ -355,3 +355,12 @@ async def test_subscriptions_and_servers_outlive_a_killed_server(tmp_path: Path)
         await heard.until(1)
         await control.close()
         await keeper.close()
+
+
+async def test_the_folder_of_a_server_may_have_any_letters(tmp_path: Path) -> None:
+    folder = tmp_path / "ho me ü 家"
+    folder.mkdir()
+    async with nats_server(folder, answer=False) as started:
+        control = await started.connect("control")
+        assert control.connected
+        await control.close()

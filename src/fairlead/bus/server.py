@@ -204,7 +204,7 @@ def _configuration(folder: Path, keys: _Keys, server: BusServer, node: str) -> s
         # unacknowledged messages come back after ack_wait only; 30 s would outlive a command
         "mqtt": {"host": host, "port": int(port), "ack_wait": "5s", "authorization": {"timeout": 10}},
     }
-    return json.dumps(options, indent=1)
+    return json.dumps(options, indent=1, ensure_ascii=False)  # it knows no \\uXXXX
 
 
 def _free_port(wished: int) -> int:

@@ -26,7 +26,7 @@ from fairlead.sandbox.ground import base_of
 from fairlead.sandbox.level import Isolation
 from fairlead.sandbox.uids import uid_for
 from fairlead.settings import Home
-from fairlead.supervisor import logfile
+from fairlead.supervisor import leftovers, logfile
 
 LIMIT_S = 120.0
 """Longest look into an app; a model says itself how long it may take to load."""
@@ -103,6 +103,7 @@ class Inspector:
 
 async def said_by(made: rules.Rules, marker: Mapping[str, str], limit_s: float) -> tuple[bytes, int | None]:
     """Return what a program in the sandbox said and its exit code, None when it took longer than ``limit_s``."""
+    before = await asyncio.to_thread(leftovers.of_user, made.uid)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "fairlead.sandbox.run"),
         env={**os.environ, **marker, rules.VARIABLE: msgspec.json.encode(made).decode()},
@@ -122,6 +123,7 @@ async def said_by(made: rules.Rules, marker: Mapping[str, str], limit_s: float) 
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+        await asyncio.to_thread(leftovers.end, made.uid, before)
     return bytes(output), process.returncode or 0
 
 

@@ -43,9 +43,12 @@ def rotate(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
         if os.fstat(source.fileno()).st_size <= limit_bytes:
             return False
         older = path.with_name(path.name + ".1")
-        older.unlink(missing_ok=True)
-        with os.fdopen(_open(older, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as target:
-            shutil.copyfileobj(source, target)
+        with contextlib.suppress(OSError):  # what a bundle may have put there keeps no log from being bounded
+            if older.is_dir() and not older.is_symlink():
+                shutil.rmtree(older)
+            older.unlink(missing_ok=True)
+            with os.fdopen(_open(older, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as target:
+                shutil.copyfileobj(source, target)
         source.truncate(0)
     return True
 

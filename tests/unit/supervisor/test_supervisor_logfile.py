@@ -27,3 +27,14 @@ def test_how_a_child_ended_is_added_but_never_through_a_link_or_a_fifo(tmp_path:
         logfile.note(one, "2026-11-20T12:00:00Z", "it is gone: ended by SIGSEGV")
 
     assert logfile.said(path) == ("last words", "it is gone: ended by SIGSEGV")
+
+
+def test_what_a_bundle_put_in_the_way_keeps_no_log_from_being_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "1.log"
+    (tmp_path / "1.log.1" / "deep").mkdir(parents=True)
+    (tmp_path / "1.log.1" / "deep" / "file").touch()
+    path.write_text("a line\n" * 100)
+
+    assert logfile.rotate(path, 100)
+    assert path.read_text() == ""
+    assert (tmp_path / "1.log.1").read_text() == "a line\n" * 100
