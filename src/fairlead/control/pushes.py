@@ -72,7 +72,7 @@ class Pushes:
         self._parts, self._nudge = parts, nudge
         self._slots = asyncio.Semaphore(2)
         self._limits = Limits(total_bytes=parts.settings.bundle_max_bytes)
-        self.uploads = Uploads(self._folder, parts.settings.bundle_max_bytes)
+        self.uploads = Uploads(self._folder, self._limits.total_bytes, self._limits.entries)
 
     @property
     def _folder(self) -> Path:

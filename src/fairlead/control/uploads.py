@@ -24,10 +24,10 @@ _BLOCK_BYTES = 1024**2
 
 
 class Uploads:
-    """All files that are on their way here; ``most`` bytes of each person."""
+    """All files that are on their way here; ``most`` bytes and ``files`` of each person."""
 
-    def __init__(self, folder: Path, most: int) -> None:
-        self._folder, self._most = folder, most
+    def __init__(self, folder: Path, most: int, files: int) -> None:
+        self._folder, self._most, self._files = folder, most, files
         self._busy: set[Path] = set()
 
     def whole(self, who: str, content: str) -> Path | None:
@@ -50,7 +50,7 @@ class Uploads:
         Raises :class:`Unavailable` (``disk_full``) where ``wanted`` (SHA-256 to size) and ``more_bytes`` do not fit.
         """
         others = [path for path in self._of(who) if path.name.split(".")[1] not in wanted]
-        if sum(wanted.values()) + sum(map(_size, others)) > self._most:
+        if sum(wanted.values()) + sum(map(_size, others)) > self._most or len(wanted) + len(others) > self._files:
             for path in others:
                 path.unlink(missing_ok=True)
         coming = sum(size - self.offset(who, content) for content, size in wanted.items())
@@ -96,11 +96,11 @@ class Uploads:
             self._busy.discard(half)
 
     def _check_share(self, who: str, content: str, size: int) -> None:
-        others = sum(_size(path) for path in self._of(who) if path.name.split(".")[1] != content)
-        if others + size > self._most:
+        others = [path for path in self._of(who) if path.name.split(".")[1] != content]
+        if sum(map(_size, others)) + size > self._most or len(others) >= self._files:
             hint = "finish the push that they are for; a new plan drops those that it does not name"
             raise Busy(
-                f"files of yours that wait for a push have {others} bytes, {self._most} is the most",
+                f"{len(others)} files of yours wait for a push; {self._files} and {self._most} bytes are the most",
                 code="uploads_full",
                 hint=hint,
             )

@@ -279,6 +279,19 @@ async def test_a_person_keeps_so_much_on_the_way_and_a_new_plan_drops_the_old(wo
     assert (await Sender(world, "ben").send(big)).status_code == 204
 
 
+async def test_a_person_keeps_so_many_files_on_the_way(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.house.pushes.uploads, "_files", 2)
+    ada = Sender(world)
+    for data in (b"", b"one"):
+        assert (await ada.send(data)).status_code == 204
+
+    world.refused(await ada.send(b"two"), 429, "uploads_full")
+
+    assert (await ada.send(b"one", 3)).status_code == 204
+    await ada.missing({"fairlead.toml": b"two", "x": b"three"})
+    assert (await ada.send(b"two")).status_code == 204
+
+
 async def test_a_disk_without_room_refuses_before_anything_is_sent(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads.shutil, "disk_usage", lambda folder: SimpleNamespace(free=64 * 1024**2 + 100_000))
 
