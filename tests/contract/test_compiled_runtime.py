@@ -133,6 +133,16 @@ def test_code_around_calls_the_compiled_one_by_row_and_by_name(tmp_path: Path) -
     assert got == pytest.approx(wanted, abs=1e-5)
 
 
+def test_numbers_that_float32_cannot_hold_are_computed_in_float64(tmp_path: Path) -> None:
+    moments = 1.7e9 + RNG.uniform(0, 100, size=(200, 1))  # seconds since 1970
+    verdict, spec = compiled(tmp_path, LinearRegression().fit(moments, moments[:, 0] - 1.7e9))
+    assert verdict.ok, verdict.why
+    _, program = both(tmp_path, spec)
+    signature = program.endpoints["predict"].signature
+    (answer,) = program.endpoints["predict"].run([signature.check({"x": [1.7e9 + 33.5]})])
+    assert answer["prediction"] == pytest.approx(33.5, rel=1e-3)
+
+
 def hours_of(rows: Any) -> Any:
     return np.asarray(rows) % 24
 

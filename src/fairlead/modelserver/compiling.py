@@ -28,7 +28,14 @@ from fairlead.modelserver.loading import settle
 from fairlead.modelserver.runtimes.compiled import MODEL, PROGRAM, CompiledRuntime, Program
 from fairlead.modelserver.runtimes.port import Endpoint
 from fairlead.modelserver.runtimes.python import PythonRuntime
-from fairlead.modelserver.runtimes.sklearn import SklearnRuntime, decides_by_most, last_of, ranges, takes_by_name
+from fairlead.modelserver.runtimes.sklearn import (
+    SklearnRuntime,
+    decides_by_most,
+    has_trees,
+    last_of,
+    ranges,
+    takes_by_name,
+)
 
 VARIABLE = "FAIRLEAD_COMPILE"
 _SAID_MAX = 300
@@ -107,7 +114,7 @@ def _judged(order: Order) -> Verdict:
     if not asked:
         return Verdict(ok=False, why="the model takes none of the rows that were made up to compare; add an example")
     why = ""
-    for number in ("float32", "float64"):  # the second is slower, and equal where the first is not exact enough
+    for number in _numbers(runtime.estimator):
         try:
             compiled = _compiled(runtime, number, asked[0], out)
             found = _difference(runtime, compiled, asked)
@@ -188,6 +195,12 @@ def _kind(choices: Sequence[Any], number: str) -> str:
         if choices and all(type(one) is kind for one in choices):
             return name
     return number
+
+
+def _numbers(estimator: Any) -> tuple[str, str]:
+    """Return which type of numbers to try first: what the estimator itself computes with. Not all converters have both,
+    and rows that are made up need not show what float32 cannot hold."""
+    return ("float32", "float64") if has_trees(estimator) else ("float64", "float32")
 
 
 def _difference(runtime: SklearnRuntime, compiled: CompiledRuntime, rows: list[list[Any]]) -> str:

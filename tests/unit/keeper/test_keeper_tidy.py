@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from fairlead import environments
 from fairlead.engines.launch import zygote_name
+from fairlead.environments import toolbox
 from fairlead.environments.build import MARKER
 from fairlead.keeper import home as homes
 from fairlead.keeper import leftovers
@@ -87,6 +88,8 @@ def fill(home: Home) -> tuple[list[Path], list[Path]]:
     live = [home.environments / key, home.bundles / LIVE, home.scratch / zygote_name("smart", LIVE)]
     dead = [home.environments / ("0" * 32), home.bundles / DEAD, home.scratch / "old-dddddddd", home.scratch / "run-9"]
     dead += [home.logs / "old-dddddddd", home.run / "old-dddddddd"]
+    live += [home.compiled / LIVE, home.compiled / toolbox.key()]
+    dead += [home.compiled / DEAD, home.compiled / "tools-of-an-older-platform"]
     for folder in (*live, *dead):
         folder.mkdir(parents=True)
         (folder / "x").write_text("x")

@@ -196,14 +196,23 @@ def _told(estimator: Any) -> dict[int, tuple[float, float]]:
     return {}
 
 
-def _split_at(part: Any) -> dict[int, tuple[float, float]]:
-    """Return the lowest and highest threshold of each feature in the trees of ``part``."""
+def has_trees(estimator: Any) -> bool:
+    """Whether it is one tree, or an ensemble of trees, which make float32 of what they are given."""
+    return any(hasattr(one, "tree_") for one in _members(estimator))
+
+
+def _members(part: Any) -> list[Any]:
+    """Return the estimators that an ensemble is made of, or the one itself."""
     import numpy as np
 
     each = getattr(part, "estimators_", None)
-    parts = [part] if each is None else np.asarray(each, dtype=object).ravel().tolist()
+    return [part] if each is None else list(np.asarray(each, dtype=object).ravel())
+
+
+def _split_at(part: Any) -> dict[int, tuple[float, float]]:
+    """Return the lowest and highest threshold of each feature in the trees of ``part``."""
     at: dict[int, list[float]] = {}
-    for tree in (one.tree_ for one in parts if hasattr(one, "tree_")):
+    for tree in (one.tree_ for one in _members(part) if hasattr(one, "tree_")):
         for feature, threshold in zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True):
             if feature >= 0:
                 at.setdefault(feature, []).append(threshold)
