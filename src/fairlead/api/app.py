@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 
 from fairlead.api import errors
@@ -23,6 +25,7 @@ from fairlead.api.routers import (
     system,
     why,
 )
+from fairlead.api.views.base import InferenceRefusal, Refusal
 from fairlead.control.house import House
 
 PREFIX = "/api/v1"
@@ -36,6 +39,7 @@ def make_app(house: House) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
+        responses={"default": {"model": Refusal, "description": "refused: what, why, and what next"}},
     )
     app.state.house = house
     errors.install(app)
@@ -44,7 +48,8 @@ def make_app(house: House) -> FastAPI:
     app.include_router(pages.router)
     app.include_router(jobs.calls)
     app.include_router(models.calls)
-    app.include_router(inference.router)
+    refused: dict[int | str, dict[str, Any]] = {"default": {"model": InferenceRefusal, "description": "refused"}}
+    app.include_router(inference.router, responses=refused)
     for room in (system, accounts, bundles, models, apps, jobs, devices, schedules, runs, why, logs, mails, secrets):
         app.include_router(room.router, prefix=PREFIX)
     return app

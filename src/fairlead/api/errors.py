@@ -122,7 +122,8 @@ def install(app: FastAPI) -> None:
             "hint": _HINTS.get(error.status_code, ""),
             "id": request_id(request),
         }
-        return _refusal(request, error.status_code, body, {"X-Request-Id": body["id"]})
+        headers = {"X-Request-Id": str(body["id"])} | dict(error.headers or {})  # Allow, of a method that is not
+        return _refusal(request, error.status_code, body, headers)
 
     @app.exception_handler(Exception)
     async def _bug(request: Request, error: Exception) -> JSONResponse:

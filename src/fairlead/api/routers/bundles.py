@@ -79,7 +79,7 @@ async def plan(request: Request, house: TheHouse, who: Who) -> PlanView:
     )
 
 
-@router.head("/bundles/files/{content}", status_code=200)
+@router.head("/bundles/files/{content}", status_code=200, response_class=Response)
 async def how_much(content: Content, house: TheHouse, who: Who) -> Response:
     """Tell by ``Upload-Offset`` how many bytes of a file the caller has sent."""
     _check_may_push(who)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import TheHouse, Who
+from fairlead.api.params import Moment
 from fairlead.api.views.base import moment, page
 from fairlead.api.views.devices import (
     CommandView,
@@ -267,15 +268,14 @@ async def show_history(
     property_: str,
     house: TheHouse,
     who: Who,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     limit: int = 1000,
 ) -> dict[str, Any]:
     """Return readings of a property, newest first; of media the value is null."""
     check(who, Verb.SEE_DEVICES)
     if not 0 < limit <= HISTORY_MAX:
         raise Invalid(f"limit: {limit} is not within 1 and {HISTORY_MAX}", code="limit_out_of_range")
-    _aware(since, until)
 
     def read(session: Session) -> list[ReadingView]:
         kind = registry.kind_of(session, registry.show_device(session, device))
@@ -413,8 +413,3 @@ def _view(
 
 def _json(text: str) -> Any:
     return msgspec.json.decode(text)
-
-
-def _aware(*moments: datetime | None) -> None:
-    if any(one is not None and one.tzinfo is None for one in moments):
-        raise Invalid("a moment needs its offset from UTC", code="moment_invalid", hint="2026-11-20T14:03:00Z")

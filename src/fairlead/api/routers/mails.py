@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.api import moments
 from fairlead.api.deps import TheHouse, Who
+from fairlead.api.params import AfterRow, RowNumber
 from fairlead.api.views.base import page
 from fairlead.api.views.journal import MailView, event_view, mail_view
 from fairlead.errors import Invalid, NotFound
@@ -35,7 +36,7 @@ async def list_mails(house: TheHouse, who: Who, run: str | None = None, limit: i
 
 
 @router.get("/mail/{number}")
-async def show_mail(number: int, house: TheHouse, who: Who) -> MailView:
+async def show_mail(number: RowNumber, house: TheHouse, who: Who) -> MailView:
     def read(session: Session) -> MailView:
         mail = outbox.show(session, number)
         if not _may_read(session, who, mail):
@@ -52,7 +53,7 @@ async def audit(
     kind: str | None = None,
     by: str | None = None,
     since: str = "",
-    before: int | None = None,
+    before: AfterRow = None,
     limit: int = 100,
 ) -> dict[str, Any]:
     """Return what people did, newest first."""

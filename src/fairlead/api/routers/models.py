@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from fairlead.accounts.policy import Caller
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
-from fairlead.api.views.base import page
+from fairlead.api.views.base import Refusal, page
 from fairlead.api.views.models import ModelView, VersionView, model_view, target_views, version_view
 from fairlead.bundles.specs import model_spec
 from fairlead.control.house import House
@@ -73,7 +73,11 @@ async def openapi(ref: str, house: TheHouse, who: Who) -> dict[str, Any]:
     return await house.database.read(lambda session: openapi_of(*_described(session, who, ref)))
 
 
-@calls.get("/v1/models/{ref}/docs", response_class=HTMLResponse)
+@calls.get(
+    "/v1/models/{ref}/docs",
+    response_class=HTMLResponse,
+    responses={"default": {"model": Refusal, "description": "refused", "content": {"application/json": {}}}},
+)
 async def docs(ref: str, house: TheHouse, who: Who) -> HTMLResponse:
     """Return a page that tells how to call a model."""
     page_text = await house.database.read(lambda session: page_of(*_described(session, who, ref)))

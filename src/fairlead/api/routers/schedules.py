@@ -103,7 +103,7 @@ async def list_schedules(house: TheHouse, who: Who, app: str | None = None, at: 
     return page(await house.database.read(read))
 
 
-@router.post("/schedules", status_code=201)
+@router.post("/schedules", status_code=201, responses={200: {"model": PreviewView, "description": "with dry_run"}})
 async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who) -> ScheduleView | PreviewView:
     """Have an app run at a place and time; with ``dry_run`` tell what that would come to, and write nothing."""
     check(who, Verb.SCHEDULE)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.api.deps import TheHouse, Who
+from fairlead.api.params import AfterRow
 from fairlead.api.routers.devices import mqtt_url
 from fairlead.api.stream import event, sse
 from fairlead.api.views.journal import event_view
@@ -126,7 +127,7 @@ async def status(house: TheHouse, who: Who) -> StatusView:
 
 
 @router.get("/events")
-async def follow(house: TheHouse, who: Who, kind: str | None = None, after: int | None = None) -> StreamingResponse:
+async def follow(house: TheHouse, who: Who, kind: str | None = None, after: AfterRow = None) -> StreamingResponse:
     """Stream the journal from now on, or after the event with id ``after``; ``kind`` narrows it.
 
     Of runs, schedules and commands only those of apps that the caller may see.

@@ -34,3 +34,35 @@ def page(items: Iterable[Any], next: str | None = None) -> dict[str, Any]:
 def moment(value: datetime | None) -> str | None:
     """Return a moment as RFC 3339 in UTC."""
     return None if value is None else to_text(value)
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    path: str
+    rule: str
+    message: str
+    hint: str = ""
+    line: int | None = None
+
+
+class Said(BaseModel):
+    """What was refused, why, and what to do about it."""
+
+    code: str
+    message: str
+    hint: str = ""
+    id: str | None = None
+    problems: list[Fault] = []
+
+
+class Refusal(BaseModel):
+    """The body of every answer of status 400 and above."""
+
+    error: Said
+
+
+class InferenceRefusal(BaseModel):
+    """The body of every refusal of the Open Inference Protocol."""
+
+    error: str
