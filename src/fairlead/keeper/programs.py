@@ -16,8 +16,9 @@ import psutil
 
 from fairlead.clock import Clock, to_text
 from fairlead.errors import Error, Unavailable
+from fairlead.keeper.silence import Silence
 from fairlead.messages import ProgramReport
-from fairlead.supervisor import lastword, logfile, restarts
+from fairlead.supervisor import lastword, logfile, proc, restarts
 from fairlead.supervisor.adopt import adopt
 from fairlead.supervisor.child import Child
 from fairlead.supervisor.process import Program, forget, read_records, start
@@ -59,6 +60,8 @@ class _Running:
     since: str = ""
     restarts: int = 0
     reason: str = ""
+    killed: str = ""
+    """Why the keeper itself ended it."""
     starts: list[float] = field(default_factory=list)
     up: asyncio.Event = field(default_factory=asyncio.Event)
     was_up: bool = False
@@ -146,7 +149,7 @@ class Programs:
                 ended = await running.child.wait()
             finally:
                 watch.cancel()
-            running.reason = ended.reason
+            running.reason, running.killed = running.killed or ended.reason, ""
             running.up.clear()
             running.child.close()
             running.child = None
@@ -156,7 +159,7 @@ class Programs:
                 running.error = lastword.heard(logfile.tail(self._log(running.spec.name), 1))
                 if running.restarts >= TRIES or ended.code == lastword.EXIT_CONFIG:
                     running.hopeless.set()
-            _log.warning("program ended", extra={"program": running.spec.name, "reason": ended.reason})
+            _log.warning("program ended", extra={"program": running.spec.name, "reason": running.reason})
             await self._pause(running)
 
     def _adopted(self, running: _Running) -> Child | None:
@@ -203,21 +206,34 @@ class Programs:
 
     async def _probe(self, running: _Running) -> None:
         """Note the first answer; kill a program that stops answering."""
-        answered = self._clock.monotonic()
+        assert running.child is not None
+        pid, silence = running.child.pid, Silence()
+        silent_from = looked = self._clock.monotonic()
+        waited = proc.waited_s(pid)
         limit = running.spec.start_s * 2
+        pause = PROBE_S
         while True:
             if await self._answers(running.spec):
-                answered = self._clock.monotonic()
+                silence.heard()
                 if not running.up.is_set() and await self._is_prepared(running):
                     limit = running.spec.frozen_s
                     running.status = "running"
                     running.was_up = True
                     running.up.set()
-            elif self._clock.monotonic() - answered > limit and running.child is not None:
-                _log.error("program is frozen", extra={"program": running.spec.name})
-                running.child.signal(signal.SIGKILL)
-                return
-            await self._clock.sleep(WATCH_S if running.up.is_set() else PROBE_S)
+                silent_from = looked = self._clock.monotonic()
+                waited = proc.waited_s(pid)
+            else:
+                now, before, waited = self._clock.monotonic(), waited, proc.waited_s(pid)
+                on_disk = (found := proc.stat(pid)) is not None and found.state == proc.ON_DISK
+                silence.missed(now - looked, ANSWER_S + pause, waited_s=waited - before, on_disk=on_disk)
+                looked = now
+                if silence.is_frozen(limit):
+                    running.killed = f"frozen: no answer for {now - silent_from:.0f} s; ended by the keeper"
+                    _log.error("program is frozen", extra={"program": running.spec.name, "reason": running.killed})
+                    running.child.signal(signal.SIGKILL)
+                    return
+            pause = WATCH_S if running.up.is_set() else PROBE_S
+            await self._clock.sleep(pause)
 
     async def _is_prepared(self, running: _Running) -> bool:
         """Do what follows a program's first answer; where that fails it is done again at the next look."""

@@ -12,6 +12,9 @@ PROC = Path("/proc")
 STOPPED = "T"
 """State of a process that SIGSTOP or a terminal stopped; one that is debugged has another."""
 
+ON_DISK = "D"
+"""State of a process that waits for a disk: a file that comes slowly, swap."""
+
 
 class Stat(NamedTuple):
     """The fields of ``/proc/<pid>/stat`` that we use."""
@@ -33,6 +36,18 @@ def stat(pid: int) -> Stat | None:
     # The name is in parentheses and may hold spaces and parentheses itself; field 3 follows the last one.
     fields = text.rpartition(")")[2].split()
     return Stat(state=fields[0], parent=int(fields[1]), session=int(fields[3]), start_time=int(fields[19]))
+
+
+def waited_s(pid: int) -> float:
+    """Return how long the threads of ``pid`` that live were ready to run and had no processor; 0 when it is gone or the
+    kernel does not count it. Format: sched-stats."""
+    waited = 0
+    try:
+        for task in (PROC / str(pid) / "task").iterdir():
+            waited += int((task / "schedstat").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return waited / 1e9
+    return waited / 1e9
 
 
 def start_time(pid: int) -> int | None:
