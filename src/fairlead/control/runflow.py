@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -27,6 +28,18 @@ from fairlead.store.records import AppVersion, Node, Run
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one look at all runs came to; it holds once its transaction is committed."""
+
+    outcome: runs.Outcome
+    raised: frozenset[str]
+    opened: bool
+    """A window opened."""
+    prepared: frozenset[str]
+    """Apps of whose preparation there was news."""
+
+
 class RunFlow:
     """All runs of the installation."""
 
@@ -40,13 +53,13 @@ class RunFlow:
     async def settle(self, now: datetime) -> tuple[Outgoing, ...]:
         """Do what is due; return what devices must be told, to be published after the commit."""
         reports, silent_s = self._nodes.alive(), self._nodes.silent_s()
-        outcome, opened, prepared = await self._database.write(
-            lambda session: self._step(session, reports, now, silent_s)
-        )
+        step = await self._database.write(lambda session: self._step(session, reports, now, silent_s))
+        self._raised, outcome = step.raised, step.outcome
         if outcome.letters:
             self._post.nudge()
-        self._waiters.tell(*(f"runs/{run}" for run in outcome.moved), *(("runs",) if outcome.moved or opened else ()))
-        self._waiters.tell(*(f"apps/{app}" for app in prepared))
+        moved = tuple(f"runs/{run}" for run in outcome.moved)
+        self._waiters.tell(*moved, *(("runs",) if moved or step.opened else ()))
+        self._waiters.tell(*(f"apps/{app}" for app in step.prepared))
         return outcome.outgoing
 
     def address(self, name: str) -> str:
@@ -55,19 +68,16 @@ class RunFlow:
         _, colon, port = host.rpartition(":")
         return f"{scheme}://{name}.{self._settings.apps_domain}{colon + port if port.isdigit() else ''}"
 
-    def _step(
-        self, session: Session, reports: tuple[NodeReport, ...], now: datetime, silent_s: float
-    ) -> tuple[runs.Outcome, bool, set[str]]:
+    def _step(self, session: Session, reports: tuple[NodeReport, ...], now: datetime, silent_s: float) -> _Step:
         prepared = {app for report in reports for app in _take_prepared(session, report, now)}
         opened = opening.fire(session, now)
         by_run: dict[str, RunReport] = {one.run: one for report in reports for one in report.runs}
         taken = dict.fromkeys(_stopped(session, reports, by_run), True)
         seen = runs.seen_of(by_run, nodes_since=taken)
         stepped = stepping.step(session, _for_all(session, seen, silent_s), now, self.address, self._raised)
-        self._raised, outcome = stepped.raised, stepped.outcome
-        for letter in outcome.letters:
+        for letter in stepped.outcome.letters:
             self._put(session, letter, now)
-        return outcome, bool(opened), prepared
+        return _Step(stepped.outcome, stepped.raised, bool(opened), frozenset(prepared))
 
     def _put(self, session: Session, letter: Letter, now: datetime) -> None:
         """Write a letter; one that cannot be written must not hold up runs and devices."""
