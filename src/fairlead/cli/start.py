@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 
 
 def start() -> None:
@@ -14,4 +16,20 @@ def start() -> None:
         sys.exit(6)
     from fairlead.cli.main import main
 
-    main()
+    try:
+        main()
+    except SystemExit as ended:
+        _leave(ended.code)
+        raise
+
+
+def _leave(code: object) -> None:
+    """End at once where nothing is left to do: taking all modules apart costs a quarter of a short command."""
+    if not isinstance(code, int) or threading.active_count() > 1 or sys.gettrace() is not None:
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # nobody listens any more: the usual end says so in its own way
+        return
+    os._exit(code)

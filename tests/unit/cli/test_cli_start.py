@@ -74,3 +74,24 @@ def test_a_file_that_cannot_be_used_is_one_line(cli: Callable[..., Said], monkey
     monkeypatch.setattr("fairlead.cli.session.current", fail)
 
     assert cli("models")[2].splitlines()[0] == "error: /root/x: Permission denied"
+
+
+def test_what_was_said_is_all_there_when_it_ends_at_once(config: Path) -> None:
+    """The program leaves without taking itself apart: what is buffered must be out, and the code kept."""
+    start = "from fairlead.cli.start import start; start()"
+
+    def run(*words: str) -> Said:
+        done = subprocess.run(
+            [sys.executable, "-c", start, *words],
+            env={"FAIRLEAD_CONFIG": str(config)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    assert run("--version") == (0, f"fairlead {fairlead.__version__}\n", "")
+    assert run("no-such-word")[0] == 2
+    code, out, err = run("check", str(config))
+    assert (code, out.count("\n"), err) == (5, 1, "")
