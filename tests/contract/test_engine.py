@@ -148,6 +148,18 @@ async def test_two_replicas_of_a_version_share_a_zygote(engine: Engine, home: Ho
     assert len(engine.zygotes()) == 1
 
 
+async def test_opened_once_more_it_goes_on_with_what_it_has(engine: Engine, home: Home) -> None:
+    observed = await engine.start(prepare(home))
+
+    assert await engine.open() == (observed,)
+    assert list(engine.zygotes()) == [observed.zygote]
+    await engine.stop(observed.replica, LIMIT_S)
+    (ended,) = engine.observe()
+    assert not ended.alive
+    second = await engine.start(prepare(home))
+    assert second.zygote == observed.zygote
+
+
 async def test_a_stopped_replica_is_ended_and_stays_observed_until_forgotten(engine: Engine, home: Home) -> None:
     observed = await engine.start(prepare(home))
 

@@ -87,7 +87,7 @@ class LocalEngine:
     async def open(self) -> tuple[Observed, ...]:
         records = read_records(self._home.children)
         for record in records:
-            if record.labels.get("kind") == KIND:
+            if record.labels.get("kind") == KIND and record.name not in self._observed:
                 self._adopt(record)
         for record in records:
             if record.labels.get("kind") == ZYGOTE and (up := await self._zygotes.adopt(record)):

@@ -45,7 +45,7 @@ class Engine(Protocol):
     """The seam of placement. Every method is safe to repeat; one that fails raises an error of our tree."""
 
     async def open(self) -> tuple[Observed, ...]:
-        """Adopt what an earlier keeper left running and return it."""
+        """Adopt what an earlier keeper left running and return all there is; what it has already it goes on with."""
 
     async def close(self) -> None:
         """Let go of everything; nothing is stopped."""

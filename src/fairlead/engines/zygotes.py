@@ -113,7 +113,12 @@ class Zygotes:
         return {name: zygote.pid for name, zygote in self._zygotes.items() if zygote.is_up}
 
     async def adopt(self, record: Record) -> messages.ZygoteUp | None:
-        """Find a recorded zygote again; one that does not answer is ended. Returns what it says lives."""
+        """Find a recorded zygote again; one that does not answer is ended. Returns what it says lives.
+
+        One that is held already is left alone, and nothing returned.
+        """
+        if record.name in self.pids():
+            return None
         child = adopt(record)
         if child is None:
             forget(self._home.children, record.name)
