@@ -66,6 +66,7 @@ def test_calls_are_counted_and_outlive_their_replica(house: Platform) -> None:
     assert call(house, 8) == 200
 
     comes_to(house, f'fairlead_calls_total{{{NAMED},outcome="success"}}', 3)
+    comes_to(house, f'fairlead_requests_total{{{NAMED},code="2xx"}}', 3)
     comes_to(house, f'fairlead_restarts_total{{{NAMED},reason="ended"}}', 1)
     comes_to(house, f"fairlead_cold_start_seconds_count{{{NAMED}}}", 2)
     found = figures(house)
@@ -101,3 +102,23 @@ def test_a_job_is_counted_and_knows_its_request(house: Platform) -> None:
 
     comes_to(house, 'fairlead_jobs_total{model="inverse",status="succeeded"}', 1)
     assert "ask-7" in house.ok("why", job["id"])
+
+
+def test_a_new_keeper_counts_from_nothing(house: Platform) -> None:
+    """What its replicas counted before is not new, else a scraper would take it for a leap."""
+    assert call(house, 2) == 200
+    replica = house.pid_of("replica", "inverse")
+    assert house.process is not None
+    house.process.kill()
+    house.process.wait(30)
+    assert call(house, 2) == 200  # counted by nobody: there is no keeper
+
+    house.up()
+    comes_to(house, f'fairlead_replicas{{{NAMED},status="ready"}}', 1)
+    assert house.pid_of("replica", "inverse") == replica
+    assert figures(house)[f'fairlead_requests_total{{{NAMED},code="2xx"}}'] <= 1
+    assert figures(house)[f'fairlead_calls_total{{{NAMED},outcome="success"}}'] == 0
+    assert figures(house)[f"fairlead_cold_start_seconds_count{{{NAMED}}}"] == 0
+
+    assert call(house, 2) == 200
+    comes_to(house, f'fairlead_calls_total{{{NAMED},outcome="success"}}', 1)

@@ -83,7 +83,7 @@ class Gateway:
             return "\n".join(text for text in said if text)
 
     async def stats(self) -> DoorStats:
-        """Return the counters, durations up to 5 s old; raises :class:`Unavailable` when Envoy does not answer."""
+        """Return the counters, durations up to 1 s old; raises :class:`Unavailable` when Envoy does not answer."""
         asked = self._asked()
         counters = await asked.counters(r"^(cluster\..*@.*\.upstream_rq|http\.door\.downstream_)")
         return read(counters, await asked.prometheus(r"^cluster\..*@.*\.upstream_rq_time$"))

@@ -93,6 +93,7 @@ def bootstrap(door: DoorSettings, files: DoorFiles) -> dict[str, Any]:
             "cds_config": watched(str(files.clusters)),
         },
         "overload_manager": {"refresh_interval": "0.25s", "resource_monitors": [connections]},
+        "stats_flush_interval": "1s",  # durations are as old at most
         "stats_config": {
             "stats_matcher": {"inclusion_list": {"patterns": _statistics()}},
             "use_all_default_tags": False,

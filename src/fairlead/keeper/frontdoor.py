@@ -6,8 +6,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 
-from fairlead.gateway import DoorSettings, DoorState, Gateway, Snapshot, served_versions, snapshot, version_key
+from fairlead.errors import Unavailable
+from fairlead.gateway import (
+    DoorSettings,
+    DoorState,
+    DoorStats,
+    Gateway,
+    Snapshot,
+    served_versions,
+    snapshot,
+    version_key,
+)
+from fairlead.keeper.doortally import DoorTally
 from fairlead.messages import NodeWanted
 
 _log = logging.getLogger(__name__)
@@ -31,6 +43,7 @@ class FrontDoor:
         self._mqtt, self._taken = mqtt, taken
         self.said = ""
         """What Envoy had against the last files; empty: it took them."""
+        self._tally = DoorTally()
         self.generation = 0
         """Of the wanted state that the front door holds now."""
 
@@ -41,7 +54,9 @@ class FrontDoor:
     async def publish(self, wanted: NodeWanted) -> None:
         """Have Envoy take the present state."""
         state = self._state(wanted)
+        await self._count()
         said = await self._gateway.publish(self._snapshot(state))
+        await self._count()
         if said and said != self.said:
             _log.error("the front door refused its files", extra={"said": said})
         self.said = said
@@ -49,6 +64,14 @@ class FrontDoor:
             self.generation = wanted.generation
             sockets = {path for paths in state.endpoints.values() for path in paths}
             self._taken(served_versions(state.routes), sockets)
+
+    async def stats(self) -> DoorStats:
+        """Return what was counted since the keeper began; raises :class:`Unavailable` while Envoy does not answer."""
+        return self._tally.take(await self._gateway.stats())
+
+    async def _count(self) -> None:
+        with suppress(Unavailable):
+            await self.stats()
 
     async def run(self, wanted: Callable[[], NodeWanted], changed: asyncio.Event) -> None:
         """Publish at each change until canceled; again after ``RETRY_S`` seconds while Envoy refuses.

@@ -116,7 +116,7 @@ class House:
             changed=self._prepared,
         )
         self.waker = Waker(home.waker_socket, self.replicas.resolve)
-        self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.gateway, self._families)
+        self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families)
         self._access_log = AccessLog(home.access_log, self.gateway, clock)
         self._reporting: asyncio.Task[None] | None = None
         self._caller = ReplicaCaller(self._place)

@@ -15,7 +15,8 @@ from aiohttp import web
 from fairlead.bus.port import Bus
 from fairlead.errors import Unavailable
 from fairlead.exposition import CONTENT_TYPE, Family, Sample, gauge, text
-from fairlead.gateway import DoorStats, Gateway
+from fairlead.gateway import DoorStats
+from fairlead.keeper.frontdoor import FrontDoor
 from fairlead.messages import MetricsAsk
 
 T = TypeVar("T")
@@ -30,9 +31,9 @@ class MetricsDoor:
     """Joins what this machine counted (``own``) with what control did."""
 
     def __init__(
-        self, socket: Path, bus: Callable[[], Bus], gateway: Gateway, own: Callable[[DoorStats | None], list[Family]]
+        self, socket: Path, bus: Callable[[], Bus], door: FrontDoor, own: Callable[[DoorStats | None], list[Family]]
     ) -> None:
-        self._socket, self._bus, self._gateway, self._own = socket, bus, gateway, own
+        self._socket, self._bus, self._door, self._own = socket, bus, door, own
         self._runner: web.AppRunner | None = None
         self._asking = asyncio.Lock()
         self._last = (float("-inf"), "")
@@ -59,7 +60,7 @@ class MetricsDoor:
         return web.Response(text=self._last[1], headers={"content-type": CONTENT_TYPE})
 
     async def _said(self) -> str:
-        door, control = await asyncio.gather(_or_none(self._gateway.stats()), _or_none(self._control()))
+        door, control = await asyncio.gather(_or_none(self._door.stats()), _or_none(self._control()))
         up = gauge("fairlead_control_up", "Whether control answers.", [Sample(control is not None)])
         return text([*self._own(door), up, *(control or ())])
 

@@ -1,0 +1,52 @@
+"""Decides what the front door's figures are: Envoy forgets some counters of a version when its replicas change.
+
+So they are looked at before and after each such change and at each scrape, and what is new is added up here. As with
+those of replicas, a new keeper begins at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from fairlead.gateway import DoorStats, VersionTraffic
+
+
+class DoorTally:
+    """What the front door counted since the keeper began."""
+
+    def __init__(self) -> None:
+        self._seen: DoorStats | None = None
+        self._totals: dict[str, VersionTraffic] = {}
+
+    def take(self, seen: DoorStats) -> DoorStats:
+        """Add what is new in what Envoy says now, and return all of it; versions that it does not name are dropped."""
+        before = self._seen.versions if self._seen is not None else seen.versions
+        self._totals = {
+            name: _joined(self._totals.get(name, VersionTraffic()), before.get(name, VersionTraffic()), now)
+            for name, now in seen.versions.items()
+        }
+        self._seen = seen
+        return msgspec.structs.replace(seen, versions=self._totals)
+
+
+def _joined(total: VersionTraffic, before: VersionTraffic, now: VersionTraffic) -> VersionTraffic:
+    begun_anew = now.duration.count < before.duration.count
+    return msgspec.structs.replace(
+        now,
+        total=total.total + _new(before.total, now.total),
+        retried=total.retried + _new(before.retried, now.retried),
+        answered=_classes(total.answered, before.answered, now.answered),
+        duration=total.duration + (now.duration if begun_anew else now.duration - before.duration),
+    )
+
+
+def _classes(total: Mapping[str, int], before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    names = sorted({*total, *now})
+    return {name: total.get(name, 0) + _new(before.get(name, 0), now.get(name, 0)) for name in names}
+
+
+def _new(before: int, now: int) -> int:
+    """Return what was counted since; a counter that fell began anew."""
+    return now - before if now >= before else now

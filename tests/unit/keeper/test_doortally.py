@@ -1,0 +1,48 @@
+"""The front door's figures only grow, whatever Envoy forgets when replicas change."""
+
+from __future__ import annotations
+
+from fairlead.figures import Histogram
+from fairlead.gateway import DoorStats, VersionTraffic
+from fairlead.keeper.doortally import DoorTally
+
+
+def seen(**answered: int) -> DoorStats:
+    codes = {f"{name[1:]}xx": count for name, count in answered.items()}
+    count = sum(codes.values())
+    duration = Histogram((count,), count / 100) if count else Histogram()
+    return DoorStats(versions={"m@1": VersionTraffic(total=count, answered=codes, duration=duration)})
+
+
+def answered(stats: DoorStats) -> dict[str, int]:
+    return dict(stats.versions["m@1"].answered)
+
+
+def test_what_envoy_forgets_stays() -> None:
+    tally = DoorTally()
+    tally.take(seen())
+    tally.take(seen(c2=5, c5=1))
+    tally.take(seen())  # its replicas changed
+
+    found = tally.take(seen(c2=2))
+
+    assert answered(found) == {"2xx": 7, "5xx": 1}
+    assert found.versions["m@1"].duration.count == 8
+    assert round(found.versions["m@1"].duration.total, 6) == 0.08
+
+
+def test_what_an_earlier_keeper_saw_is_not_new() -> None:
+    tally = DoorTally()
+    tally.take(seen(c2=100))
+
+    assert answered(tally.take(seen(c2=103))) == {"2xx": 3}
+
+
+def test_a_version_that_is_gone_is_forgotten() -> None:
+    tally = DoorTally()
+    tally.take(seen())
+    tally.take(seen(c2=5))
+    tally.take(DoorStats())
+
+    assert tally.take(DoorStats()).versions == {}
+    assert answered(tally.take(seen(c2=1))) == {"2xx": 1}
