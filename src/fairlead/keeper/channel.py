@@ -32,7 +32,9 @@ from fairlead.messages import RunWanted
 from fairlead.sdk.wire import STATUS_OF, Binding, ReadyBody, Welcome
 
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid; see unix(7)
-_BACKLOG = 1024
+_BACKLOG = 128
+CONNECTIONS_MAX = 256
+"""Connections of one run; one more is closed at once. The keeper's descriptors are for everybody."""
 _BODY_MAX_BYTES = 100 * 1024**2
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -68,6 +70,7 @@ class RunChannel:
             FileRoutes(self._grant, files, bus),
         )
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
         self._following: asyncio.Task[None] | None = None
 
     @property
@@ -83,7 +86,8 @@ class RunChannel:
             app.add_routes(part.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handle_signals=False)
         await self._runner.setup()
-        await web.SockSite(self._runner, _listen(self.socket, self._uid), backlog=_BACKLOG).start()
+        loop, listener = asyncio.get_running_loop(), _listen(self.socket, self._uid)
+        self._server = await loop.create_unix_server(self._protocol, sock=listener, backlog=_BACKLOG)
         self._follow()
 
     def update(self, run: RunWanted) -> None:
@@ -100,9 +104,19 @@ class RunChannel:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         self._reading_routes.hang_up()
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
         self.socket.unlink(missing_ok=True)
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        """Return what speaks to the next connection."""
+        assert self._runner is not None
+        server = self._runner.server
+        if server is None or len(server.connections) >= CONNECTIONS_MAX:
+            return _Closed()
+        return server()
 
     def _follow(self) -> None:
         run, devices = self._grant.run.run, self._grant.devices
@@ -158,6 +172,14 @@ class RunChannel:
         self.said = parse(body, ReadyBody) if body else ReadyBody()
         self.beat = self._clock.monotonic()
         return web.Response(status=204)
+
+
+class _Closed(asyncio.Protocol):
+    """Closes a connection as soon as it is made."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
 
 
 def _listen(path: Path, uid: int) -> socket.socket:

@@ -72,6 +72,7 @@ class Replicas:
         self._is_told = False
         self._routed: frozenset[str] | None = None
         self._closing = False
+        self._has_opened = False
         self._looked: float | None = None
 
     # --- what others ask ------------------------------------------------------------------------------------------
@@ -227,11 +228,10 @@ class Replicas:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                for observed in await self._engine.open():
-                    self._adopt(observed)
+                await self._take_over()
                 group.create_task(self._watch(), name="engine")
                 while True:
-                    self._round()
+                    self._try(self._round)
                     try:
                         async with asyncio.timeout(TICK_S):
                             await self._wake.wait()
@@ -263,8 +263,31 @@ class Replicas:
     async def _watch(self) -> None:
         while True:
             await self._engine.changed()
-            self._observe()
+            self._try(self._observe)
             self.nudge()
+
+    def _try(self, look: Callable[[], None]) -> None:
+        """Look; where that fails (no descriptor is left) it is done again soon, and nothing is let go of."""
+        try:
+            look()
+        except Exception:  # noqa: BLE001 - one fault must not take every model's replicas out of hand
+            _log.exception("the replicas were not looked at")
+
+    async def _take_over(self) -> None:
+        """Adopt what an earlier keeper left; where this loop itself begins again, follow what it had."""
+        if not self._has_opened:
+            for observed in await self._engine.open():
+                self._adopt(observed)
+            self._has_opened = True
+            return
+        known = {observed.replica: observed for observed in self._engine.observe() if observed.alive}
+        for version in self._versions.values():
+            version.links.clear()
+            for replica in list(version.replicas.values()):
+                if replica.id in known:
+                    self._spawn(self._follow(version, replica, Path(known[replica.id].keep)), f"follow {replica.id}")
+                elif not replica.pid:  # its start was cut off
+                    del version.replicas[replica.id]
 
     def _round(self) -> None:
         now = self._clock.monotonic()

@@ -1,6 +1,7 @@
 """The channel of a run, asked over its real socket; bus and clock are the fakes."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from fairlead.buckets.obstore import ObstoreBucket
+from fairlead.keeper import channel as keeper_channel
 from fairlead.keeper.channel import RunChannel
 from fairlead.keeper.files import BucketFiles
 from fairlead.keeper.models_call import Reply
@@ -446,3 +448,23 @@ async def test_channel_of_a_new_keeper_takes_the_path_over(bench: Bench, tmp_pat
     ):
         assert (await answer.json())["run"] == "run-2"
     await channel.close()
+
+
+async def test_a_run_has_so_many_connections_and_no_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_channel, "CONNECTIONS_MAX", 3)
+    opened = [await asyncio.open_unix_connection(bench.channel.socket) for _ in range(3)]
+    for reader, writer in opened:
+        writer.write(b"GET / HTTP/1.1\r\nHost: run\r\n\r\n")
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    reader, writer = await asyncio.open_unix_connection(bench.channel.socket)
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(30):
+            assert await reader.read() == b""
+    for _, each in (*opened, (reader, writer)):
+        each.close()
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, ConnectionError):
+                assert (await bench.call("GET", "/"))[0] == 200
+                break
+            await asyncio.sleep(0.01)

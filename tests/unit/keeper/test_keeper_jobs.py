@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import shutil
 import sys
 import tempfile
@@ -491,3 +493,34 @@ async def test_a_keeper_that_was_held_up_blames_no_replica(node: Node) -> None:
     await until(lambda: known.beat is not None and known.beat >= heard + 59)
     assert known.status is ReplicaStatus.READY
     assert [one for one in node.engine.said if one[0] == "stop"] == []
+
+
+async def test_a_look_that_fails_lets_go_of_no_replica(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    await node.ready()
+    observe, failures = node.engine.observe, iter(range(3))
+
+    def failing() -> object:
+        if next(failures, None) is not None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return observe()
+
+    monkeypatch.setattr(node.engine, "observe", failing)
+    async with asyncio.timeout(DEADLINE_S):
+        while next(failures, None) is not None:
+            node.replicas.nudge()
+            await asyncio.sleep(0.001)
+    assert not any(task.done() for task in node._tasks)
+    assert node.replicas.link_for_job(KEY, 1) is not None
+
+
+async def test_a_loop_that_begins_again_follows_the_replicas_it_had(node: Node) -> None:
+    replica = await node.ready()
+    for task in node._tasks[:1]:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    before = replica._writer
+    node._tasks[0] = asyncio.create_task(node.replicas.run())
+    await until(lambda: replica._writer is not before)
+    await until(lambda: node.replicas.link_for_job(KEY, 1) is not None)
+    await at_work(node, order())
+    assert list(node.played) == [one for verb, one in node.engine.said if verb == "start"]
