@@ -280,3 +280,20 @@ async def test_no_bus_is_told_in_time(tmp_path: Path) -> None:
         with pytest.raises(Unavailable) as refused:
             await nats.connect(access, wait_s=0.3)
         assert refused.value.code == "bus_down"
+
+
+async def test_it_is_known_who_is_connected_and_that_the_bus_was_away(rig: NatsRig) -> None:
+    command = rig.mosquitto("mosquitto_sub", "t1", DEVICES["t1"], "-t", "dev/t1/cmd")
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    async with asyncio.timeout(WAIT_S):
+        while await rig.responder.devices() != {"t1"}:
+            await asyncio.sleep(0.01)
+    process.kill()
+    await process.wait()
+    before = rig.responder.reconnects
+    await asyncio.to_thread(rig.kill)
+    rig.restart_as_it_was()
+    await until(lambda: rig.responder.reconnects > before)
+    async with asyncio.timeout(WAIT_S):
+        while await rig.responder.devices() != set():
+            await asyncio.sleep(0.01)

@@ -110,6 +110,21 @@ class Responder:
         await asyncio.sleep(_LATE_S)
         return closed + await self._close(devices)
 
+    @property
+    def reconnects(self) -> int:
+        """How often the bus was away since."""
+        return int(self.warden.stats["reconnects"]) if self.warden is not None else 0
+
+    async def devices(self) -> frozenset[str]:
+        """Return which devices are connected now; raises ``bus_down``."""
+        if self.warden is None:
+            raise Unavailable("the bus is not connected", code="bus_down", retry_after_s=1)
+        try:
+            found = await connections(self.warden)
+        except (nats.errors.Error, TimeoutError, msgspec.DecodeError) as error:
+            raise Unavailable(f"it is not known who is connected: {error}", code="bus_down", retry_after_s=1) from error
+        return frozenset(one.authorized_user for _, one in found if one.mqtt_client is not None)
+
     async def _close(self, devices: Collection[str]) -> int:
         if self.warden is None:
             raise Unavailable("the bus is not connected", code="bus_down", retry_after_s=1)

@@ -27,6 +27,7 @@ from fairlead.control.jobflow import JobFlow
 from fairlead.control.nodes import Nodes
 from fairlead.control.parts import Parts
 from fairlead.control.post import Post
+from fairlead.control.presence import Connected, Presence
 from fairlead.control.pushes import Pushes
 from fairlead.control.reconcile import Reconcile
 from fairlead.control.runflow import RunFlow
@@ -103,8 +104,8 @@ class House:
             found.append(self.database.broken)
         return tuple(found)
 
-    async def open(self) -> None:
-        """Make the first user, listen on the bus, start the loops."""
+    async def open(self, connected: Connected | None = None) -> None:
+        """Make the first user, listen on the bus, start the loops; ``connected``: who knows which devices are there."""
         await make_first_user(self.database, self.clock, self.home.first)
         self._here = self._make_here()
         await self.devices.refresh()
@@ -128,6 +129,8 @@ class House:
             "mail": self.post.run,
             "housekeeping": self.housekeeping.run,
         }
+        if connected is not None:
+            loops["presence"] = Presence(self.database, self.clock, self.waiters, connected).run
         for name, loop in loops.items():
             self._loops.append(asyncio.create_task(self._forever(loop), name=name))
 
@@ -170,8 +173,8 @@ async def open_house(settings: Settings, home: Home, clock: Clock | None = None)
         gate = DeviceGate(home.keeper / "devices.msgpack")
         try:
             # Beside the keeper's: while one of them restarts, no device is refused.
-            async with respond(server.gate_access(home.bus), gate):
-                await house.open()
+            async with respond(server.gate_access(home.bus), gate) as devices:
+                await house.open(devices)
                 yield house
         finally:
             house.closing.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -109,6 +109,20 @@ def _touch(session: Session, device: Device, heard: Heard) -> tuple[Outgoing, ..
     device.online_at = heard.came
     move_to(session, device, DeviceStatus.ONLINE, "it came online" if heard.online else "it speaks", heard.came)
     return holds.resend(session, device.id, heard.came)
+
+
+def absent(session: Session, there: Collection[str], why: str, *, asked: datetime, now: datetime) -> tuple[str, ...]:
+    """Move devices offline that count as online, are not ``there`` and were not heard since it was ``asked`` who is;
+    return them."""
+    counted = Device.status.in_((DeviceStatus.ONLINE, DeviceStatus.STALE))
+    gone = [
+        device
+        for device in session.scalars(select(Device).where(counted).order_by(Device.id))
+        if device.id not in there and (device.last_seen_at is None or device.last_seen_at < asked)
+    ]
+    for device in gone:
+        move_to(session, device, DeviceStatus.OFFLINE, why, now)
+    return tuple(device.id for device in gone)
 
 
 def _keep_values(session: Session, group: Iterable[Kept], now: datetime) -> None:

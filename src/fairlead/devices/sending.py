@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead import clock, ids
 from fairlead.status import CommandStatus, DeviceStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import Command, Device
+from fairlead.store.records import Command, Device, Event
 
 RESEND_S = 1.0
 """After so long a message that was not answered is sent again for the first time."""
@@ -95,7 +96,8 @@ def send(
     Offline it fails; what nobody waits for (safe values, what holds again) is urged nevertheless.
     """
     if device.status is DeviceStatus.OFFLINE and row.tier != "default" and row.origin is None:
-        since = f" since {device.last_seen_at:%Y-%m-%d %H:%M:%S} UTC" if device.last_seen_at else ""
+        noticed = _offline_since(session, device.id)
+        since = f" since {noticed:%Y-%m-%d %H:%M:%S} UTC" if noticed else ""
         fail(session, row, f"offline: {device.id} is offline{since}; it is told when it comes back", now)
         return ()
     partly = f"to the device: {words_of(values)}" if len(values) < len(row.set) else "to the device"
@@ -105,6 +107,12 @@ def send(
     row.due_at = now + timedelta(seconds=row.timeout_s)
     row.resend_at = now + timedelta(seconds=RESEND_S)
     return (payload(row, values),)
+
+
+def _offline_since(session: Session, device: str) -> datetime | None:
+    """Return when it was noticed that a device is offline."""
+    noted = select(Event.at).where(Event.kind == "device", Event.ref == device, Event.status_to == DeviceStatus.OFFLINE)
+    return session.scalars(noted.order_by(Event.id.desc()).limit(1)).first()
 
 
 def payload(row: Command, values: Mapping[str, Any]) -> Outgoing:

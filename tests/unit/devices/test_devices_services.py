@@ -210,6 +210,23 @@ def test_a_device_may_refuse(session: Session) -> None:
     assert session.scalars(select(Hold)).all() == []
 
 
+def test_what_was_online_and_is_not_connected_any_more_is_offline_until_it_speaks(session: Session) -> None:
+    """Its last will was lost with the bus."""
+    asked, noticed = later(minutes=5), later(minutes=5, seconds=1)
+
+    assert readings.absent(session, {"fan-1"}, "gone", asked=asked, now=noticed) == ()
+    assert readings.absent(session, (), "gone", asked=NOON, now=noticed) == ()  # it spoke after that was asked
+    assert readings.absent(session, {"fan-2"}, "gone", asked=asked, now=noticed) == ("fan-1",)
+
+    device = registry.show_device(session, "fan-1")
+    assert (device.status, device.reason) == (DeviceStatus.OFFLINE, "gone")
+    assert readings.absent(session, (), "gone", asked=asked, now=noticed) == ()
+    told = commands.ask(session, "fan-1", {"on": True}, later(minutes=9), APP).command
+    assert told.reason == "offline: fan-1 is offline since 2026-11-20 12:05:01 UTC; it is told when it comes back"
+    say(session, later(minutes=10), temperature=20)
+    assert registry.show_device(session, "fan-1").status is DeviceStatus.ONLINE
+
+
 def test_an_offline_device_fails_at_once_and_is_told_on_return(session: Session) -> None:
     say(session, online=False)
     row = commands.ask(session, "fan-1", {"on": True}, NOON, APP).command
