@@ -109,7 +109,7 @@ class Signature:
         """Return ``value``, already parsed JSON (files may be :class:`File`), as a row; raises :class:`Invalid`."""
         into = Check(lax)
         row = self.shape.check(value, "", into)
-        raise_problems(into.problems)
+        raise_problems(into.problems, into.count)
         return row
 
     def check_many(self, values: Any) -> list[Any]:
@@ -117,9 +117,9 @@ class Signature:
         into = Check()
         if not isinstance(values, list):
             into.fault("", "type", "is not a list", "give a list of rows")
-            raise_problems(into.problems)
+            raise_problems(into.problems, into.count)
         rows = [self.shape.check(value, f"[{index}]", into) for index, value in enumerate(values)]
-        raise_problems(into.problems)
+        raise_problems(into.problems, into.count)
         return rows
 
     def take_many(self, values: list[dict[str, Any]]) -> list[Any]:
@@ -162,13 +162,13 @@ def why_no_json(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def raise_problems(problems: list[Problem]) -> None:
-    """Raise :class:`Invalid` that names all ``problems``; nothing when there is none."""
+def raise_problems(problems: list[Problem], count: int = 0) -> None:
+    """Raise :class:`Invalid` that names ``problems``, of ``count`` in all; nothing when there is none."""
     if not problems:
         return
-    first = problems[0]
+    first, count = problems[0], max(count, len(problems))
     text = f"{first.path}: {first.message}" if first.path else first.message
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    more = f" (and {count - 1} more)" if count > 1 else ""
     raise Invalid(text + more, hint=first.hint, problems=tuple(problems))
 
 

@@ -51,15 +51,25 @@ _LISTS = (list, set, frozenset, collections.abc.Sequence, collections.abc.Iterab
 _MAPS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
+PROBLEMS_MAX = 100
+"""So many faults are told of one input; the others are counted."""
+
+
 class Check:
     """One pass over one input: collects problems. ``lax`` reads numbers from text, as queries and forms have them."""
 
     def __init__(self, lax: bool = False) -> None:
         self.lax = lax
         self.problems: list[Problem] = []
+        self.count = 0
 
     def fault(self, path: str, rule: str, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(path=path, rule=rule, message=message, hint=hint))
+        self.take([Problem(path=path, rule=rule, message=message, hint=hint)])
+
+    def take(self, problems: list[Problem], more: int = 0) -> None:
+        """Note ``problems``, and how many more there are than are told."""
+        self.count += len(problems) + more
+        self.problems += problems[: max(0, PROBLEMS_MAX - len(self.problems))]
 
 
 class Shape:
@@ -281,7 +291,7 @@ class MapShape(Shape):
             self.key.check(key, join(path, key), keys): self.item.check(item, join(path, key), into)
             for key, item in value.items()
         }
-        into.problems.extend(keys.problems)
+        into.take(keys.problems, keys.count - len(keys.problems))
         return made
 
     def schema(self) -> dict[str, Any]:
@@ -324,7 +334,7 @@ class ObjectShape(Shape):
         if not isinstance(value, dict):
             self.wrong_type(value, path, into)
             return value
-        before = len(into.problems)
+        before = into.count
         made: dict[str, Any] = {}
         for field in self.fields:
             if field.key in value:
@@ -336,7 +346,7 @@ class ObjectShape(Shape):
             elif field.factory is not _ABSENT:
                 made[field.name] = field.factory()
         self._keys(value, path, into)
-        if len(into.problems) > before:
+        if into.count > before:
             return value
         try:
             return self.make(**made)
@@ -403,7 +413,7 @@ class UnionShape(Shape):
         inside = [problems for problems in tried if not (problems[0].path == path and problems[0].rule == "type")]
         if inside:
             nearest: list[Problem] = min(inside, key=len)
-            into.problems.extend(nearest)
+            into.take(nearest)
         else:
             self.wrong_type(value, path, into)
         return value

@@ -4,9 +4,49 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from fairlead.api.views.models import inputs_in_words
+from fairlead.sdk.files import File, Image
+from fairlead.sdk.inputs import signature_of
 
 ZIP = {"Content-Type": "application/zip"}
+
+
+def test_inputs_are_told_in_a_few_words() -> None:
+    def predict(
+        x: list[float],
+        n: Annotated[int, msgspec.Meta(ge=1, le=10)],
+        low: Annotated[float, msgspec.Meta(ge=0)] = 1,
+        dest: str | None = None,
+        many: list[int | str] | None = None,
+        size: Literal["s", "l"] = "s",
+        picture: Image | None = None,
+        file: File | None = None,
+        what: Any = 1,
+    ) -> None: ...
+
+    told = inputs_in_words({"endpoints": {"predict": {"input": signature_of(predict).schema()}}})
+    assert told == {
+        "x": "list of number",
+        "n": "integer, 1 to 10",
+        "low": "number, at least 0, default 1",
+        "dest": "text or null, default null",
+        "many": "list of integer or text or null, default null",
+        "size": 'one of s, l, default "s"',
+        "picture": "file (image/*) or null, default null",
+        "file": "file or null, default null",
+        "what": "any, default 1",
+    }
+
+
+def test_a_type_that_holds_itself_has_words_too() -> None:
+    tree = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#/$defs/Tree"}}]}
+    schema = {"$defs": {"Tree": tree}, "properties": {"tree": {"$ref": "#/$defs/Tree"}}, "required": ["tree"]}
+    told = inputs_in_words({"endpoints": {"predict": {"input": schema}}})
+    assert told["tree"].startswith("integer or list of integer or list of")
 
 
 async def test_a_push_makes_a_version_that_becomes_ready(world: Any) -> None:

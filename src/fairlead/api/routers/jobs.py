@@ -48,7 +48,7 @@ async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: s
 
     version = await house.database.read(look)
     body = await _body(request, house.settings.body_max_bytes)
-    inputs.check(version.signature, entry, body, name)
+    inputs.check(version.signature, entry, body)
     job_id = ids.new("job")
     content_type = request.headers.get("content-type", "application/json")
     asked: dict[str, Any] = {

@@ -133,6 +133,9 @@ def _with_serving(view: VersionView, model: str, reports: tuple[NodeReport, ...]
     return view
 
 
+_DEPTH_MAX = 4
+
+
 def inputs_in_words(signature: dict[str, Any] | None) -> dict[str, str]:
     """Return each input of ``predict`` in a few words: ``integer, 1 to 12``."""
     endpoint = ((signature or {}).get("endpoints") or {}).get("predict") or {}
@@ -143,7 +146,7 @@ def inputs_in_words(signature: dict[str, Any] | None) -> dict[str, str]:
         if found.get("properties"):
             needed = set(found.get("required") or ())
             return {
-                name: _words(_resolved(one, definitions)) + ("" if name in needed else _optional(one))
+                name: _words(_resolved(one, definitions), definitions) + ("" if name in needed else _optional(one))
                 for name, one in found["properties"].items()
             }
     return {}
@@ -159,13 +162,26 @@ def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
     return definitions.get(reference.rpartition("/")[2], schema) if reference else schema
 
 
-def _words(schema: dict[str, Any]) -> str:
+def _words(schema: dict[str, Any], definitions: dict[str, Any], depth: int = 0) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
-    words = str(schema.get("type") or "any")
+    if "const" in schema:
+        return json.dumps(schema["const"], ensure_ascii=False)
+    if "contentMediaType" in schema:
+        return "file" if schema["contentMediaType"] == "*/*" else f"file ({schema['contentMediaType']})"
+    if depth > _DEPTH_MAX:  # a type that holds itself
+        return "any"
+    if "anyOf" in schema:
+        found = (_words(_resolved(one, definitions), definitions, depth + 1) for one in schema["anyOf"])
+        return " or ".join(dict.fromkeys(found))
+    words = {"string": "text", "array": "list"}.get(kind := str(schema.get("type") or "any"), kind)
+    if kind == "array" and schema.get("items"):
+        words += f" of {_words(_resolved(schema['items'], definitions), definitions, depth + 1)}"
     low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f"{words}, {low} to {high}"
     if low is not None or high is not None:
-        words += f", {low if low is not None else ''} to {high if high is not None else ''}"
+        words += f", at least {low}" if low is not None else f", at most {high}"
     return words
 
 
