@@ -81,14 +81,7 @@ def launch(
     (``supervisor.strays.MARKER``). ``uid``: the bundle's own user, or ``None``. ``secrets``: opened, by name.
     """
     spec, zygote = wanted.spec, zygote_name(wanted.spec.name, wanted.digest)
-    zygote_spec = ZygoteSpec(
-        name=zygote,
-        socket=str(zygote_socket(home, zygote)),
-        folder=str(bundle),
-        preload=_preload(wanted, compiled),
-        uid=platform_uid,
-        paths=compiled.paths if compiled else (),
-    )
+    zygote_spec = _zygote_spec(wanted, home, bundle, platform_uid, compiled)
     ground = rules.Ground(
         environment=str(environment),
         base=(*base, *compiled.paths, str(compiled.folder)) if compiled else base,
@@ -132,6 +125,20 @@ def launch(
         fingerprint=fingerprint(made, wanted.attempt),
         secrets=seal.fingerprint(wanted.secrets),
         compiled=compiled is not None,
+    )
+
+
+def _zygote_spec(
+    wanted: VersionWanted, home: Home, bundle: Path, platform_uid: int, compiled: Compiled | None
+) -> ZygoteSpec:
+    name = zygote_name(wanted.spec.name, wanted.digest)
+    return ZygoteSpec(
+        name=name,
+        socket=str(zygote_socket(home, name)),
+        folder=str(bundle),
+        preload=_preload(wanted, compiled),
+        uid=platform_uid,
+        paths=compiled.paths if compiled else (),
     )
 
 

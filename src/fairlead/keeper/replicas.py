@@ -7,14 +7,12 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Protocol
 
 from fairlead import messages
 from fairlead.clock import Clock, to_text
 from fairlead.engines import Engine, Observed, ReplicaLink
-from fairlead.engines.launch import Compiled
 from fairlead.errors import Busy, Error, Unavailable
-from fairlead.keeper import pool
+from fairlead.keeper import compiled, pool
 from fairlead.keeper.faults import ended_at_load, not_served, not_started
 from fairlead.keeper.metrics import Counted
 from fairlead.keeper.version import Key, Version, replica_reports, version_report
@@ -32,19 +30,6 @@ LATE_S = 2.0
 """A loop that comes this late was held up itself (a machine that slept, swap): it blames no replica for that time."""
 
 
-class Programs(Protocol):
-    """What is known of compiled programs."""
-
-    def program(self, digest: str) -> Compiled | None:
-        """Return the program that takes the place of a bundle's artifact, if there is one."""
-
-    def serving(self, wanted: messages.VersionWanted) -> str:
-        """Return what is served of a version and why, in words."""
-
-    def refuse(self, digest: str, why: str, *, keep: bool) -> None:
-        """Serve as it is from now on; ``keep``: for good."""
-
-
 class Replicas:
     """All replicas of this machine. ``run`` drives them; the other methods only note what is wanted."""
 
@@ -57,12 +42,12 @@ class Replicas:
         on_message: Callable[[Key, str, messages.FromReplica], None],
         on_lost: Callable[[Key, str, str], None],
         changed: asyncio.Event,
-        programs: Programs | None = None,
+        programs: compiled.Programs | None = None,
         zygote_memory_mb: float = 2048,
     ) -> None:
         self._engine, self._launcher, self._clock = engine, launcher, clock
         self._on_message, self._on_lost, self._changed = on_message, on_lost, changed
-        self._programs = programs
+        self._programs = programs or compiled.NoPrograms()
         self._versions: dict[Key, Version] = {}
         self._wake = asyncio.Event()
         self._rotation: dict[str, tuple[str, ...]] = {}
@@ -89,9 +74,8 @@ class Replicas:
         for key, item in named.items():
             version = self._versions.setdefault(key, Version(key))
             version.want(item, is_prepared=item.digest not in unprepared)
-            if self._programs is not None:
-                version.is_compiled = self._programs.program(item.digest) is not None
-                version.serving = self._programs.serving(item)
+            version.is_compiled = self._programs.program(item.digest) is not None
+            version.serving = self._programs.serving(item)
         self.nudge()
 
     def door_took(self, versions: Collection[str], sockets: Collection[str]) -> None:
@@ -377,7 +361,7 @@ class Replicas:
             for of_replica in (version.replicas, version.serve, version.logs):
                 of_replica.pop(replica.id, None)
             version.last_lines = logfile.said(Path(launch.fork.log), 20)
-            if isinstance(error, OSError) or not self._as_it_is(version, replica, error.message):
+            if isinstance(error, OSError) or not compiled.refused(self._programs, version, replica, error.message):
                 self._cannot_start(version, not_started(error))
             return
         replica.pid = observed.pid
@@ -470,7 +454,8 @@ class Replicas:
         _log.warning("replica %s of %s@%s is gone: %s", replica.id, model, number, reason)
         if log is not None:
             logfile.note(log, to_text(self._clock.now()), f"replica {replica.id} is gone: {reason}")
-        if replica.left is None and not replica.was_ready and self._as_it_is(version, replica, reason):
+        if compiled.refused(self._programs, version, replica, reason):
+            self.nudge()
             return
         if replica.has_told and version.was_ready:
             return  # it was counted when it said so
@@ -478,15 +463,6 @@ class Replicas:
             version.crashed(replica.started, now, reason, random.random())
         else:
             version.fail(replica.error or ended_at_load(observed.reason))
-
-    def _as_it_is(self, version: Version, replica: pool.Replica, reason: str) -> bool:
-        """Serve the version as it is when it was its compiled program that did not start; returns whether it was."""
-        if not replica.compiled or not version.is_compiled or self._programs is None:
-            return False
-        version.is_compiled = False
-        self._programs.refuse(version.digest, reason, keep=replica.error is not None)
-        self.nudge()
-        return True
 
     def _spawn(self, work: Awaitable[None], name: str) -> None:
         """Run ``work`` beside the loop. A fault in it is one replica's: the loop drives all others, and its limits end

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fairlead.engines.launch import Launch, launch, replica_name, zygote_name
+from fairlead.engines.launch import Compiled, Launch, launch, replica_name, zygote_name
 from fairlead.messages import EnvironmentSpec, ModelSpec, VersionWanted, ZygoteSpec
 from fairlead.sandbox.level import Isolation, Level
 from fairlead.settings import SOCKET_PATH_BYTES, Home
@@ -24,7 +24,11 @@ WANTED = VersionWanted(
 
 
 def made(
-    home: Home, wanted: VersionWanted = WANTED, replica: str = "", secrets: dict[str, str] | None = None
+    home: Home,
+    wanted: VersionWanted = WANTED,
+    replica: str = "",
+    secrets: dict[str, str] | None = None,
+    compiled: Compiled | None = None,
 ) -> Launch:
     return launch(
         wanted,
@@ -38,6 +42,7 @@ def made(
         platform_uid=0,
         marker={"FAIRLEAD_HOME_ID": "x"},
         secrets=secrets,
+        compiled=compiled,
     )
 
 
@@ -68,6 +73,23 @@ def test_the_zygote_writes_where_its_replicas_do(home: Home) -> None:
 
     for path in (found.fork.serve, found.fork.keep, found.fork.log, found.fork.scratch):
         assert any(path.startswith(f"{folder}/") for folder in (*found.rules.write, *found.rules.plain))
+
+
+def test_a_compiled_program_is_seen_with_its_packages_and_needs_no_scikit_learn(home: Home) -> None:
+    program = Compiled(home.compiled / "89ab", ("/home/compiled/tools",))
+    plain, found = made(home), made(home, compiled=program)
+
+    assert (plain.compiled, plain.fork.compiled, plain.spec.paths) == (False, "", ())
+    assert (found.compiled, found.fork.compiled) == (True, str(program.folder))
+    assert found.spec.paths == program.paths
+    assert {str(program.folder), *program.paths} <= set(found.rules.execute)
+    assert found.spec.preload == ("numpy", "onnxruntime")
+    assert found.zygote == plain.zygote
+    assert found.fingerprint != plain.fingerprint  # so another zygote takes its place
+
+    with_code = msgspec.structs.replace(WANTED, spec=msgspec.structs.replace(WANTED.spec, entry="model:M"))
+    told = msgspec.structs.replace(with_code, preload=("pandas",))
+    assert made(home, told, compiled=program).spec.preload == ("pandas", "numpy", "onnxruntime")
 
 
 def test_the_zygote_is_told_its_spec_and_not_the_gate(home: Home) -> None:
