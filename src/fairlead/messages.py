@@ -426,6 +426,13 @@ class Wake(Message, frozen=True):
     version: str
 
 
+class Rest(Message, frozen=True):
+    """Let this version sleep now instead of after ``idle_s``, if it may and nothing waits for it."""
+
+    model: str
+    version: str
+
+
 class JobBegan(Message, frozen=True):
     """A replica took the job; asked as a request: the answer says whether this epoch still holds."""
 

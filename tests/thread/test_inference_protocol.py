@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import struct
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,8 +106,95 @@ def test_load_wakes_it(house: Platform, adder: str) -> None:
     asleep(house)
     with house.client() as client:
         assert client.post("/v2/repository/models/adder/load").status_code == 200
-        assert "by itself" in said(client.post("/v2/repository/models/adder/unload"), 501)
     assert "1" in house.ok("status")
+
+
+@pytest.fixture(scope="module")
+def classes(house: Platform, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model of probabilities that sleeps after an hour."""
+    code = """
+        import fairlead
+        from typing import Annotated
+
+        class M(fairlead.Model):
+            def predict(self, x: Annotated[list[float], fairlead.Field(min_length=2, max_length=2)], word: str) -> dict:
+                return {"p": {"rose": x[0], "tulip": x[1]}, "said": word.upper(), "long": list(range(1000))}
+    """
+    folder = tmp_path_factory.mktemp("b") / "classes"
+    house.ok("push", str(kit.model(folder, textwrap.dedent(code), "[scale]\nmin = 0\nidle_s = 3600\n")))
+    return "classes"
+
+
+def test_a_client_that_others_wrote_finds_what_it_knows(house: Platform, classes: str) -> None:
+    """tritonclient in its default mode: binary tensors both ways."""
+    http = pytest.importorskip("tritonclient.http", reason="tritonclient is not installed: make setup")
+    np = pytest.importorskip("numpy")
+    x = np.array([[0.25, 0.75], [1, 0], [0.5, 0.5]], np.float32)
+    words = np.array(["é", "", "a" * 3000], dtype=np.object_)
+    inputs = [http.InferInput("x", [3, 2], "FP32"), http.InferInput("word", [3], "BYTES")]
+    inputs[0].set_data_from_numpy(x)
+    inputs[1].set_data_from_numpy(words)
+
+    def told() -> dict[str, Any]:
+        return {"headers": {"authorization": f"Bearer {house.token}"}}  # the client writes into what it is given
+
+    with http.InferenceServerClient(house.url.removeprefix("http://")) as client:
+        assert client.is_server_live(**told())
+        assert client.is_server_ready(**told())
+        assert {"binary_tensor_data", "classification"} <= set(client.get_server_metadata(**told())["extensions"])
+        assert [one["name"] for one in client.get_model_metadata(classes, **told())["inputs"]] == ["x", "word"]
+        for version in ("", "1"):
+            assert client.is_model_ready(classes, version, **told())
+            for packing in (None, "gzip", "deflate"):
+                answer = client.infer(
+                    classes,
+                    inputs,
+                    version,
+                    request_id="7",
+                    request_compression_algorithm=packing,
+                    response_compression_algorithm=packing,
+                    **told(),
+                )
+                assert np.array_equal(answer.as_numpy("p"), x)
+                assert [one.decode() for one in answer.as_numpy("said")] == ["É", "", "A" * 3000]
+                assert answer.as_numpy("long").shape == (3, 1000)
+                assert (answer.get_response()["id"], answer.get_response()["model_version"]) == ("7", "1")
+        wanted = [http.InferRequestedOutput("p", class_count=1), http.InferRequestedOutput("said", binary_data=False)]
+        answer = client.infer(classes, inputs, outputs=wanted, **told())
+        assert [one.decode() for one in answer.as_numpy("p").ravel()] == [
+            "0.750000:1:tulip",
+            "1.000000:0:rose",
+            "0.500000:0:rose",
+        ]
+        with pytest.raises(Exception, match="no such model"):
+            client.get_model_metadata("roses", **told())
+        with pytest.raises(Exception, match="has shape"):
+            client.infer(classes, [http.InferInput("x", [3], "FP32").set_data_from_numpy(x[:, 0].copy())], **told())
+
+        def counted() -> int:
+            (stats,) = client.get_inference_statistics(classes, **told())["model_stats"]
+            return int(stats["inference_stats"]["success"]["count"])
+
+        until(counted, "calls are counted")
+
+
+def test_a_client_that_others_wrote_puts_a_model_to_sleep_and_wakes_it(house: Platform, classes: str) -> None:
+    http = pytest.importorskip("tritonclient.http", reason="tritonclient is not installed: make setup")
+    told = {"headers": {"authorization": f"Bearer {house.token}"}}
+
+    def replicas() -> list[Any]:
+        return list(house.get(f"/models/{classes}")["replicas"])
+
+    with http.InferenceServerClient(house.url.removeprefix("http://")) as client:
+        for _ in range(2):
+            client.load_model(classes, **told)
+            until(replicas, "it is awake")
+            client.unload_model(classes, **told)
+            until(lambda: not replicas(), "it sleeps")
+        index = {one["name"]: one["state"] for one in client.get_model_repository_index(**told)}
+        assert index[classes] == "READY"
+        (version,) = house.get(f"/models/{classes}")["versions"]
+        assert version["status"] == "sleeping"
 
 
 @pytest.mark.parametrize("path", ["/v2/models/adder/infer", "/v2/models/adder/versions/1/infer"])

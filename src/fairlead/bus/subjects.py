@@ -14,7 +14,7 @@ import msgspec
 
 from fairlead import ids
 from fairlead.errors import Invalid
-from fairlead.messages import JobMoved, JobOrder, JobStop, Measured, Message, NodeReport, NodeWanted, Wake
+from fairlead.messages import JobMoved, JobOrder, JobStop, Measured, Message, NodeReport, NodeWanted, Rest, Wake
 
 CALLOUT = "$SYS.REQ.USER.AUTH"
 """Where nats-server asks who may sign in."""
@@ -26,6 +26,7 @@ _PATTERNS: Mapping[type[Message], str] = {
     JobOrder: "fl.node.{node}.job",
     JobStop: "fl.node.{node}.stop",
     Wake: "fl.node.{node}.wake",
+    Rest: "fl.node.{node}.rest",
     NodeReport: "fl.report.{node}",
     JobMoved: "fl.moved",
     Measured: "fl.measured.{device}",

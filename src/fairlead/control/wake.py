@@ -1,4 +1,4 @@
-"""Wakes a version on request, as a call would, without calling it."""
+"""Wakes a version on request, as a call would, without calling it; and lets one sleep before its time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
 from fairlead.control.waiters import Waiters
 from fairlead.errors import Unavailable
-from fairlead.messages import ReplicaReport, Wake
+from fairlead.messages import ReplicaReport, Rest, Wake
 from fairlead.status import ReplicaStatus
 
 LOOK_S = 1.0
@@ -41,6 +41,13 @@ async def wake(
                     retry_after_s=5,
                 )
             await ticket.wait(min(LOOK_S, left_s))
+
+
+async def rest(bus: Bus, nodes: Nodes, model: str, version: str) -> None:
+    """Have the machine that has the version let it sleep; a call that comes wakes it again."""
+    node = nodes.has(model, version)
+    if node is not None:
+        await bus.publish(Rest(model, version), node=node)
 
 
 def _answers(nodes: Nodes, model: str, version: str) -> bool:

@@ -55,6 +55,7 @@ from fairlead.messages import (
     JobStop,
     NodeReport,
     NodeWanted,
+    Rest,
     VersionWanted,
     Wake,
     WantedAsk,
@@ -230,9 +231,13 @@ class House:
         await self.bus.subscribe(JobOrder, self.jobs.take, node=node)
         await self.bus.subscribe(JobStop, self.jobs.stop, node=node)
         await self.bus.subscribe(Wake, self._hear_wake, node=node)
+        await self.bus.subscribe(Rest, self._hear_rest, node=node)
 
     async def _hear_wake(self, wake: Wake) -> None:
         self._group.create_task(self._wake(wake), name=f"wake {wake.model}")
+
+    async def _hear_rest(self, rest: Rest) -> None:
+        self.replicas.rest(rest.model, rest.version)
 
     async def _wake(self, wake: Wake) -> None:
         """Have a replica ready; what hinders it is in the next report."""

@@ -121,12 +121,16 @@ class Demand:
     """Requests held by the waker and jobs that wait."""
     last_called: float | None = None
     """When it last served a call or became ready."""
+    rests: bool = False
+    """It was told to sleep now, and nothing has called for it since."""
 
 
 def awake(wanted: VersionWanted, demand: Demand, now: float) -> int:
     """Return how many replicas the version should have."""
     if not wanted.may_sleep:
         return wanted.replicas
+    if demand.rests and not demand.waiting:
+        return 0
     used = demand.waiting > 0 or (demand.last_called is not None and now - demand.last_called < wanted.idle_s)
     return max(wanted.replicas, 1 if used else 0)
 

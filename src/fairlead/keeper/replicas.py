@@ -103,10 +103,10 @@ class Replicas:
         }
 
     def rest(self, model: str, number: str) -> None:
-        """Have a version that may sleep do so now, unless calls are in hand."""
+        """Have a version that may sleep do so now: its replicas end what they have in hand, the next call wakes it."""
         version = self._versions.get((model, number))
         if version is not None:
-            version.last_called = None
+            version.rests = True
             self.nudge()
 
     async def resolve(self, model: str, number: str, timeout_s: float | None = None) -> Path:
@@ -127,6 +127,7 @@ class Replicas:
             raise Busy(f"{HELD_MAX} requests wait for {model} already", code="queue_full", retry_after_s=1)
         waiter: asyncio.Future[Path] = asyncio.get_running_loop().create_future()
         version.waiters.append(waiter)
+        version.rests = False
         version.woken += not any(replica.is_live for replica in version.replicas.values())
         self.nudge()
         try:

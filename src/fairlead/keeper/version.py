@@ -40,6 +40,8 @@ class Version:
     waiters: list[asyncio.Future[Path]] = field(default_factory=list)
     jobs_waiting: int = 0
     last_called: float | None = None
+    rests: bool = False
+    """It was told to sleep before its time, and nothing has woken it since."""
     called_at: str | None = None
     was_ready: bool = False
     crashes: list[float] = field(default_factory=list)
@@ -77,7 +79,7 @@ class Version:
         if replica.left is not None or replica.status in (ReplicaStatus.CRASHED, beat.status):
             return False
         if beat.status is ReplicaStatus.READY and replica.status is ReplicaStatus.STARTING:
-            self.was_ready, self.loop, self.last_called = True, "", now
+            self.was_ready, self.loop, self.last_called, self.rests = True, "", now, False
             replica.was_ready = True
             if not replica.adopted:
                 self.tally.started(now - replica.started)
@@ -88,7 +90,8 @@ class Version:
         return self.is_prepared and self.failed is None and now >= self.again_at
 
     def demand(self) -> pool.Demand:
-        return pool.Demand(waiting=len(self.waiters) + self.jobs_waiting, last_called=self.last_called)
+        waiting = len(self.waiters) + self.jobs_waiting
+        return pool.Demand(waiting=waiting, last_called=self.last_called, rests=self.rests)
 
     def choose(self, now: float) -> pool.Replica | None:
         """Return the replica in rotation with the least to do."""

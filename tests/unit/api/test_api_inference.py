@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 
 from fairlead.clock import SystemClock, to_text
 from fairlead.figures import Figures, Histogram, recent
-from fairlead.messages import NodeReport, ReplicaReport, VersionReport, Wake
+from fairlead.messages import NodeReport, ReplicaReport, Rest, VersionReport, Wake
 from fairlead.status import ReplicaStatus, VersionStatus
 
 FIGURES = Figures(
@@ -168,11 +169,27 @@ async def test_load_wakes_and_answers_once_a_replica_is_ready(world: Any) -> Non
     assert "again and again: exit 1" in refused(await zoe.post("/v2/repository/models/flowers/load"), 503)
 
 
-async def test_unload_is_refused_with_what_happens_instead(world: Any) -> None:
+async def test_unload_lets_its_owners_model_sleep_now(world: Any) -> None:
     await world.model()
-    zoe = world.by("zoe")
-    assert "goes to sleep by itself" in refused(await zoe.post("/v2/repository/models/flowers/unload"), 501)
-    refused(await zoe.post("/v2/repository/models/roses/unload"), 404)
+    await world.model(name="lilies", more="[scale]\nmin = 1")
+    asked: list[Rest] = []
+
+    async def take(message: Rest) -> None:
+        asked.append(message)
+
+    await world.bus.subscribe(Rest, take, node="local")
+    hear(world)
+    ada, zoe = world.by("ada"), world.by("zoe")
+    body = {"parameters": {"unload_dependents": True}}
+    answer = await world.ok(ada.post("/v2/repository/models/flowers/unload", json=body))
+    async with asyncio.timeout(30):
+        while not asked:
+            await asyncio.sleep(0.01)
+    assert (answer, asked) == ({"name": "flowers", "unload": True}, [Rest("flowers", "1")])
+    assert "belongs to ada" in refused(await zoe.post("/v2/repository/models/flowers/unload"), 403)
+    assert "always awake" in refused(await ada.post("/v2/repository/models/lilies/unload"), 409)
+    refused(await ada.post("/v2/repository/models/roses/unload"), 404)
+    assert len(asked) == 1
 
 
 async def test_every_path_of_the_protocol_is_in_the_description(world: Any) -> None:

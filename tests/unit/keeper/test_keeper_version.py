@@ -5,7 +5,10 @@ import asyncio
 import pytest
 
 from fairlead.errors import Unavailable
+from fairlead.keeper.pool import Replica
 from fairlead.keeper.version import Version
+from fairlead.messages import Beat
+from fairlead.status import ReplicaStatus
 
 
 def crash_in_a_loop(version: Version) -> None:
@@ -52,3 +55,17 @@ def test_a_replica_that_lived_for_a_minute_begins_anew() -> None:
 
     assert version.may_start(now=20 * 61.0)
     assert version.loop == ""
+
+
+def test_a_version_told_to_sleep_rests_until_a_replica_of_it_is_ready_again() -> None:
+    version = Version(("echo", "1"))
+    replica = Replica(id="r1", started=0.0)
+    counted = Beat(ReplicaStatus.READY, served=1)
+    version.heard(replica, Beat(ReplicaStatus.READY), now=1.0, at="")
+    version.rests = True
+
+    version.heard(replica, counted, now=2.0, at="")  # a call before it was told, counted after
+
+    assert version.demand().rests
+    version.heard(Replica(id="r2", started=3.0), Beat(ReplicaStatus.READY), now=4.0, at="")
+    assert not version.demand().rests

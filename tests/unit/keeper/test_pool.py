@@ -88,6 +88,12 @@ def test_a_version_that_may_not_sleep_keeps_its_replicas() -> None:
     assert awake(wanted(2, may_sleep=False), IDLE, NOW) == 2
 
 
+def test_a_version_told_to_sleep_does_so_however_lately_it_was_called_unless_somebody_waits() -> None:
+    assert awake(wanted(1), Demand(last_called=NOW, rests=True), NOW) == 0
+    assert awake(wanted(1), Demand(waiting=1, rests=True), NOW) == 1
+    assert awake(wanted(2, may_sleep=False), Demand(rests=True), NOW) == 2
+
+
 def test_an_idle_replica_leaves_the_front_door_before_it_drains() -> None:
     leaving = replica()
 

@@ -295,8 +295,30 @@ def test_outputs_are_chosen_and_each_is_binary_or_not() -> None:
     assert rest == b"\x02\0\0\0" + "é".encode()
     with pytest.raises(Invalid, match="there is no output c"):
         give(answers, outputs=[{"name": "c"}])
-    with pytest.raises(Invalid, match="classification is not offered"):
-        give(answers, outputs=[{"name": "a", "parameters": {"classification": 2}}])
+    with pytest.raises(Invalid, match="shared_memory_region is not offered"):
+        give(answers, outputs=[{"name": "a", "parameters": {"shared_memory_region": "r"}}])
+
+
+def test_classification_gives_the_highest_values_of_each_row_with_their_names() -> None:
+    answers = [
+        {"p": {"rose": 0.25, "tulip": 0.5, "iris": 0.25}, "raw": np.array([1, 3, 2], "float32"), "ids": [7, 7, 9]},
+        {"p": {"rose": 1.0, "tulip": 0.0, "iris": math.nan}, "raw": np.array([0, -1, 0], "float32"), "ids": [9, 8, 7]},
+    ]
+
+    def top(name: str, count: Any) -> Any:
+        (found,) = give(answers, outputs=[{"name": name, "parameters": {"classification": count}}])[0]["outputs"]
+        assert (found["datatype"], found["shape"]) == ("BYTES", [2, min(count, 3)])
+        return found["data"]
+
+    assert top("p", 2) == ["0.500000:1:tulip", "0.250000:0:rose", "1.000000:0:rose", "0.000000:1:tulip"]
+    assert top("raw", 1) == ["3.000000:1", "0.000000:0"]
+    assert top("ids", 9) == ["9.000000:2", "7.000000:0", "7.000000:1", "9.000000:0", "8.000000:1", "7.000000:2"]
+    for count in (0, -1, True, "2", None, 1.0):
+        with pytest.raises(Invalid, match="is no count"):
+            top("p", count)
+    for value in ("x", [], [[1]], 2, True):
+        with pytest.raises(Invalid, match="has no classes"):
+            give([{"a": value}], outputs=[{"name": "a", "parameters": {"classification": 1}}])
 
 
 @given(st.data(), st.sampled_from(["BOOL", "INT64", "FP64", "INT16", "FP32", "FP16"]))

@@ -13,13 +13,13 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from fairlead import ids
-from fairlead.accounts.policy import Caller
+from fairlead.accounts.policy import Caller, check_owner
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.routers import system
 from fairlead.api.views.inference import CALLABLE, EXTENSIONS, index_view, metadata_view, stats_view
 from fairlead.bundles.specs import model_spec
-from fairlead.control.wake import wake
-from fairlead.errors import Invalid, Unavailable
+from fairlead.control.wake import rest, wake
+from fairlead.errors import Conflict, Invalid, Unavailable
 from fairlead.models import queries
 from fairlead.status import VersionStatus
 from fairlead.store.records import ModelVersion
@@ -171,14 +171,23 @@ async def load(name: str, request: Request, house: TheHouse, who: Who) -> dict[s
 
 
 @router.post("/repository/models/{name}/unload")
-async def unload(name: str, house: TheHouse, who: Who) -> None:
-    """Refuse: a model sleeps by itself when nobody calls it."""
-    await house.database.read(lambda session: queries.get(session, who, name).name)
-    raise Invalid(
-        "models are not unloaded by hand: one that nobody calls goes to sleep by itself",
-        code="not_offered",
-        hint="[scale] idle_s in fairlead.toml says after how long; its owner takes it away: fairlead models rm",
-    )
+async def unload(name: str, house: TheHouse, who: Who) -> dict[str, Any]:
+    """Let the model sleep now, as it would after ``idle_s``; the next call or ``load`` wakes it. For its owner."""
+
+    def read(session: Session) -> list[str]:
+        check_owner(who, queries.get(session, who, name).owner, f"the model {name}")
+        live = [one for one in _live(session, name) if one.status in CALLABLE]
+        if any(queries.manifest_of(one).scale.min > 0 for one in live):
+            raise Conflict(
+                f"{name} is always awake: its manifest says [scale] min",
+                code="never_sleeps",
+                hint="min = 0 lets it sleep",
+            )
+        return [one.version for one in live]
+
+    for version in await house.database.read(read):
+        await rest(house.bus, house.nodes, name, version)
+    return {"name": name, "unload": True}
 
 
 def _asked(body: bytes, kind: type[A]) -> A:

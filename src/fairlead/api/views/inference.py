@@ -12,7 +12,7 @@ from fairlead.modelserver.protocols.tensors import inputs_of, outputs_of
 from fairlead.status import VersionStatus
 from fairlead.store.records import ModelVersion
 
-EXTENSIONS = ("binary_tensor_data", "statistics", "parameters")
+EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "parameters", "statistics")
 CALLABLE = (VersionStatus.READY, VersionStatus.SLEEPING)
 """Statuses of versions that answer a call: one that sleeps wakes for it."""
 _PLATFORMS = {"onnx": "onnx_onnxv1", "torch": "pytorch_torchscript"}

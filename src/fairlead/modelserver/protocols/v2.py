@@ -36,7 +36,7 @@ CODES = {"BOOL": "?", "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q", "UI
 }
 """Datatypes and their characters in :mod:`struct`, whose standard sizes are the protocol's."""
 LENGTH = struct.Struct("<I")
-NOT_HERE = ("shared_memory_region", "classification")
+NOT_HERE = ("shared_memory_region",)
 
 
 class InputTensor(msgspec.Struct):

@@ -58,6 +58,8 @@ def write(head: Head, name: str, version: str, answers: Sequence[Any]) -> Reply:
             raise wrong(f"there is no output {one.name}", f"the model gives: {', '.join(tensors)}")
         if refused := [key for key in NOT_HERE if one.parameters.get(key)]:
             raise wrong(f"output {one.name}: {refused[0]} is not offered here", "take the tensor itself")
+        if "classification" in one.parameters:
+            tensor = classified(tensor, one.parameters["classification"])
         view: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
         if one.parameters.get("binary_data", as_binary) is True:
             blobs.append(_to_binary(tensor))
@@ -69,6 +71,30 @@ def write(head: Head, name: str, version: str, answers: Sequence[Any]) -> Reply:
     given = {} if head.id is msgspec.UNSET else {"id": head.id}
     text = encode_json({"model_name": name, "model_version": version, **given, "outputs": views})
     return TensorReply(b"".join((text, *blobs)), len(text)) if blobs else Reply(text, JSON)
+
+
+def classified(tensor: OutputTensor, count: Any) -> OutputTensor:
+    """Return the ``count`` highest values of each row as texts ``value:index``, with ``:label`` where it is known.
+
+    As https://github.com/triton-inference-server/server writes it (docs/protocol/extension_classification.md); raises
+    :class:`Invalid` where the tensor is no row of numbers for each row.
+    """
+    if type(count) is not int or count < 1:
+        raise wrong(
+            f"output {tensor.name}: classification {count!r} is no count", "how many classes of each row: 1 or more"
+        )
+    if len(tensor.shape) != 2 or not tensor.shape[1] or tensor.datatype in (BYTES, "BOOL"):
+        raise wrong(f"output {tensor.name} has no classes", "classification needs a list of numbers for each row")
+    width = tensor.shape[1]
+    flat = tensor.flat.ravel().tolist() if hasattr(tensor.flat, "tolist") else tensor.flat
+    keys = tensor.parameters.get("keys")
+    labels = [f":{key}" for key in msgspec.json.decode(keys)] if keys else [""] * width
+    found: list[str] = []
+    for start in range(0, len(flat), width):
+        row = flat[start : start + width]
+        best = sorted(range(width), key=lambda place: (math.isnan(row[place]), -row[place], place))[:count]
+        found += [f"{row[place]:f}:{place}{labels[place]}" for place in best]
+    return OutputTensor(tensor.name, BYTES, (tensor.shape[0], min(count, width)), found)
 
 
 def outputs(answers: Sequence[Any]) -> dict[str, OutputTensor]:
