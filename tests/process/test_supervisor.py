@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -251,3 +252,14 @@ def test_links_and_fifos_in_a_bundles_log_folder_are_left_alone(tmp_path: Path) 
         assert logfile.tail(tmp_path / name) == ()
         assert not logfile.rotate(tmp_path / name, limit_bytes=1)
     assert secret.read_text() == "s" * 100
+
+
+async def test_a_copy_of_a_folder_takes_no_process_of_the_original(begin: Begin, tmp_path: Path) -> None:
+    _, record = begin(SLEEP, **{strays.MARKER: strays.home_id(tmp_path)})
+    _, unmarked = begin(SLEEP, "unmarked")
+    for one in (record, unmarked):
+        await until_up(one)
+    shutil.copytree(tmp_path / "children", tmp_path / "copy" / "children")
+
+    assert read_records(tmp_path / "children") == (record, unmarked)
+    assert read_records(tmp_path / "copy" / "children") == (unmarked,)

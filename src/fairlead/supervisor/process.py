@@ -12,7 +12,8 @@ import msgspec
 from fairlead.errors import Internal, Unavailable
 from fairlead.supervisor.child import Child, kill_session
 from fairlead.supervisor.logfile import open_append
-from fairlead.supervisor.proc import boot_id, stat
+from fairlead.supervisor.proc import boot_id, environ, start_time, stat
+from fairlead.supervisor.strays import MARKER, home_id
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,13 +127,19 @@ def write_record(records: Path, record: Record) -> None:
 
 
 def read_records(records: Path) -> tuple[Record, ...]:
-    """Return every record in the folder by name; one that cannot be read (a torn disk) is passed over."""
+    """Return every record in the folder by name; one that cannot be read (a torn disk) is passed over.
+
+    So is one of a process that says itself that it is another installation's: this folder was copied from there.
+    """
     found = []
+    mine = home_id(records.parent)
     for path in sorted(records.glob("*.json")):
         try:
-            found.append(msgspec.json.decode(path.read_bytes(), type=Record))
+            record = msgspec.json.decode(path.read_bytes(), type=Record)
         except (msgspec.DecodeError, FileNotFoundError):
             continue
+        if start_time(record.pid) != record.start_time or environ(record.pid).get(MARKER, mine) == mine:
+            found.append(record)
     return tuple(found)
 
 
