@@ -31,6 +31,7 @@ from fairlead.control.presence import Connected, Presence
 from fairlead.control.pushes import Pushes
 from fairlead.control.reconcile import Reconcile
 from fairlead.control.runflow import RunFlow
+from fairlead.control.spans import Spans
 from fairlead.control.waiters import Waiters
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
@@ -83,6 +84,9 @@ class House:
         self._figures = Figures(database, clock, self.devices)
         self.pushes = Pushes(parts, self.reconcile.nudge)
         self.housekeeping = Housekeeping(database, bucket, clock, parts.keys, settings.keep_days)
+        self._spans = Spans(settings.otlp) if settings.otlp else None
+        if self._spans is not None:
+            self.jobs.on_end = self._spans.job_ended
         self._loops: list[asyncio.Task[None]] = []
         self._here = secrets.token_urlsafe(32)
 
@@ -129,6 +133,8 @@ class House:
             "mail": self.post.run,
             "housekeeping": self.housekeeping.run,
         }
+        if self._spans is not None:
+            loops["spans"] = self._spans.run
         if connected is not None:
             loops["presence"] = Presence(self.database, self.clock, self.waiters, connected).run
         for name, loop in loops.items():

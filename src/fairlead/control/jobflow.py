@@ -21,6 +21,7 @@ from fairlead.control.waiters import Waiters
 from fairlead.errors import Unavailable
 from fairlead.jobs import orders, queries, service
 from fairlead.messages import Answer, ErrorInfo, JobBegan, JobEnded, JobMoved, JobReturned, JobStop, NodeReport
+from fairlead.status import is_final
 from fairlead.store.database import Database
 from fairlead.store.records import Job, Progress
 
@@ -46,6 +47,8 @@ class JobFlow:
         self._database, self._bus, self._bucket, self._clock = database, bus, bucket, clock
         self._nodes, self._waiters = nodes, waiters
         self._wake = asyncio.Event()
+        self.on_end: Callable[[Job], None] = lambda job: None
+        """Told of each job of which an attempt came to an end that is final."""
         self._missing: dict[str, dict[tuple[str, int], float]] = {}
         """By node: orders (job and epoch) that it does not name, and since when (monotonic)."""
 
@@ -133,6 +136,8 @@ class JobFlow:
         job = await self._database.write_joined(service.end_all, ended)
         if job is None and message.result_key and not await self._keeps(message.job, message.result_key):
             await self._bucket.delete(message.result_key)
+        if job is not None and is_final(job.status):
+            self.on_end(job)
         self._waiters.tell(message.job)
         self.nudge()
         return Answer()

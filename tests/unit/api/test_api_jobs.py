@@ -58,6 +58,16 @@ async def test_a_job_knows_the_request_that_submitted_it(flowers: Any, given: st
     assert (TRACE in asked["said"]) is (kept is not None)
 
 
+async def test_a_job_is_told_once_it_ended(flowers: Any) -> None:
+    told: list[Job] = []
+    flowers.house.jobs.on_end = told.append
+
+    job = (await flowers.by("zoe").post(CALL, json={"month": 1})).json()["id"]
+    await flowers.ok(flowers.by("zoe").get(f"/api/v1/jobs/{job}", params={"wait": 20}))
+
+    assert [(one.id, one.status.value, one.finished_at is not None) for one in told] == [(job, "succeeded", True)]
+
+
 async def note(orders: list[JobOrder], order: JobOrder) -> None:
     orders.append(order)
 
