@@ -72,6 +72,7 @@ def test_a_model_is_compiled_while_it_answers_and_stays_so_after_a_restart(tmp_p
         assert {answer["prediction"] for answer in answers} == {answers[0]["prediction"]}
         assert answers[-1]["probability"] == pytest.approx(answers[0]["probability"], abs=1e-5)
         assert all(one["compiled"] for one in house.get("/models/forest")["replicas"] if one["status"] == "ready")
+        assert house.get("/models/forest/versions/1")["serving"] == serving(house, "forest")
         assert "serving 1: compiled (onnx)" in house.ok("models", "show", "forest")
         assert serving(house, "plain") == "as it is: compile = false in its manifest"
 

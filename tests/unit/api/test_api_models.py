@@ -7,10 +7,13 @@ import hashlib
 from typing import Annotated, Any, Literal
 
 import msgspec
+import pytest
 
-from fairlead.api.views.models import inputs_in_words
+from fairlead.api.views.models import VersionView, inputs_in_words, with_serving
+from fairlead.messages import NodeReport, VersionReport
 from fairlead.sdk.files import File, Image
 from fairlead.sdk.inputs import signature_of
+from fairlead.status import VersionStatus
 
 ZIP = {"Content-Type": "application/zip"}
 
@@ -146,3 +149,23 @@ async def test_a_removed_model_is_not_there_until_it_is_pushed_again(world: Any)
     assert world.keeper.wanted.versions == ()
     assert await world.model(by="ben", content="other") == "2"
     assert (await ada.get("/api/v1/models/flowers")).json()["owner"] == "ben"
+
+
+def _report(node: str, serving: str) -> NodeReport:
+    version = VersionReport(model="forest", version="1", status=VersionStatus.READY, serving=serving)
+    return NodeReport(node=node, generation=1, at="", versions=(version,))
+
+
+@pytest.mark.parametrize(
+    ("reports", "said"),
+    [
+        ((), ""),
+        ((_report("a", "compiled (onnx): 9 times"),), "compiled (onnx): 9 times"),
+        ((_report("a", ""), _report("b", "as it is: why")), "as it is: why"),
+        ((_report("b", "as it is: why"), _report("a", "compiled")), "a: compiled; b: as it is: why"),
+    ],
+)
+def test_a_version_says_what_serves_and_where_machines_differ(reports: tuple[NodeReport, ...], said: str) -> None:
+    view = VersionView(version="1", status="ready", reason="", said="", digest="d", created_at=None, created_by="ada")
+    assert with_serving(view, "forest", reports).serving == said
+    assert with_serving(view, "another", reports).serving == ""

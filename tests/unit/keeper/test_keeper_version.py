@@ -6,8 +6,8 @@ import pytest
 
 from fairlead.errors import Unavailable
 from fairlead.keeper.pool import Replica
-from fairlead.keeper.version import Version
-from fairlead.messages import Beat
+from fairlead.keeper.version import Version, replica_reports, version_report
+from fairlead.messages import Beat, EnvironmentSpec, ModelSpec, VersionWanted
 from fairlead.status import ReplicaStatus
 
 
@@ -69,3 +69,20 @@ def test_a_version_told_to_sleep_rests_until_a_replica_of_it_is_ready_again() ->
     assert version.demand().rests
     version.heard(Replica(id="r2", started=3.0), Beat(ReplicaStatus.READY), now=4.0, at="")
     assert not version.demand().rests
+
+
+def test_a_version_is_said_to_be_compiled_once_no_replica_answers_as_it_is() -> None:
+    wanted = VersionWanted(
+        spec=ModelSpec(name="m", version="1", runtime="sklearn"),
+        digest="d",
+        bundle_key="",
+        environment=EnvironmentSpec(),
+        gate="g",
+    )
+    version = Version(("m", "1"), is_compiled=True, serving="compiled (onnx): 9 times")
+    plain = Replica("plain", started=0, status=ReplicaStatus.READY, beat=10)
+    version.replicas["plain"] = plain
+    assert version_report(version, wanted, 10).serving == "as it is: the compiled one is starting"
+    plain.left = 10
+    assert version_report(version, wanted, 10).serving == "compiled (onnx): 9 times"
+    assert [one.compiled for one in replica_reports(version, 10)] == [False]

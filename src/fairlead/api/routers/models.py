@@ -14,7 +14,7 @@ from fairlead.accounts.policy import Caller
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import Refusal, page
-from fairlead.api.views.models import ModelView, VersionView, model_view, target_views, version_view
+from fairlead.api.views.models import ModelView, VersionView, model_view, target_views, version_view, with_serving
 from fairlead.bundles.specs import model_spec
 from fairlead.control.house import House
 from fairlead.errors import Unavailable
@@ -105,7 +105,8 @@ async def remove(name: str, house: TheHouse, who: Who) -> None:
 
 @router.get("/models/{name}/versions/{version}")
 async def show_version(name: str, version: str, house: TheHouse, who: Who) -> VersionView:
-    return await house.database.read(lambda session: _version(session, who, name, version))
+    view = await house.database.read(lambda session: _version(session, who, name, version))
+    return with_serving(view, name, house.nodes.alive())
 
 
 @router.delete("/models/{name}/versions/{version}", status_code=204)

@@ -109,7 +109,7 @@ def model_view(
         card=model.card,
         url=f"{url}/v1/models/{model.name}/predict",
         aliases={alias.alias: target_views(alias.targets) for alias in aliases},
-        versions=[_with_serving(version_view(version), model.name, reports) for version in versions],
+        versions=[with_serving(version_view(version), model.name, reports) for version in versions],
         inputs=inputs_in_words(main.signature) if main else {},
         signature=main.signature if main else None,
         examples=[msgspec.to_builtins(example) for example in manifest.examples] if manifest else [],
@@ -118,7 +118,7 @@ def model_view(
     )
 
 
-def _with_serving(view: VersionView, model: str, reports: tuple[NodeReport, ...]) -> VersionView:
+def with_serving(view: VersionView, model: str, reports: tuple[NodeReport, ...]) -> VersionView:
     """Return the view with what machines serve of the version; where they differ, what each does."""
     said = {
         report.node: one.serving
