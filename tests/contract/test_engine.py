@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fairlead.engines import Engine, Launch, Observed
+from fairlead.engines import Engine, Launch, Observed, zygotes
 from fairlead.engines.local import LocalEngine, launch_for
 from fairlead.errors import Unavailable
 from fairlead.messages import EnvironmentSpec, ModelSpec, VersionWanted
@@ -346,3 +346,23 @@ async def test_a_missing_preload_is_a_warning(local: LocalEngine, home: Home) ->
     wanted = msgspec.structs.replace(version(), preload=("no_such_module", "json"))
 
     assert (await local.start(prepare(home, wanted))).alive
+
+
+async def test_a_zygote_that_is_stopped_is_replaced_and_its_replicas_live_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = LocalEngine(home)
+    await made.open()
+    first = await made.start(prepare(home))
+    before = made.zygotes()[first.zygote]
+    os.kill(before, signal.SIGSTOP)
+    monkeypatch.setattr(zygotes, "FORK_S", 0.5)
+    monkeypatch.setattr(zygotes, "COOL_GRACE_S", 0.1)
+    async with asyncio.timeout(LIMIT_S):
+        with pytest.raises(Unavailable, match="stopped, or hangs"):
+            await made.start(prepare(home))
+    monkeypatch.setattr(zygotes, "FORK_S", LIMIT_S)
+    second = await made.start(prepare(home))
+    assert made.zygotes()[second.zygote] != before
+    assert {observed.replica for observed in made.observe() if observed.alive} == {first.replica, second.replica}
+    await put_away(made)

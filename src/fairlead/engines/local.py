@@ -121,7 +121,7 @@ class LocalEngine:
         if known is not None and known.alive:
             return known
         zygote = await self._zygotes.up(launch, launch.fork.spec.start_timeout_s)
-        pid = await zygote.fork(launch.fork)
+        pid = await self._zygotes.fork(zygote, launch.fork)
         observed = _observed(self._home, zygote.record, launch.replica, pid, self._now())
         if not self._take(observed, zygote.pid):
             said = logfile.said(Path(observed.log), 1)

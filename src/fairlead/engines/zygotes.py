@@ -22,6 +22,8 @@ from fairlead.supervisor import Child, Program, Record, adopt, forget, logfile, 
 KIND = "zygote"
 """Label ``kind`` of its record."""
 ADOPT_TIMEOUT_S = 5.0
+FORK_S = 20.0
+"""A fork takes milliseconds; a zygote that needs longer is stopped or hangs."""
 COOL_GRACE_S = 2.0
 _decoder: msgspec.msgpack.Decoder[messages.FromZygote] = msgspec.msgpack.Decoder(messages.FromZygote)
 _log = logging.getLogger(__name__)
@@ -146,6 +148,27 @@ class Zygotes:
             child, record = await asyncio.to_thread(self._start, launch)
             await self._dial_or_tell(record, child, timeout_s)
             return self._zygotes[launch.zygote]
+
+    async def fork(self, zygote: Zygote, wanted: messages.Fork) -> int:
+        """Have a replica forked and return its pid; a zygote that does not answer is ended: the next start has another.
+
+        Raises :class:`Unavailable`.
+        """
+        name = zygote.record.name
+        try:
+            async with asyncio.timeout(FORK_S):
+                return await zygote.fork(wanted)
+        except TimeoutError as error:
+            _log.warning("%s did not fork within %g s and is ended", name, FORK_S)
+            async with self._locks.setdefault(name, asyncio.Lock()):
+                if self._zygotes.get(name) is zygote:
+                    await self._end(name)
+            raise Unavailable(
+                f"{name} forked no replica within {FORK_S:g} s: it is stopped, or hangs",
+                code="zygote_failed",
+                hint="it is replaced; does an import of the bundle start threads or signal its parent?",
+                retry_after_s=1,
+            ) from error
 
     async def cool(self, name: str, is_last: Callable[[], bool]) -> None:
         """End a zygote; fine when there is none. When it ``is_last``, nothing of its bundle's user is left running."""
