@@ -146,6 +146,9 @@ class Compiling:
                 verdict = Verdict(ok=False, why=error.message)
             except OSError as error:
                 verdict = Verdict(ok=False, why=f"{error.strerror or error}")
+            except Exception as error:  # noqa: BLE001 - a bundle that surprises us must not end the keeper
+                _log.exception("compiling failed", extra={"bundle": f"{one.spec.name}@{one.spec.version}"})
+                verdict = Verdict(ok=False, why=f"{type(error).__name__}: {error}")
             finally:
                 self._going = ""
             name = f"{one.spec.name}@{one.spec.version}"

@@ -99,6 +99,19 @@ async def test_nothing_is_compiled_before_the_version_answered_as_it_is(home: Ho
     assert "Python is another" in part.serving(wanted())
 
 
+async def test_what_nobody_expected_of_a_bundle_ends_its_compiling_and_not_the_keeper(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def surprise(environment: Path) -> bool:
+        raise RecursionError("too deep")
+
+    part = part_of(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(toolbox, "fits", surprise)
+        await look(part, wanted(), there=True)
+    assert part.serving(wanted()) == "as it is: RecursionError: too deep"
+
+
 async def test_a_program_that_did_not_start_is_refused_for_good_or_for_now(home: Home) -> None:
     remember(home)
     for keep, then in ((False, True), (True, False)):

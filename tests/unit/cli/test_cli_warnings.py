@@ -1,0 +1,29 @@
+"""What the look into a bundle found wrong reaches whoever pushed it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fairlead.cli.commands import bundles
+
+
+class Stream:
+    """An API whose stream of a version's steps is written by the test."""
+
+    def __init__(self, *events: tuple[str, dict[str, Any]]) -> None:
+        self._events = events
+
+    def events(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield from self._events
+
+
+def test_warnings_of_the_look_are_printed_once_the_version_is_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    pickled, older = "run.artifact: it may run code", "saved with scikit-learn 1.2.2, loaded with 1.7.2"
+    stream: Any = Stream(("step", {"said": "looking into it"}), ("done", {"said": "", "warnings": [pickled, older]}))
+    bundles._follow(stream, "model", "m", "1", told=(pickled,))
+    printed = capsys.readouterr().err
+    assert f"warning: {older}" in printed
+    assert pickled not in printed
