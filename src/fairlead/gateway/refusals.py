@@ -46,6 +46,8 @@ def _status(status: int) -> str:
 
 _SENT = "('authorization' in request.headers || 'x-api-key' in request.headers)"
 _NOBODY = f"({_details('connection_failure')} || {_details('no_healthy_upstream')})"
+_LOST = f"({_status(503)} || {_status(507)})"
+"""Nobody there any more; 507 where it went away in the middle of a body that is too long to be sent again."""
 _LARGE = "send less at once; the limit is body_max_bytes in settings.toml"
 _INFERENCE = "/v2"
 _BAD_PATH = "no ; and no encoded slash, backslash or zero in paths"
@@ -116,7 +118,7 @@ LINES = (
         retry_after_s=2,
     ),
     Line(
-        f"{_status(503)} && {_route('model')}",
+        f"{_LOST} && {_route('model')}",
         503,
         "replica_lost",
         "the model's process went away in the middle of the call",
@@ -132,7 +134,7 @@ LINES = (
         retry_after_s=2,
     ),
     Line(
-        _status(503),
+        _LOST,
         503,
         "control_unavailable",
         "the control plane does not answer; running models and apps go on",

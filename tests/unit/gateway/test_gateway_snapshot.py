@@ -147,3 +147,10 @@ def test_refusals_have_codes_and_say_what() -> None:
         assert line.message
         assert 400 <= line.status < 600
     assert all(line.retry_after_s for line in LINES if line.status in (429, 503))
+
+
+def test_who_goes_away_in_the_middle_of_a_long_body_is_told_as_unavailable() -> None:
+    """Envoy says 507 then: the body was too long for it to be sent once more."""
+    told = [line.code for line in LINES if "response.code == 507" in line.rule]
+
+    assert told == ["replica_lost", "control_unavailable"]
