@@ -54,6 +54,8 @@ __all__ = [
 
 FILE = "fairlead.toml"
 MAX_BYTES = 256 * 1024
+DEPTH = 64
+"""Levels that tables and lists may be nested."""
 RUNTIMES = {
     ".onnx": "onnx",
     ".joblib": "sklearn",
@@ -100,8 +102,11 @@ def _toml(text: str, source: str) -> dict[str, Any]:
         problem = Problem(source, "too_large", f"is larger than {MAX_BYTES // 1024} kB")
         raise Invalid(f"{source} is larger than {MAX_BYTES // 1024} kB", code="manifest_invalid", problems=(problem,))
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        values = tomllib.loads(text)
+        if _is_deep(values):
+            raise RecursionError("it is nested too deeply")
+        return values
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError of Python's own
         said = str(error) or "it is nested too deeply"
         line = _TOML_LINE.search(said)
         hint = 'text stands in quotes: name = "flowers"'
@@ -109,6 +114,15 @@ def _toml(text: str, source: str) -> dict[str, Any]:
         raise Invalid(
             f"{source} is not TOML: {said}", code="manifest_invalid", hint=hint, problems=(problem,)
         ) from error
+
+
+def _is_deep(values: dict[str, Any]) -> bool:
+    """Whether ``values`` are nested more than ``DEPTH`` levels deep."""
+    level: list[Any] = [values]
+    for _ in range(DEPTH):
+        level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+        level = [item for item in level if isinstance(item, dict | list)]
+    return bool(level)
 
 
 def _kind(values: dict[str, Any], problems: list[Problem]) -> type[ModelManifest] | type[AppManifest] | None:

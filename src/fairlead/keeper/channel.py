@@ -131,6 +131,9 @@ class RunChannel:
             return await handler(request)
         except Error as error:
             return refusal(error, STATUS_OF[error.kind])
+        except RecursionError:
+            deep = Invalid("the body is nested too deeply", code="invalid_input", hint="fewer lists within lists")
+            return refusal(deep, STATUS_OF[deep.kind])
         except web.HTTPException as error:
             text = f"{request.method} {request.path}: {error.reason}"
             code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status, "invalid_input")

@@ -23,6 +23,12 @@ def check_listeners(settings: Settings) -> None:
         check_pair(*read_pair(settings.cert, settings.key), datetime.now(UTC))
     if settings.otlp:
         _check_collector(settings.otlp)
+    if split("--listen", settings.listen) == split("--devices", settings.devices):
+        raise Invalid(
+            f"--listen and --devices are both {settings.listen}",
+            code="address_invalid",
+            hint="give devices another port, for example 127.0.0.1:1883",
+        )
     ours = _adoptable(Home(settings.home))
     for flag, address in (("--listen", settings.listen), ("--devices", settings.devices)):
         host, port = split(flag, address)

@@ -222,3 +222,11 @@ def test_what_is_no_count_is_none(count: int | str) -> None:
 def test_what_no_message_would_carry_is_refused(value: str, path: str, rule: str) -> None:
     found = problems(MODEL + f'[[examples]]\ntitle = "one"\ninput = {{ x = {value} }}\n')
     assert [(problem.path, problem.rule) for problem in found] == [(path, rule)]
+
+
+@pytest.mark.parametrize(
+    "line", [".".join("a" * 20_000) + " = 1", "timeout_s = " + "9" * 5_000, "x = " + "[" * 500 + "]" * 500]
+)
+def test_what_python_itself_cannot_read_is_a_fault_of_the_manifest(line: str) -> None:
+    (problem,) = problems(MODEL + line + "\n")
+    assert problem.rule == "toml"

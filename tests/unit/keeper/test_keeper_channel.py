@@ -468,3 +468,9 @@ async def test_a_run_has_so_many_connections_and_no_more(bench: Bench, monkeypat
                 assert (await bench.call("GET", "/"))[0] == 200
                 break
             await asyncio.sleep(0.01)
+
+
+async def test_a_body_that_is_nested_too_deeply_is_refused_in_words(bench: Bench) -> None:
+    body = b"[" * 100_000 + b"]" * 100_000
+    status, code = await bench.refusal("PUT", "/state/d", data=body, headers={"content-type": "application/json"})
+    assert (status, code) == (422, "invalid_input")

@@ -33,3 +33,10 @@ def test_the_common_variable_names_the_collector_unless_ours_does(tmp_path: Path
 def test_an_access_log_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="access_log"):
         load({"home": tmp_path}, {"FAIRLEAD_ACCESS_LOG": "some"})
+
+
+def test_one_address_for_both_doors_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="both") as refused:
+        check_listeners(Settings(home=tmp_path, listen="127.0.0.1:18098", devices="127.0.0.1:18098"))
+
+    assert refused.value.code == "address_invalid"
