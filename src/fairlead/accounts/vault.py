@@ -16,13 +16,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
+from fairlead.accounts import former
 from fairlead.accounts.policy import Caller, Verb, check, check_owner, may_see
 from fairlead.errors import Conflict, Internal, Invalid, NotFound, Problem
 from fairlead.identity.mask import Mask
 from fairlead.identity.seal import Sealer, secret_name
 from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import note
-from fairlead.store.records import App, AppAlias, AppVersion, Model, ModelVersion, Run, Secret
+from fairlead.store.records import App, AppAlias, AppVersion, FormerSecret, Model, ModelVersion, Run, Secret
 
 VALUE_MAX_BYTES = 8 * 1024
 ALL_MAX_BYTES = 48 * 1024
@@ -60,6 +61,8 @@ def put(
         found = Secret(bundle=bundle, name=name, sealed=sealed, set_by=caller.name, set_at=now)
         session.add(found)
     else:
+        if _opened(found, sealer) != value:
+            former.keep(session, found, now)
         found.sealed, found.set_by, found.set_at = sealed, caller.name, now
     note(session, "secret", f"{bundle}/{name}", "set", now, by=caller.name)
     session.flush()
@@ -92,6 +95,7 @@ def remove(session: Session, caller: Caller, bundle: str, name: str, now: dateti
             code="secret_in_use",
             hint=f"retire that version first, or set another value: fairlead secrets set {bundle} {name}",
         )
+    former.keep(session, found, now)
     session.delete(found)
     note(session, "secret", f"{bundle}/{name}", "removed", now, by=caller.name)
     session.flush()
@@ -124,9 +128,10 @@ def begin(session: Session, bundle: str, owner: str) -> None:
     session.flush()
 
 
-def forget(session: Session, bundle: str) -> None:
+def forget(session: Session, bundle: str, now: datetime) -> None:
     """Drop all secrets of a bundle that was removed: the next one of that name may be anybody's."""
     for one in session.scalars(select(Secret).where(Secret.bundle == bundle)):
+        former.keep(session, one, now)
         session.delete(one)
 
 
@@ -139,19 +144,26 @@ def sealed(session: Session) -> dict[str, dict[str, bytes]]:
 
 
 def masks(session: Session, bundles: Iterable[str], sealer: Sealer) -> dict[str, Mask]:
-    """Return by bundle what takes its secrets out of text; bundles without any are left out.
+    """Return by bundle what takes its secrets out of text, also in their former values; bundles without are left out.
 
     The empty name stands for programs of the platform, which repeat what bundles say: all secrets are taken out.
     """
     wanted = set(bundles)
     found: dict[str, list[str]] = {}
     query = select(Secret) if "" in wanted else select(Secret).where(Secret.bundle.in_(sorted(wanted)))
-    for one in session.scalars(query):
-        with contextlib.suppress(Internal):  # no process gets a secret that cannot be opened, so none can tell it
-            value = sealer.open(one.sealed, secret_name(one.bundle, one.name))
+    for one in (*session.scalars(query), *former.of(session, wanted)):
+        value = _opened(one, sealer)
+        if value is not None:
             for bundle in {one.bundle, ""} & wanted:
                 found.setdefault(bundle, []).append(value)
     return {bundle: Mask(values) for bundle, values in found.items()}
+
+
+def _opened(secret: Secret | FormerSecret, sealer: Sealer) -> str | None:
+    """Return a value; none where it cannot be opened: no process gets it then, so none can tell it."""
+    with contextlib.suppress(Internal):
+        return sealer.open(secret.sealed, secret_name(secret.bundle, secret.name))
+    return None
 
 
 def chosen(names: Sequence[str], known: dict[str, bytes]) -> dict[str, bytes]:

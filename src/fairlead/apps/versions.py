@@ -208,7 +208,7 @@ def remove(session: Session, app: str, now: datetime, *, by: str) -> None:
             move_to(session, version, VersionStatus.FAILED, said, now, by=by)
         elif version.status is VersionStatus.READY:
             move_to(session, version, VersionStatus.RETIRED, said, now, by=by)
-    vault.forget(session, app)
+    vault.forget(session, app, now)
     record.removed_at = now
     note(session, "app", app, "removed", now, by=by)
     session.flush()

@@ -12,19 +12,22 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, String, and_, cast, delete, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from fairlead.buckets.keys import file_name
 from fairlead.buckets.port import Entry
 from fairlead.status import JobStatus, MailStatus
 from fairlead.store.records import (
+    App,
     Bundle,
     Command,
     Event,
+    FormerSecret,
     Hold,
     Job,
     Mail,
+    Model,
     Obligation,
     Run,
     RunState,
@@ -36,6 +39,8 @@ BATCH = 500
 """Rows removed in one write: it holds the writer for some milliseconds."""
 ORPHAN_S = 24 * 3600.0
 """An object is written before the record that names it: so long it may be without one."""
+FORMER_MAX = 200
+"""Former values of one bundle's secrets that are never too old."""
 _FINAL_JOBS = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 
 # --- records ----------------------------------------------------------------------------------------------------------
@@ -89,6 +94,14 @@ def _schedules(before: datetime) -> tuple[ColumnElement[bool], ...]:
     )
 
 
+def _former_secrets(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Those of bundles that are gone, and of a bundle with very many the oldest: its logs may hold all others."""
+    later = aliased(FormerSecret)
+    newer = select(func.count()).where(later.bundle == FormerSecret.bundle, later.id > FormerSecret.id)
+    gone = [~exists().where(kind.name == FormerSecret.bundle, kind.removed_at.is_(None)) for kind in (Model, App)]
+    return (FormerSecret.replaced_at < before, or_(and_(*gone), newer.scalar_subquery() >= FORMER_MAX))
+
+
 KINDS: tuple[Kind, ...] = (
     Kind("mail", Mail.id, _mails),
     Kind("command", Command.id, _commands),
@@ -96,6 +109,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("obligation", Obligation.id, _obligations),
     Kind("token", Token.jti, _tokens),
     Kind("schedule", Schedule.id, _schedules),
+    Kind("former secret", FormerSecret.id, _former_secrets),
 )
 """In this order: what refers to another goes before it."""
 

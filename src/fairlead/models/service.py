@@ -245,7 +245,7 @@ def remove(session: Session, caller: Caller, name: str, now: datetime) -> None:
         session.delete(held)
     for version in queries.versions_of(session, name):
         _retire(session, version, caller, now)
-    vault.forget(session, name)
+    vault.forget(session, name, now)
     model.removed_at = now
     note(session, "model", name, "removed", now, by=caller.name)
     session.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -17,10 +17,11 @@ from fairlead.apps.versions import Pushed as PushedApp
 from fairlead.bundles.manifest import AppManifest, ModelManifest, parse
 from fairlead.errors import Error, Invalid
 from fairlead.identity.seal import Sealer, secret_name
+from fairlead.logs import retention
 from fairlead.messages import EnvironmentSpec
 from fairlead.models import service, wanted
 from fairlead.models.service import Pushed
-from fairlead.store.records import Event, Model, Secret
+from fairlead.store.records import Event, FormerSecret, Model, Secret
 from fairlead.testing.store import memory
 
 NOW = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
@@ -176,3 +177,43 @@ def test_apps_need_theirs_too(session: Session) -> None:
     (app,) = apps.wanted(session)
     assert SEALER.open(app.secrets["API_KEY"], secret_name("mood", "API_KEY")) == VALUE
     assert code(lambda: vault.remove(session, ADA, "mood", "API_KEY", NOW)) == "secret_in_use"
+
+
+def shown(session: Session, text: str) -> list[str]:
+    """Return a line of a log of ``mood``, and of the platform, as it is shown."""
+    masks = vault.masks(session, ["mood", ""], SEALER)
+    return [masks[bundle](text) for bundle in ("mood", "")]
+
+
+def test_what_a_secret_was_is_not_shown_either(session: Session) -> None:
+    push(session)
+    for value in ("first-value", "second-value", "second-value", "x"):
+        put(session, value=value)
+    said = "key is first-value, then second-value"
+    assert shown(session, said) == ["key is ***, then ***"] * 2
+    assert len(session.scalars(select(FormerSecret)).all()) == 2
+    assert b"first-value" not in b"".join(one.sealed for one in session.scalars(select(FormerSecret)))
+
+    put(session, value="third-value")
+    vault.remove(session, ADA, "mood", "API_KEY", NOW)
+    assert shown(session, "third-value") == ["***"] * 2
+
+
+def test_former_values_go_with_their_bundle_and_when_there_are_very_many(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "FORMER_MAX", 2)
+    push(session)
+    for number in range(5):
+        put(session, value=f"value-{number}")
+    (kind,) = [one for one in retention.KINDS if one.name == "former secret"]
+    soon, later = NOW, NOW + timedelta(days=1)
+
+    assert retention.over(session, kind, soon) == []
+    gone = retention.over(session, kind, later)
+    assert retention.drop(session, kind, gone, later) == 2
+    assert shown(session, "value-3 value-1") == ["*** value-1"] * 2
+
+    service.remove(session, ADA, "mood", NOW)
+    assert shown(session, "value-4") == ["***"] * 2
+    assert len(retention.over(session, kind, later)) == 3

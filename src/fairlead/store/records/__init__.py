@@ -1,6 +1,6 @@
 """Every table as a mapped dataclass, one module per group of nouns."""
 
-from fairlead.store.records.accounts import Secret, Token, User
+from fairlead.store.records.accounts import FormerSecret, Secret, Token, User
 from fairlead.store.records.base import Base, JsonOf, Moment, status_of
 from fairlead.store.records.devices import Command, Device, DeviceType, Hold, LastValue, Location, Reading
 from fairlead.store.records.jobs import Job, Progress
@@ -22,6 +22,7 @@ __all__ = [
     "DeviceType",
     "Dst",
     "Event",
+    "FormerSecret",
     "Hold",
     "Job",
     "JsonOf",

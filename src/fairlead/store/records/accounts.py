@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Text
+from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fairlead.store.records.base import WORDS, Base, Moment
+from fairlead.store.records.devices import BIG_ID
 
 
 class User(Base, kw_only=True):
@@ -51,3 +52,17 @@ class Secret(Base, kw_only=True):
     sealed: Mapped[bytes]
     set_by: Mapped[str] = mapped_column(Text)
     set_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class FormerSecret(Base, kw_only=True):
+    """A value that a secret had before, encrypted alike: logs that hold it are shown without."""
+
+    __tablename__ = "former_secrets"
+
+    id: Mapped[int] = mapped_column(BIG_ID, primary_key=True, autoincrement=True, default=None)
+    bundle: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    sealed: Mapped[bytes]
+    replaced_at: Mapped[datetime] = mapped_column(Moment)
+
+    __table_args__ = (Index("former_secrets_bundle", "bundle"),)
