@@ -6,7 +6,6 @@ import os
 import secrets
 import tempfile
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +38,6 @@ def examples() -> Path:
 def install(settings: Settings) -> None:
     """Deploy what is not there yet; raises :class:`Refused`."""
     with _api(settings) as api:
-        for file in sorted((examples() / "types").glob("*.toml")):
-            _unless_there(lambda file=file: api.post("/types", {"toml": file.read_text(encoding="utf-8")}))
         _unless_there(lambda: api.post("/locations", {"path": PLACE, "zone": "UTC", "title": "Demo room"}))
         _add_devices(api, Home(settings.home), settings)
         for name in (*MODELS, APP):
@@ -115,7 +112,7 @@ def _add_devices(api: Api, home: Home, settings: Settings) -> None:
         "port": int(port),
         "speed": SPEED,
         "devices": [
-            {"device": device, "password": password, "room": PLACE, "properties": _properties(DEVICES[device])}
+            {"device": device, "password": password, "room": PLACE, "properties": _properties(api, DEVICES[device])}
             for device, password in passwords.items()
         ],
     }
@@ -125,8 +122,8 @@ def _add_devices(api: Api, home: Home, settings: Settings) -> None:
         target.write(msgspec.json.encode(config))
 
 
-def _properties(kind: str) -> Any:
-    return tomllib.loads((examples() / "types" / f"{kind}.toml").read_text(encoding="utf-8"))["properties"]
+def _properties(api: Api, kind: str) -> Any:
+    return api.get(f"/types/{kind}")["properties"]
 
 
 def _push(api: Api, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from fairlead.errors import Problem
 
 _state = {"json": False}
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 
 
 def use_json(on: bool) -> None:
@@ -46,10 +48,14 @@ def raw(data: bytes) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], view: Any = None) -> None:
-    """Print ``rows`` in aligned columns without borders, or ``view`` (default: the rows) as JSON."""
+    """Print ``rows`` in aligned columns without borders, or ``view`` (default: the rows) as JSON.
+
+    A column of which no row says anything is left out.
+    """
     if _state["json"]:
         print(json.dumps(view if view is not None else {"items": list(rows), "next": None}, ensure_ascii=False))
         return
+    columns = [column for column in columns if any(row.get(column) not in (None, "", [], ()) for row in rows)]
     texts = [[_cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(column), *(len(text[i]) for text in texts)) if texts else 0 for i, column in enumerate(columns)]
     if not texts:
@@ -57,6 +63,12 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], view: Any =
         return
     for line in ([column.upper() for column in columns], *texts):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def moment(text: str) -> str:
+    """Return a moment of the API, RFC 3339 in UTC, for people: ``2026-11-21 15:36:14Z``; anything else as it is."""
+    match = _MOMENT.fullmatch(text)
+    return f"{match[1]} {match[2]}Z" if match else text
 
 
 def note(text: str) -> None:
@@ -117,4 +129,4 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, list | tuple):
         return ",".join(map(str, value)) or "-"
-    return str(value)
+    return moment(str(value))

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from fairlead.cli.commands.runs import short
+
 from .conftest import Door, Said
 
 ALL = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -120,20 +122,25 @@ def test_a_paused_schedule_goes_on_by_either_verb(signed_in: Door, cli: Callable
 
 def test_an_app_that_runs_without_an_end_says_so(signed_in: Door, cli: Callable[..., Said]) -> None:
     signed_in.says("POST /api/v1/schedules", schedule(once=SPAN | {"to": None}), 201)
+    signed_in.says("GET /api/v1/runs?schedule=sch-1&limit=1", {"items": [run()], "next": None})
 
+    code, out, err = cli("apps", "run", "cool", "--at", "lab")
+    assert (code, out) == (0, "run-1 x\n")
+    assert "next: fairlead runs show run-1; it runs until it is stopped: fairlead runs stop run-1" in err
     assert "runs until it is stopped" in cli("apps", "run", "cool", "--at", "lab")[2]
     assert "runs until it is stopped" not in cli("apps", "run", "cool", "--at", "lab", "--for", "1h")[2]
 
 
 def test_runs_are_listed_with_their_schedule_and_reason(signed_in: Door, cli: Callable[..., Said]) -> None:
-    signed_in.says("GET /api/v1/runs", {"items": [run()], "next": None})
+    waits = run(reason="waits: fan wants 1 fan")
+    signed_in.says("GET /api/v1/runs", {"items": [waits], "next": None})
     signed_in.says("GET /api/v1/runs/run-1", run())
 
     head, line = cli("runs")[1].splitlines()
-    assert head.split() == ["ID", "APP", "AT", "STATUS", "SCHEDULE", "UNTIL", "REASON", "URL"]
+    assert head.split() == ["ID", "APP", "AT", "STATUS", "SCHEDULE", "UNTIL", "REASON"]
     assert line.split("  ")[0:4] == ["run-1", "cool@2", "lab", "ready"]
     assert "night" in line
-    assert "it is ready" in line
+    assert line.endswith("waits: fan wants 1 fan")
     told = cli("runs", "show", "run-1")[1]
     assert '  schedule night, by ada\n  device fan: fan-1\n  param at: "hot"\n' in told
 
@@ -146,3 +153,29 @@ def test_an_app_is_shown_with_its_page_and_removed(signed_in: Door, cli: Callabl
     assert "  page http://night.apps.localhost:8080\n" in cli("apps", "show", "cool")[1]
     assert cli("apps", "rm", "cool")[0] == 1
     assert cli("apps", "rm", "cool", "--yes")[:2] == (0, "removed cool\n")
+
+
+def test_the_table_of_runs_shows_short_ids_times_in_seconds_and_only_what_says_something(
+    signed_in: Door, cli: Callable[..., Said]
+) -> None:
+    ids = ["run-01k9abcdefghjkmnpqrstvwxyz", "run-01k9abcdefghzkmnpqrstvwxyz"]
+    ended = {"finished_at": "2026-11-21T15:36:14.672677Z"}
+    signed_in.says("GET /api/v1/runs", {"items": [run(id=one, **ended) for one in ids], "next": None})
+
+    code, out, _ = cli("runs")
+
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "ID                 APP     AT   STATUS  SCHEDULE  UNTIL",
+            "run-01k9abcdefghj  cool@2  lab  ready   night     2026-11-21 15:36:14Z",
+            "run-01k9abcdefghz  cool@2  lab  ready   night     2026-11-21 15:36:14Z",
+        ],
+    )
+    assert json.loads(cli("--json", "runs")[1])["items"][0]["finished_at"] == ended["finished_at"]
+
+
+def test_short_ids_are_long_enough_to_tell_them_apart() -> None:
+    ids = ["run-01k9abcdefghjjmn", "run-01k9abcdefghjkmn", "run-1"]
+
+    assert list(short(ids).values()) == ["run-01k9abcdefghjj", "run-01k9abcdefghjk", "run-1"]

@@ -188,7 +188,7 @@ def test_audit_and_mail_are_verbs(cli: Callable[..., Said], signed_in: Door) -> 
     signed_in.says("GET /api/v1/mail", {"items": [letter], "next": None})
     signed_in.says("GET /api/v1/mail/3", letter | {"text": "hello", "attachments": []})
 
-    assert "2026-11-20T14:03:00Z  ada  user  bob  added" in cli("audit", "--by", "ada")[1]
+    assert "2026-11-20 14:03:00Z  ada  user  bob  added" in cli("audit", "--by", "ada")[1]
     assert "a@b.c" in cli("mail")[1]
     assert cli("mail", "show", "3")[1].endswith("\n\nhello\n")
 

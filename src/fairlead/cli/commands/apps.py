@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, named
-from fairlead.cli.commands.noun import group
+from fairlead.cli.commands.noun import group, telling
 from fairlead.cli.commands.schedules import DURATION_HELP, seconds, values, warn_of
+
+OPENS_S = 5.0
+"""Longest wait for the run of an app that was asked for now."""
 
 
 def _list() -> None:
@@ -35,7 +40,8 @@ def show(name: str) -> None:
         terminal.result(f"  device {role}: {spec.get('type')} × {spec.get('count', 1)}")
     for role, ref in (view.get("models") or {}).items():
         terminal.result(f"  model {role}: {ref}")
-    terminal.table(view["versions"], ("version", "status", "created_at", "created_by", "reason"))
+    rows = [version | {"reason": telling(version)} for version in view["versions"]]
+    terminal.table(rows, ("version", "status", "created_at", "created_by", "reason"))
 
 
 @app.command()
@@ -49,10 +55,22 @@ def run(
     body = {"app": name, "at": at, "now": True, "for_s": seconds(for_) if for_ else None, "params": values(settings)}
     with Api() as api:
         view = api.post("/schedules", body)
-    terminal.result(f"{view['id']} {view['name']}", view)
+        opened = _run_of(api, view["id"])
+    terminal.result(f"{opened or view['id']} {view['name']}", view | {"run": opened})
     warn_of(view)
-    if not for_:
-        terminal.note("it runs until it is stopped: fairlead runs stop RUN")
+    ref = opened or "RUN"
+    end = "" if for_ else f"; it runs until it is stopped: fairlead runs stop {ref}"
+    terminal.note(f"next: fairlead runs show {ref}{end}")
+
+
+def _run_of(api: Api, schedule: str) -> str | None:
+    """Return the id of the run that a schedule opened, waiting for it a little."""
+    deadline = time.monotonic() + OPENS_S
+    while True:
+        runs = api.get("/runs", schedule=schedule, limit=1)["items"]
+        if runs or time.monotonic() >= deadline:
+            return str(runs[0]["id"]) if runs else None
+        time.sleep(0.1)
 
 
 @app.command()

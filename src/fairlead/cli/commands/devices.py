@@ -11,7 +11,7 @@ import typer
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, Refused
 from fairlead.cli.commands import types
-from fairlead.cli.commands.noun import group
+from fairlead.cli.commands.noun import group, telling
 from fairlead.cli.commands.schedules import DURATION_HELP, seconds, values
 
 _EXIT_BY_CAUSE = {"offline": 6, "refused": 4, "superseded": 4, "no_ack": 7, "not_observed": 7, "expired": 7}
@@ -21,7 +21,8 @@ _EXIT_BY_CAUSE = {"offline": 6, "refused": 4, "superseded": 4, "no_ack": 7, "not
 def _list() -> None:
     with Api() as api:
         view = api.get("/devices")
-    terminal.table(view["items"], ("id", "type", "at", "status", "last_seen", "reason"), view)
+    rows = [item | {"reason": telling(item)} for item in view["items"]]
+    terminal.table(rows, ("id", "type", "at", "status", "last_seen", "reason"), view)
 
 
 app = group("Sensors and controllers.", _list)
@@ -62,7 +63,7 @@ def _values(view: dict[str, Any], kind: dict[str, Any]) -> Iterator[str]:
         said = "never reported"
         if reading is not None:
             value = reading["url"] or json.dumps(reading["value"], ensure_ascii=False)
-            said = f"= {value} at {reading['at']}{' stale' if reading['stale'] else ''}"
+            said = f"= {value} at {terminal.moment(reading['at'])}{' stale' if reading['stale'] else ''}"
         about = types.described(spec) if spec else ""
         yield f"{name} {said}{f' ({about})' if about else ''}"
 
@@ -75,7 +76,7 @@ def _holds(claims: list[dict[str, Any]]) -> Iterator[str]:
         author = (hold["by"], hold["tier"], hold["property"])
         if not hold["holds"] and author in mine:
             continue  # the same author's earlier wish behind the one that holds
-        until = f" until {hold['until']}" if hold["until"] else " until released"
+        until = f" until {terminal.moment(hold['until'])}" if hold["until"] else " until released"
         text = f"{hold['property']} = {json.dumps(hold['value'], ensure_ascii=False)}{until}"
         said.setdefault((hold["by"], hold["tier"], hold["holds"]), {}).setdefault(hold["property"], text)
     for (by, tier, holds), texts in sorted(said.items(), key=lambda item: not item[0][2]):

@@ -8,7 +8,7 @@ import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, named
-from fairlead.cli.commands.noun import group
+from fairlead.cli.commands.noun import group, telling
 
 
 def _list() -> None:
@@ -54,7 +54,7 @@ def show(name: str) -> None:
         terminal.result(f"  {alias}: {targets(items)}")
     for field, words in (model.get("inputs") or {}).items():
         terminal.result(f"  input {field}: {words}")
-    rows = [version | {"reason": version.get("reason") or ""} for version in model["versions"]]
+    rows = [version | {"reason": telling(version)} for version in model["versions"]]
     terminal.table(rows, ("version", "status", "created_at", "created_by", "reason"))
     live = [version for version in model["versions"] if version["status"] not in ("failed", "retired")]
     for version in live:
@@ -63,7 +63,8 @@ def show(name: str) -> None:
         for warning in version.get("warnings") or ():
             terminal.result(f"  warning: {version['version']}: {warning}")
     if model.get("replicas"):
-        terminal.table(model["replicas"], ("replica", "version", "status", "pid", "served", "reason"))
+        replicas = [replica | {"reason": telling(replica)} for replica in model["replicas"]]
+        terminal.table(replicas, ("replica", "version", "status", "pid", "served", "reason"))
     for one in model.get("traffic") or ():
         terminal.result(f"  {_traffic(one)}")
 

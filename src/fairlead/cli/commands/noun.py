@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import typer
+
+_SAYS_NOTHING = frozenset(
+    {"it is ready", "it came online", "it speaks", "a replica is ready", "idle", "woken", "registered"}
+)
+"""Reasons that only repeat the status beside them."""
+
+
+def telling(item: Mapping[str, Any]) -> str:
+    """Return the reason of an item where it says more than its status, else nothing."""
+    reason = item.get("reason") or ""
+    return "" if reason in _SAYS_NOTHING else str(reason)
 
 
 def group(help: str, list_items: Callable[[], None]) -> typer.Typer:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, named
+from fairlead.cli.commands.noun import telling
 
 _LIVE = ("starting", "ready", "planned")
+_SHORT = len("run-") + 12
+"""Of an id: its millisecond and two random characters. A unique beginning of an id names the run."""
 
 
 def _until(run: dict[str, Any]) -> str | None:
@@ -23,10 +27,18 @@ def _line(run: dict[str, Any]) -> str:
     until = (run.get("window") or {}).get("to")
     words = [run["id"], f"{run['app']}@{run['version']}", run.get("at") or "", run["status"]]
     if run["status"] in _LIVE:
-        words.append(f"until {until or 'stopped'}")
+        words.append(f"until {terminal.moment(until) if until else 'stopped'}")
     if run.get("url"):
         words.append(run["url"])
     return " ".join(filter(None, words))
+
+
+def short(ids: Sequence[str]) -> dict[str, str]:
+    """Return for each id a beginning that none of the others has."""
+    length = _SHORT
+    while len({one[:length] for one in ids}) < len(set(ids)):
+        length += 1
+    return {one: one[:length] for one in ids}
 
 
 app = typer.Typer(help="Runs of apps.", invoke_without_command=True, rich_markup_mode=None)
@@ -41,7 +53,12 @@ def _bare(context: typer.Context, live: bool = typer.Option(False, "--live", hel
     if terminal.wants_json():
         terminal.result("", view)
         return
-    rows = [run | {"app": f"{run['app']}@{run['version']}", "until": _until(run)} for run in view["items"]]
+    ids = short([run["id"] for run in view["items"]])
+    rows = [
+        run
+        | {"id": ids[run["id"]], "app": f"{run['app']}@{run['version']}", "until": _until(run), "reason": telling(run)}
+        for run in view["items"]
+    ]
     terminal.table(rows, ("id", "app", "at", "status", "schedule", "until", "reason", "url"))
 
 
@@ -60,7 +77,7 @@ def show(run: str) -> None:
     for name, value in view["params"].items():
         terminal.result(f"  param {name}: {json.dumps(value, ensure_ascii=False)}")
     for entry in view.get("history") or ():
-        terminal.result(f"  {entry['at']} {entry['status']}: {entry.get('reason') or ''}".rstrip(": "))
+        terminal.result(f"  {terminal.moment(entry['at'])} {entry['status']}: {entry.get('reason') or ''}".rstrip(": "))
     for line in view.get("last_lines") or ():
         terminal.result(f"  | {line}")
 

@@ -28,7 +28,7 @@ def new(
     with Api() as api:
         view = api.post("/tokens", {"label": label, "roles": role or None, "days": days})
     terminal.result(view["token"], view)
-    terminal.note(f"{view['id']} expires {view['expires_at']}; it is not shown again")
+    terminal.note(f"{view['id']} expires {terminal.moment(view['expires_at'])}; it is not shown again")
 
 
 @app.command()

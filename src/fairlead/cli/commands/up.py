@@ -9,6 +9,7 @@ import typer
 
 from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, Refused
+from fairlead.cli.commands.noun import telling
 
 HOME_HELP = "Folder of the installation; default: FAIRLEAD_HOME, else the user's data folder."
 
@@ -86,7 +87,8 @@ def status(
     terminal.result("  ".join(filter(None, (view["state"], api.url, view.get("home")))))
     for trouble in view.get("troubles") or ():
         terminal.result(f"  {trouble}")
-    terminal.table(view["processes"], ("name", "status", "pid", "since", "restarts", "reason"))
+    processes = [process | {"reason": telling(process)} for process in view["processes"]]
+    terminal.table(processes, ("name", "status", "pid", "since", "restarts", "reason"))
     for noun in ("models", "runs", "jobs", "devices"):
         counts = view.get(noun) or {}
         terminal.result(f"{noun}: " + (", ".join(f"{count} {word}" for word, count in counts.items()) or "none"))
@@ -106,7 +108,7 @@ def _session_at(home: Path) -> session.Session:
 
 
 def doctor(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
-    """Look whether this machine has what Fairlead needs, and print its settings."""
+    """Look whether this machine has what Fairlead needs; then the settings that are not the default."""
     from fairlead import settings
     from fairlead.keeper.doctor import examine
 
@@ -119,13 +121,15 @@ def doctor(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
     if terminal.wants_json():
         terminal.result("", view)
     else:
-        for name, value in view["settings"].items():
-            terminal.result(f"{name} = {value}")
         for finding in findings:
             mark = "ok  " if finding.ok else ("FAIL" if finding.needed else "warn")
             terminal.result(f"{mark} {finding.name}: {finding.said}")
             if finding.hint and not finding.ok:
                 terminal.result(f"     hint: {finding.hint}")
+        usual = settings.redacted(settings.Settings(home=chosen.home))
+        for name, value in view["settings"].items():
+            if value != usual[name] or name == "home":
+                terminal.result(f"{name} = {value}")
     if any(finding.needed and not finding.ok for finding in findings):
         raise Refused(
             "this machine lacks something that Fairlead needs", exit_code=6, code="not_fit", hint="see FAIL above"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import typer
 
 from fairlead.cli import terminal
@@ -29,11 +27,7 @@ def why(
     terminal.result(view["answer"])
     for link in view["chain"]:
         of_what = " ".join(filter(None, (link["kind"], link["id"])))
-        terminal.result(f"  {_second(link['at'])}  {of_what}: {link['said']}")
+        terminal.result(f"  {terminal.moment(link['at'])}  {of_what}: {link['said']}")
     if view["chain"]:
         terminal.note("times are UTC; --at takes them as they are printed")
 
-
-def _second(moment: str) -> str:
-    """Return a moment without its fraction, which is what one copies."""
-    return re.sub(r"\.\d+(?=Z$)", "", moment)
