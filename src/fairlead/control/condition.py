@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from fairlead.settings import Home
 from fairlead.status import DeviceStatus, JobStatus, ReplicaStatus
 from fairlead.store.records import Alias, Device, Job, ModelVersion, Run
 from fairlead.supervisor.lock import is_orphaned
+
+ROOM_BYTES = 200 * 1024**2
+"""With less room on its disk a platform is not started either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,25 @@ def counts(session: Session, caller: Caller) -> Counts:
 
 
 def keeper(home: Home) -> tuple[str, ...]:
-    """Return what is wrong when the keeper of this machine is gone: what runs goes on, nothing is woken or mended."""
+    """Return what is wrong with this machine: a full disk, or a keeper that is gone: nothing is woken or mended"""
+    full = _full(home)
     if not is_orphaned(home.lock):
-        return ()
+        return full
     return (
+        *full,
         "the keeper is gone: what runs goes on, but nothing is woken, started or restarted;"
         f" start it again, it takes over what runs: fairlead up --home {home.root}",
     )
+
+
+def _full(home: Home) -> tuple[str, ...]:
+    try:
+        free = shutil.disk_usage(home.root).free
+    except OSError as error:
+        return (f"the disk of {home.root} cannot be looked at: {error.strerror}",)
+    if free >= ROOM_BYTES:
+        return ()
+    return (f"the disk of {home.root} has {free // 1024**2} MB left: pushes, jobs and starts fail; free some space",)
 
 
 def troubles(reports: Sequence[NodeReport], alive: Sequence[NodeReport], models: Container[str]) -> tuple[str, ...]:
