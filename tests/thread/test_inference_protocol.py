@@ -3,6 +3,8 @@ and binary tensors, and what is refused."""
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import struct
 import textwrap
@@ -246,3 +248,60 @@ def test_all_refusals_are_one_text_wherever_they_come_from(house: Platform, adde
             assert "needs a token" in said(nobody.get(path), 401)
         for path in ("/v2/health/live", "/v2/health/ready"):
             get(nobody, path)
+
+
+@pytest.fixture(scope="module")
+def files(house: Platform, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model of files."""
+    code = """
+        import fairlead
+
+        class M(fairlead.Model):
+            def predict(self, file: fairlead.File, n: int = 0, tags: list[str] = []) -> dict:
+                return {"len": len(file.read()), "type": file.media_type, "n": n, "tags": tags, "long": "x" * 5000}
+            def back(self, file: fairlead.File) -> fairlead.File:
+                return file
+    """
+    house.ok("push", str(kit.model(tmp_path_factory.mktemp("b") / "files", textwrap.dedent(code))))
+    with house.client() as client:
+        until(lambda: client.post("/v1/models/files/predict").status_code == 422, "the front door knows it")
+    return "files"
+
+
+BYTES = b"{\x00\x89PNG\r\n"
+FORM = {"n": "3", "tags": ["a", "é"]}
+
+
+@pytest.mark.parametrize("way", ["predict", "jobs"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"content": BYTES, "params": FORM, "headers": {"content-type": "image/png"}},
+        {"content": gzip.compress(BYTES), "params": FORM}
+        | {"headers": {"content-type": "image/png", "content-encoding": "gzip"}},
+        {"files": {"file": ("a.png", BYTES, "image/png")}, "data": FORM},
+        {"json": {"file": f"data:image/png;base64,{base64.b64encode(BYTES).decode()}", "n": 3, "tags": ["a", "é"]}},
+    ],
+    ids=["raw", "packed", "form", "json"],
+)
+def test_bodies_come_through_the_front_door_to_calls_and_jobs(
+    house: Platform, files: str, way: str, call: dict[str, Any]
+) -> None:
+    headers = {"prefer": "wait=60"} | call.get("headers", {})
+    with house.client() as client:
+        answer = client.post(f"/v1/models/{files}/{way}", **(call | {"headers": headers}))
+    assert answer.status_code == 200, answer.text
+    told = {"len": len(BYTES), "type": "image/png", "n": 3, "tags": ["a", "é"]}
+    assert {name: value for name, value in answer.json().items() if name != "long"} == told
+    assert answer.headers.get("content-encoding") == ("gzip" if way == "predict" else None)
+
+
+def test_files_and_refusals_go_back_through_the_front_door(house: Platform, files: str) -> None:
+    with house.client() as client:
+        answer = client.post(f"/v1/models/{files}/back", content=BYTES, headers={"content-type": "image/png"})
+        assert (answer.headers["content-type"], answer.content) == ("image/png", BYTES)
+        for way in ("predict", "jobs"):
+            for encoding, status in (("gzip", 400), ("br", 415)):
+                headers = {"content-encoding": encoding, "content-type": "image/png"}
+                answer = client.post(f"/v1/models/{files}/{way}", content=b"\0", headers=headers)
+                assert (answer.status_code, answer.json()["error"]["code"][:9]) == (status, "encoding_"), answer.text

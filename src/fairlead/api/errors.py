@@ -36,6 +36,8 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "too_large": 413,
     "body_too_large": 413,
     "not_a_zip": 415,
+    "encoding_unknown": 415,
+    "encoding_invalid": 400,
     "not_offered": 501,
     "timed_out": 504,
 }

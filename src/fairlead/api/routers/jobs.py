@@ -24,7 +24,9 @@ from fairlead.buckets.keys import input_key
 from fairlead.control.house import House
 from fairlead.errors import Conflict, Error, Invalid, NotFound, Unavailable
 from fairlead.jobs import inputs, policy, queries, service
+from fairlead.jobs.forms import with_query
 from fairlead.models import queries as models
+from fairlead.modelserver.protocols.packing import unpacked
 from fairlead.status import JobStatus, is_final
 from fairlead.store.records import Job, ModelVersion
 
@@ -48,9 +50,13 @@ async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: s
 
     version = await house.database.read(look)
     body = await _body(request, house.settings.body_max_bytes)
+    if packing := request.headers.get("content-encoding", ""):
+        body = await asyncio.to_thread(unpacked, body, packing, house.settings.body_max_bytes)
     inputs.check(version.signature, entry, body)
     job_id = ids.new("job")
+    files = ((version.signature or {}).get("endpoints") or {}).get(entry, {}).get("files", ())
     content_type = request.headers.get("content-type", "application/json")
+    body, content_type = with_query(body, content_type, request.url.query, files)
     asked: dict[str, Any] = {
         "model": name,
         "endpoint": entry,

@@ -35,7 +35,7 @@ def unpacked(body: bytes, encoding: str, limit_bytes: int) -> bytes:
             hint="Content-Encoding tells how it is packed",
         ) from error
     if len(made) > limit_bytes:
-        hint = f"at most {limit_bytes} bytes: raise [batch] max_bytes, or send less at a time"
+        hint = f"at most {limit_bytes} bytes ([batch] max_bytes, body_max_bytes): send less at a time"
         raise Invalid("the body unpacks to more than is taken", code="body_too_large", hint=hint)
     if not unpacker.eof:
         raise Invalid("the compressed body is cut off", code="encoding_invalid", hint="send all of it")

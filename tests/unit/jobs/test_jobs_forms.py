@@ -1,0 +1,52 @@
+"""A call with a query is the same call once it is kept without one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+
+from fairlead.jobs.forms import FORM, with_query
+from fairlead.modelserver.calls import TypedCall
+from fairlead.modelserver.protocols.bodies import rows_of
+from fairlead.sdk.files import File, Image
+from fairlead.sdk.inputs import signature_of
+
+
+def raw(file: Image, n: Annotated[int, msgspec.Meta(ge=1)] = 1, tags: list[str] = []) -> None: ...  # noqa: B006
+def plain(n: int, word: str = "") -> None: ...
+
+
+def seen(function: Any, body: bytes, kind: str, query: str) -> Any:
+    signature = signature_of(function)
+    (row,), many = rows_of(TypedCall("predict", body, "job-1", 1.0, content_type=kind, query=query), signature)
+    values = [getattr(row, f"p{index}") for index in range(len(signature.parameters))]
+    return many, [(one.read(), one.name, one.media_type) if isinstance(one, File) else one for one in values]
+
+
+PART = b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n\x89PNG\r\n--B--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("function", "body", "kind", "query"),
+    [
+        (plain, b"", "application/json", "n=3&word=a%20b%26"),
+        (plain, b"", "", "n=3"),
+        (plain, b'{"n": 3}', "application/json", "word=x"),
+        (raw, b"\x89PNG", "image/png", "n=3&tags=a&tags=%C3%A9"),
+        (raw, b"\x89PNG part-0", "image/png", "n=3"),
+        (raw, b"\x89PNG\r\n", "", "n=3"),
+        (raw, b"\x89PNG", FORM, "n=3"),
+        (raw, b'{"a": 1}', "text/plain", "n=3"),
+        (raw, PART, "multipart/form-data; boundary=B", "n=3"),
+        (raw, PART.replace(b"--B--", b'--B\r\nContent-Disposition: form-data; name="n"\r\n\r\n4\r\n--B--'))
+        + ("multipart/form-data; boundary=B", "n=3"),
+        (raw, b"\x89PNG", "image/png", ""),
+    ],
+)
+def test_a_call_is_the_same_without_its_query(function: Any, body: bytes, kind: str, query: str) -> None:
+    kept, typed = with_query(body, kind, query, signature_of(function).files)
+
+    assert seen(function, kept, typed, "") == seen(function, body, kind, query)
+    assert with_query(body, kind, query, signature_of(function).files) == (kept, typed), "idempotency keys rest on it"
