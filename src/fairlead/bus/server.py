@@ -26,7 +26,7 @@ import nkeys
 
 from fairlead.bus import credentials, disk, subjects
 from fairlead.bus.credentials import Access, Key, SealKey
-from fairlead.errors import Unavailable
+from fairlead.errors import Internal, Unavailable
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 PAYLOAD_MAX_BYTES = 8 * 1024**2
@@ -126,7 +126,14 @@ def gate_access(folder: Path) -> GateAccess:
 
 def _keys(file: Path) -> _Keys:
     if file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=_Keys)
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=_Keys)
+        except msgspec.DecodeError as error:
+            raise Internal(
+                f"{file} is broken: {error}",
+                code="key_broken",
+                hint="put it back from a backup; without it new keys are made, and sessions of devices begin anew",
+            ) from error
     account = nkeys.PREFIX_BYTE_ACCOUNT
     return _Keys(
         operator=Key.new(nkeys.PREFIX_BYTE_OPERATOR).seed,

@@ -10,7 +10,7 @@ import pytest
 
 from fairlead.bus import credentials, server
 from fairlead.bus.credentials import Key, SealKey
-from fairlead.errors import Invalid, Unavailable
+from fairlead.errors import Internal, Invalid, Unavailable
 
 
 def test_keys_and_the_programs_port_last_but_the_devices_port_is_new(tmp_path: Path) -> None:
@@ -82,3 +82,12 @@ def test_what_is_sealed_opens_for_its_receiver_only() -> None:
 def test_what_is_no_jwt_is_refused(jwt: bytes) -> None:
     with pytest.raises(Invalid):
         credentials.claims_of(jwt)
+
+
+def test_broken_keys_are_named_with_their_file(tmp_path: Path) -> None:
+    server.prepare(tmp_path / "bus", "local")
+    file = tmp_path / "bus" / "keys.json"
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(Internal, match=r"keys\.json is broken") as refused:
+        server.prepare(tmp_path / "bus", "local")
+    assert refused.value.code == "key_broken"
