@@ -146,7 +146,7 @@ class Asks:
             caller = _caller(run)
             version = model_queries.resolve(session, caller, name, ref or model_queries.PRODUCTION, random.random())
             signature = model_queries.version_of(session, name, version).signature
-            inputs.check(signature, "predict", ask.body, name)
+            inputs.check(signature, "predict", ask.body)
             asked = jobs.Submission(
                 model=name, version=version, body=ask.body, content_type=ask.content_type, run=run.id
             )
