@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi.responses import StreamingResponse
@@ -28,11 +28,17 @@ V = TypeVar("V", bound=BaseModel)
 
 
 async def follow(
-    house: House, key: str, read: Callable[[Session], tuple[V, str | None]], again_s: float = 5.0
+    house: House,
+    key: str,
+    read: Callable[[Session], tuple[V, str | None]],
+    again_s: float = 5.0,
+    *,
+    before_done: Callable[[], Awaitable[object]] | None = None,
 ) -> AsyncIterator[bytes]:
     """Yield ``step`` with what ``read`` returns each time it changed, until it names the last event.
 
     That is ``done``, or ``error`` in the place of a step. It is read when ``key`` is told, and every ``again_s``.
+    ``before_done`` is waited for in between: what the records say may not be in force yet.
     """
     last = None
     with house.waiters.ticket(key) as ticket:
@@ -41,6 +47,8 @@ async def follow(
             if view != last and end != "error":
                 last = view
                 yield event("step", view.model_dump(by_alias=True))
+            if end == "done" and before_done is not None:
+                await before_done()
             if end is not None:
                 yield event(end, view.model_dump(by_alias=True))
                 return

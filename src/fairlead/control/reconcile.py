@@ -38,8 +38,8 @@ LATEST_S = 1.0
 TOGETHER_S = 0.01
 ANSWER_MAX_BYTES = 1024**2
 """A longer wanted state is not answered but sent: then it travels in parts."""
-DENY_S = 3.0
-"""A revocation is answered once the front doors hold it, or after this long."""
+IN_FORCE_S = 3.0
+"""What was decided is answered once the front doors hold it, or after this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +92,17 @@ class Reconcile:
             self.nudge()
             await self._done.wait()
 
-    async def deny(self) -> str:
-        """Return once every front door refuses what is revoked; after ``DENY_S`` seconds return which one does not."""
+    async def in_force(self) -> str:
+        """Return once every front door does what was decided before; after ``IN_FORCE_S`` seconds return which not."""
         try:
-            async with asyncio.timeout(DENY_S):
+            async with asyncio.timeout(IN_FORCE_S):
                 await self.settle()
                 with self._waiters.ticket("reports") as ticket:
                     while self._behind():
-                        await ticket.wait(DENY_S)
+                        await ticket.wait(IN_FORCE_S)
         except TimeoutError:
             why = self._behind() or "the records are not looked at: see fairlead logs control"
-            _log.warning("what is revoked is not in force yet", extra={"reason": why})
+            _log.warning("what was decided is not in force yet", extra={"reason": why})
             return why
         return ""
 

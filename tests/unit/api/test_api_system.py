@@ -244,7 +244,7 @@ async def test_a_revocation_that_a_front_door_does_not_hold_is_202_with_the_reas
     made = await world.ok(zoe.post("/api/v1/tokens", json={"label": "one"}))
     answer = await zoe.delete(f"/api/v1/tokens/{made['id']}")
     assert (answer.status_code, answer.json().get("pending")) == (200, None)
-    monkeypatch.setattr(reconcile, "DENY_S", 0.3)
+    monkeypatch.setattr(reconcile, "IN_FORCE_S", 0.3)
 
     async def refuse(_: Any, *, node: str | None = None) -> None:
         raise Unavailable("NodeWanted has 300.0 MB", code="message_too_long")

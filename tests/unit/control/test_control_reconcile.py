@@ -74,14 +74,14 @@ async def test_runs_that_cannot_be_settled_hold_up_nothing_else(house: House, ca
 async def test_a_revocation_is_told_to_be_pending_until_the_front_door_holds_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconcile, "DENY_S", 0.2)
-    assert "no node has reported" in await house.reconcile.deny()
+    monkeypatch.setattr(reconcile, "IN_FORCE_S", 0.2)
+    assert "no node has reported" in await house.reconcile.in_force()
     await told(house, 0)
     await told(house, 1)
-    assert "front door of node local holds an older state" in await house.reconcile.deny()
+    assert "front door of node local holds an older state" in await house.reconcile.in_force()
     await house.bus.publish(NodeReport("local", 1, "2026-11-20T14:03:00Z", door_generation=1))
-    monkeypatch.setattr(reconcile, "DENY_S", 30)
-    assert await house.reconcile.deny() == ""
+    monkeypatch.setattr(reconcile, "IN_FORCE_S", 30)
+    assert await house.reconcile.in_force() == ""
 
 
 async def test_what_cannot_be_sent_is_a_trouble_with_its_cause(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,12 +93,12 @@ async def test_what_cannot_be_sent_is_a_trouble_with_its_cause(house: House, mon
         await publish(message, node=node)
 
     monkeypatch.setattr(house.bus, "publish", refuse)
-    monkeypatch.setattr(reconcile, "DENY_S", 0.2)
+    monkeypatch.setattr(reconcile, "IN_FORCE_S", 0.2)
     await told(house, 0)
     assert house.reconcile.troubles(()) == (
         "node local is not told what it shall do: NodeWanted has 300.0 MB, more than the bus carries",
     )
-    assert "300.0 MB" in await house.reconcile.deny()
+    assert "300.0 MB" in await house.reconcile.in_force()
     monkeypatch.setattr(house.bus, "publish", publish)
     await told(house, 0)
     assert house.reconcile.troubles(()) == ()

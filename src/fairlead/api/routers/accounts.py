@@ -174,7 +174,7 @@ async def change_user(
 
 async def _in_force(view: V, response: Response, house: TheHouse) -> V:
     """Return ``view`` once every front door refuses what is revoked; else with status 202 and the reason."""
-    if pending := await house.reconcile.deny():
+    if pending := await house.reconcile.in_force():
         response.status_code = 202
         return view.model_copy(update={"pending": pending})
     return view

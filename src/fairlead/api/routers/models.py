@@ -92,7 +92,7 @@ async def change(name: str, body: ModelChange, house: TheHouse, who: Who) -> Mod
     view = await house.database.write(
         lambda s: _view(s, house, service.set_visibility(s, who, name, body.visibility, now))
     )
-    await house.reconcile.settle()
+    await house.reconcile.in_force()
     return view
 
 
@@ -100,7 +100,7 @@ async def change(name: str, body: ModelChange, house: TheHouse, who: Who) -> Mod
 async def remove(name: str, house: TheHouse, who: Who) -> None:
     now = house.clock.now()
     await house.database.write(lambda session: service.remove(session, who, name, now))
-    await house.reconcile.settle()
+    await house.reconcile.in_force()
 
 
 @router.get("/models/{name}/versions/{version}")
@@ -113,14 +113,17 @@ async def show_version(name: str, version: str, house: TheHouse, who: Who) -> Ve
 async def retire(name: str, version: str, house: TheHouse, who: Who) -> None:
     now = house.clock.now()
     await house.database.write(lambda session: service.retire(session, who, name, version, now))
-    await house.reconcile.settle()
+    await house.reconcile.in_force()
 
 
 @router.get("/models/{name}/versions/{version}/events")
 async def follow_version(name: str, version: str, house: TheHouse, who: Who) -> StreamingResponse:
-    """Stream a version's steps until it is ready or has failed."""
+    """Stream a version's steps until the front door leads calls to it, or it has failed."""
     await house.database.read(lambda session: _version(session, who, name, version))
-    return sse(house, who, follow(house, f"models/{name}", lambda s: _step(s, who, name, version)))
+    steps = follow(
+        house, f"models/{name}", lambda s: _step(s, who, name, version), before_done=house.reconcile.in_force
+    )
+    return sse(house, who, steps)
 
 
 @router.put("/models/{name}/aliases/{alias}")
@@ -128,7 +131,7 @@ async def move_alias(name: str, alias: str, body: AliasBody, house: TheHouse, wh
     now = house.clock.now()
     targets = [Target(one.version, one.weight) for one in body.targets]
     placed = await house.database.write(lambda s: service.move_alias(s, who, name, alias, targets, now))
-    await house.reconcile.settle()
+    await house.reconcile.in_force()
     return {"alias": placed.alias, "targets": [view.model_dump() for view in target_views(placed.targets)]}
 
 
@@ -144,7 +147,7 @@ async def rollback(name: str, body: RollbackBody, house: TheHouse, who: Who) -> 
         return {"alias": placed.alias, "from": before, "to": service.say(placed.targets)}
 
     view = await house.database.write(write)
-    await house.reconcile.settle()
+    await house.reconcile.in_force()
     return view
 
 
