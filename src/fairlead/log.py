@@ -30,14 +30,12 @@ class JsonFormatter(logging.Formatter):
 
 
 class PlainFormatter(logging.Formatter):
-    """``12:00:00 WARNING name  message key=value``: the same for a terminal."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S")
+    """``2026-11-21 15:36:14Z  warning  message key=value``: the same for a terminal, as ``fairlead logs`` prints it."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         more = [f"{key}={value}" for key, value in _extra(record).items()]
-        return " ".join([super().formatMessage(record), *more])
+        return " ".join([f"{at}  {record.levelname.lower():7}  {record.message}", *more])
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

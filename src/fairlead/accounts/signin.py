@@ -94,5 +94,6 @@ def _refused() -> Forbidden:
     return Forbidden(
         "name or password is wrong",
         code="sign_in_failed",
-        hint="a configurer sets a new password: fairlead users password NAME; on the machine itself with --home HOME",
+        hint="a configurer sets a new password: fairlead users password NAME; on the machine itself with --home HOME; "
+        "one who was disabled is let in again with: fairlead users disable NAME --off",
     )

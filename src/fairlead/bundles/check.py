@@ -42,7 +42,10 @@ class Checked(msgspec.Struct, frozen=True):
         first = self.problems[0]
         rest = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
         line = f":{first.line}" if first.line else ""
-        message = f"{first.path}{line}: {first.message}{rest}"
+        place = f"{first.path}{line}"
+        if first.line and first.path != FILE and first.path not in {file.path for file in self.files}:
+            place = f"{FILE}{line} {first.path}"  # a key of the manifest
+        message = f"{place}: {first.message}{rest}"
         hint = first.hint or "fairlead check FOLDER lists all that is wrong"
         raise Invalid(message, code="bundle_invalid", hint=hint, problems=self.problems)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from http.client import HTTPException, HTTPMessage
 from types import TracebackType
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -159,10 +160,10 @@ def _check_path(path: str) -> None:
     wrong = next((part for part in parts if part in ("", ".", "..") or re.search(r"[\x00-\x20?#%\\]", part)), None)
     if wrong is not None:
         raise Refused(
-            f"{wrong!r} in {path} is no name" if wrong else f"a name in {path} is empty",
+            f"{unquote(wrong)!r} is no name" if wrong else "a name is empty",
             exit_code=5,
             code="name_invalid",
-            hint="names are letters, digits and hyphens",
+            hint="names are letters, digits and hyphens; those of secrets and properties also have underscores",
         )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fairlead.errors import Forbidden, NotFound
+from fairlead.errors import Forbidden, Invalid, NotFound
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -40,6 +41,8 @@ def current(environ: Mapping[str, str] = os.environ) -> Session:
     """Return the session in use; ``FAIRLEAD_URL`` and ``FAIRLEAD_TOKEN`` stand in. Raises :class:`Forbidden`."""
     known = _read(environ)
     url = environ.get("FAIRLEAD_URL", "").rstrip("/") or known.get("current", "")
+    if url and not re.match(r"https?://[^/]", url):
+        raise Invalid(f"{url} is no URL", code="url_invalid", hint="FAIRLEAD_URL is such as http://127.0.0.1:8080")
     token = environ.get("FAIRLEAD_TOKEN", "")
     if token:
         return Session(url or "http://127.0.0.1:8080", token, "")

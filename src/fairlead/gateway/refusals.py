@@ -89,7 +89,7 @@ LINES = (
         404,
         "version_not_found",
         "the model has no such alias, and no such version that takes calls",
-        "fairlead models show lists them",
+        "fairlead models show NAME lists them",
         says_path=True,
     ),
     Line(

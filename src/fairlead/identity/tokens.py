@@ -20,7 +20,7 @@ from fairlead.ids import new
 PREFIX = "fl_"
 _ALGORITHM = "EdDSA"
 _REQUIRED = ["iss", "sub", "aud", "jti", "iat", "exp"]
-_SIGN_IN = "fairlead login URL, or ask a configurer for a token"
+_SIGN_IN = "fairlead login URL, or ask a configurer, who may have disabled its user: fairlead users"
 
 
 @dataclass(frozen=True)

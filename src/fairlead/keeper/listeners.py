@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from fairlead.errors import Conflict, Invalid
 from fairlead.gateway.tls import check_pair
 from fairlead.keeper.certificate import read_pair
-from fairlead.settings import Home, Settings
+from fairlead.settings import Home, Settings, default_home
 from fairlead.supervisor import adopt, read_records
 
 
@@ -30,6 +31,7 @@ def check_listeners(settings: Settings) -> None:
             hint="give devices another port, for example 127.0.0.1:1883",
         )
     ours = _adoptable(Home(settings.home))
+    taken: list[tuple[str, str]] = []
     for flag, address in (("--listen", settings.listen), ("--devices", settings.devices)):
         host, port = split(flag, address)
         if not _is_loopback(host) and settings.cert is None and not settings.insecure:
@@ -38,8 +40,22 @@ def check_listeners(settings: Settings) -> None:
                 code="insecure",
                 hint="give --cert and --key, or say --insecure",
             )
-        if not ours:
-            _check_free(flag, host, port)
+        if not ours and not _is_free(flag, host, port):
+            taken.append((flag, f"{host}:{port}"))
+    if taken:
+        raise _in_use(settings, taken)
+
+
+def _in_use(settings: Settings, taken: Sequence[tuple[str, str]]) -> Conflict:
+    """Return the refusal that names every address that is taken, and the command that avoids them all."""
+    flags = " ".join(f"{flag} 127.0.0.1:PORT" for flag, _ in taken)
+    home = "" if settings.home == default_home() else f"--home {settings.home} "
+    addresses = " and ".join(f"{flag} {address}" for flag, address in taken)
+    return Conflict(
+        f"{addresses} {'is' if len(taken) == 1 else 'are'} taken by another program",
+        code="port_in_use",
+        hint=f'stop that program, or choose another address: fairlead up {home}{flags}, make demo ARGS="{home}{flags}"',
+    )
 
 
 def _check_collector(url: str) -> None:
@@ -89,7 +105,8 @@ def _adoptable(home: Home) -> bool:
     return False
 
 
-def _check_free(flag: str, host: str, port: int) -> None:
+def _is_free(flag: str, host: str, port: int) -> bool:
+    """Whether nobody listens there; raises :class:`Invalid` where nobody can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -97,14 +114,10 @@ def _check_free(flag: str, host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise Conflict(
-                    f"{flag} {host}:{port} is taken by another program",
-                    code="port_in_use",
-                    hint=f"stop that program, or choose another address: fairlead up {flag} 127.0.0.1:PORT, "
-                    f'make demo ARGS="{flag} 127.0.0.1:PORT"',
-                ) from error
+                return False
             raise Invalid(
                 f"{flag} {host}:{port}: {error.strerror}",
                 code="address_invalid",
                 hint="choose an address of this machine, and a port you may use",
             ) from error
+    return True

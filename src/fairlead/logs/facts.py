@@ -15,8 +15,8 @@ from fairlead.ids import trace_id
 from fairlead.logs import why as tell
 from fairlead.logs.why import Link, Order, Why
 from fairlead.status import CommandStatus
-from fairlead.store import journal, lookup
-from fairlead.store.records import App, Command, Device, Event, Job, Model, Reading, Run, Schedule
+from fairlead.store import lookup, names
+from fairlead.store.records import App, Command, Device, DeviceType, Event, Job, Model, Reading, Run, Schedule
 
 LINKS_MAX = 50
 COMMANDS_MAX = 500
@@ -66,7 +66,7 @@ def _by_name(session: Session, of: str, at: datetime, sight: Sight) -> Why:
             if events := _events(session, kind, of, at):
                 return tell.of_events(of, at, events)
     named = select(Schedule).where((Schedule.name == of) | (Schedule.id == of), sight.schedules)
-    schedule = session.scalars(named).first()
+    schedule = session.scalars(named).first() or names.called(session, of, sight.schedules)
     if schedule is not None:
         latest = session.scalars(
             select(Run).where(Run.schedule == schedule.id, Run.starts_at <= at).order_by(Run.starts_at.desc())
@@ -127,16 +127,8 @@ def _link(row: Event) -> Link:
 def _schedule(session: Session, run: Run, at: datetime) -> tuple[Link, ...]:
     schedule = session.get_one(Schedule, run.schedule)
     until = f" until {run.ends_at:%Y-%m-%d %H:%M} UTC" if run.ends_at else ""
-    opened = Link(run.starts_at, "schedule", schedule.id, f"{_name(session, schedule)}: window opened{until}")
+    opened = Link(run.starts_at, "schedule", schedule.id, f"{names.name_of(session, schedule)}: window opened{until}")
     return (opened,) if run.starts_at <= at else ()
-
-
-def _name(session: Session, schedule: Schedule) -> str:
-    """Return what a schedule is called, or was before it was removed."""
-    if schedule.removed_at is None:
-        return schedule.name
-    last = journal.last(session, "schedule", schedule.id)
-    return last.said.removesuffix(" removed") if last is not None else schedule.id
 
 
 def _property(session: Session, of: str, device: str, name: str, at: datetime, sight: Sight) -> Why:
@@ -150,10 +142,24 @@ def _property(session: Session, of: str, device: str, name: str, at: datetime, s
     if command is not None and (reading is None or _agrees(session, command, name, reading, at)):
         return _set(session, of, at, command, sight)
     if reading is None:
+        _check_property(session, device, name)
         return tell.of_events(of, at, ())
     return tell.of_reading(
         of, at, reading.value, reading.at, after=_set(session, of, at, command, sight) if command else None
     )
+
+
+def _check_property(session: Session, device: str, name: str) -> None:
+    """Raise :class:`NotFound` (``unknown_property``) for what a device of this type does not have."""
+    record = session.get_one(Device, device)
+    kind = session.get(DeviceType, (record.type, record.type_version))
+    known = msgspec.json.decode(kind.definition)["properties"] if kind is not None else {name: {}}
+    if name not in known:
+        raise NotFound(
+            f"{device} has no property {name[:63]!r}",
+            code="unknown_property",
+            hint=f"it has {', '.join(sorted(known))}: fairlead devices show {device}",
+        )
 
 
 def _told_last(session: Session, device: str, name: str, at: datetime) -> Command | None:

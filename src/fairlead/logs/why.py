@@ -123,7 +123,7 @@ _DAY = datetime(2000, 1, 2, tzinfo=UTC) - datetime(2000, 1, 1, tzinfo=UTC)
 def of_events(of: str, at: datetime, events: Sequence[Link], before: Sequence[Link] = (), *, what: str = "") -> Why:
     """Explain a life by the last thing that happened to it; ``what`` is what a sentence calls it."""
     if not events:
-        return Why(of, at, f"Nothing is known of {of} at that time.", ordered(before))
+        return Why(of, at, f"Nothing was known of {of} by {at:%Y-%m-%d %H:%M:%SZ}.", ordered(before))
     last = events[-1]
     return Why(of, at, f"{_sentence(of, last, what)}.", ordered([*before, *events]))
 

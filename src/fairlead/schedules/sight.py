@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from fairlead.accounts.policy import Caller, Verb
 from fairlead.apps import sight
 from fairlead.errors import NotFound
-from fairlead.store import lookup
+from fairlead.store import lookup, names
 from fairlead.store.records import App, Event, Schedule
 
 
@@ -22,13 +22,14 @@ def schedules(caller: Caller) -> ColumnElement[bool]:
 
 
 def show_schedule(session: Session, caller: Caller, ref: str) -> Schedule:
-    """Return the schedule that ``ref``, its name, its id or a unique beginning of it, names.
+    """Return the schedule that ``ref``, its name, its id or a unique beginning of it, names; else the last that had
+    this name before it was removed.
 
     Raises :class:`NotFound`, also for one that the caller may not see.
     """
     seen = schedules(caller)
     found = session.scalar(select(Schedule).where(Schedule.name == ref, seen))
-    found = found or lookup.unique(session, Schedule, ref, seen)
+    found = found or lookup.unique(session, Schedule, ref, seen) or names.called(session, ref, seen)
     if found is None:
         message = f"there is no schedule {ref[:80]!r}"
         raise NotFound(message, code="schedule_not_found", hint="fairlead schedules lists them")

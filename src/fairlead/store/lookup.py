@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
-from fairlead.errors import NotFound
+from fairlead.errors import Conflict, NotFound
 from fairlead.store.records import Command, Job, Run, Schedule
 
 R = TypeVar("R", Command, Job, Run, Schedule)
@@ -38,9 +38,14 @@ def unique(session: Session, record: type[R], ref: str, seen: ColumnElement[bool
 def show(
     session: Session, record: type[R], ref: str, *, code: str, hint: str, seen: ColumnElement[bool] | None = None
 ) -> R:
-    """Return the one record that ``ref`` names among those ``seen``; raises :class:`NotFound`."""
+    """Return the one record that ``ref`` names among those ``seen``.
+
+    Raises :class:`NotFound` with ``code`` and ``hint``, and :class:`Conflict` (``ambiguous``).
+    """
     found = beginning(session, record, ref, None if seen is None else select(record).where(seen))
-    if len(found) != 1:
-        what = "is ambiguous" if found else f"names no {record.__name__.lower()}"
-        raise NotFound(f"{ref[:40]!r} {what}", code=code, hint=hint)
+    if not found:
+        raise NotFound(f"{ref[:40]!r} names no {record.__name__.lower()}", code=code, hint=hint)
+    if len(found) > 1:
+        noun = record.__name__.lower()
+        raise Conflict(f"{ref[:40]} begins several {noun}s", code="ambiguous", hint="give more of the id")
     return found[0]

@@ -118,6 +118,9 @@ async def test_a_window_that_is_open_starts_a_run_which_stops_with_its_schedule(
         return bool((await zoe.get(f"/api/v1/runs/{run['id']}")).json()["finished_at"])
 
     await lab.until(over)
+    assert (await zoe.get(f"/api/v1/runs/{run['id']}")).json()["schedule"] == "all-day"
+    chain = (await zoe.get("/api/v1/why", params={"of": "all-day"})).json()["chain"]
+    assert "all-day removed" in [link["said"] for link in chain]
     assert (await zoe.get(f"/api/v1/runs/{run['id']}")).json()["status"] == "canceled"
 
 

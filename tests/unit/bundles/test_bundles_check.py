@@ -85,6 +85,7 @@ def test_problems_have_lines_and_hints(tmp_path: Path) -> None:
     with pytest.raises(Invalid) as caught:
         checked.require()
     assert caught.value.code == "bundle_invalid"
+    assert caught.value.message == "fairlead.toml:4 run.entry: modle.py is not in the bundle"
 
 
 def test_an_entry_may_be_imported_assigned_or_starred(tmp_path: Path) -> None:

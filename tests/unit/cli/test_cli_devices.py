@@ -146,3 +146,24 @@ def test_times_of_why_are_printed_as_they_can_be_given_back(signed_in: Door, cli
     assert (code, out.splitlines()) == (0, ["It is so.", "  2026-11-21 13:36:56Z  because: nobody holds it"])
     assert "UTC" in err
     assert cli("why", "fan-1.on", "--at", " ".join(out.split()[3:5]))[0] == 0
+
+
+def test_release_says_what_was_let_go_of(signed_in: Door, cli: Callable[..., Said]) -> None:
+    signed_in.says("GET /api/v1/me", {"user": "ada", "roles": ["user"]})
+    signed_in.says("POST /api/v1/devices/fan-1/release", {"id": "fan-1"})
+    mine = hold("on", True, "ada", "human")
+    signed_in.says("GET /api/v1/devices/fan-1", {"holds": [mine, hold("speed", 2, "bob", "human")]})
+
+    assert cli("devices", "release", "fan-1")[:2] == (0, "released fan-1: on\n")
+    assert cli("devices", "release", "fan-1", "speed")[:2] == (0, "nothing to release: you hold nothing of it\n")
+
+
+def test_a_device_bound_by_hand_that_stands_elsewhere_is_told(signed_in: Door, cli: Callable[..., Said]) -> None:
+    view = {"windows": [], "conflicts": [], "problems": [], "bindings": {"fan": ["fan-1"]}, "zone": "UTC"}
+    signed_in.says("POST /api/v1/schedules", view)
+    places = [{"id": "fan-1", "at": "demo/room"}, {"id": "fan-2", "at": "campus/lab/desk"}]
+    signed_in.says("GET /api/v1/devices", {"items": places, "next": None})
+
+    code, _, err = cli("schedules", "add", "cool", "--at", "campus/lab", "--bind", "fan=fan-1,fan-2", "--dry-run")
+
+    assert (code, err) == (0, "fan-1 stands at demo/room, which is not within campus/lab\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -259,3 +260,39 @@ def test_signing_in_anew_at_the_same_installation_puts_nothing_aside() -> None:
     assert session.keep(session.Session("http://one", signed("first", "bob"), "bob")) is None
     assert session.settle("http://one", ["first", "older"]) is None
     assert session.of("http://one").user == "bob"
+
+
+def test_a_password_that_does_not_come_is_no_wrong_one(
+    signed_in: Door, cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    signed_in.says("GET /api/v1/me", {"user": "ada", "roles": ["user"]})
+
+    code, _, err = cli("users", "password")
+
+    assert code == 5
+    assert "no old password came" in err
+
+
+def test_an_address_that_is_no_url_is_named(cli: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAIRLEAD_URL", "nonsense")
+
+    code, _, err = cli("whoami")
+
+    assert code == 5
+    assert err.startswith("error: nonsense is no URL")
+
+
+def test_a_secrets_name_is_refused_as_it_was_written(signed_in: Door, cli: Callable[..., Said]) -> None:
+    code, _, err = cli("secrets", "rm", "story", "../x")
+
+    assert code == 5
+    assert err.startswith("error: '../x' is no name\n")
+    assert "underscores" in err
+
+
+def test_a_weight_of_nothing_is_refused(signed_in: Door, cli: Callable[..., Said]) -> None:
+    code, _, err = cli("models", "alias", "mood", "production=6:0,1:90")
+
+    assert code == 2
+    assert "6:0: a version with weight 0 takes no call; leave it out" in err

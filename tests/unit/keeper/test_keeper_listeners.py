@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from fairlead.errors import Invalid
+from fairlead.errors import Conflict, Invalid
 from fairlead.keeper.listeners import check_listeners
 from fairlead.settings import Settings, load
 
@@ -40,3 +41,19 @@ def test_one_address_for_both_doors_is_refused(tmp_path: Path) -> None:
         check_listeners(Settings(home=tmp_path, listen="127.0.0.1:18098", devices="127.0.0.1:18098"))
 
     assert refused.value.code == "address_invalid"
+
+
+def test_every_address_that_is_taken_is_named_with_a_command_of_this_home(tmp_path: Path) -> None:
+    with socket.socket() as one, socket.socket() as two:
+        for taken in (one, two):
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+        front, mqtt = (f"127.0.0.1:{taken.getsockname()[1]}" for taken in (one, two))
+        with pytest.raises(Conflict) as refused:
+            check_listeners(Settings(home=tmp_path, listen=front, devices=mqtt))
+
+    assert refused.value.code == "port_in_use"
+    assert front in refused.value.message
+    assert mqtt in refused.value.message
+    command = f"fairlead up --home {tmp_path} --listen 127.0.0.1:PORT --devices 127.0.0.1:PORT"
+    assert command in refused.value.hint

@@ -80,4 +80,4 @@ def test_a_life_is_told_in_a_whole_sentence(link: Link, answer: str) -> None:
 
 
 def test_nothing_known_is_said() -> None:
-    assert why.of_events("x", AT, ()).answer == "Nothing is known of x at that time."
+    assert why.of_events("x", AT, ()).answer == f"Nothing was known of x by {AT:%Y-%m-%d %H:%M:%SZ}."

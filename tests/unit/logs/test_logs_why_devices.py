@@ -13,6 +13,7 @@ from fairlead.devices import commands, holds, readings, registry
 from fairlead.devices.door import Ack, Heard
 from fairlead.devices.sending import Author, Outgoing
 from fairlead.devices.types import Measurement
+from fairlead.errors import NotFound
 from fairlead.logs import facts
 from fairlead.testing.store import memory
 
@@ -142,3 +143,11 @@ def test_no_link_repeats_its_status_or_lacks_what_it_is_of(session: Session) -> 
     assert answer == "The platform switched fan-1 off: nobody holds it: ada released it."
     assert not [line for line in chain if line.endswith("sent: sent")]
     assert [line for line in chain if line.endswith(": sent: to the device")]
+
+
+def test_a_property_that_the_device_does_not_have_is_refused(session: Session) -> None:
+    with pytest.raises(NotFound, match="fan-1 has no property 'nope'") as refused:
+        told(session, 1, "fan-1.nope")
+
+    assert "it has on, speed" in refused.value.hint
+    assert "on" not in told(session, 1, "fan-1.speed")[0].split()  # never reported is no error

@@ -20,7 +20,7 @@ from fairlead.errors import Invalid, Unavailable
 from fairlead.schedules import service as schedules
 from fairlead.schedules.sight import show_schedule
 from fairlead.status import RunStatus, is_final
-from fairlead.store import journal
+from fairlead.store import journal, names
 from fairlead.store.records import App, Event, Run, Schedule
 
 router = APIRouter(tags=["runs"])
@@ -115,7 +115,7 @@ async def _settled(house: House, who: Caller, run: str) -> RunView:
 
 def _view(session: Session, house: House, who: Caller, run: Run, history: Sequence[Event] = ()) -> RunView:
     """Return the run; what it logged is for those who may read its log."""
-    schedule = session.get_one(Schedule, run.schedule).name
+    schedule = names.name_of(session, session.get_one(Schedule, run.schedule))
     view = run_view(run, schedule, _url(house, run, schedule), history)
     reads_log = who.owns(run.user) or who.owns(session.get_one(App, run.app).owner)
     return view if reads_log else view.model_copy(update={"last_lines": []})

@@ -131,8 +131,13 @@ def password(device: str) -> None:
 def release(device: str, properties: list[str] = typer.Argument(None)) -> None:
     """Let go of what you hold."""
     with Api() as api:
+        me = api.get("/me")["user"]
+        claims = api.get(f"/devices/{device}")["holds"]
+        mine = {hold["property"] for hold in claims if (hold["by"], hold["tier"]) == (me, "human")}
         view = api.post(f"/devices/{device}/release", {"properties": properties or []})
-    terminal.result(f"released {device}", view)
+    released = sorted(mine & set(properties) if properties else mine)
+    said = f"released {device}: {', '.join(released)}" if released else "nothing to release: you hold nothing of it"
+    terminal.result(said, view)
 
 
 @app.command()

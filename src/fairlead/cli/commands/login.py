@@ -75,7 +75,12 @@ def sessions() -> None:
 def use(url: str = typer.Argument(help="Front door of an installation that you are signed in to.")) -> None:
     """Have the command line talk to another installation from now on."""
     known = session.use(url)
-    terminal.result(f"using {known.url} as {known.user}", {"url": known.url, "user": known.user})
+    state = state_of(known)
+    terminal.result(f"using {known.url} as {known.user}", {"url": known.url, "user": known.user, "state": state})
+    if state == "away":
+        terminal.note(f"{known.url} does not answer now; start it with: fairlead up")
+    elif state != "ok":
+        terminal.note(f"you are signed out there; sign in with: fairlead login {known.url} --user {known.user}")
 
 
 def state_of(known: session.Session) -> str:
@@ -92,7 +97,11 @@ def read_password(prompt: str = "password") -> str:
     """Return a password that the person types, or the next line of standard input."""
     if sys.stdin.isatty():
         return str(typer.prompt(prompt, hide_input=True, err=True))
-    return sys.stdin.readline().rstrip("\n")
+    line = sys.stdin.readline() if not sys.stdin.closed else ""
+    if not line:
+        hint = "type it at a terminal, or give it as a line of standard input"
+        raise Refused(f"standard input ended: no {prompt} came", exit_code=5, code="no_password", hint=hint)
+    return line.rstrip("\n")
 
 
 def sign_in(url: str, user: str, password: str) -> dict[str, Any]:

@@ -44,5 +44,10 @@ def _nothing(of: str, *, fits: bool) -> str:
 
 
 def _print(line: dict[str, Any]) -> None:
-    words = (terminal.moment(line.get("at") or ""), (line.get("level") or "").ljust(7), line.get("source") or "", line["said"])
+    words = (
+        terminal.moment(line.get("at") or ""),
+        (line.get("level") or "").ljust(7),
+        line.get("source") or "",
+        line["said"],
+    )
     terminal.result("  ".join(words).rstrip(), line)

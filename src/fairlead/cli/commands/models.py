@@ -94,6 +94,8 @@ def alias(name: str, assignment: str = typer.Argument(help="alias=version, or al
         version, _, weight = part.partition(":")
         if weight and not weight.isdigit():
             raise typer.BadParameter(f"{part}: the weight is a whole number")
+        if weight and not int(weight):
+            raise typer.BadParameter(f"{part}: a version with weight 0 takes no call; leave it out")
         wanted.append({"version": version, "weight": int(weight or 100)})
     if len(wanted) == 1 and ":" in spec:
         lone = wanted[0]["version"]

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api, named
+from fairlead.cli.api import Api, Refused, named
 
 DURATION_HELP = "A time such as 90s, 10m, 2h or 1d."
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -136,11 +136,26 @@ def add(
         body |= {"start": on, "end": on}
     with Api() as api:
         view = api.post("/schedules", body)
+        elsewhere = _elsewhere(api, body["bind"], at)
     if dry_run:
         _preview(view)
     else:
         terminal.result(f"{view['id']} {view['name']} {view['app']} {view['at']} {when(view)}", view)
         warn_of(view)
+    for device, place in elsewhere.items():
+        terminal.note(f"{device} stands at {place}, which is not within {at}")
+
+
+def _elsewhere(api: Api, bind: dict[str, list[str]], at: str) -> dict[str, str]:
+    """Return the places of the devices bound by hand that do not stand within ``at``."""
+    if not bind:
+        return {}
+    try:
+        places = {device["id"]: device["at"] for device in api.get("/devices")["items"]}
+    except Refused:  # the schedule is made: what only explains must not fail it
+        return {}
+    chosen = [device for ids in bind.values() for device in ids]
+    return {one: places[one] for one in chosen if one in places and not f"{places[one]}/".startswith(f"{at}/")}
 
 
 def _preview(view: dict[str, Any]) -> None:

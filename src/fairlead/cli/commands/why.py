@@ -30,4 +30,3 @@ def why(
         terminal.result(f"  {terminal.moment(link['at'])}  {of_what}: {link['said']}")
     if view["chain"]:
         terminal.note("times are UTC; --at takes them as they are printed")
-
