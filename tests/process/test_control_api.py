@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.thread.rig import EXAMPLES, Platform, platform
+from tests.thread.rig import Platform, platform
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed: make setup")
 
@@ -31,8 +31,6 @@ LAST = 2**63 - 1
 def house() -> Iterator[Platform]:
     """A platform with a place and two devices."""
     with platform() as made:
-        for kind in ("temperature", "fan"):
-            made.ok("types", "add", str(EXAMPLES / "types" / f"{kind}.toml"))
         made.ok("locations", "add", "house/hall", "--zone", "Europe/Berlin")
         for device, kind in (("t1", "temperature"), ("fan-1", "fan")):
             made.ok("devices", "add", device, "--type", kind, "--at", "house/hall")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.thread.rig import EXAMPLES, Platform, until
+from tests.thread.rig import Platform, until
 
 _SENSOR = 'mosquitto_pub -h 127.0.0.1 -p "$PORT" -i "$ID" -u "$ID" -P "$PASSWORD" -t "$TOPIC" -m "$VALUE"'
 _CONTROLLER = r"""
@@ -54,9 +54,6 @@ class Room:
 
     def register(self) -> None:
         """Register the place and what stands in it, as a configurer does at the command line."""
-        known = {item["name"] for item in self._platform.view("types")["items"]}
-        for kind in {"temperature", "fan"} - known:
-            self._platform.ok("types", "add", str(EXAMPLES / "types" / f"{kind}.toml"))
         self._platform.ok("locations", "add", self.path, "--zone", "Europe/Berlin")
         for device, kind in ((self.thermometer, "temperature"), (self.fan, "fan")):
             line = self._platform.ok("devices", "add", device, "--type", kind, "--at", self.path)

@@ -30,7 +30,7 @@ import msgspec
 import paho.mqtt.client as mqtt
 import psutil
 import pytest
-from tests.thread.rig import EXAMPLES, LATE_S, Platform, platform, until
+from tests.thread.rig import LATE_S, Platform, platform, until
 
 from fairlead import identity
 from fairlead.accounts.policy import ALLOWED, Role, Verb
@@ -228,8 +228,6 @@ def town() -> Iterator[Town]:
             town.canaries[f"{name}'s password"] = password = secrets.token_urlsafe(18)
             town.api("POST", "/users", json={"name": name, "roles": roles, "password": password})
             town.tokens[name] = town.new_token(name)[0]
-        for file in sorted((EXAMPLES / "types").glob("*.toml")):
-            town.api("POST", "/types", json={"toml": file.read_text(encoding="utf-8")})
         town.api("POST", "/locations", json={"path": "town/hall", "zone": "UTC"})
         for device, kind in {"t1": "temperature", "t2": "temperature", "fan-1": "fan"}.items():
             made = town.api("POST", "/devices", json={"id": device, "type": kind, "at": "town/hall"})

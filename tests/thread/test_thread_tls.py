@@ -13,7 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from tests.certificates import Authority
 from tests.thread.kit import model
-from tests.thread.rig import EXAMPLES, LATE_S, Platform, platform, until
+from tests.thread.rig import LATE_S, Platform, platform, until
 
 pytestmark = pytest.mark.timeout(300)
 LIMIT = 300_000
@@ -87,7 +87,6 @@ def test_http_2_is_chosen_by_the_client_and_plain_http_is_not_answered(secured: 
 
 def test_a_device_signs_in_by_mqtt_over_tls(secured: Secured) -> None:
     house = secured.house
-    house.ok("types", "add", str(EXAMPLES / "types" / "temperature.toml"))
     house.ok("locations", "add", "hall", "--zone", "UTC")
     line = house.ok("devices", "add", "t1", "--type", "temperature", "--at", "hall")
     assert f"mqtts://127.0.0.1:{house.mqtt}" in line

@@ -21,7 +21,7 @@ from fairlead.clock import Clock, SystemClock
 from fairlead.control.asks import Asks
 from fairlead.control.devicelink import DeviceLink
 from fairlead.control.figures import Figures
-from fairlead.control.firstuser import make_first_user
+from fairlead.control.firstuser import add_missing_types, make_first_user
 from fairlead.control.housekeeping import Housekeeping
 from fairlead.control.jobflow import JobFlow
 from fairlead.control.nodes import Nodes
@@ -109,8 +109,12 @@ class House:
         return tuple(found)
 
     async def open(self, connected: Connected | None = None) -> None:
-        """Make the first user, listen on the bus, start the loops; ``connected``: who knows which devices are there."""
+        """Make the first user and the built-in types, listen on the bus, start the loops.
+
+        ``connected``: who knows which devices are there.
+        """
         await make_first_user(self.database, self.clock, self.home.first)
+        await add_missing_types(self.database, self.clock)
         self._here = self._make_here()
         await self.devices.refresh()
         await self.bus.subscribe(NodeReport, self.reconcile.heard)

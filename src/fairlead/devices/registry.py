@@ -7,7 +7,6 @@ import string
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -64,21 +63,6 @@ def add_type(session: Session, source: str, now: datetime, *, by: str) -> Device
     note(session, "type", f"{kind.name}@{kind.version}", "registered", now, by=by)
     session.flush()
     return record
-
-
-def builtin() -> tuple[str, ...]:
-    """Return the types that every installation begins with, as TOML."""
-    folder = resources.files("fairlead.devices") / "builtin"
-    found = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
-    return tuple(file.read_text(encoding="utf-8") for file in found)
-
-
-def add_builtin(session: Session, now: datetime) -> None:
-    """Register the types that every installation begins with; those that are there already stay."""
-    for source in builtin():
-        kind = types.parse(source)
-        if session.get(DeviceType, (kind.name, kind.version)) is None:
-            add_type(session, source, now, by="")
 
 
 def list_types(session: Session) -> Sequence[DeviceType]:

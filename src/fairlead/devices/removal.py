@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.devices import registry
+from fairlead.devices import builtins, registry
 from fairlead.errors import Conflict
 from fairlead.status import DeviceStatus
 from fairlead.store.move import note
@@ -19,12 +19,19 @@ NAMED_MAX = 5
 
 
 def remove_type(session: Session, ref: str, now: datetime, *, by: str) -> DeviceType:
-    """Remove the version of a type that ``ref`` names, which no device may have; the only one if none is said."""
+    """Remove the version of a type that ``ref`` names, which no device may have; the only one if none is said.
+
+    What comes with the platform stays: it would be back at the next start.
+    """
     record = registry.show_type(session, ref)
     versions = session.scalars(select(DeviceType.version).where(DeviceType.name == record.name)).all()
     if len(versions) > 1 and ref != f"{record.name}@{record.version}":
         message = f"{record.name} has {len(versions)} versions: {', '.join(sorted(versions))}"
         raise Conflict(message, code="type_ambiguous", hint=f"name one of them: {record.name}@{record.version}")
+    if builtins.is_builtin(record):
+        message = f"{record.name}@{record.version} comes with the platform, and every installation has it"
+        hint = f'leave it; a type of your own has another name, e.g. "my-{record.name}": fairlead types add FILE'
+        raise Conflict(message, code="type_builtin", hint=hint)
     query = select(Device).where(Device.type == record.name, Device.type_version == record.version).order_by(Device.id)
     used = [
         device.id if device.status is not DeviceStatus.RETIRED else f"{device.id} (retired)"

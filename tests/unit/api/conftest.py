@@ -60,10 +60,6 @@ SIGNATURE = {
 }
 MODEL = 'kind = "model"\nname = "{name}"\nsummary = "Says it."\n{more}\n[run]\nentry = "model:predict"\n'
 APP = 'kind = "app"\nname = "{name}"\n[run]\nentry = "app:app"\n{more}\n'
-TYPES = {
-    "temperature": 'name = "temperature"\nversion = "1.0.0"\n[properties.temperature]\ntype = "number"\nfresh_s = 60\n',
-    "fan": 'name = "fan"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\naccess = "rw"\nsafe = false\n',
-}
 
 
 class Keeper:
@@ -184,10 +180,8 @@ class World:
         return version
 
     async def room(self, *devices: str) -> dict[str, Any]:
-        """Have both types, the place ``lab`` and ``devices`` (named ``<type>-<number>``); return their views."""
+        """Have the place ``lab`` and ``devices`` (named ``<type>-<number>``, of built-in types); return their views."""
         eve = self.by("eve")
-        for source in TYPES.values():
-            await self.ok(eve.post("/api/v1/types", json={"toml": source}))
         if (await eve.get("/api/v1/locations/lab")).status_code == 404:
             await self.ok(eve.post("/api/v1/locations", json={"path": "lab", "zone": "Europe/Berlin"}))
         return {

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+OWN = 'name = "{}"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\naccess = "rw"\n'
+
 
 def commands(world: Any) -> list[Any]:
     return [json.loads(payload) for _, tail, payload in world.bus.to_devices if tail == "cmd"]
@@ -23,7 +25,7 @@ async def online(world: Any, device: str) -> None:
 
 
 async def test_a_type_is_registered_as_text_or_json_and_never_changes(world: Any) -> None:
-    eve, text = world.by("eve"), 'name = "lamp"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\naccess = "rw"\n'
+    eve, text = world.by("eve"), 'name = "blind"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\naccess = "rw"\n'
     made = await eve.post("/api/v1/types", content=text, headers={"Content-Type": "text/plain"})
     assert (made.status_code, made.json()["properties"]["on"]["access"]) == (201, "rw")
     assert (await eve.post("/api/v1/types", json={"toml": text})).status_code == 201
@@ -31,8 +33,9 @@ async def test_a_type_is_registered_as_text_or_json_and_never_changes(world: Any
     changed = text.replace('"rw"', '"r"')
     world.refused(await eve.post("/api/v1/types", json={"toml": changed}), 409, "version_exists")
     world.refused(await eve.post("/api/v1/types", json={"text": text}), 422, "type_invalid")
-    assert (await eve.get("/api/v1/types/lamp@1")).json()["toml"] == text
-    assert [one["name"] for one in (await eve.get("/api/v1/types")).json()["items"]] == ["lamp"]
+    assert (await eve.get("/api/v1/types/blind@1")).json()["toml"] == text
+    known = {one["name"]: one["created_by"] for one in (await eve.get("/api/v1/types")).json()["items"]}
+    assert (known["blind"], known["lamp"]) == ("eve", "")
 
 
 async def test_places_lie_in_places(world: Any) -> None:
@@ -147,23 +150,32 @@ async def test_a_device_that_says_applied_and_never_shows_it_was_not_observed(wo
 
 
 async def test_what_is_in_use_is_not_removed_and_who_uses_it_is_named(world: Any) -> None:
-    await world.room("fan-1")
     eve = world.by("eve")
-    for path in ("types/fan", "locations/lab"):
+    for name in ("blind", "pump"):
+        await world.ok(eve.post("/api/v1/types", json={"toml": OWN.format(name)}))
+    await world.room("blind-1")
+    for path in ("types/blind", "locations/lab"):
         world.refused(await world.by("zoe").delete(f"/api/v1/{path}"), 403, "role_needed")
-    used = await eve.delete("/api/v1/types/fan")
+    used = await eve.delete("/api/v1/types/blind")
     world.refused(used, 409, "type_in_use")
-    assert used.json()["error"]["message"] == "fan@1.0.0 is the type of fan-1"
+    assert used.json()["error"]["message"] == "blind@1.0.0 is the type of blind-1"
     used = await eve.delete("/api/v1/locations/lab")
     world.refused(used, 409, "location_in_use")
-    assert used.json()["error"]["message"] == "lab is in use: device fan-1 (at lab)"
-    assert (await eve.delete("/api/v1/types/temperature@1.0.0")).status_code == 204
-    world.refused(await eve.get("/api/v1/types/temperature"), 404, "type_not_found")
-    world.refused(await eve.delete("/api/v1/types/temperature"), 404, "type_not_found")
+    assert used.json()["error"]["message"] == "lab is in use: device blind-1 (at lab)"
+    assert (await eve.delete("/api/v1/types/pump@1.0.0")).status_code == 204
+    world.refused(await eve.get("/api/v1/types/pump"), 404, "type_not_found")
+    world.refused(await eve.delete("/api/v1/types/pump"), 404, "type_not_found")
     audit = (await world.by("eve").get("/api/v1/audit")).json()["items"]
-    assert ("type", "temperature@1.0.0", "removed", "eve") in [
+    assert ("type", "pump@1.0.0", "removed", "eve") in [
         (one["kind"], one["ref"], one["said"], one["by"]) for one in audit
     ]
+
+
+async def test_what_comes_with_the_platform_is_not_removed(world: Any) -> None:
+    refused = await world.by("eve").delete("/api/v1/types/button")
+    error = world.refused(refused, 409, "type_builtin")
+    assert error["message"] == "button@1.0.0 comes with the platform, and every installation has it"
+    assert error["hint"] == 'leave it; a type of your own has another name, e.g. "my-button": fairlead types add FILE'
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,13 @@ import pytest
 from sqlalchemy.orm import Session
 
 from fairlead.accounts import passwords
-from fairlead.control.firstuser import make_first_user
+from fairlead.control.firstuser import add_missing_types, make_first_user
+from fairlead.devices import builtins, registry
 from fairlead.store.database import Database, open_database
 from fairlead.store.records import User
 from fairlead.testing.clock import ManualClock
+
+NAMES = {kind.name for _, kind in builtins.all_types()}
 
 
 class Crashing(Database):
@@ -40,3 +43,22 @@ async def test_after_a_crash_at_any_moment_the_file_holds_the_password_of_who_is
         assert await database.read(there)
         assert json.loads(file.read_text()) == said
         assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_an_installation_begins_with_the_built_in_types(tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'a.sqlite3'}") as database:
+        await make_first_user(database, ManualClock(), tmp_path / "first.json")
+
+        assert await database.read(lambda s: {one.name for one in registry.list_types(s)}) == NAMES
+
+
+async def test_an_installation_from_before_gets_them_at_its_start_and_keeps_what_it_had(tmp_path: Path) -> None:
+    own = 'name = "fan"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\n'
+    async with open_database(f"sqlite:///{tmp_path / 'a.sqlite3'}") as database:
+        await database.write(lambda s: registry.add_type(s, own, ManualClock().now(), by="eve"))
+        for _start in range(2):
+            await add_missing_types(database, ManualClock())
+
+        found = await database.read(lambda s: {one.name: one.source for one in registry.list_types(s)})
+    assert set(found) == NAMES
+    assert found["fan"] == own
