@@ -864,6 +864,41 @@ async def test_going_to_sleep_and_waking_under_load_fails_nobody(moving: House) 
         await waker.close()
 
 
+@pytest.mark.parametrize(("awake", "times"), [(3, 2), (1, 2), (0, 1)])
+async def test_a_call_that_ends_its_process_is_carried_out_twice_at_most(moving: House, awake: int, times: int) -> None:
+    carried_out = 0
+
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal carried_out
+        await reader.readuntil(b"\r\n\r\n")
+        carried_out += 1
+        writer.transport.abort()
+
+    sockets = [str(moving.folder / f"die-{number}.sock") for number in range(3)]
+    servers = [await asyncio.start_unix_server(die, path) for path in sockets]
+    moving.state = DoorState(
+        jwks=moving.keys.jwks(), routes=(model("flowers"),), endpoints={"flowers@1": tuple(sockets[:awake])}
+    )
+
+    async def resolve(name: str, version: str) -> Path:
+        return Path(sockets[2])
+
+    waker = Waker(Path(moving.door.waker_socket), resolve)
+    await waker.open()
+    try:
+        await asyncio.to_thread(moving.start)
+        answer = await asyncio.to_thread(moving.predict, "flowers", moving.token())
+        refused(answer, 503, "replica_lost")
+        assert "fairlead logs flowers" in answer.json["error"]["hint"]
+        assert carried_out == times
+        again = await asyncio.to_thread(moving.predict, "flowers", moving.token())
+        refused(again, 503, "replica_lost")  # the waker is not shunned
+    finally:
+        await waker.close()
+        for server in servers:
+            server.close()
+
+
 async def test_a_model_that_cannot_wake_says_why(moving: House) -> None:
     moving.state = DoorState(jwks=moving.keys.jwks(), routes=(model("flowers"), model("roses"), model("late")))
 

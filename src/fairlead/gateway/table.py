@@ -47,11 +47,17 @@ _RETRY_HOSTS = {
     "host_selection_retry_max_attempts": 20,
 }
 _PREDICT_RETRY: Resource = {
-    # reset: a call of a model may be repeated without harm
+    # reset: a call whose process ended is sent once more, to the waker, which finds one that lives, and answers itself
+    # when that ends too; only where nobody wakes does a third attempt go to another replica
     "retry_on": "connect-failure,refused-stream,reset-before-request,reset,retriable-headers",
     "retriable_headers": [{"name": AGAIN, "present_match": True}],
-    "num_retries": 3,
+    "num_retries": 2,
     "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
+    "retry_priority": extension(
+        "envoy.retry_priorities.previous_priorities",
+        "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+        update_frequency=1,
+    ),
     **_RETRY_HOSTS,
 }
 _HOUSE_RETRY: Resource = {

@@ -98,11 +98,20 @@ class Waker:
                 raise Invalid("no version is named", code="bad_request", hint="call the model at the front door")
             upstream = await self._join(named)
         except Error as error:
-            await _refuse(reader, writer, error, request_id, plain=b" /v2/" in head.partition(b"\r\n")[0])
+            await _refuse(reader, writer, error, request_id, plain=_is_plain(head))
             return
         try:
             upstream[1].write(_one_request(head))
-            await _splice((reader, writer), upstream)
+            if not await _splice((reader, writer), upstream):
+                # a connection that just closes has the front door send the call again, and shun the waker for a while:
+                # a call that ends its process would end them all
+                lost = Unavailable(
+                    "the model's process ended during the call",
+                    code="replica_lost",
+                    hint=f"fairlead logs {named.partition('@')[0]} tells how; the call may be sent again",
+                    retry_after_s=1,
+                )
+                await _refuse(reader, writer, lost, request_id, plain=_is_plain(head))
         finally:
             await _close(upstream[1])
 
@@ -189,24 +198,45 @@ async def _dial(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def _splice(
     caller: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     replica: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-) -> None:
-    """Pass bytes both ways until the replica has said all."""
-    sending = asyncio.create_task(_pump(caller[0], replica[1]), name="to replica")
+) -> bool:
+    """Pass bytes both ways until the replica has said all; return whether it said anything."""
+    sending = asyncio.create_task(_send(caller[0], replica[1]), name="to replica")
     try:
-        await _pump(replica[0], caller[1])
+        said = await _pump(replica[0], caller[1])
     finally:
         sending.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sending
+    if said:
+        _end(caller[1])
+    return said
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while chunk := await reader.read(_CHUNK_BYTES):
-            writer.write(chunk)
-            await writer.drain()
+async def _send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await _pump(reader, writer)
+    _end(writer)
+
+
+def _end(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
         if writer.can_write_eof():
             writer.write_eof()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Pass on all that comes; return whether anything did."""
+    passed = False
+    with contextlib.suppress(ConnectionError):
+        while chunk := await reader.read(_CHUNK_BYTES):
+            passed = True
+            writer.write(chunk)
+            await writer.drain()
+    return passed
+
+
+def _is_plain(head: bytes) -> bool:
+    """Whether an error is to be one text: the Open Inference Protocol says them so."""
+    return b" /v2/" in head.partition(b"\r\n")[0]
 
 
 async def _refuse(
