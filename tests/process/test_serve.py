@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -109,6 +110,58 @@ def test_a_bundle_is_served_loaded_anew_and_outlives_a_broken_save(tmp_path: Pat
     assert served.end() == 0
     assert not [pid for pid in replicas if Path(f"/proc/{pid}").exists()]
     assert not list(folder.rglob("__pycache__"))
+
+
+CODE = """
+import os
+from fairlead import Field, Input, Model
+
+class Call(Input):
+    word: str
+    times: int = Field(ge=3)
+
+class Echo(Model):
+    def predict(self, call: Call) -> str:
+        if call.word == "exit":
+            os._exit(3)
+        if call.word == "raise":
+            raise KeyError("no such thing")
+        return os.environ["API_KEY"] + os.environ.get("OTHER_KEY", "")
+"""
+MANIFEST = """
+kind = "model"
+name = "echo"
+[run]
+entry = "model:Echo"
+secrets = ["API_KEY", "OTHER_KEY"]
+"""
+
+
+def test_a_process_that_ends_is_told_and_started_again_and_secrets_come_from_files(
+    tmp_path: Path, begin: Begin
+) -> None:
+    folder = tmp_path / "echo"
+    folder.mkdir()
+    (folder / "model.py").write_text(CODE)
+    (folder / "fairlead.toml").write_text(MANIFEST)
+    (tmp_path / "key").write_text("from-a-file\n")
+    served = begin("--here", "--secret", f"API_KEY={tmp_path}/key", str(folder))
+    url = served.says(r"^ready (http://\S+)$")[1]
+    assert served.says("warning: the secret OTHER_KEY is missing: set the variable, or say --secret OTHER_KEY=FILE")
+    assert not any("secret API_KEY" in line for line in served.said)
+    body = served.says(r"curl -s .* -d '(.*)'")[1]
+    answer = httpx.post(url, content=body, headers={"content-type": "application/json"}, timeout=DEADLINE_S)
+    assert (answer.status_code, answer.json()) == (200, "from-a-file")
+    failed = httpx.post(url, json={"word": "raise", "times": 3}, timeout=DEADLINE_S).json()["error"]
+    assert failed["hint"] == "its traceback is in the terminal of fairlead serve"
+
+    with contextlib.suppress(httpx.TransportError):
+        httpx.post(url, json={"word": "exit", "times": 3}, timeout=DEADLINE_S)
+
+    assert served.says("the model's process ended: exit code 3")
+    assert served.says("it is started again in ")
+    assert served.says("^serving echo@0.dev2$")
+    assert httpx.post(url, json={"word": "a", "times": 3}, timeout=DEADLINE_S).json() == "from-a-file"
 
 
 def test_what_cannot_be_served_says_why(tmp_path: Path, begin: Begin) -> None:

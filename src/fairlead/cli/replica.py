@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,12 @@ class Replica:
         self.spec, self.socket, self._process = spec, socket, process
         self.listening = asyncio.create_task(_listen(process), name="log")
 
+    @property
+    def ended(self) -> str:
+        """How its process ended by itself, nothing while it lives."""
+        code = self._process.returncode
+        return "" if code is None else _how(code)
+
     async def stop(self) -> None:
         """Have it answer what it has in hand, within ``GRACE_S``, and end."""
         with contextlib.suppress(ProcessLookupError):
@@ -47,7 +54,9 @@ class Replica:
         await self.listening
 
 
-async def start(spec: ModelSpec, folder: Path, python: str, sockets: Path) -> Replica:
+async def start(
+    spec: ModelSpec, folder: Path, python: str, sockets: Path, secrets: Mapping[str, str] | None = None
+) -> Replica:
     """Return a replica of the bundle ``folder`` once it is ready; raises :class:`Error` with why it is not."""
     sockets.mkdir()
     (sockets / "tmp").mkdir()
@@ -55,6 +64,7 @@ async def start(spec: ModelSpec, folder: Path, python: str, sockets: Path) -> Re
     fork = Fork(f"{spec.name}-here", spec, "", str(folder), str(sockets / "tmp"), str(serve), str(keep))
     variables = {
         **os.environ,
+        **(secrets or {}),
         "FAIRLEAD_FORK": msgspec.json.encode(fork).decode(),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
@@ -103,8 +113,11 @@ async def _ready(process: asyncio.subprocess.Process, keep: Path) -> None:
         finally:
             writer.close()
     code = await process.wait()
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    raise Invalid(f"it ended while it was loaded: {how}", code="ended_at_load", hint="its last lines are above")
+    raise Invalid(f"it ended while it was loaded: {_how(code)}", code="ended_at_load", hint="its last lines are above")
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def _failure(beat: Beat) -> Error:

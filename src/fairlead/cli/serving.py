@@ -14,8 +14,12 @@ import shlex
 import signal
 import sys
 import tempfile
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 
 from fairlead import environments
@@ -23,9 +27,10 @@ from fairlead.bundles import pack
 from fairlead.bundles.check import Checked, check
 from fairlead.bundles.manifest import ModelManifest
 from fairlead.bundles.specs import environment_spec, model_spec
-from fairlead.cli import replica, terminal
+from fairlead.cli import example, replica, terminal
 from fairlead.cli.replica import Replica
 from fairlead.errors import Conflict, Error, Invalid
+from fairlead.supervisor import restarts
 
 LOOK_S = 0.25
 """Between two looks at the files; a change counts once two looks in a row see the same."""
@@ -37,11 +42,23 @@ Stamp = dict[str, tuple[int, int]]
 class Serving:
     """One bundle that is served from ``folder`` until SIGINT or SIGTERM."""
 
-    def __init__(self, folder: Path, port: int, *, here: bool = False, reload: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        here: bool = False,
+        reload: bool = True,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder, self._port, self._here, self._reload = folder, port, here, reload
+        self._secrets = dict(secrets or {})
+        self._warned: set[str] = set()
+        self._starts: list[float] = []
         self._current: Replica | None = None
         self._old: set[asyncio.Task[None]] = set()
         self._count = 0
+        self._greeted = False
 
     async def run(self) -> None:
         """Serve; raises :class:`Error` where the bundle cannot be served at all and is not watched."""
@@ -82,6 +99,7 @@ class Serving:
             raise Invalid("the model did not load", code="load_failed", hint="its last lines are above")
         while True:
             await asyncio.sleep(LOOK_S)
+            await self._start_again(sockets)
             now = _stamp(self._folder)
             if not self._reload or now == seen:
                 continue
@@ -90,6 +108,23 @@ class Serving:
             changed = tuple(sorted(path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path)))
             seen = now
             await self._load(sockets, changed)
+
+    async def _start_again(self, sockets: Path) -> None:
+        """Where the current replica's process has ended by itself: say so, and start it again, ever more slowly."""
+        if self._current is None or not self._current.ended:
+            return
+        gone, self._current = self._current, None
+        await gone.listening
+        now = time.monotonic()
+        self._starts = list(restarts.forgotten(self._starts, now))
+        pause_s = restarts.decide(self._starts, now).at - now
+        terminal.error(
+            f"the model's process ended: {gone.ended}",
+            code="process_ended",
+            hint=f"its last lines are above; it is started again in {pause_s:.1f} s",
+        )
+        await asyncio.sleep(pause_s)
+        await self._load(sockets, ())
 
     async def _settled(self) -> Stamp:
         await asyncio.sleep(LOOK_S)
@@ -111,7 +146,7 @@ class Serving:
             task = asyncio.create_task(before.stop(), name="drain")
             self._old.add(task)
             task.add_done_callback(self._old.discard)
-        self._greet(new, first=before is None)
+        await self._greet(new)
 
     async def _started(self, sockets: Path) -> Replica:
         manifest = _model_of(check(self._folder))
@@ -121,16 +156,26 @@ class Serving:
             python = str(await environments.build(spec, _cache() / "environments", on_step=terminal.step))
         self._count += 1
         made = model_spec(manifest, manifest.version or f"0.dev{self._count}")
-        return await replica.start(made, self._folder, python, sockets / str(self._count))
+        self._warn(manifest.run.secrets)
+        self._starts.append(time.monotonic())
+        return await replica.start(made, self._folder, python, sockets / str(self._count), self._secrets)
 
-    def _greet(self, new: Replica, *, first: bool) -> None:
+    def _warn(self, names: Iterable[str]) -> None:
+        """Tell once of each secret that the bundle names and nobody gave."""
+        for name in names:
+            if name not in self._secrets and name not in os.environ and name not in self._warned:
+                self._warned.add(name)
+                terminal.note(f"warning: the secret {name} is missing: set the variable, or say --secret {name}=FILE")
+
+    async def _greet(self, new: Replica) -> None:
         url = f"http://127.0.0.1:{self._port}/v1/models/{new.spec.name}"
+        first, self._greeted = not self._greeted, True
         if not first:
             terminal.note(f"serving {new.spec.name}@{new.spec.version}")
             return
         terminal.result(f"ready {url}/predict")
-        example = new.spec.examples[0].input if new.spec.examples else {}
-        body = shlex.quote(msgspec.json.encode(example).decode())
+        shown = new.spec.examples[0].input if new.spec.examples else await _example(new)
+        body = shlex.quote(msgspec.json.encode(shown).decode())
         terminal.note(f"  curl -s {url}/predict -H 'content-type: application/json' -d {body}")
         terminal.note(f"  {url}/docs")
 
@@ -141,7 +186,11 @@ class Serving:
             if current is None:
                 writer.write(_NOT_READY)
                 return
-            into, out = await asyncio.open_unix_connection(str(current.socket))
+            try:
+                into, out = await asyncio.open_unix_connection(str(current.socket))
+            except OSError:  # its process has ended
+                writer.write(_NOT_READY)
+                return
             both = [asyncio.create_task(_pipe(reader, out)), asyncio.create_task(_pipe(into, writer))]
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             for task in both:
@@ -153,11 +202,23 @@ class Serving:
             writer.close()
 
 
-_BODY = b'{"error":{"code":"starting","message":"the model has not loaded yet","hint":"see where you started it"}}'
+_BODY = b'{"error":{"code":"starting","message":"the model is not loaded now","hint":"see where you started it"}}'
 _NOT_READY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 )
+
+
+async def _example(new: Replica) -> Any:
+    """Return a body that fits what the model takes, as it says itself; an empty one where it does not."""
+    path = f"/v1/models/{new.spec.name}"
+    try:
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(new.socket))) as client:
+            said = (await client.get(f"http://model{path}/openapi.json")).json()
+        post = said["paths"][f"{path}/predict"]["post"]
+        return example.body(post["requestBody"]["content"]["application/json"]["schema"]["anyOf"][0])
+    except (httpx.HTTPError, ValueError, KeyError, IndexError):
+        return {}
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -99,7 +99,10 @@ def end() -> None:
 
 
 class Failures:
-    """Writes the failures of a model's code, each with its traceback and the id of its request. Any thread may."""
+    """Writes the failures of a model's code, each with its traceback and the id of its request. Any thread may.
+
+    ``log``: how its log is called; empty: it is served without the platform, where a person sees what it writes.
+    """
 
     def __init__(self, folder: str, log: str) -> None:
         self._folder, self._name = Path(folder), log
@@ -129,7 +132,11 @@ class Failures:
             extra["trace"] = traced
         if error.__cause__ is not None:
             extra["traceback"] = trace(error.__cause__, self._folder)
-            error.hint = f"its traceback: fairlead logs {self._name} --grep {call.id}"
+            error.hint = (
+                f"its traceback: fairlead logs {self._name} --grep {call.id}"
+                if self._name
+                else "its traceback is in the terminal of fairlead serve"
+            )
         _log.error("%s: %s", call.endpoint.lstrip(":"), error.message, extra=extra)
 
     def tick(self, now: float) -> None:

@@ -76,7 +76,7 @@ class ReplicaServer:
         self._reason = "loading"
         self._error: ErrorInfo | None = None
         self._last_lines: tuple[str, ...] = ()
-        self._failures = journal.Failures(fork.folder, f"{fork.spec.name}@{fork.spec.version}")
+        self._failures = journal.Failures(fork.folder, f"{fork.spec.name}@{fork.spec.version}" if fork.gate else "")
         self.plane.load.on_failure = self._failures.note
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
