@@ -13,10 +13,15 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller
+from fairlead.control import condition
 from fairlead.control.house import DENIED, House
 
 BEAT_S = 10.0
 """A comment this often keeps idle connections open and finds out who has gone."""
+
+AWAY_S = 5.0
+"""A keeper that is gone for so long is not just being started again."""
+AWAY_LOOK_S = 1.0
 
 
 def event(name: str, data: Any) -> bytes:
@@ -34,13 +39,15 @@ async def follow(
     again_s: float = 5.0,
     *,
     before_done: Callable[[], Awaitable[object]] | None = None,
+    needs_keeper: bool = False,
 ) -> AsyncIterator[bytes]:
     """Yield ``step`` with what ``read`` returns each time it changed, until it names the last event.
 
     That is ``done``, or ``error`` in the place of a step. It is read when ``key`` is told, and every ``again_s``.
-    ``before_done`` is waited for in between: what the records say may not be in force yet.
+    ``before_done`` is waited for in between: what the records say may not be in force yet. With ``needs_keeper`` it
+    ends with ``away`` once the keeper has been gone for :data:`AWAY_S`: nothing moves until it is back.
     """
-    last = None
+    last, away_since = None, None
     with house.waiters.ticket(key) as ticket:
         while not house.closing.is_set():
             view, end = await house.database.read(read)
@@ -52,7 +59,20 @@ async def follow(
             if end is not None:
                 yield event(end, view.model_dump(by_alias=True))
                 return
-            await ticket.wait(again_s)
+            if needs_keeper and (gone := condition.keeper(house.home)):
+                away_since = away_since or house.clock.monotonic()
+                if house.clock.monotonic() - away_since >= AWAY_S:
+                    yield event("away", _away(gone[0]))
+                    return
+            else:
+                away_since = None
+            await ticket.wait(min(again_s, AWAY_LOOK_S) if needs_keeper else again_s)
+
+
+def _away(said: str) -> dict[str, str]:
+    """Return the error that says what waits for the keeper, from what ``status`` says of it."""
+    what, _, hint = said.partition("; ")
+    return {"code": "keeper_gone", "message": what, "hint": f"what was pushed is kept; {hint}"}
 
 
 def sse(house: House, who: Caller, events: AsyncIterator[bytes]) -> StreamingResponse:

@@ -20,9 +20,11 @@ from fairlead.keeper.home import ROOM_BYTES
 from fairlead.keeper.listeners import check_listeners
 from fairlead.sandbox.level import Level, isolation
 from fairlead.settings import Home, Settings
+from fairlead.supervisor import adopt, read_records
 from fairlead.supervisor.lock import holder_of, is_held
 
 ANSWER_S = 20
+PROGRAMS = ("envoy", "bus", "control")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -101,6 +103,9 @@ def _home(settings: Settings) -> Finding:
     home = Home(settings.home)
     if is_held(home.lock):
         return Finding("home", True, f"{home.root} is in use by process {holder_of(home.lock)}")
+    if alive := _programs_alone(home):
+        said = f"{home.root}: the keeper is gone, and {', '.join(alive)} of it run on; nothing is woken or mended"
+        return Finding("home", False, said, f"fairlead up --home {home.root} takes it over; fairlead down ends it")
     parent = next((folder for folder in (home.root, *home.root.parents) if folder.exists()), Path("/"))
     writable = os.access(parent, os.W_OK)
     return Finding("home", writable, f"{home.root} {'can' if writable else 'cannot'} be written", "name another --home")
@@ -117,8 +122,25 @@ def _listeners(settings: Settings) -> Finding:
     if is_held(home.lock):
         doors = listening.read(home) or settings
         return Finding("listeners", True, f"{doors.listen} and {doors.devices} belong to the running platform")
+    if "envoy" in _programs_alone(home):
+        doors = listening.read(home) or settings
+        said = f"{doors.listen} and {doors.devices} are held by this platform's own programs, whose keeper is gone"
+        return Finding("listeners", True, said)
     try:
         check_listeners(settings)
     except Error as error:
         return Finding("listeners", False, error.message, error.hint)
     return Finding("listeners", True, f"{settings.listen} and {settings.devices} are free")
+
+
+def _programs_alone(home: Home) -> list[str]:
+    """Return which programs of the platform run though nobody holds the home: its keeper was killed."""
+    if is_held(home.lock):
+        return []
+    found = []
+    for record in read_records(home.children):
+        child = adopt(record) if record.name in PROGRAMS else None
+        if child is not None:
+            child.close()
+            found.append(record.name)
+    return found

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 
+from fairlead.api import stream
 from fairlead.api.views.models import VersionView, inputs_in_words, with_serving
+from fairlead.control import condition
 from fairlead.messages import NodeReport, VersionReport
 from fairlead.sdk.files import File, Image
 from fairlead.sdk.inputs import signature_of
@@ -69,6 +71,27 @@ async def test_a_push_makes_a_version_that_becomes_ready(world: Any) -> None:
     assert model["aliases"] == {"production": [{"version": "1", "weight": 100}]}
     assert model["versions"][0]["status"] == "ready"
     assert model["inputs"] == {"month": "integer, 1 to 12, optional"}
+
+
+async def test_a_push_without_a_keeper_is_told_so_instead_of_waiting(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "AWAY_S", 0.05)
+    monkeypatch.setattr(stream, "AWAY_LOOK_S", 0.01)
+    monkeypatch.setattr(condition, "keeper", lambda home: ("the keeper is gone: all goes on; start it: fairlead up",))
+
+    async def nothing() -> None:
+        """A keeper that is gone reports nothing."""
+
+    monkeypatch.setattr(world.keeper, "report", nothing)
+    await world.push()
+
+    steps = (await world.by("ada").get("/api/v1/models/flowers/versions/1/events")).text
+
+    said = steps.rstrip().rpartition("event: ")[2]
+    assert said.startswith("away")
+    assert "keeper_gone" in said
+    assert "what was pushed is kept; start it: fairlead up" in said
 
 
 async def test_the_same_content_is_the_same_version_again(world: Any) -> None:

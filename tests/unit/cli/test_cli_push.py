@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from fairlead.cli import sending, session
+from fairlead.cli.api import Api, Refused
+from fairlead.cli.commands import bundles
 
 from .conftest import Said, token
 
@@ -273,3 +275,16 @@ def test_a_file_that_shrinks_meanwhile_is_told(
     code, _, err = cli("push", str(folder), "--no-wait")
 
     assert (code, "weights.bin changed while it was sent" in err) == (1, True)
+
+
+def test_a_push_that_waits_for_the_keeper_ends_with_6() -> None:
+    class Away(Api):
+        def events(self, path: str, **params: Any) -> Iterator[tuple[str, Any]]:
+            yield "step", {"said": "pushed"}
+            yield "away", {"code": "keeper_gone", "message": "the keeper is gone", "hint": "what was pushed is kept"}
+
+    with pytest.raises(Refused) as refused:
+        bundles._follow(Away(session.Session("http://x", "", "")), "model", "m", "1")
+
+    assert (refused.value.exit_code, refused.value.code) == (6, "keeper_gone")
+    assert refused.value.message == "m@1 is pushed and waits: the keeper is gone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -12,11 +13,13 @@ import pytest
 
 from fairlead.cli import session
 from fairlead.cli.welcome import Welcome
+from fairlead.engines.local import marker_of
 from fairlead.errors import Conflict
 from fairlead.identity import keys
 from fairlead.keeper import doctor, listening
 from fairlead.settings import Home, Settings
 from fairlead.supervisor import HomeLock
+from fairlead.supervisor.process import Program, start
 
 from .conftest import Door, token
 
@@ -203,6 +206,23 @@ def test_the_doctor_of_a_home_names_where_its_platform_listens(tmp_path: Path) -
         found = next(one for one in doctor.examine(Settings(home=tmp_path)) if one.name == "listeners")
 
     assert found.said == "127.0.0.1:18080 and 127.0.0.1:11883 belong to the running platform"
+
+
+async def test_the_doctor_knows_a_platform_whose_keeper_was_killed(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.keeper.mkdir()
+    listening.keep(home, Settings(home=tmp_path, listen="127.0.0.1:18080", devices="127.0.0.1:11883"))
+    envoy = Program(name="envoy", argv=("/bin/sleep", "60"), env=marker_of(home), log=tmp_path / "envoy.log")
+    child, _ = start(envoy, home.children)
+    try:
+        found = {one.name: one for one in await asyncio.to_thread(doctor.examine, Settings(home=tmp_path))}
+    finally:
+        await child.stop(5)
+
+    assert not found["home"].ok
+    assert f"{tmp_path}: the keeper is gone, and envoy of it run on" in found["home"].said
+    assert f"fairlead up --home {tmp_path}" in found["home"].hint
+    assert "18080 and 127.0.0.1:11883 are held by this platform's own programs" in found["listeners"].said
 
 
 def test_a_home_in_use_says_how_to_stop_just_that_one(tmp_path: Path) -> None:

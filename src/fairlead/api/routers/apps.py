@@ -73,7 +73,8 @@ async def show_version(name: str, version: str, house: TheHouse, who: Who) -> Ve
 async def follow_version(name: str, version: str, house: TheHouse, who: Who) -> StreamingResponse:
     """Stream a version's steps until it is ready or has failed."""
     await house.database.read(lambda session: _version(session, who, name, version))
-    return sse(house, who, follow(house, f"apps/{name}", lambda s: _step(s, who, name, version), FOLLOW_S))
+    steps = follow(house, f"apps/{name}", lambda s: _step(s, who, name, version), FOLLOW_S, needs_keeper=True)
+    return sse(house, who, steps)
 
 
 @router.put("/apps/{name}/aliases/{alias}")

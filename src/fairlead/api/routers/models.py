@@ -121,7 +121,11 @@ async def follow_version(name: str, version: str, house: TheHouse, who: Who) -> 
     """Stream a version's steps until the front door leads calls to it, or it has failed."""
     await house.database.read(lambda session: _version(session, who, name, version))
     steps = follow(
-        house, f"models/{name}", lambda s: _step(s, who, name, version), before_done=house.reconcile.in_force
+        house,
+        f"models/{name}",
+        lambda s: _step(s, who, name, version),
+        before_done=house.reconcile.in_force,
+        needs_keeper=True,
     )
     return sse(house, who, steps)
 

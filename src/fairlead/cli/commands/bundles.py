@@ -105,6 +105,13 @@ def _follow(api: Api, kind: str, name: str, version: str, *, told: Collection[st
                 if warning not in told:
                     terminal.note(f"warning: {warning}")
             return
+        if event == "away":
+            raise Refused(
+                f"{name}@{version} is pushed and waits: {view['message']}",
+                exit_code=6,
+                code=view["code"],
+                hint=view["hint"],
+            )
         if event == "error":
             for line in view.get("last_lines") or ():
                 terminal.note(f"  | {line}")
