@@ -312,6 +312,10 @@ class ProgramReport(Part, frozen=True):
     reason: str = ""
 
 
+HANDLERS_FAIL = "its last handler calls fail"
+"""Begins the reason in the report of a run that is ready while the handlers of its app fail."""
+
+
 class RunReport(Part, frozen=True):
     run: str
     status: RunStatus

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from fairlead.messages import RunReport
+from fairlead.messages import HANDLERS_FAIL, RunReport
 from fairlead.status import RunStatus
 
 WINDOW_OVER = "the window closed"
@@ -61,6 +61,14 @@ class MarkReady(msgspec.Struct, frozen=True):
     restarts: int
 
 
+class MarkTrouble(msgspec.Struct, frozen=True):
+    """It is ready, but its handlers fail; or they do no longer."""
+
+    run: str
+    reason: str
+    fails: bool
+
+
 class MarkStarting(msgspec.Struct, frozen=True):
     """It went down and is being started again."""
 
@@ -101,7 +109,7 @@ class ReleaseHolds(msgspec.Struct, frozen=True):
     reason: str
 
 
-Action = StartRun | MarkReady | MarkStarting | StopRun | FinishRun | SkipRun | ReleaseHolds
+Action = StartRun | MarkReady | MarkTrouble | MarkStarting | StopRun | FinishRun | SkipRun | ReleaseHolds
 
 
 def plan(run: LiveRun, seen: Seen, now: datetime) -> Action | None:
@@ -140,9 +148,19 @@ def _live(run: LiveRun, report: RunReport | None, seen: Seen, now: datetime) -> 
         return ReleaseHolds(run.id, f"its machine has been silent for {seen.silent_s:.0f} s") if lost else None
     if report.status is RunStatus.READY and run.status is RunStatus.STARTING:
         return MarkReady(run.id, report.reason or "it is ready", report.page, report.restarts)
+    if report.status is RunStatus.READY and run.status is RunStatus.READY:
+        return _trouble(run, report.reason)
     if report.status is RunStatus.STARTING and (run.status is RunStatus.READY or report.restarts > run.restarts):
         return MarkStarting(run.id, report.reason or "it is started again", report.restarts, report.last_lines)
     return None
+
+
+def _trouble(run: LiveRun, said: str) -> MarkTrouble | None:
+    """Return the step from what the records say of a ready run to what its node says."""
+    was, fails = run.reason.startswith(HANDLERS_FAIL), said.startswith(HANDLERS_FAIL)
+    if fails and said != run.reason:
+        return MarkTrouble(run.id, said, fails=True)
+    return MarkTrouble(run.id, "it is ready", fails=False) if was and not fails else None
 
 
 def _stopping(run: LiveRun, report: RunReport | None, seen: Seen, now: datetime) -> Action | None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts import policy
-from fairlead.apps import letters, params, plan, sight, versions
+from fairlead.apps import letters, params, plan, sight, trouble, versions
 from fairlead.apps.ground import Ground, bind_on, ground_of
 from fairlead.apps.letters import Letter
 from fairlead.bundles.manifest import AppManifest
@@ -207,6 +207,9 @@ def carry_out(session: Session, action: plan.Action, now: datetime, address: Add
             return _start(session, row, now, ground)
         case plan.MarkReady():
             return _ready(session, row, action, now, address)
+        case plan.MarkTrouble():
+            trouble.tell(session, row, action, now)
+            return Outcome(moved=(row.id,))
         case plan.MarkStarting():
             row.restarts, row.last_lines = action.restarts, action.last_lines
             if row.status is RunStatus.READY:

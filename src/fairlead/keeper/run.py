@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fairlead.clock import from_text
 from fairlead.errors import Error
-from fairlead.keeper import run_port
+from fairlead.keeper import run_policy, run_port
 from fairlead.keeper.channel import RunChannel
 from fairlead.keeper.run_health import look_after
 from fairlead.keeper.run_launch import commands, needs_port
@@ -47,7 +47,7 @@ class DrivenRun:
         return RunReport(
             run=self.state.wanted.run,
             status=kept.status,
-            reason=kept.reason,
+            reason=kept.reason or self._trouble(),
             attempt=kept.attempt,
             restarts=kept.restarts,
             pids=pids,
@@ -55,6 +55,12 @@ class DrivenRun:
             since=kept.since,
             last_lines=kept.last_lines,
         )
+
+    def _trouble(self) -> str:
+        """Return what its handlers fail with, as the SDK said last; nothing while the run is not ready."""
+        if self._channel is None or self.state.kept.status is not RunStatus.READY:
+            return ""
+        return run_policy.trouble(self._channel.said.trouble, self.state.wanted.run)
 
     def update(self, wanted: RunWanted) -> None:
         """Take what control changed."""

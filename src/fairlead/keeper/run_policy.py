@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fairlead.messages import HANDLERS_FAIL
+
 EXIT_RETRY = 75
 """EX_TEMPFAIL of sysexits.h: start it again."""
 EXIT_CONFIG = 78
@@ -69,6 +71,12 @@ def last_said(lines: Sequence[str]) -> str:
                 text = found["said"]
         return text[:_SAID_MAX]
     return ""
+
+
+def trouble(said: str, run: str) -> str:
+    """Return the reason of a run that is ready while its handlers fail with what it ``said``, of any length."""
+    text = "".join(letter if letter.isprintable() else " " for letter in said[:_SAID_MAX])
+    return f"{HANDLERS_FAIL}: {text}; fairlead logs {run}" if text.strip() else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from fairlead.sdk.app import App, Handler, Reaction, check, name_of, zone_of
 from fairlead.sdk.devices import reading_of
 from fairlead.sdk.lanes import Counts, Lanes
 from fairlead.sdk.tasks import is_canceled
+from fairlead.sdk.trouble import Trouble
 from fairlead.sdk.wire import Dropped, Measure, ReadyBody, Welcome
 
 BEAT_S = 1.0
@@ -46,6 +47,7 @@ class Runner:
         self._tasks: list[asyncio.Task[None]] = []
         self._routes: dict[str, list[Reaction]] = {}
         self._seen: dict[tuple[str, str], str] = {}
+        self._trouble = Trouble()
 
     async def run(self, *, page: str | None = None) -> int:
         """Run until :meth:`stop`; return the exit code. Raises what a function of ``@start`` raises."""
@@ -152,7 +154,8 @@ class Runner:
 
     async def _beat(self) -> None:
         while True:
-            body = ReadyBody(**msgspec.structs.asdict(self.counts))
+            trouble = self._trouble.said(self._clock.monotonic())
+            body = ReadyBody(**msgspec.structs.asdict(self.counts), trouble=trouble)
             try:
                 await self.app.channel.call("POST", "/ready", content=msgspec.json.encode(body), timeout_s=5)
             except Error as error:
@@ -173,14 +176,16 @@ class Runner:
         except SystemExit as error:
             self.stop(error.code if isinstance(error.code, int) else 1)
             return False
-        except (Exception, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError) as error:
             if is_canceled():
                 raise
             self.counts.failed += 1
+            self._trouble.failed(function, name_of(function), error, self._clock.monotonic())
             self.app.log.exception("%s failed", name_of(function))
             return False
         finally:
             self._running -= 1
+        self._trouble.went_well(function)
         return True
 
 

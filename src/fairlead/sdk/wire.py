@@ -175,3 +175,5 @@ class ReadyBody(msgspec.Struct, frozen=True, omit_defaults=True):
     replaced: int = 0
     dropped: int = 0
     failed: int = 0
+    trouble: str = ""
+    """What the last calls of a handler raised, one after the other; empty once it goes well again."""

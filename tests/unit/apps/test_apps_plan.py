@@ -12,13 +12,14 @@ from fairlead.apps.plan import (
     LiveRun,
     MarkReady,
     MarkStarting,
+    MarkTrouble,
     ReleaseHolds,
     Seen,
     SkipRun,
     StartRun,
     StopRun,
 )
-from fairlead.messages import RunReport
+from fairlead.messages import HANDLERS_FAIL, RunReport
 from fairlead.status import RunStatus, can_move
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -35,6 +36,7 @@ def says(status: RunStatus, **more: object) -> Seen:
 
 
 SILENT = Seen()
+BAD = f"{HANDLERS_FAIL}: cool: KeyError: 'x'; fairlead logs run-1"
 BEFORE, DURING, AFTER = NOON - timedelta(seconds=1), NOON + timedelta(minutes=5), ONE
 
 HISTORY = [
@@ -45,6 +47,9 @@ HISTORY = [
     ("no report yet", run(S.STARTING), SILENT, DURING, None),
     ("up", run(S.STARTING), says(S.READY, page=True), DURING, MarkReady("run-1", "it is ready", True, 0)),
     ("stays up", run(S.READY), says(S.READY), DURING, None),
+    ("handlers fail", run(S.READY, reason="it is ready"), says(S.READY, reason=BAD), DURING, MarkTrouble("run-1", BAD, True)),
+    ("handlers fail on", run(S.READY, reason=BAD), says(S.READY, reason=BAD), DURING, None),
+    ("handlers work again", run(S.READY, reason=BAD), says(S.READY), DURING, MarkTrouble("run-1", "it is ready", False)),
     ("went down", run(S.READY), says(S.STARTING, restarts=1, reason="exit 1"), DURING, MarkStarting("run-1", "exit 1", 1)),
     ("went down again", run(S.STARTING, restarts=1), says(S.STARTING, restarts=2, reason="exit 1"), DURING, MarkStarting("run-1", "exit 1", 2)),
     ("old news of before a restart", run(S.STARTING, attempt=1), says(S.READY), DURING, None),

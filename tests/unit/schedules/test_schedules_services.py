@@ -16,7 +16,16 @@ from fairlead.devices.door import Heard
 from fairlead.devices.types import Measurement
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.logs import facts
-from fairlead.messages import CommandAsk, EnvironmentSpec, Prepared, ReadingsAsk, RunReport, StateGet, StatePut
+from fairlead.messages import (
+    HANDLERS_FAIL,
+    CommandAsk,
+    EnvironmentSpec,
+    Prepared,
+    ReadingsAsk,
+    RunReport,
+    StateGet,
+    StatePut,
+)
 from fairlead.schedules import conflicts, opening, service
 from fairlead.schedules.check import Wanted
 from fairlead.status import CommandStatus, RunStatus, VersionStatus
@@ -183,6 +192,22 @@ def test_a_run_that_cannot_be_moved_holds_up_no_other_and_fails_the_second_time(
     assert (run.status, run.finished_at) == (RunStatus.FAILED, later(hours=1))
     assert "ZeroDivisionError" in run.reason
     assert stepping.step(session, reports, later(hours=1), address, first.raised).raised == frozenset()
+
+
+def test_a_run_whose_handlers_fail_says_so_until_they_work_again(session: Session) -> None:
+    run = up(session)
+    fails = f"{HANDLERS_FAIL}: cool: KeyError: 'x'; fairlead logs {run.id}"
+    for second in range(20):  # one that comes and goes does not fill the journal
+        step(session, later(hours=1, seconds=3 + 2 * second), RunReport(run.id, RunStatus.READY, fails, page=True))
+        assert (run.status, run.reason) == (RunStatus.READY, fails)
+        if not second:
+            assert facts.why(session, run.id, later(hours=2)).answer.endswith(f": {fails}.")
+        step(session, later(hours=1, seconds=4 + 2 * second), RunReport(run.id, RunStatus.READY, page=True))
+        assert run.reason == "it is ready"
+
+    told = [one.said for one in journal.history(session, "run", run.id)]
+    assert told.count(fails) == 1
+    assert told.count("its handlers work again") == 1
 
 
 def test_the_end_of_the_window_stops_the_run_and_makes_its_devices_safe(session: Session) -> None:
