@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,14 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """``{"at", "level", "name", "said", …extra}``; extra fields are those passed as ``extra=``."""
+    """``{"at", "level", "name", "said", …extra}``; extra fields are those passed as ``extra=``.
+
+    ``trace`` makes the text of an exception's traceback; by default it is Python's.
+    """
+
+    def __init__(self, trace: Callable[[BaseException], str] | None = None) -> None:
+        super().__init__()
+        self._trace = trace
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -25,7 +32,11 @@ class JsonFormatter(logging.Formatter):
         }
         line.update(_extra(record))
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            error = record.exc_info[1]
+            if self._trace is not None and error is not None:
+                line["traceback"] = self._trace(error)
+            else:
+                line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
@@ -42,13 +53,15 @@ def _extra(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
-def configure(level: str = "info", *, plain: bool | None = None) -> None:
-    """Send the root logger to stderr; ``plain`` defaults to whether stderr is a terminal."""
+def configure(
+    level: str = "info", *, plain: bool | None = None, trace: Callable[[BaseException], str] | None = None
+) -> None:
+    """Send the root logger to stderr; ``plain`` defaults to whether stderr is a terminal; ``trace``: of JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     if plain if plain is not None else sys.stderr.isatty():
         handler.setFormatter(PlainFormatter())
     else:
-        handler.setFormatter(JsonFormatter())
+        handler.setFormatter(JsonFormatter(trace))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "asyncio", "aiohttp.access", "nats"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

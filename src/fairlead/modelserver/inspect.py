@@ -22,7 +22,7 @@ from fairlead.modelserver.loading import load
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.modelserver.protocols.docs import signature_view
 from fairlead.modelserver.runtimes.python import import_entry
-from fairlead.modelserver.traces import last_lines, stack_text, trace
+from fairlead.sdk.traces import last_lines, stack_text, trace
 
 VARIABLE = "FAIRLEAD_INSPECT"
 _EARLIER_S = 3.0

@@ -21,7 +21,7 @@ from fairlead.errors import Error, Kind
 from fairlead.ids import trace_id
 from fairlead.log import JsonFormatter
 from fairlead.modelserver.calls import Call
-from fairlead.modelserver.traces import trace
+from fairlead.sdk.traces import trace
 
 _LINE_MAX = 16_000
 _BURST = 20

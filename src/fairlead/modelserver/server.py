@@ -31,8 +31,8 @@ from fairlead.modelserver.examples import body_of, difference
 from fairlead.modelserver.loading import Loaded, load
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.modelserver.protocols.http import Front
-from fairlead.modelserver.traces import last_lines, stack_text, trace
 from fairlead.modelserver.worker import Channel
+from fairlead.sdk.traces import last_lines, stack_text, trace
 from fairlead.status import ReplicaStatus
 
 log = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ import uvloop
 
 from fairlead import log
 from fairlead.errors import Conflict, Error, Invalid, NotFound
+from fairlead.sdk import traces
 from fairlead.sdk.app import App
 from fairlead.sdk.runner import Runner
 
@@ -58,11 +59,12 @@ async def serve(app: App, page: str | None) -> int:
 
 def main() -> int:
     """Load and run the app; return the exit code."""
-    log.configure(os.environ.get("FAIRLEAD_LOG_LEVEL", "info"))
+    folder = os.getcwd()
+    log.configure(os.environ.get("FAIRLEAD_LOG_LEVEL", "info"), trace=lambda error: traces.trace(error, folder))
     if len(sys.argv) != 2:
         _log.error("usage: python -m fairlead.sdk.run module:attribute")
         return EXIT_CONFIG
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, folder)
     try:
         app = load(sys.argv[1])
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -72,6 +74,10 @@ def main() -> int:
         return EXIT_CONFIG
     except Error as error:
         _log.error("%s (%s): %s", error.message, error.code, error.hint)
+        return 1
+    except Exception as error:  # noqa: BLE001 - the app's own, at start: one record, not a line for each frame
+        said = str(error).partition("\n")[0]
+        _log.error("the app ended: %s%s", type(error).__name__, f": {said}" if said else "", exc_info=error)
         return 1
 
 

@@ -175,6 +175,15 @@ def test_the_table_of_runs_shows_short_ids_times_in_seconds_and_only_what_says_s
     assert json.loads(cli("--json", "runs")[1])["items"][0]["finished_at"] == ended["finished_at"]
 
 
+def test_the_last_lines_of_a_run_are_told_without_their_structure(signed_in: Door, cli: Callable[..., Said]) -> None:
+    record = json.dumps({"level": "error", "said": "the app ended", "traceback": "Traceback:\n  File"})
+    signed_in.says("GET /api/v1/runs/run-1", run(last_lines=["plain", record, "{cut"]))
+
+    out = cli("runs", "show", "run-1")[1]
+
+    assert out.endswith("  | plain\n  | the app ended\n  | Traceback:\n  |   File\n  | {cut\n")
+
+
 def test_short_ids_are_long_enough_to_tell_them_apart() -> None:
     ids = ["run-01k9abcdefghjjmn", "run-01k9abcdefghjkmn", "run-1"]
 

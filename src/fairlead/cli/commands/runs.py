@@ -79,7 +79,19 @@ def show(run: str) -> None:
     for entry in view.get("history") or ():
         terminal.result(f"  {terminal.moment(entry['at'])} {entry['status']}: {entry.get('reason') or ''}".rstrip(": "))
     for line in view.get("last_lines") or ():
-        terminal.result(f"  | {line}")
+        for text in _plain(line):
+            terminal.result(f"  | {text}")
+
+
+def _plain(line: str) -> list[str]:
+    """Return what a line of a log says; of a structured one the message, and the traceback line by line."""
+    try:
+        record = json.loads(line) if line.startswith("{") else None
+    except json.JSONDecodeError:
+        record = None
+    if not isinstance(record, dict) or "said" not in record:
+        return [line]
+    return [str(record["said"]), *str(record.get("traceback", "")).splitlines()]
 
 
 @app.command()
