@@ -298,6 +298,10 @@ class VersionReport(Part, frozen=True):
     """Seconds from the start of a replica until it was ready; buckets of ``figures.COLD``."""
     serving: str = ""
     """``compiled (onnx)…`` or ``as it is: …`` with why; empty where nothing is compiled."""
+    crashed_at: str | None = None
+    """When a replica of it that had been ready ended by itself, or had to be ended, last."""
+    crash: str = ""
+    """How."""
 
 
 class ProgramReport(Part, frozen=True):

@@ -426,7 +426,8 @@ class Replicas:
             return
         replica.ended, replica.has_told = now, True
         if version.was_ready:
-            version.crashed(replica.started, now, beat.reason or f"it said that it is {beat.status}", random.random())
+            reason = beat.reason or f"it said that it is {beat.status}"
+            version.crashed(replica.started, now, reason, random.random(), to_text(self._clock.now()))
         else:
             version.again_at = max(version.again_at, now + 2 * pool.END_S)  # its end tells whether there is a next
         self.nudge()
@@ -461,7 +462,7 @@ class Replicas:
         if replica.has_told and version.was_ready:
             return  # it was counted when it said so
         if version.was_ready:
-            version.crashed(replica.started, now, reason, random.random())
+            version.crashed(replica.started, now, reason, random.random(), to_text(self._clock.now()))
         else:
             version.fail(replica.error or ended_at_load(observed.reason))
 

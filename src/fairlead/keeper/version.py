@@ -54,6 +54,9 @@ class Version:
     """It cannot start at all: nothing is tried until the next attempt."""
     last_lines: tuple[str, ...] = ()
     restarts: int = 0
+    crash: str = ""
+    """How a replica crashed last."""
+    crashed_at: str | None = None
     woken: int = 0
     tally: Tally = field(default_factory=Tally)
 
@@ -136,9 +139,10 @@ class Version:
         self.failed = error
         self.dismiss(Unavailable(error.message, code="version_failed", hint=error.hint))
 
-    def crashed(self, started: float, now: float, reason: str, chance: float) -> None:
-        """Note a crash, and when the next start may be; ``chance`` in [0, 1) spreads them."""
+    def crashed(self, started: float, now: float, reason: str, chance: float, at: str | None = None) -> None:
+        """Note a crash, and when the next start may be; ``chance`` in [0, 1) spreads them; ``at``: ``now`` as text."""
         self.restarts += 1
+        self.crash, self.crashed_at = reason, at
         self.tally.lost(reason)
         self.crashes = [*restarts.forgotten(self.crashes, now), started]
         match restarts.decide(self.crashes, now, chance):
@@ -195,6 +199,8 @@ def version_report(version: Version, wanted: messages.VersionWanted, now: float)
         error=version.failed,
         last_lines=version.last_lines if status is VersionStatus.FAILED or version.loop else (),
         serving=_serving(version, now),
+        crash=version.crash,
+        crashed_at=version.crashed_at,
         figures=version.tally.totals if recent else None,
         recent=recent,
         cold_starts=version.tally.cold if version.tally.cold.counts else None,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, func, or_, select
 from sqlalchemy.orm import Session
 
 from fairlead.clock import from_text
@@ -28,10 +28,13 @@ from fairlead.models.plan import (
 from fairlead.models.service import place_alias
 from fairlead.status import JobStatus, VersionStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import Alias, Job, Model, ModelVersion
+from fairlead.store.records import Alias, Event, Job, Model, ModelVersion
 
 CALLED_EVERY_S = 30.0
 """The moment of the last call is written at most so often."""
+CRASH_EVERY_S = 60.0
+"""Crashes of a version are noted at most so often."""
+_CRASHED = "a replica crashed: "
 _ROUNDS_MAX = 8
 _FACTS = (
     ModelVersion.model,
@@ -63,12 +66,14 @@ def reconcile(session: Session, reports: Sequence[NodeReport], now: datetime) ->
         session.flush()
         done += actions
     _note_calls(session, reports)
+    for (model, version), (at, how) in _new_crashes(session, reports).items():
+        note(session, "version", f"{model}@{version}", f"{_CRASHED}{how}", at)
     return done
 
 
 def is_at_rest(session: Session, reports: Sequence[NodeReport]) -> bool:
     """Whether :func:`reconcile` would change nothing; reads only."""
-    return not pending(session, reports) and not _late_calls(session, reports)
+    return not (pending(session, reports) or _late_calls(session, reports) or _new_crashes(session, reports))
 
 
 def pending(session: Session, reports: Sequence[NodeReport]) -> list[Action]:
@@ -183,3 +188,18 @@ def _late_calls(session: Session, reports: Sequence[NodeReport]) -> dict[plan.Ke
         if at is not None and (known is None or at - known >= timedelta(seconds=CALLED_EVERY_S)):
             late[model, version] = at
     return late
+
+
+def _new_crashes(session: Session, reports: Sequence[NodeReport]) -> dict[plan.Key, tuple[datetime, str]]:
+    """Return when and how versions crashed last, where that is to be noted."""
+    new = {}
+    for one in (one for report in reports for one in report.versions if one.crashed_at is not None):
+        at = from_text(str(one.crashed_at))
+        noted = session.scalar(
+            select(func.max(Event.at)).where(
+                Event.kind == "version", Event.ref == f"{one.model}@{one.version}", Event.said.startswith(_CRASHED)
+            )
+        )
+        if noted is None or at - noted >= timedelta(seconds=CRASH_EVERY_S):
+            new[one.model, one.version] = (at, one.crash)
+    return new

@@ -192,3 +192,15 @@ def test_a_version_says_what_serves_and_where_machines_differ(reports: tuple[Nod
     view = VersionView(version="1", status="ready", reason="", said="", digest="d", created_at=None, created_by="ada")
     assert with_serving(view, "forest", reports).serving == said
     assert with_serving(view, "another", reports).serving == ""
+
+
+def test_a_version_says_how_it_crashed_last() -> None:
+    view = VersionView(version="1", status="ready", reason="", said="", digest="d", created_at=None, created_by="ada")
+    crashed = [
+        VersionReport("mood", "1", VersionStatus.READY, crashed_at=f"2026-11-20T14:0{minute}:00Z", crash=how)
+        for minute, how in ((5, "exit 3"), (3, "signal 9"))
+    ]
+    reports = tuple(NodeReport(f"node-{one.crash}", 1, "", versions=(one,)) for one in crashed)
+
+    assert with_serving(view, "mood", reports).crash == "2026-11-20T14:05:00Z: exit 3"
+    assert with_serving(view, "another", reports).crash == ""

@@ -86,3 +86,10 @@ def test_a_version_is_said_to_be_compiled_once_no_replica_answers_as_it_is() -> 
     plain.left = 10
     assert version_report(version, wanted, 10).serving == "compiled (onnx): 9 times"
     assert [one.compiled for one in replica_reports(version, 10)] == [False]
+
+
+def test_the_last_crash_is_reported_with_its_cause_and_time() -> None:
+    version = Version(("echo", "1"))
+    version.crashed(1.0, 2.0, "exit 3", 0, "2026-11-20T14:03:00Z")
+
+    assert (version.crash, version.crashed_at) == ("exit 3", "2026-11-20T14:03:00Z")

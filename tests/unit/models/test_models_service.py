@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 from fairlead.accounts import service as accounts
 from fairlead.accounts.policy import SYSTEM, Caller, Role
 from fairlead.bundles.manifest import ModelManifest, parse
+from fairlead.clock import to_text
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from fairlead.identity.seal import Sealer
+from fairlead.logs.facts import why
 from fairlead.messages import EnvironmentSpec, ErrorInfo, NodeReport, Prepared, Target, VersionReport
 from fairlead.models import queries, report, service, wanted
 from fairlead.models.service import Push, Pushed
@@ -388,3 +390,26 @@ def test_a_removed_model_is_as_if_it_were_not_there_and_its_name_is_free(session
     assert queries.get(session, BOB, "flowers").owner == "bob"
     settle(session)
     assert [target.version for target in queries.alias_of(session, "flowers", "production").targets] == ["3"]
+
+
+def test_a_crash_is_noted_with_its_cause_and_time_and_not_each_of_many(session: Session) -> None:
+    push(session, "d1")
+    settle(session)
+
+    def crashed(at: datetime, how: str) -> None:
+        seen = VersionReport("flowers", "1", VersionStatus.READY, crashed_at=to_text(at), crash=how)
+        reports = [NodeReport("local", 1, to_text(at), versions=(seen,))]
+        while not report.is_at_rest(session, reports):
+            report.reconcile(session, reports, at)
+            session.flush()
+
+    for seconds, how in ((10, "exit 3"), (10, "exit 3"), (30, "exit 4"), (90, "signal 9")):
+        crashed(NOW + timedelta(seconds=seconds), how)
+
+    said = select(Event.at, Event.said).where(Event.ref == "flowers@1", Event.said.startswith("a replica crashed"))
+    assert [tuple(row) for row in session.execute(said.order_by(Event.id))] == [
+        (NOW + timedelta(seconds=10), "a replica crashed: exit 3"),
+        (NOW + timedelta(seconds=90), "a replica crashed: signal 9"),
+    ]
+    why_told = why(session, "flowers", NOW + timedelta(minutes=5))
+    assert any(fact.said == "a replica crashed: signal 9" for fact in why_told.chain)

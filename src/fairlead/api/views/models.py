@@ -49,6 +49,8 @@ class VersionView(View):
     error: dict[str, Any] | None = None
     serving: str = ""
     """What answers of a scikit-learn artifact: ``compiled (onnx)…``, or ``as it is: …`` with why."""
+    crash: str = ""
+    """How a replica crashed last, and when, since the keeper began."""
 
 
 class ModelView(View):
@@ -130,6 +132,13 @@ def with_serving(view: VersionView, model: str, reports: tuple[NodeReport, ...])
         view.serving = "; ".join(f"{node}: {words}" for node, words in sorted(said.items()))
     else:
         view.serving = next(iter(said.values()), "")
+    crashes = [
+        (one.crashed_at, one.crash)
+        for report in reports
+        for one in report.versions
+        if (one.model, one.version) == (model, view.version) and one.crashed_at is not None
+    ]
+    view.crash = "{}: {}".format(*max(crashes)) if crashes else ""
     return view
 
 

@@ -60,6 +60,8 @@ def show(name: str) -> None:
     for version in live:
         if version.get("serving"):
             terminal.result(f"  serving {version['version']}: {version['serving']}")
+        if version.get("crash"):
+            terminal.result(f"  last crash of {version['version']}: {version['crash']}; fairlead logs {name}")
         for warning in version.get("warnings") or ():
             terminal.result(f"  warning: {version['version']}: {warning}")
     if model.get("replicas"):
@@ -122,7 +124,7 @@ def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
     model, at, version = name.partition("@")
     path = f"/models/{named('model', model)}" + (f"/versions/{named('version', version)}" if at else "")
     if not terminal.confirm(f"remove {name}? calls to it will answer 404", yes=yes):
-        terminal.note("nothing was removed; say --yes")
+        terminal.error("nothing was removed", hint="say --yes", code="not_confirmed")
         raise typer.Exit(1)
     with Api() as api:
         api.delete(path)
