@@ -139,10 +139,10 @@ class Version:
         self.failed = error
         self.dismiss(Unavailable(error.message, code="version_failed", hint=error.hint))
 
-    def crashed(self, started: float, now: float, reason: str, chance: float, at: str | None = None) -> None:
-        """Note a crash, and when the next start may be; ``chance`` in [0, 1) spreads them; ``at``: ``now`` as text."""
+    def crashed(self, started: float, now: float, reason: str, chance: float, moment: str | None = None) -> None:
+        """Note a crash, and when the next start may be; ``chance`` in [0, 1) spreads them; ``moment``: now as text."""
         self.restarts += 1
-        self.crash, self.crashed_at = reason, at
+        self.crash, self.crashed_at = reason, moment
         self.tally.lost(reason)
         self.crashes = [*restarts.forgotten(self.crashes, now), started]
         match restarts.decide(self.crashes, now, chance):
