@@ -249,7 +249,7 @@ def _send_again(session: Session, row: Command, now: datetime) -> tuple[Outgoing
         values = arbiter.desired(holds.holders(session, row.device, now)).get(row.id, {})
         if not values:
             return ()
-    note(session, "command", row.id, f"sent again, {row.epoch}. time", now)
+    note(session, "command", row.id, f"sent again (attempt {row.epoch})", now)
     return (payload(row, values),)
 
 

@@ -157,7 +157,11 @@ async def _install(
     requires, constraints = scratch / "requires.txt", scratch / "pins.txt"
     requires.write_text("".join(f"{line}\n" for line in (f"fairlead @ {ours.absolute().as_uri()}", *spec.requires)))
     constraints.write_text("".join(f"{name}=={version}\n" for name, version in pins().items()))
-    on_step(f"installing {len(spec.requires)} requirements" if spec.requires else "installing the SDK")
+    on_step(
+        f"installing {len(spec.requires)} requirement{'s' if len(spec.requires) > 1 else ''}"
+        if spec.requires
+        else "installing the SDK"
+    )
     variables = environ(os.environ)
     cache(folder, variables, alone=source_builds).mkdir(parents=True, exist_ok=True)
     level = (await asyncio.to_thread(isolation)).level

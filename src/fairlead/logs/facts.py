@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -74,14 +75,27 @@ def _by_name(session: Session, of: str, at: datetime, sight: Sight) -> Why:
         events = _events(session, "schedule", schedule.id, at)
         last = _events(session, "run", latest.id, at) if latest else ()
         what = f"{schedule.app} at {schedule.at}" if last else ""
-        return tell.of_events(of, at, tuple(sorted((*events, *last), key=lambda link: link.at)), what=what)
+        told = tell.of_events(of, at, tuple(sorted((*events, *last), key=lambda link: link.at)), what=what)
+        if schedule.next_at is None or schedule.next_at <= at:
+            return told
+        opens = f"It starts next at {schedule.next_at:%Y-%m-%d %H:%M:%SZ}."
+        return msgspec.structs.replace(told, answer=f"{told.answer} {opens}")
     if session.get(Model, of) is not None:
-        return tell.of_events(of, at, _of_versions(session, "version", of, at))
+        return _model(of, at, _of_versions(session, "version", of, at))
     if session.get(App, of) is not None:
         return tell.of_events(of, at, _of_versions(session, "app_version", of, at))
     if session.get(Device, of) is not None:
         return tell.of_events(of, at, _events(session, "device", of, at))
     raise unknown(of)
+
+
+def _model(of: str, at: datetime, links: Sequence[Link]) -> Why:
+    """Explain a model; where another alias moved last, what callers without one get comes first."""
+    told = tell.of_events(of, at, links)
+    main = [link for link in links if link.kind == "alias" and link.id == f"{of}@production"]
+    if not main or links[-1].kind != "alias" or links[-1].id == main[-1].id:
+        return told
+    return msgspec.structs.replace(told, answer=f"{tell.of_events(of, at, main).answer} {told.answer}")
 
 
 def unknown(of: str) -> NotFound:

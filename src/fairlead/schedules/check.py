@@ -119,7 +119,7 @@ def _when(wanted: Wanted) -> Iterable[Problem]:
         if value
     ]
     if len(given) != 1:
-        message = f"{' and '.join(given)} exclude each other" if given else "says no time"
+        message = f"{' and '.join(given)} exclude each other" if given else "the time is missing"
         yield Problem(
             "windows", "one_of", message, "--days … --from … --to …, --on DATE, --every … --for … or --cron … --for …"
         )
@@ -127,13 +127,13 @@ def _when(wanted: Wanted) -> Iterable[Problem]:
     if wanted.for_s is not None and not 0 < wanted.for_s <= FOR_MAX_S:
         yield Problem("for_s", "range", f"{wanted.for_s:g} s is no length", "more than 0, up to a year")
     if (wanted.cron or wanted.every_s) and wanted.for_s is None:
-        yield Problem("for_s", "required", "says not how long", "--for 10m")
+        yield Problem("for_s", "required", "how long is missing", "give --for 10m")
     if wanted.cron and (wrong := due.cron_problem(wanted.cron)):
         yield Problem("cron", "cron", f"{wanted.cron[:80]!r}: {wrong}", 'as in "0 8 * * mon-fri"')
     if wanted.every_s is not None and wanted.every_s < EVERY_MIN_S:
         yield Problem("every_s", "ge", f"{wanted.every_s:g} s is too often", f"{EVERY_MIN_S} s or more")
     elif wanted.every_s and wanted.for_s and wanted.for_s > wanted.every_s:
-        yield Problem("for_s", "le", "lasts longer than until the next one", "a longer --every or a shorter --for")
+        yield Problem("for_s", "le", "one lasts until after the next begins", "a longer --every or a shorter --for")
     if wanted.once_from and wanted.once_to and wanted.once_to <= wanted.once_from:
         yield Problem("once_to", "gt", "ends before it starts")
     if len(wanted.windows) > WINDOWS_MAX:
@@ -152,7 +152,7 @@ def _window(path: str, window: Window) -> Iterable[Problem]:
             )
     for key, text in (("from", window.start), ("to", window.end)):
         if not _is_time(text):
-            yield Problem(f"{path}.{key}", "time", f"{text[:20]!r} is no time", "HH:MM, as in 18:00")
+            yield Problem(f"{path}.{key}", "time", f"{text[:20]!r} is no time of day", "write HH:MM, as in 18:00")
 
 
 def _is_time(text: str) -> bool:

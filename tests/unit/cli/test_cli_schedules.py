@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fairlead.cli.commands.runs import short
+from fairlead.cli.commands.schedules import duration, seconds
 
 from .conftest import Door, Said
 
@@ -43,6 +44,7 @@ def run(**more: Any) -> dict[str, Any]:
             schedule(windows=[{"days": ["sat", "sun", "mon"], "from": "18:00", "to": "07:00"}]),
             "sat-mon 18:00-07:00",
         ),
+        (schedule(every_s=120.0, start="2026-11-21"), "every 2m from 2026-11-21"),
         (schedule(cron="0 8 * * *", start="2026-12-24"), "cron 0 8 * * * from 2026-12-24"),
     ],
 )
@@ -182,6 +184,12 @@ def test_the_last_lines_of_a_run_are_told_without_their_structure(signed_in: Doo
     out = cli("runs", "show", "run-1")[1]
 
     assert out.endswith("  | plain\n  | the app ended\n  | Traceback:\n  |   File\n  | {cut\n")
+
+
+@pytest.mark.parametrize("text", ["90.5s", "10m", "2h", "1d", "1h30m", "1d1h1m1s", "0s"])
+def test_a_length_is_shown_as_it_can_be_given_back(text: str) -> None:
+    assert seconds(duration(seconds(text))) == seconds(text)
+    assert duration(120.0) == "2m"
 
 
 def test_short_ids_are_long_enough_to_tell_them_apart() -> None:

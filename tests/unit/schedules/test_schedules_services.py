@@ -30,7 +30,8 @@ from fairlead.schedules import conflicts, opening, service
 from fairlead.schedules.check import Wanted
 from fairlead.status import CommandStatus, RunStatus, VersionStatus
 from fairlead.store import journal
-from fairlead.store.records import Obligation, Run, Schedule, User, Window
+from fairlead.store.move import note
+from fairlead.store.records import Model, Obligation, Run, Schedule, User, Window
 from fairlead.testing.store import memory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday; 13:00 in Berlin
@@ -298,6 +299,26 @@ def test_a_schedule_added_within_its_window_runs_at_once(session: Session) -> No
     step(session, later(hours=2))
 
     assert the_run(session).status is RunStatus.STARTING
+
+
+def test_why_of_a_schedule_that_waits_says_when_it_starts(session: Session) -> None:
+    record = schedule(session)
+    assert record.next_at is not None
+
+    answer = facts.why(session, record.name, NOON).answer
+
+    assert answer.endswith(f"It starts next at {record.next_at:%Y-%m-%d %H:%M:%SZ}.")
+
+
+def test_why_of_a_model_tells_first_what_callers_get(session: Session) -> None:
+    session.add(Model(name="mood", owner="ada", visibility="public", created_at=NOON))
+    note(session, "alias", "mood@production", "5", NOON)
+    note(session, "alias", "mood@staging", "6", NOON)
+
+    answer = facts.why(session, "mood", NOON).answer
+
+    assert answer.startswith("mood@production")
+    assert "mood@staging" in answer
 
 
 def test_paused_nothing_opens_and_resumed_it_does_again(session: Session) -> None:

@@ -77,7 +77,7 @@ def _run_of(api: Api, schedule: str) -> str | None:
 def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
     """Remove an app that no schedule and no run wants any more."""
     if not terminal.confirm(f"remove the app {name}?", yes=yes):
-        terminal.note("nothing was removed; say --yes")
+        terminal.error("nothing was removed", hint="say --yes", code="not_confirmed")
         raise typer.Exit(1)
     with Api() as api:
         api.delete(f"/apps/{named('app', name)}")

@@ -144,7 +144,7 @@ def release(device: str, properties: list[str] = typer.Argument(None)) -> None:
 def rm(device: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
     """Retire a device: it can sign in no more."""
     if not terminal.confirm(f"retire {device}?", yes=yes):
-        terminal.note("nothing was changed; say --yes")
+        terminal.error("nothing was changed", hint="say --yes", code="not_confirmed")
         raise typer.Exit(1)
     with Api() as api:
         api.delete(f"/devices/{device}")

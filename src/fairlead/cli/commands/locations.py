@@ -32,7 +32,7 @@ def add(
 def rm(path: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
     """Remove a location where nothing stands and nothing is scheduled."""
     if not terminal.confirm(f"remove {path}?", yes=yes):
-        terminal.note("nothing was changed; say --yes")
+        terminal.error("nothing was changed", hint="say --yes", code="not_confirmed")
         raise typer.Exit(1)
     with Api() as api:
         api.delete(f"/locations/{path}")

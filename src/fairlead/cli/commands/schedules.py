@@ -26,6 +26,15 @@ def seconds(text: str) -> float:
     return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
 
 
+def duration(length_s: float) -> str:
+    """Return a length as :func:`seconds` takes it: ``90s``, ``2m``, ``1h30m``."""
+    left, words = length_s, ""
+    for unit in ("d", "h", "m"):
+        count, left = divmod(left, _UNITS_S[unit])
+        words += f"{count:g}{unit}" if count else ""
+    return f"{words}{left:g}s" if left or not words else words
+
+
 def days(text: str) -> list[str]:
     """Return ``mon-fri``, ``sat,sun`` or ``daily`` as a list of days; ``fri-mon`` goes round the week."""
     if text.lower() == "daily":
@@ -67,7 +76,7 @@ def when(schedule: dict[str, Any]) -> str:
     if schedule.get("cron"):
         words = f"cron {schedule['cron']}"
     elif schedule.get("every_s"):
-        words = f"every {schedule['every_s']:g} s"
+        words = f"every {duration(schedule['every_s'])}"
     elif once := schedule.get("once"):
         return f"once {span(once, schedule['zone'])}"
     else:
@@ -225,7 +234,7 @@ def _set_paused(name: str, paused: bool) -> None:
 def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
     """Remove a schedule; its live run is stopped."""
     if not terminal.confirm(f"remove the schedule {name}?", yes=yes):
-        terminal.note("nothing was removed; say --yes")
+        terminal.error("nothing was removed", hint="say --yes", code="not_confirmed")
         raise typer.Exit(1)
     with Api() as api:
         api.delete(f"/schedules/{named('schedule', name)}")

@@ -53,7 +53,7 @@ def rm(
 ) -> None:
     """Remove a type that no device has."""
     if not terminal.confirm(f"remove {name}?", yes=yes):
-        terminal.note("nothing was changed; say --yes")
+        terminal.error("nothing was changed", hint="say --yes", code="not_confirmed")
         raise typer.Exit(1)
     with Api() as api:
         api.delete(f"/types/{name}")
