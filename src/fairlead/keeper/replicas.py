@@ -414,10 +414,11 @@ class Replicas:
         now = self._clock.monotonic()
         was = replica.in_rotation(now)
         self._take_end(version, replica, beat, now)
-        if version.heard(replica, beat, now, to_text(self._clock.now())):
-            self._changed.set()
+        is_new = version.heard(replica, beat, now, to_text(self._clock.now()))
         if was != replica.in_rotation(now):
-            self.nudge()
+            self.nudge()  # the round tells the front door, once it is decided who leaves in its place
+        elif is_new:
+            self._changed.set()
 
     def _take_end(self, version: Version, replica: pool.Replica, beat: messages.Beat, now: float) -> None:
         """Note that a replica says that it ends though nobody told it to; that it has ended, only the kernel tells."""
