@@ -45,6 +45,7 @@ _MAGIC: Mapping[str, tuple[bytes, ...]] = {
     "application/zip": (b"PK\x03\x04",),
     "audio/wav": (b"RIFF",),
 }
+_MAJOR = re.compile(r"[0-9]{1,9}")
 _VERSION = re.compile(r"(0|[1-9][0-9]{0,8})(\.[0-9]{1,9}){0,2}")
 
 
@@ -412,6 +413,7 @@ def encode(kind: DeviceType) -> str:
 def split_role(text: str) -> tuple[str, int | None]:
     """Return name and major of ``name`` or ``name@major``; raises :class:`NotFound` when it is neither."""
     name, _, major = text.partition("@")
-    if not ids.is_name(name) or (major and not major.isdigit()) or text.endswith("@"):
-        raise NotFound(f"{text!r} names no device type", code="type_not_found", hint="name, or name@major as in fan@1")
+    if not ids.is_name(name) or (major and not _MAJOR.fullmatch(major)) or text.endswith("@"):
+        hint = "name, or name@major as in fan@1"
+        raise NotFound(f"{text[:80]!r} names no device type", code="type_not_found", hint=hint)
     return name, int(major) if major else None

@@ -76,7 +76,7 @@ def _check_collector(url: str) -> None:
 def split(flag: str, address: str) -> tuple[str, int]:
     """Return host and port of ``host:port``; an empty host is all addresses."""
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+    if not colon or not (port.isascii() and port.isdigit() and len(port) < 6) or not 0 < int(port) < 65536:
         raise Invalid(
             f"{flag} {address}: that is no address",
             code="address_invalid",

@@ -3,7 +3,7 @@
 import pytest
 
 from fairlead.devices import types
-from fairlead.errors import Invalid
+from fairlead.errors import Invalid, NotFound
 
 CONDITIONER = """
 name = "air-conditioner"
@@ -173,3 +173,12 @@ def test_a_command_reports_every_problem() -> None:
         ("temperature", "read_only"),
         ("fan", "unknown_property"),
     ]
+
+
+@pytest.mark.parametrize("text", ["fan@\u00b2", "fan@" + "9" * 5000, "fan@", "fan@1.0"])
+def test_what_names_no_type_is_refused_in_words(text: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        types.split_role(text)
+
+    assert caught.value.code == "type_not_found"
+    assert len(caught.value.message) < 120

@@ -474,3 +474,16 @@ async def test_a_body_that_is_nested_too_deeply_is_refused_in_words(bench: Bench
     body = b"[" * 100_000 + b"]" * 100_000
     status, code = await bench.refusal("PUT", "/state/d", data=body, headers={"content-type": "application/json"})
     assert (status, code) == (422, "invalid_input")
+
+
+@pytest.mark.parametrize("match", ["\u00b2", "9" * 5000, "9" * 30])
+async def test_what_is_no_version_of_a_state_is_refused_in_words(bench: Bench, match: str) -> None:
+    told = await bench.refusal("PUT", "/state/d", data=b"1", headers={"if-match": match})
+    assert told == (422, "invalid_input")
+
+
+@pytest.mark.parametrize("path", ["/state/d", "/mail", "/devices/lamps"])
+@pytest.mark.parametrize("body", [b'"\xff"', b'{"\xff": 1}'], ids=["text", "key"])
+async def test_a_body_that_is_no_utf_8_is_refused_in_words(bench: Bench, path: str, body: bytes) -> None:
+    told = await bench.refusal("PUT" if path == "/state/d" else "POST", path, data=body)
+    assert told == (422, "invalid_input")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.errors import Conflict, Invalid
-from fairlead.keeper.listeners import check_listeners
+from fairlead.keeper.listeners import check_listeners, split
 from fairlead.settings import Settings, load
 
 
@@ -57,3 +57,10 @@ def test_every_address_that_is_taken_is_named_with_a_command_of_this_home(tmp_pa
     assert mqtt in refused.value.message
     command = f"fairlead up --home {tmp_path} --listen 127.0.0.1:PORT --devices 127.0.0.1:PORT"
     assert command in refused.value.hint
+
+
+@pytest.mark.parametrize("port", ["\u00b2", "9" * 5000, "70000", "0", ""])
+def test_what_is_no_port_is_refused_in_words(port: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        split("--listen", f"127.0.0.1:{port}")
+    assert refused.value.code == "address_invalid"

@@ -14,6 +14,7 @@ from fairlead.messages import StateGet, StatePut
 from fairlead.sdk.wire import Stored
 
 _MAX_BYTES = 256 * 1024
+_VERSION_DIGITS = 18
 
 
 class StateRoutes:
@@ -44,8 +45,8 @@ class StateRoutes:
             )
         parse(body, msgspec.Raw)
         match = request.headers.get("if-match", "").strip('"')
-        if match and not match.isdigit():
-            raise Invalid(f"if-match: {match} is no version", code="invalid_input", hint="give the ETag of a GET")
+        if match and not (match.isascii() and match.isdigit() and len(match) <= _VERSION_DIGITS):
+            raise Invalid(f"if-match: {match[:40]} is no version", code="invalid_input", hint="give the ETag of a GET")
         key = request.match_info["key"]
         message = StatePut(self._grant.run.run, key, body, int(match) if match else None)
         stored = msgspec.json.decode(await ask(self._bus, message, again=not match), type=Stored | None)
