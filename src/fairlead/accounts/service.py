@@ -59,7 +59,9 @@ def add(
             f"{name!r} is no name for a user", code="name_invalid", hint="lower-case letters, digits and - inside"
         )
     if session.get(User, name) is not None:
-        raise Conflict(f"there is a user {name} already", code="name_taken", hint="fairlead users set changes it")
+        raise Conflict(
+            f"there is a user {name} already", code="name_taken", hint=f"fairlead users set {name} changes it"
+        )
     user = User(name=name, password_hash=password_hash, roles=parse_roles(roles), created_at=now)
     session.add(user)
     note(session, "user", name, f"added as {', '.join(user.roles)}", now, by=caller.name)

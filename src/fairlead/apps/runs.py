@@ -122,7 +122,9 @@ def restart(session: Session, run: str, now: datetime, *, by: str) -> Run:
     record = show(session, run)
     if record.status not in (RunStatus.STARTING, RunStatus.READY) or record.stop:
         raise Conflict(
-            f"{record.id} is {record.status}", code="run_not_live", hint="fairlead runs again starts a new one"
+            f"{record.id} is {record.status}",
+            code="run_not_live",
+            hint=f"fairlead runs again {record.id} starts a new one",
         )
     record.attempt += 1
     if record.status is RunStatus.READY:

@@ -195,7 +195,7 @@ def remove(session: Session, app: str, now: datetime, *, by: str) -> None:
         used = ", ".join(
             (*(f"the schedule {name}" for name in sorted(wanting)), *(f"the run {run.id}" for run in live))
         )
-        hint = "remove them first: fairlead schedules rm, fairlead runs stop"
+        hint = "remove them first: fairlead schedules rm SCHEDULE, fairlead runs stop RUN"
         raise Conflict(f"{app} is in use by {used}", code="app_in_use", hint=hint)
     for schedule in schedules:  # each of them is done
         schedule.removed_at, schedule.name = now, schedule.id

@@ -60,7 +60,18 @@ def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) 
     if not folder.is_dir():
         return Checked(None, (), (Problem(str(folder), "missing", "is not a folder", "name the folder of a bundle"),))
     if not (folder / FILE).exists():  # no bundle: of its files nothing is worth telling
-        return Checked(None, (), (Problem(FILE, "missing", f"is missing in {folder}", "fairlead init writes one"),))
+        return Checked(
+            None,
+            (),
+            (
+                Problem(
+                    FILE,
+                    "missing",
+                    f"is missing in {folder}",
+                    "fairlead init KIND NAME writes one; KIND is model or app",
+                ),
+            ),
+        )
     try:
         files = pack.files(folder, everything=everything)
     except Invalid as error:
@@ -70,7 +81,9 @@ def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) 
         text = (folder / FILE).read_text(encoding="utf-8")
         manifest = parse(text)
     except FileNotFoundError:
-        problems.append(Problem(FILE, "missing", "is missing", "fairlead init writes one"))
+        problems.append(
+            Problem(FILE, "missing", "is missing", "fairlead init KIND NAME writes one; KIND is model or app")
+        )
     except (OSError, UnicodeDecodeError) as error:
         problems.append(Problem(FILE, "unreadable", f"cannot be read: {error}"))
     except Invalid as error:

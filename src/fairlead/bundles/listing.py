@@ -41,7 +41,11 @@ def read(data: bytes, limits: Limits) -> tuple[File, ...]:
         raise Invalid(f"this is no list of files: {error}", code="bundle_invalid", hint=hint) from error
     files = tuple(sorted((File(one.path, one.size, one.sha256, one.executable) for one in told), key=_path))
     sizes: dict[str, int] = {}
-    found = [Problem("bundle", "empty", "it has no files", "fairlead init writes some")] if not files else []
+    found = (
+        [Problem("bundle", "empty", "it has no files", "fairlead init KIND NAME writes some; KIND is model or app")]
+        if not files
+        else []
+    )
     found += faults(files, limits)
     for file in files:
         if sizes.setdefault(file.sha256, file.size) != file.size:

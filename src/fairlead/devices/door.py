@@ -66,7 +66,11 @@ class Door:
         """Return what ``payload`` on ``dev/<device>/<tail>`` says; ``tail`` as in MQTT, with slashes."""
         kind = self.kinds.get(device)
         if kind is None:
-            error = Refusal("device_not_found", f"{device} is not registered", "fairlead devices add")
+            error = Refusal(
+                "device_not_found",
+                f"{device} is not registered",
+                f"fairlead devices add {device} --type TYPE --at PLACE",
+            )
             return self._heard(device, tail, now, monotonic, refusals=[error])
         match tail.split("/"):
             case ["status"]:

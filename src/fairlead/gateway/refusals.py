@@ -97,7 +97,7 @@ LINES = (
         410,
         "version_gone",
         "no alias names this version any more",
-        "call the model without a version, or have an alias name it: fairlead models alias",
+        "call the model without a version, or have an alias name it: fairlead models alias NAME ALIAS=VERSION",
         says_path=True,
     ),
     Line(
@@ -105,7 +105,7 @@ LINES = (
         503,
         "model_not_ready",
         "no version of this model is ready yet",
-        "fairlead models show tells how far it is",
+        "fairlead models show NAME tells how far it is",
         retry_after_s=5,
         says_path=True,
     ),
@@ -130,7 +130,7 @@ LINES = (
         503,
         "page_unavailable",
         "the app of this page does not answer",
-        "fairlead why tells what happened to its run",
+        "fairlead runs --live lists what runs; fairlead why RUN tells what happened to it",
         retry_after_s=2,
     ),
     Line(

@@ -49,7 +49,7 @@ def add(session: Session, wanted: Wanted, now: datetime, *, by: str, may_safety:
     name = wanted.name or _free_name(session, wanted.app)
     if session.scalars(select(Schedule.id).where(Schedule.name == name)).first():
         message = f"a schedule named {name} is there already"
-        raise Conflict(message, code="schedule_exists", hint="--name, or fairlead schedules rm")
+        raise Conflict(message, code="schedule_exists", hint=f"--name, or fairlead schedules rm {name}")
     table = timetable(wanted, zone, now)
     record = Schedule(
         id=ids.new("sch"),

@@ -46,7 +46,7 @@ class Channel:
             raise Unavailable(
                 "this program is not a run of an app: FAIRLEAD_SOCKET is not set",
                 code="no_run",
-                hint="start it with fairlead apps run, or in a fairlead.testing.Stage",
+                hint="start it with fairlead apps run APP, or in a fairlead.testing.Stage",
             )
         return path
 

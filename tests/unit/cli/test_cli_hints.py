@@ -69,8 +69,21 @@ def fault(top: Any, word: str, more: str) -> str:
         elif words[0] not in SAYS:
             return f"no verb {word} {words[0]}"
     known = {name for param in command.params for name in (*param.opts, *param.secondary_opts)} | {"--json", "--help"}
+    if needs := _missing(command, words):
+        return f"{word} lacks {needs}"
     unknown = [one for one in words if re.match(r"--[a-z]", one) and one.split("=")[0] not in known]
     return f"no option {unknown[0]} of {word}" if unknown else ""
+
+
+def _missing(command: Any, words: list[str]) -> str:
+    """Return an argument that a command of several verbs needs and the hint does not give."""
+    required = [param for param in command.params if param.param_type_name == "argument" and param.required]
+    if not required or getattr(command, "commands", None):
+        return ""
+    given = words[1:] if words and words[0] == command.name else words
+    if given and (given[0] in SAYS or given[0].startswith("-")):
+        given = []
+    return str(required[0].name) if not given else ""
 
 
 def test_hints_name_what_exists() -> None:

@@ -105,7 +105,7 @@ def wait(job: str, timeout: float = typer.Option(600, "--timeout", help="Seconds
                     f"{view['id']} is {view['status']} after {timeout:g} s",
                     exit_code=7,
                     code="timed_out",
-                    hint="it goes on; wait again, or: fairlead jobs cancel",
+                    hint=f"it goes on; wait again, or: fairlead jobs cancel {view['id']}",
                 )
             view = api.get(f"/jobs/{view['id']}", wait=min(left, 20), told=told)
     _print(view)
