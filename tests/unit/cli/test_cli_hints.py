@@ -14,6 +14,7 @@ from fairlead.cli.main import build
 
 SOURCE = Path(__file__).parents[3] / "src" / "fairlead"
 CALL = re.compile(r"\bfairlead ([a-z]+)((?:[ ][^\s;,:`'\")]+)*)")
+WIDTH = 80
 PROSE = {"is", "needs"}
 """What may follow the name of the program in a sentence."""
 SAYS = {
@@ -97,3 +98,16 @@ def test_hints_name_what_exists() -> None:
     ]
 
     assert wrong == []
+
+
+def test_no_summary_is_cut_in_the_lists_of_verbs() -> None:
+    top: Any = typer.main.get_command(build())
+    groups = [top, *(command for command in top.commands.values() if getattr(command, "commands", None))]
+    cut = [
+        f"{group.name} {name}"
+        for group in groups
+        for name, command in group.commands.items()
+        if command.get_short_help_str(WIDTH - 6 - max(map(len, group.commands))).endswith("...")
+    ]
+
+    assert cut == []

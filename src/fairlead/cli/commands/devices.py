@@ -90,7 +90,7 @@ def send(
     hold: str = typer.Option("", "--hold", help=DURATION_HELP),
     timeout: float = typer.Option(5, "--timeout", help="Seconds to wait for what becomes of it."),
 ) -> None:
-    """Set writable properties by hand (tier human), and wait for what becomes of it.
+    """Set writable properties by hand (tier human). It waits for what becomes of it.
 
     Exit 0: the device shows it, or applied what can only be written. 6: it waits, or the device is offline;
     4: the device refused, or somebody else set it meanwhile; 7: no answer, or its state does not show it.
@@ -121,7 +121,7 @@ def exit_of(view: dict[str, Any]) -> int:
 
 @app.command()
 def password(device: str) -> None:
-    """Give a device a new password, shown once; the old one ends at once, and so does its connection."""
+    """Give a device a new password, shown once. The old one ends at once, and so does its connection."""
     with Api() as api:
         view = api.patch(f"/devices/{device}", {"new_password": True})
     terminal.result(f"{view['id']}  {view['mqtt']}  user {view['id']}  password {view['password']}", view)

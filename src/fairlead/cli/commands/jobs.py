@@ -90,7 +90,7 @@ def result(job: str) -> None:
 
 @app.command()
 def wait(job: str, timeout: float = typer.Option(600, "--timeout", help="Seconds.")) -> None:
-    """Wait until a job has ended, telling each attempt that failed; exit 1 if it failed."""
+    """Wait until a job has ended. Each attempt that failed is told; exit 1 if the job failed."""
     deadline = time.monotonic() + timeout
     with Api() as api:
         view = api.get(f"/jobs/{job}")

@@ -27,7 +27,7 @@ def login(
     user: str = typer.Option("admin", "--user", "-u"),
     home: Path = typer.Option(None, "--home", help="Sign in as the owner of this home on this machine, no password."),
 ) -> None:
-    """Sign in; the password is asked for, or read from standard input."""
+    """Sign in. The password is asked for, or read from standard input."""
     if home is not None:
         answer = _sign_in_at_home(url, home)
     else:
@@ -62,7 +62,7 @@ def whoami() -> None:
 
 
 def sessions() -> None:
-    """List the installations that you are signed in to; * marks the one in use."""
+    """List the installations that you are signed in to. * marks the one in use."""
     used = session.in_use()
     rows = [
         {"in_use": "*" if one.url == used else "", "url": one.url, "user": one.user, "state": state_of(one)}

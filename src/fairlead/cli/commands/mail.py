@@ -16,7 +16,7 @@ def _list() -> None:
     terminal.table(rows, ("id", "created_at", "status", "to", "subject", "run", "reason"), view)
 
 
-app = group("Letters: those of your own runs, or all for who may read the audit.", _list)
+app = group("Letters of your own runs; of all for who may read the audit.", _list)
 
 
 @app.command()

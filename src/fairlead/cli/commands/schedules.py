@@ -210,13 +210,13 @@ def show(name: str) -> None:
 
 @app.command()
 def pause(name: str, off: bool = typer.Option(False, "--off", help="Go on again.")) -> None:
-    """Pause a schedule: no window opens, no run starts; one that has started goes on."""
+    """Pause a schedule. No window opens, no run starts; one that has started goes on."""
     _set_paused(name, not off)
 
 
 @app.command()
 def resume(name: str) -> None:
-    """Let a paused schedule go on; windows that passed meanwhile are not made up for."""
+    """Let a paused schedule go on. Windows that passed meanwhile are not made up for."""
     _set_paused(name, False)
 
 

@@ -18,7 +18,7 @@ def serve(
     reload: bool = typer.Option(True, "--reload/--no-reload", help="Load it again when a file changes."),
     secret: list[str] = typer.Option([], "--secret", help="NAME=FILE of a secret; default: the variable NAME."),
 ) -> None:
-    """Serve a model of yours on this machine, without the platform; Ctrl-C stops it."""
+    """Serve a model of yours on this machine. It needs no platform; Ctrl-C stops it."""
     import asyncio
 
     from fairlead.cli.serving import Serving

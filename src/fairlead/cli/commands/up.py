@@ -108,7 +108,7 @@ def _session_at(home: Path) -> session.Session:
 
 
 def doctor(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
-    """Look whether this machine has what Fairlead needs; then the settings that are not the default."""
+    """Look whether this machine has what Fairlead needs. Then come the settings that are not the default."""
     from fairlead import settings
     from fairlead.keeper.doctor import examine
 

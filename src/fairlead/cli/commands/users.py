@@ -65,7 +65,7 @@ def password(
     name: str = typer.Argument("", help="Whose; default: your own."),
     home: Path = typer.Option(None, "--home", help="As the owner of this home on this machine: no old password."),
 ) -> None:
-    """Set a new password: your own, or that of somebody who has lost it, which is shown once."""
+    """Set a new password. Your own, or that of somebody who has lost it, which is shown once."""
     if home is not None:
         _at_home(name or "admin", home)
         return

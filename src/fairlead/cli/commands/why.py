@@ -18,7 +18,7 @@ def why(
         "", "--at", help="A time as printed, HH:MM or so long ago (1h30m). UTC, unless it says +01:00."
     ),
 ) -> None:
-    """Tell why something is, or was, as it is: the sentence, then the chain. All times are UTC."""
+    """Tell why something is, or was, as it is. First the sentence, then the chain; all times are UTC."""
     with Api() as api:
         view = api.get("/why", of=of, at=at or None)
     if terminal.wants_json():
