@@ -23,6 +23,7 @@ MANY = 100
 EXAMPLES_BYTES = 128 * 1024
 """All examples of a manifest, as JSON: they travel with the version."""
 
+_MAJOR = re.compile(r"[0-9]{1,9}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _OURS = re.compile(r"(FAIRLEAD_.*|LD_.*|PYTHON.*|PATH|HOME|TMPDIR|PORT)")
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -113,7 +114,7 @@ def span(count: int | str) -> tuple[int, int | None] | None:
     """Return fewest and most (None: no bound) that ``count`` allows, or None where it is not a count."""
     if isinstance(count, int):
         return (count, count) if 1 <= count <= 999 else None
-    if count.isascii() and count.isdigit():
+    if count.isascii() and count.isdigit() and len(count) < 10:  # Python makes no number of thousands of digits
         return span(int(count))
     match = COUNT.fullmatch(count)
     if not match:
@@ -290,7 +291,7 @@ def _device(role: str, device: Role) -> Iterator[Problem]:
     at = f"devices.{role}"
     yield from _role(at, role)
     name, at_sign, major = device.type.partition("@")
-    if not ids.is_name(name) or (at_sign and not (major.isascii() and major.isdigit())):
+    if not ids.is_name(name) or (at_sign and not _MAJOR.fullmatch(major)):
         yield Problem(
             f"{at}.type", "type", f"{_short(device.type)} names no device type", "name or name@major: camera@1"
         )

@@ -207,7 +207,7 @@ def test_counts_are_spans(count: int | str, expected: tuple[int, int | None]) ->
     assert span(count) == expected
 
 
-@pytest.mark.parametrize("count", [0, -1, "", "..", "..4", "4..1", "0..0", "a", "1...2", "٣"])
+@pytest.mark.parametrize("count", [0, -1, "", "..", "..4", "4..1", "0..0", "a", "1...2", "٣", "9" * 5000])
 def test_what_is_no_count_is_none(count: int | str) -> None:
     assert span(count) is None
 
@@ -230,3 +230,9 @@ def test_what_no_message_would_carry_is_refused(value: str, path: str, rule: str
 def test_what_python_itself_cannot_read_is_a_fault_of_the_manifest(line: str) -> None:
     (problem,) = problems(MODEL + line + "\n")
     assert problem.rule == "toml"
+
+
+@pytest.mark.parametrize("major", ["", "\u00b2", "9" * 5000, "1.0"])
+def test_what_is_no_major_of_a_device_type_is_told(major: str) -> None:
+    named = problems(APP + f'[devices]\ncamera = {{ type = "camera@{major}" }}\n')
+    assert ("devices.camera.type", "type") in {(one.path, one.rule) for one in named}
