@@ -27,7 +27,7 @@ class Verb(StrEnum):
     MANAGE_MODELS = "move aliases, roll back and retire models"
     PUSH_APPS = "push apps"
     MANAGE_APPS = "move aliases, roll back and retire apps"
-    SET_SECRETS = "set secrets of bundles"
+    SET_SECRETS = "see or set secrets of bundles"
     GRANT = "grant public access and outbound connections"
     SEE_DEVICES = "see device types, locations, devices and readings"
     SEND_COMMANDS = "send commands to devices by hand"

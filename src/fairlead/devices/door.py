@@ -105,10 +105,11 @@ class Door:
             try:
                 moment = clock.from_text(text)
             except ValueError:
-                refusals.append(Refusal("wrong_type", f"at: {text[:40]!r} is no moment", "2026-11-20T14:03:00Z"))
+                message = f"at: {text[:40]!r} is no moment; what came with it counts as of now"
+                refusals.append(Refusal("wrong_type", message, "2026-11-20T14:03:00Z"))
             if moment > now + AHEAD_MAX:
                 hint = "set the device's clock, or leave at out"
-                refusals.append(Refusal("clock_ahead", f"at: {text} lies in the future", hint))
+                refusals.append(Refusal("clock_ahead", f"at: {text} lies in the future; it counts as of now", hint))
                 moment = now
         return self._heard(device, "state", now, monotonic, kind=kind, measured=good, refusals=refusals, at=moment)
 

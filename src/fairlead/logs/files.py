@@ -20,10 +20,11 @@ BACK_MAX_BYTES = 16 * 1024**2
 """So far back from its end a log is read at once."""
 LINE_MAX = 16_384
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,199}")
-_LEVEL = re.compile(r"\b(debug|info|warning|warn|error|critical|fatal)\b", re.IGNORECASE)
+_LEVEL = re.compile(r"\b(debug|info|warning|warn|error|critical|fatal)\b|(?<=\[)(?:DBG|TRC|WRN|ERR|FTL)(?=\] )", re.I)
 _MOMENT = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d:\d\d:\d\d)")
 """As Envoy, nats-server and many libraries begin a line: UTC."""
 _SAME = {"warn": "warning", "fatal": "critical"}
+_SAME |= {"dbg": "debug", "trc": "debug", "wrn": "warning", "err": "error", "ftl": "critical"}  # nats-server's
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 

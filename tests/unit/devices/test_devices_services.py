@@ -388,6 +388,9 @@ def test_the_door_judges_each_topic(session: Session) -> None:
     assert hear("state/temperature", b"21.5").measured == (Measurement("temperature", 21.5),)
     assert hear("state", b'{"on": true, "at": "2026-11-20T11:59:00Z"}').at == later(minutes=-1)
     assert hear("state", b'{"on": true, "at": "2026-11-20T13:00:00Z"}').errors[0].code == "clock_ahead"
+    wrong = hear("state", b'{"on": true, "at": "noon"}')
+    assert (wrong.at, wrong.measured[0].value) == (later(), True)
+    assert "what came with it counts as of now" in wrong.errors[0].message
     assert hear("status", b"online").online is True
     assert hear("status", b"dead").errors[0].code == "wrong_type"
     assert hear("cmd/ack", b'{"id": "cmd-1"}').ack == Ack("cmd-1")

@@ -39,6 +39,15 @@ def test_json_lines_and_text(tmp_path: Path) -> None:
     assert lines[2].at == datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
+def test_the_levels_of_the_bus_are_known(tmp_path: Path) -> None:
+    told = "".join(f"[7] 2026/11/21 15:36:14.123456 [{one}] client gone\n" for one in ("INF", "WRN", "ERR", "FTL"))
+    path = write(tmp_path, "bus", told)
+
+    lines = files.read(path, Filter()).items
+    assert [line.level for line in lines] == ["info", "warning", "error", "critical"]
+    assert len(said(path, level="error")) == 2
+
+
 def test_filters_add_up(tmp_path: Path) -> None:
     path = write(tmp_path, "a", JSON)
 
