@@ -304,7 +304,7 @@ def routes(town: Town) -> list[tuple[str, str]]:
     run = town.run_of("page")["id"]
     names = {"name": "hostile", "ref": "hostile", "entry": "predict", "version": "1", "alias": "production"}
     names |= {"token": "tok-1", "job": "job-1", "path": "town/hall", "device": "t1", "property_": "temperature"}
-    names |= {"command": "cmd-1", "run": run, "number": "1", "bundle": "hostile"}
+    names |= {"command": "cmd-1", "run": run, "number": "1", "bundle": "hostile", "content": "0" * 64}
     found = []
     for path, operations in town.api("GET", "/openapi.json")["paths"].items():
         here = names | ({"name": "page"} if "/apps/" in path else {"name": "bob"} if "/users/" in path else {})

@@ -177,7 +177,7 @@ _LOAD = "import os, time\nimport fairlead\n\nclass M(fairlead.Model):\n    def l
     ("name", "load", "more", "said"),
     [
         ("raises", "        raise RuntimeError('no such weights')", "", "no such weights"),
-        ("quits", "        print('bye', flush=True); os._exit(7)", "", "exit 7"),
+        ("quits", "        print('bye', flush=True); os._exit(7)", "", "exit code 7"),
         ("dies-later", "        print('it serves'); 'FAIRLEAD_INSPECT' in os.environ or os._exit(7)", "", "exit 7"),
         ("hangs", "        print('waiting', flush=True); time.sleep(600)", "start_timeout_s = 3", "within 3 s"),
     ],
