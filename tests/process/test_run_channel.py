@@ -22,6 +22,7 @@ from fairlead.keeper.run_state import RunPorts
 from fairlead.keeper.runs import Runs
 from fairlead.keeper.secrets import Secrets
 from fairlead.messages import (
+    HANDLERS_FAIL,
     Answer,
     CommandAsk,
     DeviceBinding,
@@ -257,6 +258,21 @@ async def test_failing_handler_is_not_the_end(tmp_path: Path) -> None:
         await wait_for(lambda: it.control.all(CommandAsk), it.said)
 
         assert it.report().pids == before
+
+
+async def test_a_handler_that_fails_again_and_again_is_reported(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(APP)
+        await it.runs.converge((it.wanted(),))
+        await it.until(RunStatus.READY)
+        for failures in range(1, 4):
+            await it.control.measured("t1", "temperature", -failures)
+            log = it.home.logs / "run-1.log"
+            await wait_for(lambda log=log, n=failures: log.read_text().count("look failed") >= n, it.said)
+
+        await wait_for(lambda: it.report().reason.startswith(HANDLERS_FAIL), it.said)
+        assert it.report().status is RunStatus.READY
+        assert it.report().reason.endswith("ValueError: too cold; fairlead logs run-1")
 
 
 async def test_keeper_that_comes_back_keeps_the_process(tmp_path: Path) -> None:
