@@ -120,7 +120,10 @@ def test_a_folder_that_is_no_bundle_is_one_line(cli: Callable[..., Said], tmp_pa
 
     code, out, _ = cli("check", str(tmp_path))
 
-    assert (code, out) == (5, f"fairlead.toml is missing in {tmp_path}; fairlead init KIND NAME writes one; KIND is model or app (missing)\n")
+    assert (code, out) == (
+        5,
+        f"fairlead.toml is missing in {tmp_path}; fairlead init KIND NAME writes one; KIND is model or app (missing)\n",
+    )
     assert cli("check", str(tmp_path / "no"))[1].startswith(f"{tmp_path}/no is not a folder; ")
 
 
