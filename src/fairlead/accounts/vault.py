@@ -93,7 +93,7 @@ def remove(session: Session, caller: Caller, bundle: str, name: str, now: dateti
         raise Conflict(
             f"{bundle}@{users[0]} needs the secret {name}",
             code="secret_in_use",
-            hint=f"retire that version first, or set another value: fairlead secrets set {bundle} {name}",
+            hint=f"remove {bundle}@{users[0]} first, or set another value: fairlead secrets set {bundle} {name}",
         )
     former.keep(session, found, now)
     session.delete(found)

@@ -39,7 +39,7 @@ def remove_type(session: Session, ref: str, now: datetime, *, by: str) -> Device
     ]
     if used:
         message = f"{record.name}@{record.version} is the type of {_words(used)}"
-        hint = "a retired device keeps its type, for its history; give others another version, or retire them"
+        hint = "a retired device keeps its type, for its history; fairlead devices rm ID retires the others"
         raise Conflict(message, code="type_in_use", hint=hint)
     session.delete(record)
     note(session, "type", f"{record.name}@{record.version}", "removed", now, by=by)

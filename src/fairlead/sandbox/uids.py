@@ -61,7 +61,8 @@ def choose(name: str, taken: set[int]) -> int:
         uid = FIRST + (start + step) % COUNT
         if uid not in taken:
             return uid
-    raise Unavailable("all user ids for bundles are taken", code="uids_exhausted", hint="retire and remove versions")
+    hint = "remove models and apps that nobody needs: fairlead models rm NAME"
+    raise Unavailable("all user ids for bundles are taken", code="uids_exhausted", hint=hint)
 
 
 def _owners(places: Iterable[Path], asked: set[int]) -> set[int]:
