@@ -1,0 +1,57 @@
+"""Bodies that nobody reads, and bodies beyond the limit."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
+
+from fairlead.api.limits import BodyLimit
+
+CHUNKS = [b"ab", b"cd", b"ef"]
+
+
+async def told(path: str, most: int, *, reads: bool, headers: list[tuple[bytes, bytes]]) -> list[str]:
+    """Return what happened, in order, when an app answers a request of three chunks."""
+    left, happened = list(CHUNKS), []
+
+    async def receive() -> Message:
+        happened.append("received")
+        body = left.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(left)}
+
+    async def send(message: Message) -> None:
+        happened.append(message["type"])
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        while reads and (await receive())["more_body"]:
+            pass
+        await send({"type": "http.response.start", "status": 405, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    await BodyLimit(app, most)({"type": "http", "path": path, "headers": headers}, receive, send)
+    return happened
+
+
+ANSWERED = ["http.response.start", "http.response.body"]
+LONG = [(b"content-length", b"6")]
+
+
+@pytest.mark.parametrize("headers", [LONG, [(b"transfer-encoding", b"chunked")]])
+@pytest.mark.parametrize("path", ["/api/v1/models", "/v1/models/x/jobs"])
+@pytest.mark.parametrize("reads", [True, False])
+async def test_no_answer_leaves_before_the_body_was_read(
+    path: str, reads: bool, headers: list[tuple[bytes, bytes]]
+) -> None:
+    assert await told(path, 6, reads=reads, headers=headers) == ["received"] * 3 + ANSWERED
+
+
+async def test_a_request_without_a_body_is_not_waited_for() -> None:
+    assert await told("/api/v1/models", 6, reads=False, headers=[(b"content-length", b"0")]) == ANSWERED
+    assert await told("/api/v1/models", 6, reads=False, headers=[]) == ANSWERED
+
+
+async def test_a_body_beyond_the_limit_is_read_to_its_end_and_refused() -> None:
+    with pytest.raises(HTTPException) as refused:
+        await told("/api/v1/models", 3, reads=True, headers=LONG)
+    assert refused.value.status_code == 413
