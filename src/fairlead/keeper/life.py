@@ -133,7 +133,6 @@ def _stop_keeper(home: Home) -> bool:
 
 def _ended(descriptor: int, seconds: float) -> bool:
     """Whether the process of a pidfd ended within ``seconds``: the descriptor becomes readable then."""
-    import select
+    from fairlead.supervisor.lock import is_readable
 
-    readable, _, _ = select.select([descriptor], [], [], seconds)
-    return bool(readable)
+    return is_readable(descriptor, seconds)

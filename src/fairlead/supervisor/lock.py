@@ -73,9 +73,16 @@ def is_orphaned(path: Path) -> bool:
     except ProcessLookupError:
         return True
     try:  # of a process that has ended and was not waited for there is still a descriptor: it can be read
-        return bool(select.select([descriptor], [], [], 0)[0])
+        return is_readable(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def is_readable(descriptor: int, seconds: float) -> bool:
+    """Whether ``descriptor`` can be read within so many seconds; any number will do, unlike for ``select``."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def is_held(path: Path) -> bool:
