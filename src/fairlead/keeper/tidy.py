@@ -30,6 +30,8 @@ from fairlead.supervisor import Record, read_records
 _log = logging.getLogger(__name__)
 FIRST_S = 120.0
 EVERY_S = 3600.0
+TEMPORARY = (Path("/dev/shm"), Path("/var/tmp"), Path(tempfile.gettempdir()))  # noqa: S108 - looked at only
+"""Where processes of a bundle could leave files outside the home, on a machine that cannot shut them in."""
 REPLICA_LOGS = 10
 """Newest logs of replicas of a version, kept whether the replica lives or not."""
 _FOLDERS = ("environments", "bundles", "compiled", "keeper/prepared", "keeper/incoming", "scratch", "logs", "run")
@@ -39,8 +41,15 @@ _FOLDERS = ("environments", "bundles", "compiled", "keeper/prepared", "keeper/in
 class Tidy:
     """All that a machine may have left over."""
 
-    def __init__(self, home: Home, clock: Clock, wanted: Callable[[], NodeWanted], keep_days: int) -> None:
-        self._home, self._clock, self._wanted = home, clock, wanted
+    def __init__(
+        self,
+        home: Home,
+        clock: Clock,
+        wanted: Callable[[], NodeWanted],
+        keep_days: int,
+        temporary: Collection[Path] = TEMPORARY,
+    ) -> None:
+        self._home, self._clock, self._wanted, self._temporary = home, clock, wanted, temporary
         self._run_logs_s = keep_days * 24 * 3600.0
         self._memo = home.keeper / "leftovers.json"
 
@@ -126,8 +135,7 @@ class Tidy:
 
     def _free(self, digests: Collection[str]) -> set[str]:
         """Give back the user ids of ``digests``; returns those of which something is still there."""
-        temporary = (Path("/dev/shm"), Path("/var/tmp"), Path(tempfile.gettempdir()))  # noqa: S108 - looked at only
-        places = (self._home.scratch, self._home.logs, self._home.run, *temporary)
+        places = (self._home.scratch, self._home.logs, self._home.run, *self._temporary)
         return set(digests) - uids.free(digests, self._registry, places) if digests else set()
 
     def _path(self, name: str) -> Path:

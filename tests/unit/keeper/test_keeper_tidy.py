@@ -117,12 +117,12 @@ async def test_what_nobody_wants_goes_after_a_day_and_the_rest_stays(home: Home)
     for digest in (LIVE, DEAD, "run slot 0"):
         uids.uid_for(digest, registry)
     clock = ManualClock()
-    tidy = Tidy(home, clock, lambda: WANTED, 90)
+    tidy = Tidy(home, clock, lambda: WANTED, 90, temporary=())
 
     assert await tidy.once() == ()
     assert all(path.exists() for path in (*live, *dead))
     await clock.advance(DAY)
-    await Tidy(home, clock, lambda: WANTED, 90).once()  # a keeper that was started anew
+    await Tidy(home, clock, lambda: WANTED, 90, temporary=()).once()  # a keeper that was started anew
 
     assert [path for path in live if not path.exists()] == []
     assert [path for path in dead if path.exists()] == []
@@ -135,7 +135,7 @@ async def test_what_is_wanted_while_it_is_looked_at_stays(home: Home) -> None:
     clock = ManualClock()
     now = [WANTED]
     answers = iter([WANTED, WANTED, WANTED, msgspec.structs.replace(WANTED, generation=2)])
-    tidy = Tidy(home, clock, lambda: next(answers, now[0]), 90)
+    tidy = Tidy(home, clock, lambda: next(answers, now[0]), 90, temporary=())
     await tidy.once()
     await clock.advance(DAY)
 
@@ -148,11 +148,11 @@ async def test_what_a_killed_keeper_had_hidden_goes(home: Home) -> None:
     hidden = home.bundles / ".x.0123.part"
     hidden.mkdir()
     clock = ManualClock()
-    await Tidy(home, clock, lambda: WANTED, 90).once()
+    await Tidy(home, clock, lambda: WANTED, 90, temporary=()).once()
     assert hidden.exists()  # somebody may be unpacking it
 
     await clock.advance(DAY * 20_000)
-    await Tidy(home, clock, lambda: WANTED, 90).once()
+    await Tidy(home, clock, lambda: WANTED, 90, temporary=()).once()
 
     assert not hidden.exists()
 
@@ -165,7 +165,7 @@ async def test_of_a_version_the_newest_logs_of_replicas_stay(home: Home) -> None
         os.utime(folder / f"{number}.log", (number, number))
     (folder / "zygote.log").write_text("x")
     clock = ManualClock()
-    tidy = Tidy(home, clock, lambda: WANTED, 90)
+    tidy = Tidy(home, clock, lambda: WANTED, 90, temporary=())
     await tidy.once()
     await clock.advance(timedelta(days=1, hours=1).total_seconds())
     await tidy.once()
