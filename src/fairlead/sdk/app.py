@@ -18,8 +18,8 @@ from fairlead.errors import Invalid, NotFound
 from fairlead.sdk import cause, cron
 from fairlead.sdk.calls import decode_answer, encode_call
 from fairlead.sdk.channel import Channel
-from fairlead.sdk.client import pieces_of
 from fairlead.sdk.devices import Device, Devices, Properties, Property, Reading
+from fairlead.sdk.events import pieces_of
 from fairlead.sdk.files import File
 from fairlead.sdk.runjob import RunJob, parse_job
 from fairlead.sdk.state import Files, State

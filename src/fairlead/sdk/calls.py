@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,8 @@ JSON = "application/json"
 def encode_call(args: Sequence[Any], fields: Mapping[str, Any]) -> tuple[bytes, str]:
     """Return body and content type of a call; raises :class:`Invalid`.
 
-    One file is sent as it is. One mapping, struct, dataclass or list is the body; else the body is ``fields``.
+    One file (or bytes, or a path) is sent as it is. One mapping, struct, dataclass or list is the body; else the body
+    is ``fields``.
     """
     if (args and fields) or len(args) > 1:
         raise Invalid(
@@ -26,9 +28,26 @@ def encode_call(args: Sequence[Any], fields: Mapping[str, Any]) -> tuple[bytes, 
             code="invalid_input",
             hint='name the fields: predict(month=6, hour=18), or give one row: predict({"month": 6, "hour": 18})',
         )
-    if args and isinstance(args[0], File):
-        return args[0].read(), args[0].media_type
+    if args and isinstance(args[0], File | bytes | bytearray | os.PathLike):
+        file = args[0] if isinstance(args[0], File) else File(args[0])
+        return file.read(), file.media_type
     return encode_json(args[0] if args else dict(fields)), JSON
+
+
+def query_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``fields`` as a query has them: texts as they are, a list as a name that comes again, all else as JSON.
+
+    What is None is left out. Raises :class:`Invalid`.
+    """
+    return {
+        name: [_word(one) for one in value] if isinstance(value, list | tuple) else _word(value)
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else encode_json(value).decode()
 
 
 def encode_json(value: Any) -> bytes:

@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from fairlead.errors import Unavailable
-from fairlead.sdk.client import refusal_of
+from fairlead.sdk.refusals import refusal_of
 from fairlead.sdk.wire import Dropped, Measure, Welcome
 
 _log = logging.getLogger("fairlead.channel")

@@ -1,10 +1,16 @@
-"""Calls models from anywhere: scripts, notebooks, other systems. Blocking."""
+"""Calls models from anywhere: scripts, notebooks, other systems. Blocking.
+
+Sent again by itself is only what cannot have been done: a request that found no connection, one that only reads, and a
+job, whose key makes a second one the first. A ``predict`` that left is never repeated: the caller decides.
+"""
 
 from __future__ import annotations
 
 import os
+import ssl
 import time
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -12,39 +18,37 @@ from typing import Any
 import httpx
 import msgspec
 
-from fairlead.errors import Error, Invalid, Problem, Unavailable
-from fairlead.sdk.calls import decode_answer, encode_call
-from fairlead.sdk.wire import error_of_status
+from fairlead.errors import Error, Invalid, Unavailable
+from fairlead.sdk.calls import decode_answer, encode_call, query_of
+from fairlead.sdk.events import events_of, pieces_of
+from fairlead.sdk.files import File
+from fairlead.sdk.patience import PAUSE_S, Patience, is_final, never_left, root_of
+from fairlead.sdk.refusals import Said, refusal_of
 
 _TIMEOUT_S = 120.0
-_POLL_S = (0.05, 1.0)
+_PATIENCE_S = 10.0
+_WAIT_S = 20.0
+"""So long one question after a job waits for its end."""
+_AWAY = (502, 503, 504)
+_READS = ("GET", "HEAD")
 _EVENTS = "text/event-stream"
 _FINAL = ("succeeded", "failed", "canceled")
-
-
-class _Said(msgspec.Struct):
-    """The error of an answer (CONTRACT §8); every field may be missing where a proxy answered."""
-
-    code: str = ""
-    message: str = ""
-    hint: str = ""
-    problems: tuple[Problem, ...] = ()
-
-
-class _Refusal(msgspec.Struct):
-    error: _Said = msgspec.field(default_factory=_Said)
 
 
 class _JobView(msgspec.Struct):
     id: str
     status: str = "queued"
     reason: str | None = None
-    error: _Said | None = None
+    error: Said | None = None
     links: dict[str, str] = {}
 
 
 class Client:
-    """A front door and a token, by default from ``FAIRLEAD_URL`` and ``FAIRLEAD_TOKEN``."""
+    """A front door and a token, by default from ``FAIRLEAD_URL`` and ``FAIRLEAD_TOKEN``.
+
+    ``timeout_s`` bounds each answer. For ``patience_s`` what is safe to send again is sent again while the platform is
+    away (0: never): see the module.
+    """
 
     def __init__(
         self,
@@ -52,11 +56,13 @@ class Client:
         token: str | None = None,
         *,
         timeout_s: float = _TIMEOUT_S,
+        patience_s: float = _PATIENCE_S,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         url = url or os.environ.get("FAIRLEAD_URL", "http://127.0.0.1:8080")
         token = token or os.environ.get("FAIRLEAD_TOKEN")
         headers = {"authorization": f"Bearer {token}"} if token else {}
+        self.timeout_s, self.patience_s = timeout_s, patience_s
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, transport=transport)
 
     def model(self, name: str) -> RemoteModel:
@@ -68,19 +74,35 @@ class Client:
         response = self.send("GET", f"/api/v1/jobs/{id}")
         return Job(self, msgspec.json.decode(response.content, type=_JobView))
 
-    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Return the answer; raises :class:`Error` for any refusal, and where nothing answers."""
-        try:
-            response = self._http.request(method, path, **options)
-        except httpx.TimeoutException as error:
-            raise Unavailable(f"no answer: {error}", code="timed_out", hint="try again, or submit a job") from error
-        except httpx.TransportError as error:
-            raise Unavailable(
-                f"{self._http.base_url}: {error}", code="unreachable", hint="is it up? see fairlead status"
-            ) from error
-        if response.is_error:
-            raise refusal_of(response)
-        return response
+    def send(self, method: str, path: str, *, again: bool | None = None, **options: Any) -> httpx.Response:
+        """Return the answer; raises :class:`Error` for any refusal, and where nothing answers.
+
+        ``again``: it may be done twice, so it is sent again where it may have been lost on its way; reads unless said.
+        """
+        again = method in _READS if again is None else again
+        patience = Patience(self.patience_s)
+        while True:
+            try:
+                response = self._http.request(method, path, **options)
+            except httpx.TransportError as error:
+                if (again or never_left(error)) and not is_final(error) and patience.pause():
+                    continue
+                raise self._away(error) from error
+            if not response.is_error:
+                return response
+            refusal = refusal_of(response)
+            if not (again and response.status_code in _AWAY and patience.pause(refusal.retry_after_s)):
+                raise refusal
+
+    def _away(self, error: httpx.TransportError) -> Unavailable:
+        """Return what a person reads where no answer came."""
+        if isinstance(error, httpx.TimeoutException):
+            hint = "try again, allow more with Client(timeout_s=…), or submit a job"
+            return Unavailable(f"no answer within {self.timeout_s:g} s", code="timed_out", hint=hint)
+        hint = "is it up? see fairlead status"
+        if isinstance(root_of(error), ssl.SSLCertVerificationError):
+            hint = "SSL_CERT_FILE names a file of certificates to trust"
+        return Unavailable(f"{self._http.base_url}: {error}", code="unreachable", hint=hint)
 
     def stream(self, path: str) -> Iterator[tuple[str, Any]]:
         """Yield event name and value of a stream of server-sent events; raises :class:`Error`."""
@@ -96,12 +118,8 @@ class Client:
                     response.read()
                     raise refusal_of(response)
                 yield response
-        except httpx.TimeoutException as error:
-            raise Unavailable(f"no answer: {error}", code="timed_out", hint="try again, or submit a job") from error
         except httpx.TransportError as error:
-            raise Unavailable(
-                f"{self._http.base_url}: {error}", code="unreachable", hint="is it up? see fairlead status"
-            ) from error
+            raise self._away(error) from error
 
     def close(self) -> None:
         self._http.close()
@@ -121,15 +139,18 @@ class RemoteModel:
         self._path = f"/v1/models/{name}"
 
     def predict(self, *args: Any, **fields: Any) -> Any:
-        """Return the answer: one row or file, or the fields of a row by name. Raises :class:`Error`."""
-        body, content_type = encode_call(args, fields)
-        response = self._client.send("POST", f"{self._path}/predict", content=body, headers=_typed(content_type))
+        """Return the answer. Raises :class:`Error`.
+
+        Takes one row (a mapping, struct or dataclass), a list of rows, one file (:class:`File`, bytes or a path) with
+        fields beside it, or the fields of a row by name.
+        """
+        response = self._client.send("POST", f"{self._path}/predict", **_call(args, fields))
         return decode_answer(response.content, response.headers.get("content-type", ""))
 
     def submit(self, *args: Any, **fields: Any) -> Job:
         """Return the job that this call became; it is kept and will be done. Raises :class:`Error`."""
-        body, content_type = encode_call(args, fields)
-        response = self._client.send("POST", f"{self._path}/jobs", content=body, headers=_typed(content_type))
+        call = _call(args, fields, {"idempotency-key": uuid.uuid4().hex})
+        response = self._client.send("POST", f"{self._path}/jobs", again=True, **call)
         return Job(self._client, msgspec.json.decode(response.content, type=_JobView))
 
     def stream(self, *args: Any, **fields: Any) -> Iterator[Any]:
@@ -137,9 +158,8 @@ class RemoteModel:
 
         Raises :class:`Error`, also in the middle. Stop reading to have the call canceled.
         """
-        body, content_type = encode_call(args, fields)
-        headers = _typed(content_type) | {"accept": f"{_EVENTS}, */*;q=0.9"}
-        with self._client.open("POST", f"{self._path}/predict", content=body, headers=headers) as response:
+        call = _call(args, fields, {"accept": f"{_EVENTS}, */*;q=0.9"})
+        with self._client.open("POST", f"{self._path}/predict", **call) as response:
             kind = response.headers.get("content-type", "")
             if not kind.startswith(_EVENTS):
                 yield decode_answer(response.read(), kind)
@@ -164,23 +184,38 @@ class Job:
         return self._view.status
 
     def events(self) -> Iterator[tuple[str, Any]]:
-        """Yield ``progress``, ``partial``, ``done`` and ``error`` events until the job has ended."""
-        for name, value in self._client.stream(self._link("events", f"/api/v1/jobs/{self.id}/events")):
-            yield name, value
-            if name in ("done", "error"):
-                return
+        """Yield ``progress``, ``done`` and ``error`` events until the job has ended, over lost connections too.
+
+        Raises :class:`Error` where the platform stays away.
+        """
+        patience = Patience(self._client.patience_s)
+        while True:
+            lost = Unavailable("the events ended in the middle", code="stream_cut", hint="ask for them again")
+            try:
+                for name, value in self._client.stream(self._link("events", f"/api/v1/jobs/{self.id}/events")):
+                    patience.renew()
+                    yield name, value
+                    if name in ("done", "error"):
+                        return
+            except Unavailable as error:
+                lost = error
+            if not patience.pause(lost.retry_after_s):
+                raise lost
 
     def result(self, timeout_s: float | None = None) -> Any:
         """Return the result once it is there; raises :class:`Error` when the job failed or time is up."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        pause_s = _POLL_S[0]
-        while self.refresh() not in _FINAL:
-            if deadline is not None and time.monotonic() + pause_s > deadline:
+        status = self.refresh()
+        while status not in _FINAL:
+            left_s = _WAIT_S if deadline is None else deadline - time.monotonic()
+            if left_s <= 0:
                 raise Unavailable(f"{self.id} is {self.status}", code="timed_out", hint="wait longer, or ask later")
-            time.sleep(pause_s)
-            pause_s = min(_POLL_S[1], pause_s * 1.5)
+            asked_at = time.monotonic()
+            status = self.refresh(wait_s=min(left_s, _WAIT_S, self._client.timeout_s / 2))
+            if status not in _FINAL and time.monotonic() - asked_at < PAUSE_S[0]:
+                time.sleep(PAUSE_S[0])  # whoever does not wait is not asked at once again
         if self.status != "succeeded":
-            said = self._view.error or _Said(message=self._view.reason or "")
+            said = self._view.error or Said(message=self._view.reason or "")
             raise Error(
                 said.message or f"{self.id} was {self.status}",
                 code=said.code or self.status,
@@ -192,9 +227,10 @@ class Job:
         )
         return decode_answer(response.content, response.headers.get("content-type", ""))
 
-    def refresh(self) -> str:
-        """Ask once more and return the status."""
-        response = self._client.send("GET", self._link("self", f"/api/v1/jobs/{self.id}"))
+    def refresh(self, wait_s: float = 0) -> str:
+        """Ask once more and return the status; with ``wait_s`` once it has ended, or so many seconds later."""
+        asked: dict[str, Any] = {"params": {"wait": wait_s}} if wait_s else {}
+        response = self._client.send("GET", self._link("self", f"/api/v1/jobs/{self.id}"), **asked)
         self._view = msgspec.json.decode(response.content, type=_JobView)
         return self._view.status
 
@@ -206,76 +242,12 @@ class Job:
         return self._view.links.get(name) or default
 
 
-def pieces_of(body: Iterable[bytes]) -> Iterator[Any]:
-    """Yield the pieces of a streamed answer; raises :class:`Error` where it ends with one, or without its end."""
-    for name, value in events_of(body):
-        if name == "done":
-            return
-        if name == "error":
-            raise _failure(value)
-        yield value
-    raise Unavailable("the answer ended in the middle", code="stream_cut", hint="send it again")
-
-
-def events_of(body: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of each server-sent event in the blocks of ``body``."""
-    name = "message"
-    for line in _lines(body):
-        field, _, value = line.partition(":")
-        if field == "event":
-            name = value.strip()
-        elif field == "data":
-            yield name, msgspec.json.decode(value.strip() or "null")
-        elif not line:
-            name = "message"
-
-
-def _lines(body: Iterable[bytes]) -> Iterator[str]:
-    """Yield the lines of ``body``, which end with a line feed: U+2028 and its like are part of a text."""
-    rest = b""
-    for block in body:
-        *whole, rest = (rest + block).split(b"\n")
-        for line in whole:
-            yield line.rstrip(b"\r").decode("utf-8", "replace")
-    if rest:
-        yield rest.decode("utf-8", "replace")
-
-
-def _failure(value: Any) -> Error:
-    """Return the error that a stream ended with."""
-    try:
-        said = msgspec.convert(value, _Refusal).error
-    except msgspec.ValidationError:
-        said = _Said(message=str(value)[:200])
-    return Error(said.message, code=said.code or "stream_failed", hint=said.hint, problems=said.problems)
-
-
-def refusal_of(response: httpx.Response) -> Error:
-    """Return what an answer of status 400 or more says, ``status`` and ``retry_after_s`` included."""
-    try:
-        said = msgspec.json.decode(response.content, type=_Refusal).error
-    except msgspec.DecodeError:
-        said = _Said()
-    error = error_of_status(response.status_code)(
-        said.message or f"{response.request.url.path}: {response.status_code} {response.reason_phrase}",
-        code=said.code or None,
-        hint=said.hint,
-        problems=said.problems,
-        retry_after_s=_seconds(response.headers.get("retry-after")),
-    )
-    error.status = response.status_code
-    return error
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None
-
-
-def _typed(content_type: str) -> dict[str, str]:
-    return {"content-type": content_type}
+def _call(args: Sequence[Any], fields: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what httpx is told of a call; beside a file as the body, fields are the query."""
+    is_file = len(args) == 1 and isinstance(args[0], File | bytes | bytearray | os.PathLike)
+    body, kind = encode_call(args, {} if is_file else fields)
+    call = {"content": body, "headers": {"content-type": kind, **(headers or {})}}
+    return call | ({"params": query_of(fields)} if is_file and fields else {})
 
 
 __all__ = ["Client", "Error", "Invalid", "Job", "RemoteModel", "refusal_of"]
