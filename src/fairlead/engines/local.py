@@ -21,6 +21,7 @@ from fairlead.messages import Exited, VersionWanted
 from fairlead.sandbox import ground, level, uids
 from fairlead.settings import Home
 from fairlead.supervisor import Child, Program, Record, adopt, forget, logfile, read_records, strays, watch
+from fairlead.supervisor.aside import aside
 from fairlead.supervisor.child import UNWATCHED, exit_of
 from fairlead.supervisor.proc import stat
 
@@ -93,7 +94,7 @@ class LocalEngine:
             if record.labels.get("kind") == ZYGOTE and (up := await self._zygotes.adopt(record)):
                 for replica, pid in up.replicas.items():
                     if replica not in self._observed:  # forked just before its keeper was killed
-                        self._take(_observed(self._home, record, replica, pid, self._now()), record.pid)
+                        await self._take(_observed(self._home, record, replica, pid, self._now()), record.pid)
         return self.observe()
 
     async def close(self) -> None:
@@ -121,9 +122,15 @@ class LocalEngine:
         if known is not None and known.alive:
             return known
         zygote = await self._zygotes.up(launch, launch.fork.spec.start_timeout_s)
-        pid = await self._zygotes.fork(zygote, launch.fork)
-        observed = _observed(self._home, zygote.record, launch.replica, pid, self._now())
-        if not self._take(observed, zygote.pid):
+        self._codes[launch.replica] = asyncio.get_running_loop().create_future()  # it may end before it is recorded
+        try:
+            pid = await self._zygotes.fork(zygote, launch.fork)
+            observed = _observed(self._home, zygote.record, launch.replica, pid, self._now())
+            is_there = await self._take(observed, zygote.pid)
+        finally:
+            if launch.replica not in self._observed:
+                self._codes.pop(launch.replica, None)
+        if not is_there:
             said = logfile.said(Path(observed.log), 1)
             raise Unavailable(
                 f"{launch.replica} ended at once" + (f": {said[-1]}" if said else ""),
@@ -162,7 +169,7 @@ class LocalEngine:
     def _now(self) -> str:
         return to_text(self._clock.now())
 
-    def _take(self, observed: Observed, zygote: int) -> bool:
+    async def _take(self, observed: Observed, zygote: int) -> bool:
         """Record and watch a replica that was forked; returns whether it is there.
 
         A bundle may speak in its zygote's place: only children of that process are taken for its replicas, else it
@@ -186,11 +193,11 @@ class LocalEngine:
             sockets={"serve": observed.serve, "keep": observed.keep},
         )
         try:
-            watch(observed.pid, program, self._home.children, labels=_labels(observed))
+            await aside(lambda: watch(observed.pid, program, self._home.children, labels=_labels(observed)))
         except Internal:
             child.close()
             return False
-        except OSError:  # without a record nobody would find it again
+        except (OSError, asyncio.CancelledError):  # without a record, or one who asked, nobody would ever stop it
             child.signal(signal.SIGKILL)
             child.close()
             raise
@@ -210,7 +217,7 @@ class LocalEngine:
         name = observed.replica
         self._observed[name] = observed
         self._children[name] = child
-        self._codes[name] = asyncio.get_running_loop().create_future()
+        self._codes.setdefault(name, asyncio.get_running_loop().create_future())
         self._watching[name] = asyncio.create_task(self._until_end(observed, child), name=f"watch {name}")
         self._changed.set()
 

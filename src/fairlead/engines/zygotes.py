@@ -17,7 +17,7 @@ from fairlead.engines.link import dial
 from fairlead.errors import Unavailable
 from fairlead.sandbox.rules import VARIABLE
 from fairlead.settings import Home
-from fairlead.supervisor import Child, Program, Record, adopt, forget, logfile, start, strays
+from fairlead.supervisor import Child, Program, Record, adopt, forget, logfile, start_aside, strays
 
 KIND = "zygote"
 """Label ``kind`` of its record."""
@@ -145,7 +145,7 @@ class Zygotes:
                 if zygote.is_up and zygote.record.labels.get("fingerprint") == launch.fingerprint:
                     return zygote
                 await self._end(launch.zygote)
-            child, record = await asyncio.to_thread(self._start, launch)
+            child, record = await self._start(launch)
             await self._dial_or_tell(record, child, timeout_s)
             return self._zygotes[launch.zygote]
 
@@ -198,8 +198,8 @@ class Zygotes:
         zygote.close()
         forget(self._home.children, name)
 
-    def _start(self, launch: Launch) -> tuple[Child, Record]:
-        prepare_folders(self._home, launch)
+    async def _start(self, launch: Launch) -> tuple[Child, Record]:
+        await asyncio.to_thread(prepare_folders, self._home, launch)
         program = Program(
             name=launch.zygote,
             argv=(sys.executable, "-P", "-m", "fairlead.sandbox.run"),
@@ -218,7 +218,7 @@ class Zygotes:
             "compiled": "yes" if launch.compiled else "",
             "uid": "" if launch.rules.uid is None else str(launch.rules.uid),
         }
-        return start(program, self._home.children, labels=labels)
+        return await start_aside(program, self._home.children, labels=labels)
 
     async def _dial_or_tell(self, record: Record, child: Child, timeout_s: float) -> None:
         """Wait until it has imported and listens, or ended: then say how."""

@@ -18,6 +18,7 @@ from fairlead.gateway.resources import LISTENER, ROUTES, Resource
 from fairlead.gateway.snapshot import DoorFiles, Snapshot, bootstrap, document
 from fairlead.gateway.tls import secret
 from fairlead.gateway.traffic import DoorStats, read
+from fairlead.supervisor.aside import aside
 
 _ANSWER_S = 10
 """Longest wait for Envoy to say what it thinks of a file."""
@@ -135,9 +136,9 @@ class Gateway:
         try:
             before = await self._updates(file)
         except Unavailable:
-            _write(file, content)
+            await aside(lambda: _write(file, content))
             return ""
-        _write(file, content)
+        await aside(lambda: _write(file, content))
         deadline = time.monotonic() + _ANSWER_S
         while time.monotonic() < deadline:
             try:

@@ -162,7 +162,9 @@ class Compiling:
             return Verdict(ok=False, why="its Python is another than the platform's, whose compiler it cannot use")
         tools = await asyncio.to_thread(toolbox.make, self._home.compiled)
         scratch = self._home.scratch / f"compile-{one.digest.rpartition(':')[2][:12]}"
-        uid = uid_for(one.digest, self._home.keeper / "uids.json") if self._isolation.own_uid else None
+        uid = None
+        if self._isolation.own_uid:
+            uid = await asyncio.to_thread(uid_for, one.digest, self._home.keeper / "uids.json")
         try:
             out = scratch / "out"
             make_scratch(scratch, uid)

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import psutil
 
@@ -308,7 +309,8 @@ class House:
             raise Unavailable(f"{wanted.spec.name} is not prepared here yet", code="not_prepared", retry_after_s=1)
         folder, environment = found
         secrets = self._secrets.opened(wanted.spec.name, wanted.secrets)
-        return launch_for(
+        made = partial(
+            launch_for,
             wanted,
             self.home,
             bundle=folder,
@@ -317,6 +319,7 @@ class House:
             body_max_bytes=self.settings.body_max_bytes,
             compiled=compiled,
         )
+        return await asyncio.to_thread(made)  # user ids lie in a file that is synced, and locked while it is tidied
 
     # --- what happens here --------------------------------------------------------------------------------------------
 

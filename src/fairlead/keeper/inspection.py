@@ -63,7 +63,9 @@ class Inspector:
     async def look(self, task: Looked, folder: Path, environment: Path) -> Inspection:
         """Return what is in the bundle; a bundle that hangs, dies or says nothing is an error in it, not here."""
         scratch = self._home.scratch / f"look-{task.digest.rpartition(':')[2][:12]}"
-        uid = uid_for(task.digest, self._home.keeper / "uids.json") if self._isolation.own_uid else None
+        uid = None
+        if self._isolation.own_uid:
+            uid = await asyncio.to_thread(uid_for, task.digest, self._home.keeper / "uids.json")
         try:
             make_scratch(scratch, uid)
             limit_s = task.spec.start_timeout_s if task.spec else LIMIT_S

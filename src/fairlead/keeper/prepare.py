@@ -24,6 +24,7 @@ from fairlead.messages import AppWanted, EnvironmentSpec, ErrorInfo, ModelSpec, 
 from fairlead.sandbox.level import Level, level
 from fairlead.settings import Home
 from fairlead.supervisor import bounds
+from fairlead.supervisor.aside import aside
 
 _log = logging.getLogger(__name__)
 AT_ONCE = 2
@@ -215,7 +216,7 @@ class Prepare:
         if found.error is not None:
             self._say(task, "failed", found.error.message, error=found.error, last_lines=found.last_lines)
             return
-        self._done(task, folder, environment, found)
+        await self._done(task, folder, environment, found)
 
     def _failed(self, task: Task, said: str) -> None:
         failure = Internal(said, code="prepare_failed", hint="fairlead logs keeper")
@@ -242,7 +243,7 @@ class Prepare:
         finally:
             file.unlink(missing_ok=True)
 
-    def _done(self, task: Task, folder: Path, environment: Path, found: Inspection) -> None:
+    async def _done(self, task: Task, folder: Path, environment: Path, found: Inspection) -> None:
         prepared = msgspec.structs.replace(
             _state(task, "done", "ready to start"),
             signature=found.signature,
@@ -250,10 +251,8 @@ class Prepare:
             warnings=found.warnings,
         )
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        replace_file(
-            self._folder / _file(task.digest),
-            msgspec.json.encode(Kept(prepared=prepared, environment=str(environment))),
-        )
+        kept = msgspec.json.encode(Kept(prepared=prepared, environment=str(environment)))
+        await aside(lambda: replace_file(self._folder / _file(task.digest), kept))
         self._ready[task.digest] = (folder, environment)
         self._states[task.digest] = prepared
         self._changed()

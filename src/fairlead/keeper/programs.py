@@ -21,7 +21,7 @@ from fairlead.messages import ProgramReport
 from fairlead.supervisor import lastword, logfile, proc, restarts
 from fairlead.supervisor.adopt import adopt
 from fairlead.supervisor.child import Child
-from fairlead.supervisor.process import Program, forget, read_records, start
+from fairlead.supervisor.process import Program, forget, read_records, start_aside
 
 _log = logging.getLogger(__name__)
 PROBE_S = 0.02
@@ -138,7 +138,7 @@ class Programs:
         """Keep one program running until canceled; the process is let go, not ended."""
         running.child = self._adopted(running)
         while True:
-            if running.child is None and not self._spawn(running):
+            if running.child is None and not await self._spawn(running):
                 await self._pause(running)
                 continue
             assert running.child is not None
@@ -172,13 +172,13 @@ class Programs:
                 return child
         return None
 
-    def _spawn(self, running: _Running) -> bool:
+    async def _spawn(self, running: _Running) -> bool:
         spec = running.spec
         running.starts.append(self._clock.monotonic())
         try:
             logfile.rotate(self._log(spec.name))
             program = Program(name=spec.name, argv=spec.argv(), env=spec.env, log=self._log(spec.name))
-            running.child, _ = start(program, self._records)
+            running.child, _ = await start_aside(program, self._records)
         except OSError as error:  # a full disk: all else goes on, and this is tried again
             running.reason = f"{spec.name} cannot be started: {error}"
             return False

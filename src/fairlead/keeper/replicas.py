@@ -268,6 +268,7 @@ class Replicas:
         known = {observed.replica: observed for observed in self._engine.observe() if observed.alive}
         for version in self._versions.values():
             version.links.clear()
+            version.launching = 0
             for replica in list(version.replicas.values()):
                 if replica.id in known:
                     self._spawn(self._follow(version, replica, Path(known[replica.id].keep)), f"follow {replica.id}")
@@ -310,7 +311,7 @@ class Replicas:
             for step in steps:
                 self._carry_out(version, step, now)
             version.hand_out(now)
-            if version.wanted is None and not version.replicas:
+            if version.wanted is None and not version.replicas and not version.launching:
                 del self._versions[key]
         self._warmer.look(self._versions.values(), now)
 
@@ -319,6 +320,7 @@ class Replicas:
             case pool.Start():
                 assert version.wanted is not None
                 self._spawn(self._start(version, version.wanted), f"start {'@'.join(version.key)}")
+                version.launching += 1
                 version.again_at = now + TICK_S
             case pool.Leave(name, reason):
                 replica = version.replicas[name]
@@ -347,6 +349,8 @@ class Replicas:
         except (Error, OSError) as error:
             self._cannot_start(version, not_started(error))
             return
+        finally:
+            version.launching -= 1
         if self._closing:
             return
         now = self._clock.monotonic()

@@ -95,7 +95,7 @@ class DrivenRun:
         watching = asyncio.create_task(self._watch_window(), name=f"window of {state.wanted.run}")
         try:
             try:
-                state.uid = self._ports.uid_of(f"run slot {state.kept.slot}")
+                state.uid = await asyncio.to_thread(self._ports.uid_of, f"run slot {state.kept.slot}")
             except OSError as error:
                 self.end(RunStatus.FAILED, f"it cannot be given a user id: {error}")
             if not self._over.is_set():
@@ -104,7 +104,7 @@ class DrivenRun:
             await self._processes.stop(self._grace_s, self._verdict[1])
             if self._verdict[1] == WINDOW_OVER and not began:
                 self._verdict = (RunStatus.FAILED, f"{WINDOW_OVER} before it could start")
-            state.move(*self._verdict)
+            await state.move(*self._verdict)
         finally:
             watching.cancel()
             if self._channel is not None:
@@ -147,7 +147,7 @@ class DrivenRun:
         missing = [process.name for process in processes if process.child is None]
         if state.kept.status is not RunStatus.READY or missing:
             ended = f"{', '.join(missing)} ended while nobody watched" if state.kept.was_ready else "its window is open"
-            state.move(RunStatus.STARTING, ended)
+            await state.move(RunStatus.STARTING, ended)
         async with asyncio.TaskGroup() as group:
             health = look_after(state, self._processes, lambda: channel.beat)
             looking = group.create_task(health, name=f"health of {run}")
@@ -188,7 +188,7 @@ class DrivenRun:
         """Return the folders of the bundle and of its environment, once they are there."""
         while (found := self._ports.ready_bundle(self.state.wanted.digest)) is None:
             if self.state.kept.status is RunStatus.PLANNED:
-                self.state.move(RunStatus.STARTING, "its bundle is being prepared")
+                await self.state.move(RunStatus.STARTING, "its bundle is being prepared")
             await asyncio.sleep(_BUNDLE_S)
         return found
 

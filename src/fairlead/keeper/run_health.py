@@ -27,7 +27,7 @@ async def look_after(state: RunState, processes: RunProcesses, beat: Callable[[]
         if needs_port(state.wanted):
             await look_at_port(state, processes)
         await _note_sign(state, processes, beat)
-        _judge(state, processes)
+        await _judge(state, processes)
         if state.kept.status is RunStatus.READY:
             await asyncio.to_thread(logfile.rotate, state.paths.log)
             await asyncio.sleep(WATCH_S)
@@ -60,14 +60,14 @@ async def _note_sign(state: RunState, processes: RunProcesses, beat: Callable[[]
         processes.answered = said
 
 
-def _judge(state: RunState, processes: RunProcesses) -> None:
+async def _judge(state: RunState, processes: RunProcesses) -> None:
     wanted = state.wanted
     has_probe = wanted.entry is not None or (needs_port(wanted) and wanted.web is not None)
     now, signs = state.ports.clock.monotonic(), processes.signs()
     if state.kept.status is RunStatus.STARTING:
         if run_policy.is_ready(signs, now, has_probe=has_probe):
             state.kept.was_ready = True
-            state.move(RunStatus.READY, "")
+            await state.move(RunStatus.READY, "")
         elif signs.alive_since is not None and now - signs.alive_since > wanted.start_timeout_s:
             processes.kill(f"not ready after {wanted.start_timeout_s:g} s")
     elif state.kept.status is RunStatus.READY and run_policy.is_frozen(signs, now, has_probe=has_probe):

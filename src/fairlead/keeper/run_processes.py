@@ -15,7 +15,7 @@ from fairlead.keeper import run_policy
 from fairlead.keeper.run_launch import KIND, WEB, has_page_socket, program
 from fairlead.keeper.run_state import RunState
 from fairlead.status import RunStatus
-from fairlead.supervisor import Child, CrashLoop, Exit, Restart, decide, forget, logfile, start, strays
+from fairlead.supervisor import Child, CrashLoop, Exit, Restart, decide, forget, logfile, start_aside, strays
 from fairlead.supervisor.restarts import forgotten
 
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class RunProcesses:
         while True:
             try:
                 if process.child is None:
-                    process.child = self._start(process, folder, environment)
+                    process.child = await self._start(process, folder, environment)
                 ended = await process.child.wait()
                 process.child.close()
                 process.child = None
@@ -92,7 +92,7 @@ class RunProcesses:
                 case run_policy.Again(reason):
                     state.kept.restarts += 1
                     self.answered = None
-                    state.move(RunStatus.STARTING, reason)
+                    await state.move(RunStatus.STARTING, reason)
                     await self._pause(process)
 
     def signs(self) -> run_policy.Signs:
@@ -117,7 +117,7 @@ class RunProcesses:
         self._found.clear()
         living = [p.child for p in self._processes.values() if p.child is not None]
         if living:
-            self._state.move(RunStatus.STOPPING, reason)
+            await self._state.move(RunStatus.STOPPING, reason)
         await asyncio.gather(*(child.stop(grace_s) for child in living))
         for process in self._processes.values():
             if process.child is not None:
@@ -147,7 +147,7 @@ class RunProcesses:
             failed_starts=self._failed_starts,
         )
 
-    def _start(self, process: Process, folder: Path, environment: Path) -> Child:
+    async def _start(self, process: Process, folder: Path, environment: Path) -> Child:
         """Return one process, started; raises :class:`Unavailable`."""
         state = self._state
         wanted, paths, ports = state.wanted, state.paths, state.ports
@@ -170,7 +170,7 @@ class RunProcesses:
             secrets=ports.secrets.opened(wanted.app, wanted.secrets),
         )
         labels = {"kind": KIND, "run": wanted.run, "process": process.name, "attempt": str(state.kept.attempt)}
-        child, _ = start(made, ports.home.children, labels=labels)
+        child, _ = await start_aside(made, ports.home.children, labels=labels)
         ports.changed()
         return child
 

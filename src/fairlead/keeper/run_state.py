@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -24,6 +25,7 @@ from fairlead.sandbox.level import Isolation
 from fairlead.settings import Home
 from fairlead.status import RunStatus
 from fairlead.supervisor import logfile
+from fairlead.supervisor.aside import aside
 
 _log = logging.getLogger(__name__)
 FINAL = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELED)
@@ -78,6 +80,7 @@ class RunState:
         self.paths = paths_of(ports.home, wanted.run)
         self.uid: int | None = None
         """Whose its processes are; ``None``: the platform's own."""
+        self._writing = asyncio.Lock()
         self.holds_port = False
         """Whether the run itself listens on the port of its page, and nobody else does."""
 
@@ -98,25 +101,27 @@ class RunState:
         is_there = self.kept.status is RunStatus.READY and (self.holds_port or not needs_port(self.wanted))
         return self.page if is_there else ""
 
-    def move(self, status: RunStatus, reason: str) -> None:
+    async def move(self, status: RunStatus, reason: str) -> None:
         """Say what is, and keep it on disk; a full disk must not keep a run from being stopped."""
         if status is not self.kept.status:
             self.kept.since = to_text(self.ports.clock.now())
         self.kept.status, self.kept.reason = status, reason
-        self.try_to_save()
+        await self.try_to_save()
         self.ports.changed()
         _log.info("run is %s", status.value, extra={"run": self.wanted.run, "reason": reason})
 
-    def save(self) -> None:
+    async def save(self) -> None:
         """Put what is known on disk; raises :class:`OSError`."""
         file = kept_file(self.ports.home, self.wanted.run)
-        file.parent.mkdir(mode=0o700, exist_ok=True)
-        replace_file(file, msgspec.json.encode(self.kept))
+        async with self._writing:  # the newest is written last
+            known = msgspec.json.encode(self.kept)
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            await aside(lambda: replace_file(file, known))
 
-    def try_to_save(self) -> None:
+    async def try_to_save(self) -> None:
         """Put what is known on disk; where that fails, the next move tries again."""
         try:
-            self.save()
+            await self.save()
         except OSError as error:
             _log.warning("a run is not kept on disk", extra={"run": self.wanted.run, "reason": str(error)})
 

@@ -42,7 +42,7 @@ class Runs:
         return tuple(self._found)
 
     async def converge(self, wanted: tuple[RunWanted, ...]) -> None:
-        """Stop what is not wanted, hand changes to what runs, start what is new; returns at once, the rest goes on.
+        """Stop what is not wanted, hand changes to what runs, start what is new; returns once that is noted on disk.
 
         Raises :class:`OSError` where a run cannot be noted on disk; call it again then.
         """
@@ -57,9 +57,9 @@ class Runs:
                 driven.update(run)
         for run in named.values():
             if run.run not in self._runs:
-                self._begin(run)
+                await self._begin(run)
         for name in self._found.keys() - named.keys():
-            self._end_stranger(name)
+            await self._end_stranger(name)
         if not self._swept:
             self._swept = True
             await asyncio.to_thread(self._sweep)
@@ -87,10 +87,10 @@ class Runs:
             await asyncio.wait(self._tasks.values())
         await self.let_go()
 
-    def _begin(self, wanted: RunWanted) -> None:
+    async def _begin(self, wanted: RunWanted) -> None:
         kept = self._recall(wanted)
         driven = DrivenRun(wanted, self._ports, kept, self._found.get(wanted.run, {}))
-        driven.state.save()
+        await driven.state.save()
         self._found.pop(wanted.run, None)
         self._runs[wanted.run] = driven
         self._spawn(wanted.run, driven.drive())
@@ -137,7 +137,7 @@ class Runs:
         async def drive() -> None:
             if before is not None:
                 await asyncio.wait([before])
-            following.state.try_to_save()
+            await following.state.try_to_save()
             await following.drive()
 
         self._spawn(name, drive())
@@ -161,12 +161,12 @@ class Runs:
 
         self._spawn(name, drop(), kind="drop")
 
-    def _end_stranger(self, name: str) -> None:
+    async def _end_stranger(self, name: str) -> None:
         """Stop processes of a run that nobody knows any more: its keeper was killed, and meanwhile it was removed."""
         nothing = EnvironmentSpec()
         long_ago = "1970-01-01T00:00:00Z"
         wanted = RunWanted(name, "", "", "", "", nothing, "", "", starts=long_ago, ends=None, user="")
-        self._begin(wanted)
+        await self._begin(wanted)
         self._drop(self._runs[name])
 
     def _spawn(self, name: str, work: object, kind: str = "run") -> None:

@@ -46,6 +46,8 @@ class Version:
     was_ready: bool = False
     crashes: list[float] = field(default_factory=list)
     """When replicas that crashed were started; sleeping and waking is no crash."""
+    launching: int = 0
+    """Starts that are under way and have no replica yet."""
     again_at: float = 0
     """No start before this moment."""
     loop: str = ""
@@ -90,7 +92,7 @@ class Version:
         return True
 
     def may_start(self, now: float) -> bool:
-        return self.is_prepared and self.failed is None and now >= self.again_at
+        return self.is_prepared and self.failed is None and not self.launching and now >= self.again_at
 
     def demand(self) -> pool.Demand:
         waiting = len(self.waiters) + self.jobs_waiting

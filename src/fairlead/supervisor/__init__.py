@@ -3,7 +3,7 @@
 from fairlead.supervisor.adopt import adopt, adopt_all
 from fairlead.supervisor.child import Child, Exit
 from fairlead.supervisor.lock import HomeLock
-from fairlead.supervisor.process import Program, Record, forget, read_records, start, watch
+from fairlead.supervisor.process import Program, Record, forget, read_records, start, start_aside, watch
 from fairlead.supervisor.restarts import CrashLoop, Restart, decide
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "forget",
     "read_records",
     "start",
+    "start_aside",
     "watch",
 ]

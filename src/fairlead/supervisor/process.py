@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from fairlead.errors import Internal, Unavailable
+from fairlead.supervisor.aside import aside
 from fairlead.supervisor.child import Child, kill_session
 from fairlead.supervisor.logfile import open_append
 from fairlead.supervisor.proc import boot_id, environ, start_time, stat
@@ -85,6 +87,30 @@ def start(program: Program, records: Path, *, labels: Mapping[str, str] | None =
         os.waitpid(pid, 0)
         raise
     return child, record
+
+
+async def start_aside(
+    program: Program, records: Path, *, labels: Mapping[str, str] | None = None
+) -> tuple[Child, Record]:
+    """Return what :func:`start` returned, run in a thread: its record is synced. Raises :class:`Unavailable`.
+
+    Canceled meanwhile, it ends what it started: nobody would know of it.
+    """
+    started: list[Child] = []
+
+    def begin() -> tuple[Child, Record]:
+        child, record = start(program, records, labels=labels)
+        started.append(child)
+        return child, record
+
+    try:
+        return await aside(begin)
+    except asyncio.CancelledError:
+        for child in started:
+            await child.stop(0)
+            child.close()
+            forget(records, program.name)
+        raise
 
 
 def watch(pid: int, program: Program, records: Path, *, labels: Mapping[str, str] | None = None) -> Record:

@@ -37,6 +37,9 @@ class Machine:
 
     def __init__(self, home: Home) -> None:
         self.home, self.clock, self.full = home, ManualClock(), 0
+        self.launches = 0
+        self.may_launch = asyncio.Event()
+        self.may_launch.set()
         self.compiled: Compiled | None = None
         self.refused: list[tuple[str, bool]] = []
         self.engine = HistoryEngine(self.clock)
@@ -51,6 +54,8 @@ class Machine:
         )
 
     async def _launch(self, wanted: VersionWanted) -> Launch:
+        self.launches += 1
+        await self.may_launch.wait()
         if self.full:
             self.full -= 1
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -98,6 +103,28 @@ async def test_a_disk_that_is_full_at_a_start_leaves_nothing_and_is_tried_again(
     replicas, (version,) = machine.replicas.reports()
     assert [one.replica for one in replicas] == [machine.engine.said[-1][1]]
     assert version.error is None
+
+
+async def test_a_launch_that_takes_long_is_made_once_and_one_that_is_not_wanted_any_more_ends(machine: Machine) -> None:
+    machine.may_launch.clear()
+    machine.replicas.want((WANTED,))
+    for _ in range(10):
+        await machine.clock.advance(1)
+        machine.replicas.nudge()
+        await asyncio.sleep(0.001)
+    assert machine.launches == 1
+    machine.replicas.want(())
+    machine.replicas.door_took((), ())
+    await asyncio.sleep(0.001)
+    machine.may_launch.set()
+    await machine.until_started(1)
+    machine.replicas.door_took((), ())
+    async with asyncio.timeout(DEADLINE_S):
+        while not any(verb == "stop" for verb, _ in machine.engine.said):
+            await machine.clock.advance(1)
+            machine.replicas.nudge()
+            await asyncio.sleep(0.001)
+    assert machine.launches == 1
 
 
 async def test_a_disk_that_is_full_at_a_launch_is_tried_again_after_a_pause(machine: Machine) -> None:

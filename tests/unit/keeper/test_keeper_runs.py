@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 
 from fairlead.keeper.readings import Readings
@@ -88,6 +91,43 @@ async def test_a_run_that_a_full_disk_kept_from_a_user_id_says_so(ports: RunPort
         while runs.reports()[0].status is not RunStatus.FAILED:
             await asyncio.sleep(0.001)
     assert "No space left" in runs.reports()[0].reason
+    await runs.let_go()
+
+
+async def test_a_slow_disk_holds_up_no_loop(ports: RunPorts) -> None:
+    state, may_go = RunState(wanted("run-1"), ports, Kept()), threading.Event()
+    slow = ports.home.keeper / "runs" / ".run-1.json.new"
+    slow.parent.mkdir()
+    os.mkfifo(slow)  # a disk that takes nothing until somebody reads
+    watchdog = threading.Timer(5, lambda: (may_go.set(), slow.read_bytes()))
+    watchdog.start()
+    moving = asyncio.create_task(state.move(RunStatus.STARTING, "its window is open"))
+    await asyncio.sleep(0.05)
+    assert not may_go.is_set()
+    watchdog.cancel()
+    await asyncio.to_thread(slow.read_bytes)
+    await moving  # no pipe can be synced: the next move tries again
+    slow.unlink()
+    await state.move(RunStatus.READY, "")
+    kept = msgspec.json.decode((ports.home.keeper / "runs" / "run-1.json").read_bytes(), type=Kept)
+    assert kept.status is RunStatus.READY
+
+
+async def test_a_user_id_that_takes_long_holds_up_no_loop(ports: RunPorts) -> None:
+    asked, may_go, waited = threading.Event(), threading.Event(), list[bool]()
+
+    def uid_of(name: str) -> int | None:
+        asked.set()
+        waited.append(may_go.wait(5))
+        return None
+
+    runs = Runs(replace(ports, uid_of=uid_of))
+    await runs.converge((wanted("run-1"),))
+    async with asyncio.timeout(30):
+        while not asked.is_set():
+            await asyncio.sleep(0.001)
+    assert waited == []
+    may_go.set()
     await runs.let_go()
 
 
