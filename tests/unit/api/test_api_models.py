@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from fairlead.api import stream
-from fairlead.api.views.models import VersionView, inputs_in_words, with_serving
-from fairlead.control import condition
+from fairlead.api.views.models import VersionView, with_serving
+from fairlead.control import condition, reconcile
 from fairlead.messages import NodeReport, VersionReport
 from fairlead.sdk.files import File, Image
+from fairlead.modelserver.protocols.words import inputs_in_words
 from fairlead.sdk.inputs import signature_of
 from fairlead.status import VersionStatus
 
@@ -33,7 +34,7 @@ def test_inputs_are_told_in_a_few_words() -> None:
         what: Any = 1,
     ) -> None: ...
 
-    told = inputs_in_words({"endpoints": {"predict": {"input": signature_of(predict).schema()}}})
+    told = inputs_in_words(signature_of(predict).schema())
     assert told == {
         "x": "list of number",
         "n": "integer, 1 to 10",
@@ -50,7 +51,7 @@ def test_inputs_are_told_in_a_few_words() -> None:
 def test_a_type_that_holds_itself_has_words_too() -> None:
     tree = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#/$defs/Tree"}}]}
     schema = {"$defs": {"Tree": tree}, "properties": {"tree": {"$ref": "#/$defs/Tree"}}, "required": ["tree"]}
-    told = inputs_in_words({"endpoints": {"predict": {"input": schema}}})
+    told = inputs_in_words(schema)
     assert told["tree"].startswith("integer or list of integer or list of")
 
 

@@ -20,9 +20,10 @@ from fairlead.control.house import House
 from fairlead.errors import Unavailable
 from fairlead.messages import ModelSpec, Target
 from fairlead.models import queries, service
-from fairlead.modelserver.protocols.docs import openapi_of, page_of
+from fairlead.modelserver.protocols.docs import openapi_of
+from fairlead.modelserver.protocols.page import POLICY, page_of
 from fairlead.status import VersionStatus
-from fairlead.store.records import Model
+from fairlead.store.records import Model, ModelVersion
 
 calls = APIRouter(tags=["calls"])
 router = APIRouter(tags=["models"])
@@ -70,7 +71,7 @@ async def show(name: str, house: TheHouse, who: Who) -> ModelView:
 @calls.get("/v1/models/{ref}/openapi.json")
 async def openapi(ref: str, house: TheHouse, who: Who) -> dict[str, Any]:
     """Return OpenAPI of a model from its stored signature: it may go on sleeping."""
-    return await house.database.read(lambda session: openapi_of(*_described(session, who, ref)))
+    return await house.database.read(lambda session: openapi_of(*_described(session, who, ref)[1:]))
 
 
 @calls.get(
@@ -79,11 +80,14 @@ async def openapi(ref: str, house: TheHouse, who: Who) -> dict[str, Any]:
     responses={"default": {"model": Refusal, "description": "refused", "content": {"application/json": {}}}},
 )
 async def docs(ref: str, house: TheHouse, who: Who) -> HTMLResponse:
-    """Return a page that tells how to call a model."""
-    page_text = await house.database.read(lambda session: page_of(*_described(session, who, ref)))
-    # Nothing of it comes from elsewhere, and nothing in it may run.
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return HTMLResponse(page_text, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
+    """Return a page that tells how to call a model, and tries it."""
+
+    def read(session: Session) -> str:
+        version, spec, signature = _described(session, who, ref)
+        return page_of(spec, signature, queries.manifest_of(version).summary)
+
+    headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
+    return HTMLResponse(await house.database.read(read), headers=headers)
 
 
 @router.patch("/models/{name}")
@@ -155,14 +159,14 @@ async def rollback(name: str, body: RollbackBody, house: TheHouse, who: Who) -> 
     return view
 
 
-def _described(session: Session, who: Caller, ref: str) -> tuple[ModelSpec, dict[str, Any]]:
-    """Return a version and what was found out about its inputs and outputs when it was pushed."""
+def _described(session: Session, who: Caller, ref: str) -> tuple[ModelVersion, ModelSpec, dict[str, Any]]:
+    """Return a version, what runs it, and what was found out about its inputs and outputs when it was pushed."""
     name, _, wished = ref.partition("@")
     version = queries.version_of(session, name, queries.resolve(session, who, name, wished or queries.PRODUCTION))
     if version.signature is None:
         said = f"the signature of {name}@{version.version} is not known yet"
         raise Unavailable(said, code="model_not_ready", hint=f"fairlead why {name}@{version.version}", retry_after_s=1)
-    return model_spec(queries.manifest_of(version), version.version), version.signature
+    return version, model_spec(queries.manifest_of(version), version.version), version.signature
 
 
 def _view(session: Session, house: House, model: Model) -> ModelView:

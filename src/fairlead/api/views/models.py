@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from fairlead.api.views.base import View, moment
 from fairlead.api.views.traffic import TrafficView, traffic_views
 from fairlead.messages import ErrorInfo, NodeReport, Target
 from fairlead.models import queries
+from fairlead.modelserver.protocols.words import inputs_in_words
 from fairlead.status import VersionStatus
 from fairlead.store.records import Alias, AppVersion, Model, ModelVersion
 
@@ -112,7 +112,7 @@ def model_view(
         url=f"{url}/v1/models/{model.name}/predict",
         aliases={alias.alias: target_views(alias.targets) for alias in aliases},
         versions=[with_serving(version_view(version), model.name, reports) for version in versions],
-        inputs=inputs_in_words(main.signature) if main else {},
+        inputs=_inputs(main.signature) if main else {},
         signature=main.signature if main else None,
         examples=[msgspec.to_builtins(example) for example in manifest.examples] if manifest else [],
         replicas=[view for report in reports for view in _replicas(report, model.name)],
@@ -142,56 +142,10 @@ def with_serving(view: VersionView, model: str, reports: tuple[NodeReport, ...])
     return view
 
 
-_DEPTH_MAX = 4
-
-
-def inputs_in_words(signature: dict[str, Any] | None) -> dict[str, str]:
+def _inputs(signature: dict[str, Any] | None) -> dict[str, str]:
     """Return each input of ``predict`` in a few words: ``integer, 1 to 12``."""
     endpoint = ((signature or {}).get("endpoints") or {}).get("predict") or {}
-    schema = endpoint.get("input") or {}
-    definitions = schema.get("$defs") or {}
-    for option in (schema, *(schema.get("anyOf") or ())):
-        found = _resolved(option, definitions)
-        if found.get("properties"):
-            needed = set(found.get("required") or ())
-            return {
-                name: _words(_resolved(one, definitions), definitions) + ("" if name in needed else _optional(one))
-                for name, one in found["properties"].items()
-            }
-    return {}
-
-
-def _optional(schema: dict[str, Any]) -> str:
-    """Say that an input may be left out, and what it is then."""
-    return f", default {json.dumps(schema['default'], ensure_ascii=False)}" if "default" in schema else ", optional"
-
-
-def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    reference = schema.get("$ref", "")
-    return definitions.get(reference.rpartition("/")[2], schema) if reference else schema
-
-
-def _words(schema: dict[str, Any], definitions: dict[str, Any], depth: int = 0) -> str:
-    if "enum" in schema:
-        return "one of " + ", ".join(map(str, schema["enum"]))
-    if "const" in schema:
-        return json.dumps(schema["const"], ensure_ascii=False)
-    if "contentMediaType" in schema:
-        return "file" if schema["contentMediaType"] == "*/*" else f"file ({schema['contentMediaType']})"
-    if depth > _DEPTH_MAX:  # a type that holds itself
-        return "any"
-    if "anyOf" in schema:
-        found = (_words(_resolved(one, definitions), definitions, depth + 1) for one in schema["anyOf"])
-        return " or ".join(dict.fromkeys(found))
-    words = {"string": "text", "array": "list"}.get(kind := str(schema.get("type") or "any"), kind)
-    if kind == "array" and schema.get("items"):
-        words += f" of {_words(_resolved(schema['items'], definitions), definitions, depth + 1)}"
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        return f"{words}, {low} to {high}"
-    if low is not None or high is not None:
-        words += f", at least {low}" if low is not None else f", at most {high}"
-    return words
+    return inputs_in_words(endpoint.get("input") or {})
 
 
 def _main(versions: list[ModelVersion], aliases: list[Alias]) -> ModelVersion | None:

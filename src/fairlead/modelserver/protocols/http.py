@@ -15,10 +15,11 @@ from fairlead.modelserver.batcher import as_error
 from fairlead.modelserver.calls import Call, Reply, RequestIds
 from fairlead.modelserver.dataplane import INFER, INSTANCES, DataPlane
 from fairlead.modelserver.protocols.answers import JSON, encode_json, error_body, error_text
-from fairlead.modelserver.protocols.docs import docs_page, openapi_body
+from fairlead.modelserver.protocols.docs import openapi_body, signature_view
 from fairlead.modelserver.protocols.packing import WORTH_BYTES, packed, wished
 from fairlead.modelserver.protocols.receive import GivenUp, Receiver, too_slow
 from fairlead.modelserver.protocols.v2 import HEAD_LENGTH
+from fairlead.modelserver.protocols.page import POLICY, page_of
 from fairlead.modelserver.protocols.v2_answers import TensorReply
 from fairlead.modelserver.streams import MEDIA_TYPE, Pieces, send
 
@@ -272,8 +273,9 @@ class Front:
         if target == HEALTH:
             self._health(proto)
         elif target == "docs":
-            page = docs_page(self._plane.spec, self._plane.endpoints)
-            proto.response_str(200, [("content-type", "text/html; charset=utf-8"), self._version], page)
+            page = page_of(self._plane.spec, signature_view(self._plane.spec, self._plane.endpoints))
+            headers = [("content-type", "text/html; charset=utf-8"), ("content-security-policy", POLICY), self._version]
+            proto.response_str(200, headers, page)
         else:
             proto.response_bytes(
                 200, [self._json, self._version], openapi_body(self._plane.spec, self._plane.endpoints)
