@@ -256,6 +256,8 @@ class ReplicaReport(Part, frozen=True):
     restarts: int = 0
     compiled: bool = False
     last_lines: tuple[str, ...] = ()
+    ejected: str = ""
+    """Why it gets hardly any calls; empty: it gets its share."""
 
 
 class Prepared(Part, frozen=True):
@@ -302,6 +304,10 @@ class VersionReport(Part, frozen=True):
     """When a replica of it that had been ready ended by itself, or had to be ended, last."""
     crash: str = ""
     """How."""
+    shifted_at: str | None = None
+    """When a replica of it was ejected, or got its share of calls again, last."""
+    shift: str = ""
+    """Which, and why."""
 
 
 class ProgramReport(Part, frozen=True):

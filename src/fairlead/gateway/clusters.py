@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from fairlead.gateway.devices import DEVICES
 from fairlead.gateway.door import DoorSettings, DoorState
@@ -11,6 +11,9 @@ from fairlead.gateway.resources import Resource, address, seconds, typed
 from fairlead.gateway.routes import CONTROL, METRICS, page_cluster, served_versions
 
 _CONNECT_TIMEOUT_S = 2
+_SHARES = (199, 1)
+"""Of calls, for replicas that serve and for those that are ejected: seldom enough that 99 of 100 callers notice
+nothing, often enough to see that one is well again."""
 _MANY = 10_000
 """Envoy's thresholds are a mesh's (3 retries at a time!); our bounds are the replicas' own queues."""
 
@@ -21,7 +24,8 @@ def clusters(door: DoorSettings, state: DoorState) -> list[Resource]:
     if door.metrics_socket:
         house.append(_cluster(METRICS, [[door.metrics_socket]]))
     versions = [
-        _version(name, state.endpoints.get(name, ()), door.waker_socket) for name in served_versions(state.routes)
+        _version(name, state.endpoints.get(name, ()), door.waker_socket, state.ejected)
+        for name in served_versions(state.routes)
     ]
     pages = [
         _cluster(page_cluster(run), [[state.page_endpoints[run]] if run in state.page_endpoints else []])
@@ -34,13 +38,17 @@ def clusters(door: DoorSettings, state: DoorState) -> list[Resource]:
     return house + versions + pages
 
 
-def _version(name: str, endpoints: Iterable[str], waker: str) -> Resource:
-    """Replicas first, the waker when there are none or all are ejected."""
-    cluster = _cluster(name, [sorted(endpoints), [waker]])
+def _version(name: str, endpoints: Iterable[str], waker: str, ejected: Collection[str]) -> Resource:
+    """Replicas first, the waker when there are none or none answers; ``ejected`` ones get one call of 200."""
+    replicas = sorted(endpoints)
+    cluster = _cluster(name, [replicas, [waker]])
+    serving = [path for path in replicas if path not in ejected]
+    if serving and len(serving) < len(replicas):
+        _set_apart(cluster, serving)
     cluster["lb_policy"] = "LEAST_REQUEST"
     # one ejected of two would send 30 % to the waker: what is left is enough until nothing is left
     cluster["load_assignment"]["policy"] = {"overprovisioning_factor": 1_000_000}
-    cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
+    cluster.setdefault("common_lb_config", {})["healthy_panic_threshold"] = {"value": 0}
     cluster["outlier_detection"] = {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 1,
@@ -54,6 +62,29 @@ def _version(name: str, endpoints: Iterable[str], waker: str) -> Resource:
         "max_ejection_percent": 100,
     }
     return cluster
+
+
+def _set_apart(cluster: Resource, serving: Collection[str]) -> None:
+    """Have all replicas but ``serving`` get a small share of the calls together.
+
+    By localities, whose shares Envoy keeps whatever is under way in them; with weights of endpoints LEAST_REQUEST would
+    send an idle replica the more, the busier the others are.
+    """
+    first, waker = cluster["load_assignment"]["endpoints"]
+    parts: dict[bool, list[Resource]] = {True: [], False: []}
+    for endpoint in first["lb_endpoints"]:
+        parts[endpoint["endpoint"]["address"]["pipe"]["path"] in serving].append(endpoint)
+    share, hardly = _SHARES
+    cluster["load_assignment"]["endpoints"] = [
+        _locality(first | {"lb_endpoints": parts[True]}, "serving", share),
+        _locality(first | {"lb_endpoints": parts[False]}, "ejected", hardly),
+        _locality(waker, "waker", 1),
+    ]
+    cluster["common_lb_config"] = {"locality_weighted_lb_config": {}}
+
+
+def _locality(endpoints: Resource, zone: str, weight: int) -> Resource:
+    return endpoints | {"locality": {"zone": zone}, "load_balancing_weight": weight}
 
 
 def _cluster(name: str, priorities: list[list[str]]) -> Resource:

@@ -57,6 +57,8 @@ class DoorState(msgspec.Struct, frozen=True, kw_only=True):
     pages: tuple[PageRoute, ...] = ()
     endpoints: Mapping[str, tuple[str, ...]] = {}
     """Version to the sockets of its replicas that are ready; missing or empty: the waker is asked."""
+    ejected: frozenset[str] = frozenset()
+    """Of those, the sockets that get hardly any calls."""
     gates: Mapping[str, str] = {}
     """Version to the secret that its replicas expect."""
     page_endpoints: Mapping[str, str] = {}

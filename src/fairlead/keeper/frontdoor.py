@@ -38,9 +38,10 @@ class FrontDoor:
         pages: Callable[[], Mapping[str, str]],
         mqtt: Callable[[], str],
         taken: Callable[[Collection[str], Collection[str]], None],
+        ejected: Callable[[], frozenset[str]],
     ) -> None:
         self._gateway, self._door, self._jwks, self._endpoints, self._pages = gateway, door, jwks, endpoints, pages
-        self._mqtt, self._taken = mqtt, taken
+        self._mqtt, self._ejected, self._taken = mqtt, ejected, taken
         self.said = ""
         """What Envoy had against the last files; empty: it took them."""
         self._tally = DoorTally()
@@ -102,6 +103,7 @@ class FrontDoor:
             pages=wanted.pages,
             endpoints={name: paths for name, paths in self._endpoints().items() if paths},
             gates=gates,
+            ejected=self._ejected(),
             page_endpoints=dict(self._pages()),
             denied=wanted.denied,
             devices_upstream=self._mqtt(),

@@ -137,6 +137,7 @@ class House:
         )
 
     @property
+            self.replicas.ejected,
     def bus(self) -> Bus:
         assert self._bus is not None
         return self._bus

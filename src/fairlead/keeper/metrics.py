@@ -5,6 +5,7 @@ Labels are names of models, versions and programs and words of small closed sets
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,6 +119,16 @@ def _replicas(report: NodeReport, counted: Sequence[Counted]) -> list[Family]:
             "Replicas by status.",
             [Sample(count, {"model": m, "version": v, "status": s}) for (m, v, s), count in sorted(statuses.items())],
         ),
+        gauge("fairlead_replicas_ejected", "Replicas that get hardly any calls.", _ejected(report, counted)),
+        counter(
+            "fairlead_ejections_total",
+            "Replicas that were ejected, by cause.",
+            [
+                Sample(count, {**one.labels, "reason": cause})
+                for one in counted
+                for cause, count in sorted(one.tally.ejections.items())
+            ],
+        ),
         gauge("fairlead_pending_requests", "Calls that wait, those for waking included.", _pending(report, counted)),
         gauge("fairlead_in_flight_requests", "Calls that models work on.", _samples(counted, in_flight)),
         histogram(
@@ -141,6 +152,11 @@ def _replicas(report: NodeReport, counted: Sequence[Counted]) -> list[Family]:
             ],
         ),
     ]
+
+
+def _ejected(report: NodeReport, counted: Sequence[Counted]) -> list[Sample]:
+    out = Counter((one.model, one.version) for one in report.replicas if one.ejected)
+    return [Sample(out[one.model, one.version], one.labels) for one in counted]
 
 
 def _of_replicas(report: NodeReport, value: Callable[[int, int], int]) -> Mapping[tuple[str, str], int]:

@@ -68,6 +68,8 @@ class Replica:
     compiled: bool = False
     """It serves the compiled program."""
     was_ready: bool = False
+    ejected: str = ""
+    """Why it gets hardly any calls (``keeper.ejection``); empty: it gets its share."""
 
     @property
     def is_live(self) -> bool:
@@ -218,5 +220,9 @@ def _apart(live: Sequence[Replica], secrets: str, compiled: bool) -> tuple[list[
 
 
 def _least_useful(live: Sequence[Replica]) -> list[Replica]:
-    """Return the replicas, those first whose loss costs least: starting, then idle, then the youngest."""
-    return sorted(live, key=lambda r: (r.status is not ReplicaStatus.STARTING, r.in_flight + r.queued, -r.started))
+    """Return the replicas, those first whose loss costs least: starting, then ejected, then idle, then the youngest."""
+
+    def use(one: Replica) -> tuple[bool, bool, int, float]:
+        return one.status is not ReplicaStatus.STARTING, not one.ejected, one.in_flight + one.queued, -one.started
+
+    return sorted(live, key=use)

@@ -11,8 +11,8 @@ from pathlib import Path
 from fairlead import messages
 from fairlead.clock import Clock, to_text
 from fairlead.engines import Engine, Observed, ReplicaLink
-from fairlead.errors import Busy, Error, Unavailable
-from fairlead.keeper import compiled, pool
+from fairlead.errors import Error, Unavailable
+from fairlead.keeper import compiled, pool, waiting
 from fairlead.keeper.faults import ended_at_load, not_served, not_started
 from fairlead.keeper.metrics import Counted
 from fairlead.keeper.version import Key, Version, replica_reports, version_report
@@ -23,8 +23,6 @@ from fairlead.supervisor import logfile
 _log = logging.getLogger(__name__)
 TICK_S = 0.25
 """How often the limits of ``pool`` are looked at while something runs."""
-HELD_MAX = 1000
-"""Requests that may wait for one sleeping version."""
 STOP_GRACE_S = 5.0
 LATE_S = 2.0
 """A loop that comes this late was held up itself (a machine that slept, swap): it blames no replica for that time."""
@@ -50,7 +48,7 @@ class Replicas:
         self._programs = programs or compiled.NoPrograms()
         self._versions: dict[Key, Version] = {}
         self._wake = asyncio.Event()
-        self._rotation: dict[str, tuple[str, ...]] = {}
+        self._rotation: tuple[dict[str, tuple[str, ...]], frozenset[str]] = ({}, frozenset())
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._warmer = Warmer(engine, launcher, zygote_memory_mb, spawn=self._spawn, on_failure=self._cannot_start)
@@ -93,7 +91,7 @@ class Replicas:
         self._wake.set()
 
     def endpoints(self) -> dict[str, tuple[str, ...]]:
-        """Return the sockets in rotation by ``name@version``."""
+        """Return the sockets in rotation by ``name@version``, those of ejected replicas among them."""
         now = self._clock.monotonic()
         return {
             f"{model}@{number}": tuple(
@@ -104,6 +102,11 @@ class Replicas:
 
     def rest(self, model: str, number: str) -> None:
         """Have a version that may sleep do so now: its replicas end what they have in hand, the next call wakes it."""
+    def ejected(self) -> frozenset[str]:
+        """Return the sockets that get hardly any calls."""
+        held = [(version, one) for version in self._versions.values() for one in version.ejection.ejected]
+        return frozenset(str(version.serve[one]) for version, one in held if one in version.serve)
+
         version = self._versions.get((model, number))
         if version is not None:
             version.rests = True
@@ -118,31 +121,7 @@ class Replicas:
         version = self._versions.get((model, number))
         if version is None or version.wanted is None:
             raise not_served(model, number)
-        now = self._clock.monotonic()
-        chosen = version.choose(now)
-        if chosen is not None:
-            return version.serve[chosen.id]
-        version.refuse_hopeless(now)
-        if len(version.waiters) >= HELD_MAX:
-            raise Busy(f"{HELD_MAX} requests wait for {model} already", code="queue_full", retry_after_s=1)
-        waiter: asyncio.Future[Path] = asyncio.get_running_loop().create_future()
-        version.waiters.append(waiter)
-        version.rests = False
-        version.woken += not any(replica.is_live for replica in version.replicas.values())
-        self.nudge()
-        try:
-            async with asyncio.timeout(timeout_s if timeout_s is not None else version.wanted.spec.timeout_s):
-                return await waiter
-        except TimeoutError as error:
-            raise Unavailable(
-                f"{model}@{number} did not become ready in time",
-                code="not_ready",
-                hint=f"fairlead logs {model}",
-                retry_after_s=5,
-            ) from error
-        finally:
-            if waiter in version.waiters:
-                version.waiters.remove(waiter)
+        return await waiting.socket_of(version, self._clock.monotonic(), self.nudge, timeout_s)
 
     def link_for_job(self, key: Key, limit: int) -> tuple[pool.Replica, ReplicaLink] | None:
         """Return the ready replica with the fewest jobs, below ``limit``, and the channel to it."""
@@ -283,7 +262,7 @@ class Replicas:
             return
         if self._is_told:
             self._decide(now)
-        rotation = self.endpoints()
+        rotation = (self.endpoints(), self.ejected())
         if rotation != self._rotation:
             self._rotation = rotation
             self._changed.set()
@@ -312,6 +291,7 @@ class Replicas:
                 self._carry_out(version, step, now)
             version.hand_out(now)
             if version.wanted is None and not version.replicas and not version.launching:
+            version.compare(now, to_text(self._clock.now()))
                 del self._versions[key]
         self._warmer.look(self._versions.values(), now)
 
@@ -415,6 +395,7 @@ class Replicas:
         version.tally.gone(replica.id)
 
     def _take_beat(self, version: Version, replica: pool.Replica, beat: messages.Beat) -> None:
+        version.ejection.gone(replica.id)
         now = self._clock.monotonic()
         was = replica.in_rotation(now)
         self._take_end(version, replica, beat, now)

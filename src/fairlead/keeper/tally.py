@@ -31,6 +31,8 @@ class Tally:
     cold: Histogram = field(default_factory=Histogram)
     restarts: Counter[str] = field(default_factory=Counter)
     """Replicas that were lost, by cause."""
+    ejections: Counter[str] = field(default_factory=Counter)
+    """By cause."""
     _seen: dict[str, Figures] = field(default_factory=dict)
     """By replica: what it said last."""
     _marks: deque[tuple[float, Figures]] = field(default_factory=deque)
@@ -55,6 +57,10 @@ class Tally:
     def lost(self, reason: str) -> None:
         """Note that a replica was lost."""
         self.restarts[cause_of(reason)] += 1
+
+    def ejected(self, cause: str) -> None:
+        """Note that a replica was ejected."""
+        self.ejections[cause] += 1
 
     def recent(self, now: float) -> Recent | None:
         """Return the figures of the last minutes, None where nothing was ever called; asked for every second or so."""

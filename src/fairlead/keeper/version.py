@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from fairlead import messages
 from fairlead.engines import ReplicaLink
 from fairlead.errors import Error, Unavailable
 from fairlead.keeper import pool
+from fairlead.keeper.ejection import Eject, Ejection
 from fairlead.keeper.tally import Tally
 from fairlead.status import ReplicaStatus, VersionStatus
 from fairlead.supervisor import proc, restarts
 
+_log = logging.getLogger(__name__)
 Key = tuple[str, str]
 """Model and version."""
 
@@ -61,6 +64,10 @@ class Version:
     crashed_at: str | None = None
     woken: int = 0
     tally: Tally = field(default_factory=Tally)
+    ejection: Ejection = field(default_factory=Ejection)
+    shift: str = ""
+    """Which replica was ejected last, or came back, and why."""
+    shifted_at: str | None = None
 
     def want(self, wanted: messages.VersionWanted, *, is_prepared: bool) -> None:
         """Take what is wanted; a new attempt begins with a clean slate."""
@@ -79,6 +86,9 @@ class Version:
         replica.in_flight, replica.queued = beat.in_flight, beat.queued
         replica.served, replica.failed = beat.served, beat.failed
         self.tally.heard(replica.id, beat.figures, adopted=replica.adopted)
+        if beat.status in (ReplicaStatus.READY, ReplicaStatus.BUSY):
+            in_hand = beat.in_flight + beat.queued
+            self.ejection.heard(replica.id, beat.figures, now, in_hand=in_hand, stuck_s=beat.stuck_s)
         if beat.error is not None:
             replica.error, replica.last_lines = beat.error, beat.last_lines
         if replica.left is not None or replica.status in (ReplicaStatus.CRASHED, beat.status):
@@ -99,15 +109,29 @@ class Version:
         return pool.Demand(waiting=waiting, last_called=self.last_called, rests=self.rests)
 
     def choose(self, now: float) -> pool.Replica | None:
-        """Return the replica in rotation with the least to do."""
+        """Return the replica in rotation with the least to do, an ejected one only where there is no other."""
         ready = (replica for replica in self.replicas.values() if replica.in_rotation(now))
-        return min(ready, key=lambda replica: replica.in_flight + replica.queued, default=None)
+        return min(ready, key=lambda one: (bool(one.ejected), one.in_flight + one.queued), default=None)
 
     def choose_for_job(self, now: float, limit: int) -> pool.Replica | None:
         """Return the replica in rotation with the fewest jobs, below ``limit``, to which there is a channel."""
         ready = [r for r in self.replicas.values() if r.in_rotation(now) and r.id in self.links]
-        best = min(ready, key=lambda replica: len(replica.jobs), default=None)
-        return best if best is not None and len(best.jobs) < limit else None
+        free = [replica for replica in ready if len(replica.jobs) < limit]
+        return min(free, key=lambda replica: (bool(replica.ejected), len(replica.jobs)), default=None)
+
+    def compare(self, now: float, at: str) -> None:
+        """Note which replicas are ejected, and which have their share of calls again; ``at`` is ``now`` as text."""
+        rotation = [replica.id for replica in self.replicas.values() if replica.in_rotation(now)]
+        for step in self.ejection.look(rotation, now):
+            if isinstance(step, Eject):
+                self.tally.ejected(step.cause)
+                self.shift = f"a replica is ejected: {step.replica} {step.cause}: {step.why}"
+            else:
+                self.shift = f"a replica is ejected no more: {step.replica}: {step.why}"
+            self.shifted_at = at
+            _log.warning("%s@%s: %s", *self.key, self.shift)
+        for replica in self.replicas.values():
+            replica.ejected = self.ejection.ejected.get(replica.id, "")
 
     def look_for_stopped(self, now: float) -> None:
         """Note which processes were stopped (SIGSTOP): their beats tell it seconds later."""
@@ -172,7 +196,7 @@ def replica_reports(version: Version, now: float) -> list[messages.ReplicaReport
             model=version.key[0],
             version=version.key[1],
             status=replica.status,
-            reason="silent: out of rotation" if _is_silent(replica, now) else replica.reason,
+            reason=_reason(replica, now),
             pid=replica.pid,
             since=replica.since,
             served=replica.served,
@@ -181,9 +205,16 @@ def replica_reports(version: Version, now: float) -> list[messages.ReplicaReport
             queued=replica.queued,
             restarts=version.restarts,
             compiled=replica.compiled,
+            ejected=replica.ejected,
         )
         for replica in version.replicas.values()
     ]
+
+
+def _reason(replica: pool.Replica, now: float) -> str:
+    if _is_silent(replica, now):
+        return "silent: out of rotation"
+    return f"ejected: {replica.ejected}" if replica.ejected else replica.reason
 
 
 def version_report(version: Version, wanted: messages.VersionWanted, now: float) -> messages.VersionReport:
@@ -203,6 +234,8 @@ def version_report(version: Version, wanted: messages.VersionWanted, now: float)
         serving=_serving(version, now),
         crash=version.crash,
         crashed_at=version.crashed_at,
+        shift=version.shift,
+        shifted_at=version.shifted_at,
         figures=version.tally.totals if recent else None,
         recent=recent,
         cold_starts=version.tally.cold if version.tally.cold.counts else None,

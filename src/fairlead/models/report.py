@@ -10,7 +10,7 @@ from sqlalchemy import Row, func, or_, select
 from sqlalchemy.orm import Session
 
 from fairlead.clock import from_text
-from fairlead.messages import NodeReport, Target
+from fairlead.messages import NodeReport, Target, VersionReport
 from fairlead.models import plan
 from fairlead.models.plan import (
     Action,
@@ -35,6 +35,7 @@ CALLED_EVERY_S = 30.0
 CRASH_EVERY_S = 60.0
 """Crashes of a version are noted at most so often."""
 _CRASHED = "a replica crashed: "
+_SHIFTED = "a replica is ejected"
 _ROUNDS_MAX = 8
 _FACTS = (
     ModelVersion.model,
@@ -68,12 +69,15 @@ def reconcile(session: Session, reports: Sequence[NodeReport], now: datetime) ->
     _note_calls(session, reports)
     for (model, version), (at, how) in _new_crashes(session, reports).items():
         note(session, "version", f"{model}@{version}", f"{_CRASHED}{how}", at)
+    for (model, version), (at, how) in _new_shifts(session, reports).items():
+        note(session, "version", f"{model}@{version}", how, at)
     return done
 
 
 def is_at_rest(session: Session, reports: Sequence[NodeReport]) -> bool:
     """Whether :func:`reconcile` would change nothing; reads only."""
-    return not (pending(session, reports) or _late_calls(session, reports) or _new_crashes(session, reports))
+    noted = _late_calls(session, reports) or _new_crashes(session, reports) or _new_shifts(session, reports)
+    return not (pending(session, reports) or noted)
 
 
 def pending(session: Session, reports: Sequence[NodeReport]) -> list[Action]:
@@ -194,12 +198,23 @@ def _new_crashes(session: Session, reports: Sequence[NodeReport]) -> dict[plan.K
     """Return when and how versions crashed last, where that is to be noted."""
     new = {}
     for one in (one for report in reports for one in report.versions if one.crashed_at is not None):
-        at = from_text(str(one.crashed_at))
-        noted = session.scalar(
-            select(func.max(Event.at)).where(
-                Event.kind == "version", Event.ref == f"{one.model}@{one.version}", Event.said.startswith(_CRASHED)
-            )
-        )
+        at, noted = from_text(str(one.crashed_at)), _noted(session, one, _CRASHED)
         if noted is None or at - noted >= timedelta(seconds=CRASH_EVERY_S):
             new[one.model, one.version] = (at, one.crash)
     return new
+
+
+def _new_shifts(session: Session, reports: Sequence[NodeReport]) -> dict[plan.Key, tuple[datetime, str]]:
+    """Return when replicas of versions were ejected last, or no more, and why, where that is to be noted."""
+    new = {}
+    for one in (one for report in reports for one in report.versions if one.shifted_at is not None):
+        at, noted = from_text(str(one.shifted_at)), _noted(session, one, _SHIFTED)
+        if noted is None or at > noted:
+            new[one.model, one.version] = (at, one.shift)
+    return new
+
+
+def _noted(session: Session, one: VersionReport, begins: str) -> datetime | None:
+    """Return when something that begins so was noted of a version last."""
+    of = (Event.kind == "version", Event.ref == f"{one.model}@{one.version}", Event.said.startswith(begins))
+    return session.scalar(select(func.max(Event.at)).where(*of))

@@ -77,6 +77,22 @@ def test_replicas_come_first_and_the_waker_second() -> None:
     assert walk(clusters["page/run-1"], "port_value") == [7000]
 
 
+def test_f09_an_ejected_replica_gets_one_call_of_two_hundred_and_the_last_one_all() -> None:
+    """F-09: so few that the 99th of a hundred callers notices nothing. Without an ejected one the cluster is as it was."""
+    plain = {cluster["name"]: cluster for cluster in made()["clusters"]}
+    ejected = msgspec.structs.replace(STATE, ejected=frozenset({"/run/b.sock"}))
+    found = {cluster["name"]: cluster for cluster in made(ejected)["clusters"]}
+    assert {name for name in found if found[name] != plain[name]} == {"flowers@1"}
+    parts = found["flowers@1"]["load_assignment"]["endpoints"]
+    told = [(part["priority"], part["load_balancing_weight"], walk(part, "path")) for part in parts]
+    assert told == [(0, 199, ["/run/a.sock"]), (0, 1, ["/run/b.sock"]), (1, 1, ["/run/waker.sock"])]
+    assert len({part["locality"]["zone"] for part in parts}) == 3
+    assert "locality_weighted_lb_config" in found["flowers@1"]["common_lb_config"]
+    assert found["flowers@1"]["common_lb_config"]["healthy_panic_threshold"] == {"value": 0}
+    both = msgspec.structs.replace(STATE, ejected=frozenset({"/run/a.sock", "/run/b.sock"}))
+    assert made(both) == made()
+
+
 def test_the_defaults_that_drop_requests_are_not_the_defaults() -> None:
     for cluster in made()["clusters"]:
         assert cluster["circuit_breakers"]["thresholds"][0]["max_retries"] == 10_000

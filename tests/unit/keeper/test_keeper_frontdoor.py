@@ -16,7 +16,7 @@ class Door(FrontDoor):
 
     def __init__(self, failures: int) -> None:
         unused: Any = None
-        super().__init__(unused, unused, unused, unused, unused, unused, unused)
+        super().__init__(unused, unused, unused, unused, unused, unused, unused, unused)
         self.failures = failures
         self.published = asyncio.Event()
 

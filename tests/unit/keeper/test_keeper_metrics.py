@@ -29,6 +29,7 @@ def tally() -> Tally:
     made.heard("m-1", figures, adopted=False)
     made.started(0.7)
     made.lost("frozen: no sign of life for 7 s")
+    made.ejected("slow")
     return made
 
 
@@ -36,6 +37,7 @@ def said(door: DoorStats | None = None) -> dict[str, str]:
     replicas = (
         ReplicaReport("m-1", "m", "1.2.0", ReplicaStatus.READY, in_flight=2, queued=3),
         ReplicaReport("m-2", "m", "1.2.0", ReplicaStatus.STARTING),
+        ReplicaReport("m-3", "m", "1.2.0", ReplicaStatus.READY, ejected="510 ms a call, the others take 51 ms"),
     )
     programs = (ProgramReport("envoy", "running", restarts=1), ProgramReport("bus", "waiting"))
     report = NodeReport("local", 1, "", replicas=replicas, programs=programs, memory_total_mb=2, jobs={"job-1": 1})
@@ -70,7 +72,9 @@ def test_replicas_cold_starts_and_losses_are_told() -> None:
     found = said()
 
     version = 'model="m",version="1.2.0"'
-    assert found[f'fairlead_replicas{{{version},status="ready"}}'] == "1"
+    assert found[f'fairlead_replicas{{{version},status="ready"}}'] == "2"
+    assert found[f"fairlead_replicas_ejected{{{version}}}"] == "1"
+    assert found[f'fairlead_ejections_total{{{version},reason="slow"}}'] == "1"
     assert found[f"fairlead_pending_requests{{{version}}}"] == "7"
     assert found[f"fairlead_in_flight_requests{{{version}}}"] == "2"
     assert found[f'fairlead_cold_start_seconds_bucket{{{version},le="{COLD[4]:g}"}}'] == "1"

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from fairlead.errors import Unavailable
+from fairlead.figures import SECONDS, Figures, observed
 from fairlead.keeper.pool import Replica
 from fairlead.keeper.version import Version, replica_reports, version_report
 from fairlead.messages import Beat, EnvironmentSpec, ModelSpec, VersionWanted
@@ -93,3 +94,38 @@ def test_the_last_crash_is_reported_with_its_cause_and_time() -> None:
     version.crashed(1.0, 2.0, "exit 3", 0, "2026-11-20T14:03:00Z")
 
     assert (version.crash, version.crashed_at) == ("exit 3", "2026-11-20T14:03:00Z")
+
+
+def test_f09_an_ejected_replica_is_told_with_why_and_chosen_only_where_there_is_no_other() -> None:
+    version = Version(("echo", "1"))
+    for name, in_flight in (("a", 5), ("b", 0)):
+        replica = Replica(name, started=0, status=ReplicaStatus.READY, beat=10, in_flight=in_flight)
+        version.replicas[name], version.links[name] = replica, object()  # type: ignore[assignment]
+    chosen = [version.choose(10), version.choose_for_job(10, limit=2)]
+    assert [one.id for one in chosen if one] == ["b", "a"]
+
+    version.replicas["b"].ejected = "510 ms a call, the others take 51 ms"
+    version.replicas["a"].jobs.add("job-1")
+
+    chosen = [version.choose(10), version.choose_for_job(10, limit=2), version.choose_for_job(10, limit=1)]
+    assert [one.id for one in chosen if one] == ["a", "a", "b"]
+    reasons = [(one.replica, one.reason) for one in replica_reports(version, 10) if one.ejected]
+    assert reasons == [("b", "ejected: 510 ms a call, the others take 51 ms")]
+
+
+def test_f09_a_version_compares_what_its_replicas_say_and_notes_who_is_ejected_and_when() -> None:
+    version, total = Version(("echo", "1")), {"a": Figures(), "b": Figures()}
+    for name in total:
+        version.replicas[name] = Replica(name, started=0, status=ReplicaStatus.READY)
+    for now in range(20):
+        for name, took in (("a", 0.05), ("b", 0.5)):
+            for _ in range(10):
+                compute = observed(total[name].compute, SECONDS, took)
+                total[name] = Figures(served=total[name].served + 1, compute=compute)
+            version.heard(version.replicas[name], Beat(ReplicaStatus.READY, figures=total[name]), now, "")
+        version.compare(now, f"2026-11-21T14:00:{now:02}Z")
+
+    assert {name: bool(one.ejected) for name, one in version.replicas.items()} == {"a": False, "b": True}
+    assert version.shift.startswith("a replica is ejected: b slow: ")
+    assert version.shifted_at is not None
+    assert version.tally.ejections == {"slow": 1}

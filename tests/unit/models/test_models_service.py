@@ -413,3 +413,26 @@ def test_a_crash_is_noted_with_its_cause_and_time_and_not_each_of_many(session: 
     ]
     why_told = why(session, "flowers", NOW + timedelta(minutes=5))
     assert any(fact.said == "a replica crashed: signal 9" for fact in why_told.chain)
+
+
+def test_f09_each_ejection_and_each_return_is_noted_once(session: Session) -> None:
+    push(session, "d1")
+    settle(session)
+
+    def shifted(at: datetime, how: str) -> None:
+        seen = VersionReport("flowers", "1", VersionStatus.READY, shifted_at=to_text(at), shift=how)
+        reports = [NodeReport("local", 1, to_text(at), versions=(seen,))]
+        while not report.is_at_rest(session, reports):
+            report.reconcile(session, reports, at)
+            session.flush()
+
+    out = "a replica is ejected: flowers-1 slow: 510 ms a call, the others take 51 ms"
+    back = "a replica is ejected no more: flowers-1: it is as quick as the others"
+    for seconds, how in ((10, out), (10, out), (40, back), (40, back)):
+        shifted(NOW + timedelta(seconds=seconds), how)
+
+    told = [fact for fact in why(session, "flowers", NOW + timedelta(minutes=5)).chain if "ejected" in fact.said]
+    assert [(fact.at, fact.said) for fact in told] == [
+        (NOW + timedelta(seconds=10), out),
+        (NOW + timedelta(seconds=40), back),
+    ]

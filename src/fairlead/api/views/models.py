@@ -33,6 +33,8 @@ class ReplicaView(View):
     in_flight: int
     queued: int
     compiled: bool = False
+    ejected: str = ""
+    """Why it gets hardly any calls; empty: it gets its share."""
 
 
 class VersionView(View):
@@ -173,5 +175,6 @@ def _replicas(report: NodeReport, model: str) -> list[ReplicaView]:
             compiled=one.compiled,
         )
         for one in report.replicas
+            ejected=one.ejected,
         if one.model == model
     ]

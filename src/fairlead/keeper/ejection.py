@@ -1,0 +1,274 @@
+"""Decides which replicas of a version get hardly any calls: those that take much longer, or fail much more often, than
+the others do. Pure; seconds are the monotonic clock's.
+
+Compared is what replicas measure themselves, the time in their queue and in the model's code, never what callers take
+to send or to read. An ejected replica keeps a small share of the calls (``gateway.clusters``): by that it is seen to be
+well again. Calls that are answered in pieces have no such times and count for nothing here. Figures and why they are
+so: docs/architecture/05-keeper.md.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+from fairlead.figures import OUTCOMES, Figures, Histogram
+
+LOOK_S = 1.0
+"""Between two looks; beats come as often."""
+MARK_S = 0.5
+"""Between two marks of what a replica had counted: a busy one beats more often."""
+WARM_S = 3.0
+"""After a replica became ready its calls count for nothing for so long: first ones are slow."""
+WINDOW_S = 6.0
+"""The calls of so many seconds are compared."""
+PROBED_S = 30.0
+"""The same for an ejected one, which gets few."""
+CALLS_MIN = 8
+OTHERS_MIN = 16
+PROBES_MIN = 3
+TIMES = 3.0
+"""So many times as long as the others take is slow; an ejected one is well below ``BACK_TIMES``."""
+BACK_TIMES = 2.0
+LEAST_S = 0.005
+"""A smaller difference is never worth it."""
+CHANCE = 4.0
+"""Standard deviations by which its calls must rank behind the others': what differs from call to call is no fault."""
+HANGS_S, HANGS_TIMES, HANGS_CALLS = 2.0, 10.0, 3
+"""So many calls in hand, and none of them ended for so long, in seconds and as a multiple of what the others take."""
+FAILS_MIN, FAILS_SHARE, OTHERS_FAIL_SHARE = 5, 0.5, 0.05
+AGAIN_S, AGAIN_MAX_S = 30.0, 600.0
+"""Without enough calls to tell, an ejected replica is tried again after so long; twice as long each time."""
+FORGIVEN_S = 600.0
+"""In rotation for so long, what was before is forgotten."""
+_FAILED = OUTCOMES.index("failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A replica in rotation, as it was lately."""
+
+    replica: str
+    calls: Figures
+    in_hand: int = 0
+    stuck_s: float = 0.0
+    ejected: bool = False
+    due: bool = False
+    """It is ejected for so long that it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eject:
+    """Have the replica get hardly any calls."""
+
+    replica: str
+    cause: str
+    """slow, hangs or fails."""
+    why: str
+    times: float
+    """How much worse than the others it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Have the replica get its share of calls again."""
+
+    replica: str
+    why: str
+
+
+Step = Eject | Return
+
+
+def decide(seen: Sequence[Seen]) -> list[Step]:
+    """Return who is to be ejected or to return; at least half of the replicas always get their share."""
+    inside = [one for one in seen if not one.ejected]
+    outside = [one for one in seen if one.ejected]
+    back = [Return(one.replica, why) for one in outside if (why := _well(one, inside))]
+    known = {step.replica for step in back}
+    outside = sorted((one for one in outside if one.replica not in known), key=lambda one: _mean_s(one.calls))
+    room = len(seen) // 2
+    back += [Return(one.replica, "the others are too few") for one in outside[: max(0, len(outside) - room)]]
+    left = room - min(room, len(outside))
+    found = [_worse(one, [other for other in inside if other is not one]) for one in inside] if left else []
+    worst = sorted((step for step in found if step is not None), key=lambda step: -step.times)
+    return [*back, *worst[:left]]
+
+
+def _worse(one: Seen, others: Sequence[Seen]) -> Eject | None:
+    """Return why the replica is to be ejected, None where it is not."""
+    pooled = sum((other.calls for other in others), Figures())
+    ended, failed = _ended(one.calls), _failures(one.calls)
+    if _ended(pooled) < OTHERS_MIN:
+        return None
+    if (
+        failed >= FAILS_MIN
+        and failed >= FAILS_SHARE * ended
+        and _failures(pooled) <= OTHERS_FAIL_SHARE * _ended(pooled)
+    ):
+        why = f"{failed} of its last {ended} calls failed, {_failures(pooled)} of {_ended(pooled)} of the others"
+        return Eject(one.replica, "fails", why, math.inf)
+    usual = _usual_s(others)
+    if usual is None:
+        return None
+    if _hangs(one, others, usual):
+        why = f"none of its {one.in_hand} calls ended for {one.stuck_s:.1f} s, the others take {_spoken(usual)}"
+        return Eject(one.replica, "hangs", why, one.stuck_s / max(usual, LEAST_S))
+    mean = _mean_s(one.calls)
+    if one.calls.compute.count < CALLS_MIN or mean < TIMES * usual or mean - usual < LEAST_S:
+        return None
+    if max(rank(one.calls.compute, pooled.compute), rank(one.calls.queue, pooled.queue)) < CHANCE:
+        return None
+    why = f"{_spoken(mean)} a call, the others take {_spoken(usual)}"
+    return Eject(one.replica, "slow", why, mean / max(usual, LEAST_S))
+
+
+def _well(one: Seen, inside: Sequence[Seen]) -> str:
+    """Return why an ejected replica may have its share again, nothing where it may not."""
+    usual = _usual_s(inside)
+    if usual is not None and _hangs(one, inside, usual):
+        return ""
+    ended = _ended(one.calls)
+    if ended < PROBES_MIN or usual is None:
+        return "it is tried again" if one.due else ""
+    if _failures(one.calls) >= FAILS_SHARE * ended:
+        return ""
+    mean = _mean_s(one.calls)
+    return "it is as quick as the others" if mean <= BACK_TIMES * usual or mean - usual < LEAST_S else ""
+
+
+def _hangs(one: Seen, others: Sequence[Seen], usual: float) -> bool:
+    calls = 1 if one.ejected else HANGS_CALLS
+    theirs = statistics.median(other.stuck_s for other in others)
+    return one.in_hand >= calls and one.stuck_s >= max(HANGS_S, HANGS_TIMES * usual, TIMES * theirs)
+
+
+def _usual_s(of: Sequence[Seen]) -> float | None:
+    """Return the median of what these replicas take for a call, None where none of them was called."""
+    means = [_mean_s(one.calls) for one in of if one.calls.compute.count]
+    return statistics.median(means) if means else None
+
+
+def _mean_s(calls: Figures) -> float:
+    return (calls.queue.total + calls.compute.total) / max(1, calls.compute.count)
+
+
+def _failures(calls: Figures) -> int:
+    """Return the calls that ended by the model's fault: callers who send nonsense make no replica bad."""
+    return calls.refused[_FAILED] if len(calls.refused) > _FAILED else 0
+
+
+def _ended(calls: Figures) -> int:
+    return calls.served + _failures(calls)
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def rank(mine: Histogram, others: Histogram) -> float:
+    """Return by how many standard deviations ``mine`` ranks above ``others`` (Mann and Whitney, corrected for ties)."""
+    size, other_size = mine.count, others.count
+    both = size + other_size
+    if size <= 0 or other_size <= 0:
+        return 0.0
+    won, below, ties = 0.0, 0, 0
+    for one, other in zip_longest(mine.counts, others.counts, fillvalue=0):
+        won += one * (below + other / 2)
+        below += other
+        ties += (one + other) ** 3 - (one + other)
+    variance = size * other_size / 12 * (both + 1 - ties / (both * (both - 1)))
+    return (won - size * other_size / 2) / math.sqrt(variance) if variance > 0 else 0.0
+
+
+@dataclass(slots=True)
+class _Course:
+    """What one replica said, one mark for each time."""
+
+    since: float
+    marks: deque[tuple[float, Figures]] = field(default_factory=deque)
+    newest: Figures | None = None
+    in_hand: int = 0
+    stuck_s: float = 0.0
+    why: str = ""
+    """Why it is ejected; empty: it is not."""
+    due: float = 0.0
+    times: int = 0
+    """How often it was ejected, until that was forgotten."""
+    returned: float = -math.inf
+
+    def lately(self, now: float) -> Figures:
+        """Return what was counted within the window."""
+        reach = PROBED_S if self.why else WINDOW_S
+        while len(self.marks) > 1 and now - self.marks[1][0] >= reach:
+            self.marks.popleft()
+        return self.newest - self.marks[0][1] if self.marks and self.newest is not None else Figures()
+
+    def take(self, said: Figures, now: float) -> None:
+        self.newest = said
+        if not self.marks or now - self.marks[-1][0] >= MARK_S:
+            self.marks.append((now, said))
+
+    def begin_anew(self, now: float) -> None:
+        self.marks.clear()
+        if self.newest is not None:
+            self.marks.append((now, self.newest))
+
+    def eject(self, why: str, now: float) -> None:
+        self.times = self.times + 1 if now - self.returned < FORGIVEN_S else 1
+        self.why, self.due = why, now + min(AGAIN_MAX_S, AGAIN_S * 2 ** (self.times - 1))
+        self.begin_anew(now)
+
+    def take_back(self, now: float) -> None:
+        self.why, self.returned = "", now
+        self.begin_anew(now)
+
+
+class Ejection:
+    """The replicas of one version: how their calls went lately, and which of them get hardly any."""
+
+    def __init__(self) -> None:
+        self._courses: dict[str, _Course] = {}
+        self._looked = -math.inf
+
+    @property
+    def ejected(self) -> Mapping[str, str]:
+        """Why each of the ejected ones is."""
+        return {replica: course.why for replica, course in self._courses.items() if course.why}
+
+    def heard(self, replica: str, said: Figures | None, now: float, *, in_hand: int = 0, stuck_s: float = 0.0) -> None:
+        """Take what a replica that serves says of its calls since it began."""
+        course = self._courses.setdefault(replica, _Course(now))
+        course.in_hand, course.stuck_s = in_hand, stuck_s
+        if said is not None and now - course.since >= WARM_S:
+            course.take(said, now)
+
+    def gone(self, replica: str) -> None:
+        """Forget a replica."""
+        self._courses.pop(replica, None)
+
+    def look(self, rotation: Collection[str], now: float) -> list[Step]:
+        """Return what changes for the replicas in ``rotation``, which is noted; those out of it are taken back."""
+        outside = [replica for replica in self.ejected if replica not in rotation]
+        if now - self._looked < LOOK_S and not outside:
+            return []
+        self._looked = now
+        for replica in outside:
+            self._courses[replica].take_back(now)
+        steps = decide([self._seen(replica, now) for replica in sorted(rotation) if replica in self._courses])
+        for step in steps:
+            course = self._courses[step.replica]
+            if isinstance(step, Eject):
+                course.eject(step.why, now)
+            else:
+                course.take_back(now)
+        return steps
+
+    def _seen(self, replica: str, now: float) -> Seen:
+        course = self._courses[replica]
+        is_out = bool(course.why)
+        return Seen(replica, course.lately(now), course.in_hand, course.stuck_s, is_out, is_out and now >= course.due)
