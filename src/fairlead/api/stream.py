@@ -22,6 +22,8 @@ BEAT_S = 10.0
 AWAY_S = 5.0
 """A keeper that is gone for so long is not just being started again."""
 AWAY_LOOK_S = 1.0
+BEHIND_S = 60.0
+"""What the front door does not do within so long after it was decided is not waited for any more."""
 
 
 def event(name: str, data: Any) -> bytes:
@@ -38,35 +40,57 @@ async def follow(
     read: Callable[[Session], tuple[V, str | None]],
     again_s: float = 5.0,
     *,
-    before_done: Callable[[], Awaitable[object]] | None = None,
+    in_force: Callable[[], Awaitable[str]] | None = None,
     needs_keeper: bool = False,
 ) -> AsyncIterator[bytes]:
     """Yield ``step`` with what ``read`` returns each time it changed, until it names the last event.
 
     That is ``done``, or ``error`` in the place of a step. It is read when ``key`` is told, and every ``again_s``.
-    ``before_done`` is waited for in between: what the records say may not be in force yet. With ``needs_keeper`` it
-    ends with ``away`` once the keeper has been gone for :data:`AWAY_S`: nothing moves until it is back.
+    ``in_force`` returns why what the records say is not in force yet: until it returns nothing it is not ``done``, and
+    that reason is what the steps say. It ends with ``away`` where that lasts :data:`BEHIND_S`, and with
+    ``needs_keeper`` once the keeper has been gone for :data:`AWAY_S`: nothing moves until it is back.
     """
-    last, away_since = None, None
+    last: V | None = None
+    told, gone_for, behind_for = "", _Lasting(house), _Lasting(house)
     with house.waiters.ticket(key) as ticket:
         while not house.closing.is_set():
             view, end = await house.database.read(read)
             if view != last and end != "error":
                 last = view
                 yield event("step", view.model_dump(by_alias=True))
-            if end == "done" and before_done is not None:
-                await before_done()
-            if end is not None:
+            behind = await in_force() if end == "done" and in_force is not None else ""
+            if end is not None and not behind:
                 yield event(end, view.model_dump(by_alias=True))
                 return
-            if needs_keeper and (gone := condition.keeper(house.home)):
-                away_since = away_since or house.clock.monotonic()
-                if house.clock.monotonic() - away_since >= AWAY_S:
-                    yield event("away", _away(gone[0]))
-                    return
-            else:
-                away_since = None
-            await ticket.wait(min(again_s, AWAY_LOOK_S) if needs_keeper else again_s)
+            if behind and behind != told:
+                told = behind
+                yield event("step", view.model_dump(by_alias=True) | {"said": behind})
+            gone = condition.keeper(house.home) if needs_keeper else ()
+            if gone_for.at_least(AWAY_S, since=bool(gone)):
+                yield event("away", _away(gone[0]))
+                return
+            if behind_for.at_least(BEHIND_S, since=bool(behind)):
+                yield event("away", _behind(behind))
+                return
+            if not behind:  # else it was waited for already
+                await ticket.wait(min(again_s, AWAY_LOOK_S) if needs_keeper else again_s)
+
+
+class _Lasting:
+    """For how long something has been so."""
+
+    def __init__(self, house: House) -> None:
+        self._now, self._since = house.clock.monotonic, math.inf
+
+    def at_least(self, seconds: float, *, since: bool) -> bool:
+        """Note whether it is so now; return whether it has been for ``seconds``."""
+        self._since = min(self._since, self._now()) if since else math.inf
+        return self._now() - self._since >= seconds
+
+
+def _behind(why: str) -> dict[str, str]:
+    """Return the error that says what the front door does not do yet."""
+    return {"code": "not_in_force", "message": why, "hint": "it takes effect once that is mended: fairlead status"}
 
 
 def _away(said: str) -> dict[str, str]:

@@ -71,6 +71,8 @@ class Keeper:
         self.fail: set[str] = set()
         self.answer = b'{"late": true}'
         self.does_jobs = True
+        self.door_lags = False
+        self._door_holds = 0
 
     async def begin(self) -> None:
         await self._bus.subscribe(NodeWanted, self._take, node="local")
@@ -79,6 +81,7 @@ class Keeper:
 
     async def report(self) -> None:
         wanted = self.wanted
+        self._door_holds = self._door_holds if self.door_lags else wanted.generation
         models = [_model(version.spec.name, version, self.fail) for version in wanted.versions]
         apps = [Prepared("app", app.app, app.version, app.digest, "done", attempt=app.attempt) for app in wanted.apps]
         await self._bus.publish(
@@ -94,7 +97,7 @@ class Keeper:
                 ),
                 runs=tuple(RunReport(run.run, RunStatus.READY, "it is ready") for run in wanted.runs if not run.stop),
                 programs=(ProgramReport("envoy", "running", 7), ProgramReport("control", "running", 8)),
-                door_generation=wanted.generation,
+                door_generation=self._door_holds,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from typing import Annotated, Any, Literal
@@ -13,8 +14,8 @@ from fairlead.api import stream
 from fairlead.api.views.models import VersionView, with_serving
 from fairlead.control import condition, reconcile
 from fairlead.messages import NodeReport, VersionReport
-from fairlead.sdk.files import File, Image
 from fairlead.modelserver.protocols.words import inputs_in_words
+from fairlead.sdk.files import File, Image
 from fairlead.sdk.inputs import signature_of
 from fairlead.status import VersionStatus
 
@@ -93,6 +94,67 @@ async def test_a_push_without_a_keeper_is_told_so_instead_of_waiting(
     assert said.startswith("away")
     assert "keeper_gone" in said
     assert "what was pushed is kept; start it: fairlead up" in said
+
+
+async def test_a_push_is_done_once_the_front_door_does_it(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "IN_FORCE_S", 0.2)
+    world.keeper.door_lags = True
+    await world.model()
+    looks = []
+    in_force = world.house.reconcile.in_force
+
+    async def looked() -> str:
+        looks.append(why := await in_force())
+        return str(why)
+
+    monkeypatch.setattr(world.house.reconcile, "in_force", looked)
+    following = asyncio.create_task(world.by("ada").get("/api/v1/models/flowers/versions/1/events"))
+    await world.until(lambda: _true(len(looks) > 2 and any("front door" in look for look in looks)))
+    assert not following.done()
+
+    world.keeper.door_lags = False
+    await world.keeper.report()
+
+    steps = (await following).text
+    assert "the front door of node local holds an older state: it is slow" in steps
+    assert steps.rstrip().rpartition("event: ")[2].startswith("done")
+
+
+async def test_a_front_door_that_never_follows_is_told_instead_of_done(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "IN_FORCE_S", 0.02)
+    monkeypatch.setattr(stream, "BEHIND_S", 0.1)
+    world.keeper.door_lags = True
+    await world.push()
+
+    steps = (await world.by("ada").get("/api/v1/models/flowers/versions/1/events")).text
+
+    last = steps.rstrip().rpartition("event: ")[2]
+    assert last.startswith("away")
+    assert "not_in_force" in last
+    assert "event: done" not in steps
+
+
+async def test_what_the_front_door_does_not_do_yet_is_pending(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.model()
+    await world.model(content="other")
+    monkeypatch.setattr(reconcile, "IN_FORCE_S", 0.05)
+    world.keeper.door_lags = True
+    ada = world.by("ada")
+    for answer in (
+        await ada.post("/api/v1/models/flowers/rollback", json={}),
+        await ada.put("/api/v1/models/flowers/aliases/next", json={"targets": [{"version": "1"}]}),
+        await ada.patch("/api/v1/models/flowers", json={"visibility": "private"}),
+        await ada.delete("/api/v1/models/flowers/versions/2"),
+        await ada.delete("/api/v1/models/flowers"),
+    ):
+        assert answer.status_code == 202, answer.text
+        assert answer.json()["pending"]
+
+
+async def _true(found: bool) -> bool:
+    return found
 
 
 async def test_the_same_content_is_the_same_version_again(world: Any) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi import APIRouter, Response
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -33,6 +33,8 @@ _ENDS = {
     VersionStatus.RETIRED: "done",
     VersionStatus.FAILED: "error",
 }
+
+_PENDING: dict[int | str, dict[str, Any]] = {202: {"description": "done, and `pending` says which front door lags"}}
 
 
 class Body(BaseModel):
@@ -91,20 +93,21 @@ async def docs(ref: str, house: TheHouse, who: Who) -> HTMLResponse:
 
 
 @router.patch("/models/{name}")
-async def change(name: str, body: ModelChange, house: TheHouse, who: Who) -> ModelView:
+async def change(name: str, body: ModelChange, response: Response, house: TheHouse, who: Who) -> ModelView:
+    """Change who sees a model; 202 with ``pending`` where a front door does not do so yet."""
     now = house.clock.now()
     view = await house.database.write(
         lambda s: _view(s, house, service.set_visibility(s, who, name, body.visibility, now))
     )
-    await house.reconcile.in_force()
-    return view
+    return view.model_copy(update=await _pending(house, response))
 
 
-@router.delete("/models/{name}", status_code=204)
-async def remove(name: str, house: TheHouse, who: Who) -> None:
+@router.delete("/models/{name}", status_code=204, response_class=Response, responses=_PENDING)
+async def remove(name: str, house: TheHouse, who: Who) -> Response:
+    """Remove a model; 202 with ``pending`` where a front door still leads to it."""
     now = house.clock.now()
     await house.database.write(lambda session: service.remove(session, who, name, now))
-    await house.reconcile.in_force()
+    return await _gone(house)
 
 
 @router.get("/models/{name}/versions/{version}")
@@ -113,38 +116,43 @@ async def show_version(name: str, version: str, house: TheHouse, who: Who) -> Ve
     return with_serving(view, name, house.nodes.alive())
 
 
-@router.delete("/models/{name}/versions/{version}", status_code=204)
-async def retire(name: str, version: str, house: TheHouse, who: Who) -> None:
+@router.delete("/models/{name}/versions/{version}", status_code=204, response_class=Response, responses=_PENDING)
+async def retire(name: str, version: str, house: TheHouse, who: Who) -> Response:
+    """Retire a version; 202 with ``pending`` where a front door still leads to it."""
     now = house.clock.now()
     await house.database.write(lambda session: service.retire(session, who, name, version, now))
-    await house.reconcile.in_force()
+    return await _gone(house)
 
 
 @router.get("/models/{name}/versions/{version}/events")
 async def follow_version(name: str, version: str, house: TheHouse, who: Who) -> StreamingResponse:
-    """Stream a version's steps until the front door leads calls to it, or it has failed."""
+    """Stream a version's steps until the front door does all that was decided of it, or it has failed."""
     await house.database.read(lambda session: _version(session, who, name, version))
     steps = follow(
         house,
         f"models/{name}",
         lambda s: _step(s, who, name, version),
-        before_done=house.reconcile.in_force,
+        in_force=house.reconcile.in_force,
         needs_keeper=True,
     )
     return sse(house, who, steps)
 
 
 @router.put("/models/{name}/aliases/{alias}")
-async def move_alias(name: str, alias: str, body: AliasBody, house: TheHouse, who: Who) -> dict[str, Any]:
+async def move_alias(
+    name: str, alias: str, body: AliasBody, response: Response, house: TheHouse, who: Who
+) -> dict[str, Any]:
+    """Point an alias at versions; 202 with ``pending`` where a front door does not do so yet."""
     now = house.clock.now()
     targets = [Target(one.version, one.weight) for one in body.targets]
     placed = await house.database.write(lambda s: service.move_alias(s, who, name, alias, targets, now))
-    await house.reconcile.in_force()
-    return {"alias": placed.alias, "targets": [view.model_dump() for view in target_views(placed.targets)]}
+    view = {"alias": placed.alias, "targets": [view.model_dump() for view in target_views(placed.targets)]}
+    return view | await _pending(house, response)
 
 
 @router.post("/models/{name}/rollback")
-async def rollback(name: str, body: RollbackBody, house: TheHouse, who: Who) -> dict[str, Any]:
+async def rollback(name: str, body: RollbackBody, response: Response, house: TheHouse, who: Who) -> dict[str, Any]:
+    """Put back what an alias held before; 202 with ``pending`` where a front door does not do so yet."""
     now = house.clock.now()
 
     def write(session: Session) -> dict[str, Any]:
@@ -155,8 +163,21 @@ async def rollback(name: str, body: RollbackBody, house: TheHouse, who: Who) -> 
         return {"alias": placed.alias, "from": before, "to": service.say(placed.targets)}
 
     view = await house.database.write(write)
-    await house.reconcile.in_force()
-    return view
+    return view | await _pending(house, response)
+
+
+async def _pending(house: House, response: Response) -> dict[str, str]:
+    """Return what to add to an answer once what was decided is in force; else status 202 and the reason."""
+    if why := await house.reconcile.in_force():
+        response.status_code = 202
+        return {"pending": why}
+    return {}
+
+
+async def _gone(house: House) -> Response:
+    """Return the answer to a removal, once no front door leads there any more or it is told which does."""
+    why = await house.reconcile.in_force()
+    return JSONResponse({"pending": why}, 202) if why else Response(status_code=204)
 
 
 def _described(session: Session, who: Caller, ref: str) -> tuple[ModelVersion, ModelSpec, dict[str, Any]]:

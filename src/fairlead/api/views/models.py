@@ -69,6 +69,8 @@ class ModelView(View):
     examples: list[dict[str, Any]] = []
     replicas: list[ReplicaView] = []
     traffic: list[TrafficView] = []
+    pending: str | None = None
+    """Why a change is not in force yet."""
 
 
 def version_view(version: ModelVersion | AppVersion, step: str = "") -> VersionView:

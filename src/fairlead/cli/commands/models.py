@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api, named
+from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands.noun import group, telling
 
 
@@ -107,6 +107,7 @@ def alias(name: str, assignment: str = typer.Argument(help="alias=version, or al
         )
     with Api() as api:
         view = api.put(f"/models/{named('model', name)}/aliases/{named('alias', label)}", {"targets": wanted})
+        _until_in_force(api, name, wanted[0]["version"], view, f"{label} is {targets(wanted)}")
     terminal.result(f"{label}: {targets(wanted)}", view)
 
 
@@ -115,6 +116,8 @@ def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> N
     """Put back what the alias held before."""
     with Api() as api:
         view = api.post(f"/models/{named('model', name)}/rollback", {"alias": alias})
+        version = view["to"].partition(",")[0].partition(":")[0]
+        _until_in_force(api, name, version, view, f"{alias} is {view['to']}")
     terminal.result(f"{view['alias']}: {view['from']} → {view['to']}", view)
 
 
@@ -127,5 +130,28 @@ def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
         terminal.error("nothing was removed", hint="say --yes", code="not_confirmed")
         raise typer.Exit(1)
     with Api() as api:
-        api.delete(path)
+        view = api.delete(path) or {}
+    if pending := view.get("pending"):
+        raise _not_in_force(f"{name} is removed", pending)
     terminal.result(f"removed {name}")
+
+
+def _until_in_force(api: Api, name: str, version: str, view: dict[str, Any], done: str) -> None:
+    """Return once front doors do what was ``done``, saying what is waited for; else raises :class:`Refused`."""
+    said = view.get("pending")
+    if not said:
+        return
+    terminal.step(said)
+    for event, step in api.events(f"/models/{name}/versions/{version}/events"):
+        if event == "done":
+            return
+        if event == "step" and step.get("said") not in ("", said):
+            said = step["said"]
+            terminal.step(said)
+        if event == "away":
+            raise _not_in_force(done, step["message"], step["hint"])
+    raise _not_in_force(done, said)
+
+
+def _not_in_force(done: str, why: str, hint: str = "it takes effect once that is mended: fairlead status") -> Refused:
+    return Refused(f"{done}, but calls do not know it yet: {why}", exit_code=6, code="not_in_force", hint=hint)
