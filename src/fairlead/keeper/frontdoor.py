@@ -37,8 +37,8 @@ class FrontDoor:
         endpoints: Callable[[], Mapping[str, tuple[str, ...]]],
         pages: Callable[[], Mapping[str, str]],
         mqtt: Callable[[], str],
-        taken: Callable[[Collection[str], Collection[str]], None],
         ejected: Callable[[], frozenset[str]],
+        taken: Callable[[Collection[str], Collection[str]], None],
     ) -> None:
         self._gateway, self._door, self._jwks, self._endpoints, self._pages = gateway, door, jwks, endpoints, pages
         self._mqtt, self._ejected, self._taken = mqtt, ejected, taken

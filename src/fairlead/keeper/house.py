@@ -133,11 +133,11 @@ class House:
             self.replicas.endpoints,
             self._pages,
             lambda: self._devices.address,
+            self.replicas.ejected,
             self.replicas.door_took,
         )
 
     @property
-            self.replicas.ejected,
     def bus(self) -> Bus:
         assert self._bus is not None
         return self._bus

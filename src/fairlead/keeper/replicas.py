@@ -100,13 +100,13 @@ class Replicas:
             for (model, number), version in self._versions.items()
         }
 
-    def rest(self, model: str, number: str) -> None:
-        """Have a version that may sleep do so now: its replicas end what they have in hand, the next call wakes it."""
     def ejected(self) -> frozenset[str]:
         """Return the sockets that get hardly any calls."""
         held = [(version, one) for version in self._versions.values() for one in version.ejection.ejected]
         return frozenset(str(version.serve[one]) for version, one in held if one in version.serve)
 
+    def rest(self, model: str, number: str) -> None:
+        """Have a version that may sleep do so now: its replicas end what they have in hand, the next call wakes it."""
         version = self._versions.get((model, number))
         if version is not None:
             version.rests = True
@@ -119,7 +119,7 @@ class Replicas:
         ``crash_loop``, ``not_ready`` after ``timeout_s``).
         """
         version = self._versions.get((model, number))
-        if version is None or version.wanted is None:
+        if version is None:
             raise not_served(model, number)
         return await waiting.socket_of(version, self._clock.monotonic(), self.nudge, timeout_s)
 
@@ -289,9 +289,9 @@ class Replicas:
             )
             for step in steps:
                 self._carry_out(version, step, now)
+            version.compare(now, to_text(self._clock.now()))
             version.hand_out(now)
             if version.wanted is None and not version.replicas and not version.launching:
-            version.compare(now, to_text(self._clock.now()))
                 del self._versions[key]
         self._warmer.look(self._versions.values(), now)
 
@@ -393,9 +393,9 @@ class Replicas:
             await link.close()
             await asyncio.sleep(0.02)
         version.tally.gone(replica.id)
+        version.ejection.gone(replica.id)
 
     def _take_beat(self, version: Version, replica: pool.Replica, beat: messages.Beat) -> None:
-        version.ejection.gone(replica.id)
         now = self._clock.monotonic()
         was = replica.in_rotation(now)
         self._take_end(version, replica, beat, now)

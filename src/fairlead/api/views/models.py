@@ -175,8 +175,8 @@ def _replicas(report: NodeReport, model: str) -> list[ReplicaView]:
             in_flight=one.in_flight,
             queued=one.queued,
             compiled=one.compiled,
+            ejected=one.ejected,
         )
         for one in report.replicas
-            ejected=one.ejected,
         if one.model == model
     ]
