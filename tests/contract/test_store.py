@@ -410,10 +410,13 @@ async def test_a_full_disk_is_said_and_heals_without_a_restart(tmp_path: Path) -
         assert await names(database) == ["ada"]
 
 
-async def test_moves_count_once_they_are_committed(database: Database) -> None:
+async def test_moves_count_and_are_told_once_they_are_committed(database: Database) -> None:
     def made(session: Session) -> None:
         submitted = jobs.submit(session, SYSTEM, Submission(model="m", version="1", body=b"1"), NOW)
         jobs.cancel(session, SYSTEM, submitted.job, NOW)
+
+    told: list[tuple[str, str]] = []
+    database.on_moved = told.extend
 
     def undone(session: Session) -> None:
         made(session)
@@ -425,3 +428,6 @@ async def test_moves_count_once_they_are_committed(database: Database) -> None:
     await database.write(made)
 
     assert database.moves == {("job", "canceled", "m"): 2}
+    canceled = await database.read(lambda session: set(session.scalars(select(Job.id))))
+    assert set(told) == {("job", job) for job in canceled}
+    assert len(told) == 2

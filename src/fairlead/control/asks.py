@@ -84,7 +84,7 @@ class Asks:
         """Answer at once when nothing more will happen soon, else when something did, or after ``wait_s``."""
         clock = self._parts.clock
         deadline = clock.monotonic() + min(ask.wait_s, WAIT_MAX_S)
-        with self._parts.waiters.ticket("commands") as ticket:
+        with self._parts.waiters.ticket(f"commands/{ask.command}") as ticket:
             while True:
                 row: Command = await self._parts.database.read(lambda s: app_asks.shown(s, ask.run, ask.command))
                 left = deadline - clock.monotonic()
@@ -182,7 +182,6 @@ class Asks:
     async def _asked(self, asked: Asked) -> Answer:
         await self._devices.send(asked.outgoing)
         self._devices.nudge()
-        self._parts.waiters.tell("commands")
         state: CommandState = app_asks.state_of(asked.command)
         return _json(state)
 

@@ -102,7 +102,7 @@ class DeviceLink:
             while self._held:
                 group = [self._held.popleft() for _ in range(min(GROUP_MAX, len(self._held)))]
                 await self.send(await self._written(group))
-                self._waiters.tell("commands", *{f"devices/{kept.heard.device}" for kept in group})
+                self._waiters.tell(*{f"devices/{kept.heard.device}" for kept in group})
 
     async def sweep(self) -> None:
         """End claims, fail and resend commands at their moments, until canceled."""
@@ -133,7 +133,6 @@ class DeviceLink:
     async def _sweep_once(self, now: datetime) -> None:
         out = await self._database.write(lambda session: commands.sweep(session, now))
         await self.send(out)
-        self._waiters.tell("commands")
 
     async def _freshen(self, now: datetime) -> None:
         if await self._database.read(lambda session: readings.is_time(session, now)):

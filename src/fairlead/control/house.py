@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version as installed_version
 
@@ -38,6 +38,7 @@ from fairlead.identity.seal import load_sealer
 from fairlead.messages import JobBegan, JobEnded, JobMoved, JobReturned, MetricsAsk, NodeReport, WantedAsk
 from fairlead.settings import Home, Settings
 from fairlead.store.database import Database, open_database
+from fairlead.store.move import Ref
 
 _log = logging.getLogger(__name__)
 AGAIN_S = 1.0
@@ -61,6 +62,7 @@ class House:
         """Set when control ends: streams end too."""
         self._broken = asyncio.Event()
         self.waiters = Waiters()
+        database.on_moved = self._tell_moved
         self.nodes = Nodes(clock)
         self.sign_in = SignIn(database, clock)
         self.jobs = JobFlow(database, bus, bucket, clock, self.nodes, self.waiters)
@@ -94,6 +96,9 @@ class House:
         changed, self.denied = denied != self.denied, denied
         if changed:
             self.waiters.tell(DENIED)
+
+    def _tell_moved(self, moved: Collection[Ref]) -> None:
+        self.waiters.tell(*(f"commands/{ref}" for kind, ref in moved if kind == "command"))
 
     async def failed(self) -> None:
         """Return when the store is beyond repair by itself: control must end, and start anew."""

@@ -17,7 +17,7 @@ import queue
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
 from fairlead.store import migrate
-from fairlead.store.move import MOVES, Move
+from fairlead.store.move import MOVED, MOVES, Move, Ref
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -72,6 +72,8 @@ class Database:
         """Why no write is taken any more: after a failed sync nobody knows what is on disk. Control then exits."""
         self.moves: Counter[Move] = Counter()
         """How often something came to a status, of what was committed since the start."""
+        self.on_moved: Callable[[Collection[Ref]], None] = lambda moved: None
+        """Told of the records that moved, once that is committed."""
         self._writer = _engine(url, writes=True)
         self._reader = _engine(url, writes=False)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
@@ -195,9 +197,12 @@ class Database:
         try:
             with self._writer.connect() as connection, connection.begin():
                 moves: Counter[Move] = Counter()
-                connection.info[MOVES] = moves
+                moved: set[Ref] = set()
+                connection.info[MOVES], connection.info[MOVED] = moves, moved
                 outcomes = [outcome for unit in _units(group) for outcome in _run(connection, unit)]
             self.moves.update(moves)
+            if moved:
+                self._loop.call_soon_threadsafe(self._tell, moved)
             return outcomes
         except DBAPIError as error:
             failure = _translate(error)
@@ -208,6 +213,9 @@ class Database:
             failure = _unavailable(str(error))
             _log.exception("a group of %d writes was lost", len(group))
         return [_Outcome(write.future, error=failure) for write in group]
+
+    def _tell(self, moved: Collection[Ref]) -> None:
+        self.on_moved(moved)
 
     def _deliver(self, outcomes: Sequence[_Outcome]) -> None:
         self._waiting -= len(outcomes)
@@ -365,6 +373,7 @@ def _in_savepoint(connection: Connection, run: Callable[[Session], T]) -> T:
         value = run(session)
         session.commit()
         connection.info.setdefault(MOVES, Counter()).update(session.info.get(MOVES, {}))
+        connection.info.setdefault(MOVED, set()).update(session.info.get(MOVED, ()))
         return value
 
 

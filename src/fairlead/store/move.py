@@ -26,8 +26,12 @@ Moving = ModelVersion | AppVersion | Job | Run | Command | Device | Mail
 
 MOVES = "moves"
 """Key of a session's ``info``: how often something moved in it."""
+MOVED = "moved"
+"""Key of a session's ``info``: what moved in it."""
 Move = tuple[str, str, str]
 """Kind, status it came to, and the model where the kind is job."""
+Ref = tuple[str, str]
+"""Kind and id of a record, as in the journal."""
 
 
 def kind_of(record: Moving) -> str:
@@ -88,6 +92,8 @@ def move_to(
     session.add(event)
     moves: Counter[Move] = session.info.setdefault(MOVES, Counter())
     moves[event.kind, status.value, record.model if isinstance(record, Job) else ""] += 1
+    moved: set[Ref] = session.info.setdefault(MOVED, set())
+    moved.add((event.kind, event.ref))
     return event
 
 

@@ -325,7 +325,6 @@ async def send(device: str, body: CommandBody, house: TheHouse, who: Who) -> Com
     asked = await house.database.write(write)
     await house.devices.send(asked.outgoing)
     house.devices.nudge()
-    house.waiters.tell("commands")
     return await _outcome(house, asked.command.id, body.timeout_s + SETTLE_S)
 
 
@@ -347,7 +346,6 @@ async def release(
     outgoing, view = await house.database.write(write)
     await house.devices.send(outgoing)
     house.devices.nudge()
-    house.waiters.tell("commands")
     return view
 
 
@@ -391,7 +389,7 @@ async def _changed(house: House) -> None:
 async def _outcome(house: House, command: str, wait_s: float) -> CommandView:
     """Return the command once it is over, or after ``wait_s``: by then the sweep has told what was not observed."""
     deadline = house.clock.monotonic() + wait_s
-    with house.waiters.ticket("commands") as ticket:
+    with house.waiters.ticket(f"commands/{command}") as ticket:
         while True:
             row, view = await house.database.read(lambda session: _shown(session, command))
             now = house.clock.monotonic()
