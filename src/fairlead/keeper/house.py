@@ -104,7 +104,7 @@ class House:
             clock,
             on_message=self._on_message,
             on_lost=self._on_lost,
-            changed=self._door_changed,
+            changed=self._replicas_changed,
             programs=self._compiling,
             zygote_memory_mb=settings.zygote_memory_mb,
         )
@@ -333,6 +333,11 @@ class House:
         self.jobs.lost(key, replica, reason)
         self.changed.set()
 
+    def _replicas_changed(self) -> None:
+        self._door_changed.set()
+        if self.jobs is not None:
+            self.jobs.nudge()
+
     def _pages(self) -> Mapping[str, str]:
         return self.runs.pages() if self.runs is not None else {}
 
@@ -368,8 +373,6 @@ class House:
         assert self.runs is not None
         replicas, versions = self.replicas.reports()
         memory = psutil.virtual_memory()
-        if self._door_changed.is_set():
-            self.jobs.nudge()
         made = NodeReport(
             node=self.settings.node,
             generation=self.wanted.generation,

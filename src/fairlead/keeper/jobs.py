@@ -44,6 +44,8 @@ class _InHand:
     replica: str
     ends_by: float
     """The keeper ends it then (monotonic)."""
+    is_begun: bool = False
+    """It was given to its replica, here or by an earlier keeper."""
     has_ended: bool = False
     """It stays in hand until control knows how."""
     is_unknown: bool = False
@@ -74,6 +76,7 @@ class Jobs:
         """Hand out what waits, whenever something changed, until canceled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
+            self._drop_what_nobody_does()
             while True:
                 self._end_overdue()
                 for key in list(self._waiting):
@@ -84,6 +87,11 @@ class Jobs:
                 except TimeoutError:
                     pass
                 self._wake.clear()
+
+    def _drop_what_nobody_does(self) -> None:
+        """Let go of attempts whose beginning or end was cut off with this loop: control orders them again."""
+        for item in [item for item in self._in_hand.values() if item.has_ended or not item.is_begun]:
+            self._drop(item)
 
     def in_hand(self) -> dict[str, int]:
         """Return the epoch of every job that is held or worked on here."""
@@ -153,7 +161,8 @@ class Jobs:
             return  # another model's
         left_s = min(max(0.0, held.left_s), HELD_S)
         order = messages.JobOrder(job=held.job, epoch=held.epoch, model=key[0], version=key[1])
-        self._in_hand[held.job] = _InHand(order, key, replica, self._clock.monotonic() + left_s + OVERTIME_S)
+        ends_by = self._clock.monotonic() + left_s + OVERTIME_S
+        self._in_hand[held.job] = _InHand(order, key, replica, ends_by, is_begun=True)
         found.jobs.add(held.job)
         self._wake.set()
 
@@ -230,6 +239,7 @@ class Jobs:
             if item.has_ended:
                 return  # its replica was lost meanwhile
             body = (await self._bucket.get(order.input_key)).data if order.input_key else order.body
+            item.is_begun = True
             await link.send(
                 messages.JobStart(
                     job=order.job,

@@ -39,7 +39,7 @@ class Replicas:
         *,
         on_message: Callable[[Key, str, messages.FromReplica], None],
         on_lost: Callable[[Key, str, str], None],
-        changed: asyncio.Event,
+        changed: Callable[[], None],
         programs: compiled.Programs | None = None,
         zygote_memory_mb: float = 2048,
     ) -> None:
@@ -265,7 +265,7 @@ class Replicas:
         rotation = (self.endpoints(), self.ejected())
         if rotation != self._rotation:
             self._rotation = rotation
-            self._changed.set()
+            self._changed()
 
     def _forgive(self, now: float) -> None:
         """Where this loop itself comes late, move what was heard before by as much: what came since lies unread."""
@@ -305,7 +305,7 @@ class Replicas:
             case pool.Leave(name, reason):
                 replica = version.replicas[name]
                 replica.left, replica.reason, replica.status = now, reason, ReplicaStatus.DRAINING
-                self._changed.set()
+                self._changed()
             case pool.DrainNow(name):
                 version.replicas[name].drained = now
                 link = version.links.get(name)
@@ -339,7 +339,7 @@ class Replicas:
         version.replicas[replica.id] = replica
         version.serve[replica.id] = Path(launch.fork.serve)
         version.logs[replica.id] = Path(launch.fork.log)
-        self._changed.set()
+        self._changed()
         try:
             observed = await self._engine.start(launch)
         except (Error, OSError) as error:  # a full disk, say: its turn comes again after the back-off
@@ -359,7 +359,7 @@ class Replicas:
         if not version.was_ready:
             version.last_lines = version.last_lines or tuple(problem.message for problem in error.problems)
         version.crashed(now, now, error.message, random.random())
-        self._changed.set()
+        self._changed()
         self.nudge()
 
     def _adopt(self, observed: Observed) -> None:
@@ -403,7 +403,7 @@ class Replicas:
         if was != replica.in_rotation(now):
             self.nudge()  # the round tells the front door, once it is decided who leaves in its place
         elif is_new:
-            self._changed.set()
+            self._changed()
 
     def _take_end(self, version: Version, replica: pool.Replica, beat: messages.Beat, now: float) -> None:
         """Note that a replica says that it ends though nobody told it to; that it has ended, only the kernel tells."""
@@ -432,7 +432,7 @@ class Replicas:
         replica = version.replicas.pop(observed.replica)
         log = version.logs.pop(replica.id, None)
         version.serve.pop(replica.id, None)
-        self._changed.set()
+        self._changed()
         self._on_lost(version.key, replica.id, replica.reason if replica.left else f"replica lost: {observed.reason}")
         if self._closing or (replica.left is not None and replica.status is ReplicaStatus.DRAINING):
             return

@@ -134,6 +134,9 @@ class Node:
         self.refuses = False
         self.is_away = False
         """Control takes no end for the time being."""
+        self.may_answer = asyncio.Event()
+        """Control answers what may begin."""
+        self.may_answer.set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self, wants: int = 1) -> None:
@@ -152,10 +155,16 @@ class Node:
             self.clock,
             on_message=lambda key, replica, message: self.jobs.on_message(key, replica, message),
             on_lost=lambda key, replica, reason: self.jobs.lost(key, replica, reason),
-            changed=asyncio.Event(),
+            changed=lambda: self.jobs.nudge(),
         )
         self.jobs = Jobs("local", self.replicas, self.bus, self.bucket, self.clock)
         self._tasks = [asyncio.create_task(self.replicas.run()), asyncio.create_task(self.jobs.run())]
+
+    async def begin_jobs_again(self) -> None:
+        """End the loop of jobs as a fault in it would, and begin it again."""
+        self._tasks[1].cancel()
+        await asyncio.gather(self._tasks[1], return_exceptions=True)
+        self._tasks[1] = asyncio.create_task(self.jobs.run())
 
     async def kill(self) -> None:
         """End the keeper's life; replicas live on."""
@@ -193,6 +202,7 @@ class Node:
 
     async def _begin(self, message: JobBegan) -> Answer:
         self.began.append(message)
+        await self.may_answer.wait()
         return Answer(ok=not self.refuses)
 
     async def _end(self, message: JobEnded) -> Answer:
@@ -228,6 +238,25 @@ async def at_work(node: Node, *orders: JobOrder) -> Played:
         await node.jobs.take(one)
     await until(lambda: {(one.job, one.epoch) for one in orders} <= set(replica.begun))
     return replica
+
+
+async def test_a_loop_that_begins_again_keeps_what_was_begun_and_lets_go_of_the_rest(node: Node) -> None:
+    replica = await at_work(node, order())
+    node.may_answer.clear()
+    replica.say(JobDone("job-1", 1, body=b"4"))
+    await until(lambda: len(node.ended) == 1)
+    await node.jobs.take(order("job-2"))
+    await until(lambda: len(node.began) == 2)
+    await node.begin_jobs_again()
+    await until(lambda: not node.jobs.in_hand())
+    node.may_answer.set()
+    await node.jobs.take(order("job-2", 2))
+    await until(lambda: ("job-2", 2) in replica.begun)
+    await node.begin_jobs_again()
+    await asyncio.sleep(0)
+    assert node.jobs.in_hand() == {"job-2": 2}
+    replica.say(JobDone("job-2", 2, body=b"4"))
+    await until(lambda: not node.jobs.in_hand())
 
 
 async def test_an_order_is_begun_moves_and_ends(node: Node) -> None:

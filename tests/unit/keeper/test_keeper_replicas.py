@@ -49,7 +49,7 @@ class Machine:
             self.clock,
             on_message=lambda key, replica, message: None,
             on_lost=lambda key, replica, reason: None,
-            changed=asyncio.Event(),
+            changed=lambda: None,
             programs=self,
         )
 
