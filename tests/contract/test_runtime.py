@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import pickle
 import sys
@@ -25,6 +26,7 @@ from fairlead.modelserver.runtimes.port import Runtime
 from fairlead.modelserver.runtimes.python import PythonRuntime
 from fairlead.modelserver.runtimes.sklearn import SklearnRuntime
 from fairlead.modelserver.runtimes.torch import TorchRuntime
+from fairlead.sdk.files import File
 from fairlead.sdk.model import InvalidInput
 from fairlead.testing.runtime import DoublingRuntime
 
@@ -247,9 +249,24 @@ def test_code_around_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     model = load(spec, tmp_path)
     predict = model.endpoints["predict"]
     assert predict.together
-    rows = [msgspec.convert(3.0, float)]
-    assert list(predict.run(rows)) == [7.0]
+    assert list(predict.run([predict.signature.decode(b'{"rows": 3}')])) == [7.0]
     model.close()
+
+
+@pytest.mark.parametrize("way", ["def", "async def"])
+def test_a_batch_of_plain_values_is_a_list_of_them(way: str, tmp_path: Path) -> None:
+    (tmp_path / f"plain_{way[:5]}.py").write_text(
+        "import fairlead\n"
+        "class Sizes(fairlead.Model):\n"
+        f"    {way} predict_batch(self, images: list[fairlead.Image]) -> list[int]:\n"
+        "        return [len(image.read()) for image in images]\n"
+    )
+    runtime = PythonRuntime(f"plain_{way[:5]}:Sizes")
+    runtime.load(tmp_path)
+    predict = runtime.endpoints["predict"]
+    rows = [predict.signature.check({"images": File(b"x" * size)}) for size in (3, 1)]
+    answers = predict.run(rows)
+    assert (asyncio.run(answers) if predict.is_async else answers) == [3, 1]
 
 
 def test_an_entry_that_is_not_there_names_what_is(tmp_path: Path) -> None:

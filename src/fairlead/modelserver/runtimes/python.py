@@ -149,9 +149,10 @@ def endpoint_of(name: str, function: Callable[..., Any], *, rows: bool = False) 
     if not rows and (inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)):
         run = run_of(function, signature.arguments, is_async=is_async)
         return Endpoint(name, list_signature(signature), run, is_async=is_async, streams=True, summary=summary)
-    if rows:
-        return Endpoint(name, signature, function, together=True, is_async=is_async, summary=summary)
     take = signature.arguments
+    if rows:
+        together = function if signature.single else _of_values(function, take, is_async=is_async)
+        return Endpoint(name, signature, together, together=True, is_async=is_async, summary=summary)
 
     async def arun_each(batch: Sequence[Any]) -> list[Any]:
         answers: list[Any] = []
@@ -172,3 +173,15 @@ def endpoint_of(name: str, function: Callable[..., Any], *, rows: bool = False) 
         return answers
 
     return Endpoint(name, signature, arun_each if is_async else run_each, is_async=is_async, summary=summary)
+
+
+def _of_values(function: Callable[..., Any], take: Callable[[Any], tuple[Any, ...]], *, is_async: bool) -> Any:
+    """Return ``function``, which takes a list of plain values (files, numbers, texts), as one that takes rows."""
+
+    def run(rows: Sequence[Any]) -> Any:
+        return function([value for row in rows for value in take(row)])
+
+    async def arun(rows: Sequence[Any]) -> Any:
+        return await function([value for row in rows for value in take(row)])
+
+    return arun if is_async else run
