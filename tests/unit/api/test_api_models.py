@@ -56,6 +56,11 @@ def test_a_type_that_holds_itself_has_words_too() -> None:
     assert told["tree"].startswith("integer or list of integer or list of")
 
 
+def test_a_list_of_so_many_says_how_many() -> None:
+    row = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
+    assert inputs_in_words({"properties": {"x": row}, "required": ["x"]}) == {"x": "list of number, 4 long"}
+
+
 async def test_a_push_makes_a_version_that_becomes_ready(world: Any) -> None:
     answer = await world.push()
     assert answer.status_code == 202

@@ -97,7 +97,7 @@ def test_the_form_calls_the_version_whose_page_it_is_with_the_examples() -> None
 
     assert '<form data-path="predict">' in page
     assert '<input type="file" name="picture" multiple>' in page
-    assert ">{\n  &quot;n&quot;: 2\n}</textarea>" in page
+    assert ">{&quot;n&quot;: 2}</textarea>" in page
     assert ">two</option>" in page
     assert "Tells &lt;cats&gt;" in page
 

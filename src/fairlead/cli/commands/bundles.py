@@ -31,11 +31,23 @@ def register(app: typer.Typer) -> None:
 
 def init(
     kind: str = typer.Argument(help="model or app"),
-    name: str = typer.Argument("", help="Its name and folder; default: my-model or my-app."),
+    name: str = typer.Argument("", help="Its name and folder; default: my-model or my-app, or that of the file."),
+    source: Path = typer.Option(
+        None, "--from", help="A model that you have: .onnx, .joblib, .pkl, .pt, .pt2, .pth, .safetensors."
+    ),
 ) -> None:
-    """Make a folder that can be pushed as it is."""
-    folder = templates.write(kind, name or f"my-{kind}", Path.cwd())
+    """Make a folder that can be pushed as it is; with --from one of the file of a model, which is copied."""
+    if source is not None:
+        from fairlead.cli import artifact
+
+        if kind != "model":
+            raise typer.BadParameter("--from makes a model: fairlead init model --from FILE")
+        folder, told = artifact.adopt(source, name or artifact.name_of(source), Path.cwd())
+    else:
+        folder, told = templates.write(kind, name or f"my-{kind}", Path.cwd()), []
     terminal.result(str(folder))
+    for line in told:
+        terminal.note(line)
     terminal.note(f"next: fairlead check {folder.name}; fairlead push {folder.name}")
 
 

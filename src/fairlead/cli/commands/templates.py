@@ -74,6 +74,15 @@ def write(kind: str, name: str, folder: Path) -> Path:
     files = {"model": MODEL, "app": APP}.get(kind)
     if files is None:
         raise Invalid(f"{kind}: is neither model nor app", code="unknown_kind", hint="fairlead init model my-model")
+    target = free(name, folder)
+    target.mkdir()
+    for file, text in files.items():
+        (target / file).write_text(text.format(name=name), encoding="utf-8")
+    return target
+
+
+def free(name: str, folder: Path) -> Path:
+    """Return the folder below ``folder`` that a bundle called ``name`` gets; raises for a taken or wrong name."""
     if not is_name(name):
         raise Invalid(
             f"{name}: is no name", code="invalid_name", hint="lower-case letters, digits and hyphens, 63 at most"
@@ -81,7 +90,4 @@ def write(kind: str, name: str, folder: Path) -> Path:
     target = folder / name
     if target.exists():
         raise Conflict(f"{target} exists already", code="exists", hint="choose another name")
-    target.mkdir()
-    for file, text in files.items():
-        (target / file).write_text(text.format(name=name), encoding="utf-8")
     return target

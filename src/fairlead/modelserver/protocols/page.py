@@ -7,6 +7,7 @@ of that is escaped, and :data:`POLICY` has the browser run no other script.
 from __future__ import annotations
 
 import html
+import json
 import shlex
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ _STYLE = """
 body{font:16px/1.55 system-ui,sans-serif;max-width:54rem;margin:2.5rem auto;padding:0 1.25rem}
 h1{margin:0;font-size:1.7rem}h1 small{font-size:1rem;font-weight:400;opacity:.7;margin-left:.5rem}
 h2{margin:2.5rem 0 .5rem;font-size:1.1rem;border-top:1px solid var(--line);padding-top:1.5rem}
-h2 code{background:none;padding:0}h3{font-size:.95rem;margin:1.25rem 0 .4rem}
+h2 code{background:none;padding:0;font-size:1rem}h3{font-size:.95rem;margin:1.25rem 0 .4rem}
 p{margin:.5rem 0}code,pre,textarea{font:13.5px/1.5 ui-monospace,monospace}
 code{background:var(--soft);padding:.1em .35em;border-radius:.25rem}
 pre,textarea{background:var(--soft);border:1px solid var(--line);padding:.75rem 1rem;border-radius:.5rem;
@@ -133,6 +134,7 @@ POLICY = (
     "img-src data: blob:; media-src data: blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 """``Content-Security-Policy`` of the page: our script alone runs, and it speaks with where it came from alone."""
+_LINE_MAX = 88
 _DEEP, _ITEMS_MAX = 5, 8
 """Of a value that is shown only."""
 
@@ -200,7 +202,11 @@ def _without(body: Any, files: list[str]) -> Any:
 
 
 def _pretty(value: Any) -> str:
-    return html.escape(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    """Return ``value`` as JSON, escaped: on one line where it fits."""
+    text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+    if len(text) > _LINE_MAX:
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, indent=2)
+    return html.escape(text)
 
 
 def python(spec: ModelSpec, name: str, endpoint: Mapping[str, Any]) -> str:

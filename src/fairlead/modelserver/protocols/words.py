@@ -39,6 +39,7 @@ def in_words(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: i
     words = {"string": "text", "array": "list"}.get(kind := str(schema.get("type") or "any"), kind)
     if kind == "array" and schema.get("items"):
         words += f" of {in_words(_resolved(schema['items'], definitions), definitions, depth + 1)}"
+        words += f", {schema['minItems']} long" if schema.get("minItems", -1) == schema.get("maxItems") else ""
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
         return f"{words}, {low} to {high}"

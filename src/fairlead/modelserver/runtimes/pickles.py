@@ -66,7 +66,7 @@ def saved_with(path: Path) -> str | None:
     """Return the version of scikit-learn that saved the estimator at ``path``, without opening it, if it tells."""
     rest = b""
     try:
-        for block in _blocks(path):
+        for block in blocks(path):
             found = _MARK.search(rest + block)
             if found is not None:
                 return found[1].decode()
@@ -117,7 +117,7 @@ def _said(warning: warnings.WarningMessage) -> str:
     return f"saved with scikit-learn {was}, loaded with {have}: require scikit-learn=={was} to be safe"
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def blocks(path: Path) -> Iterator[bytes]:
     """Yield what is in the file at ``path``, unpacked where joblib packed it."""
     with path.open("rb") as raw:
         head = raw.read(2)

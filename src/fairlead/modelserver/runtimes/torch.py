@@ -46,7 +46,7 @@ class TorchRuntime:
             self._module = torch.export.load(path).module().to(self._device)
         elif path.suffix == ".safetensors":
             self.weights = _safetensors(path, self._device)
-        elif _is_script(path):
+        elif is_script(path):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # torch calls TorchScript old; files stay
                 self._module = torch.jit.load(str(path), map_location=self._device).eval()
@@ -98,7 +98,7 @@ class TorchRuntime:
         self._module = self.weights = None
 
 
-def _is_script(path: Path) -> bool:
+def is_script(path: Path) -> bool:
     """Whether the file is TorchScript: a zip with its code, which a state has not."""
     try:
         with zipfile.ZipFile(path) as archive:
