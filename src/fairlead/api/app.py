@@ -12,9 +12,11 @@ from fairlead.api.routers import (
     accounts,
     apps,
     bundles,
+    commands,
     devices,
     inference,
     jobs,
+    locations,
     logs,
     mails,
     models,
@@ -23,6 +25,7 @@ from fairlead.api.routers import (
     schedules,
     secrets,
     system,
+    types,
     why,
 )
 from fairlead.api.views.base import InferenceRefusal, Refusal
@@ -50,6 +53,10 @@ def make_app(house: House) -> FastAPI:
     app.include_router(models.calls)
     refused: dict[int | str, dict[str, Any]] = {"default": {"model": InferenceRefusal, "description": "refused"}}
     app.include_router(inference.router, responses=refused)
-    for room in (system, accounts, bundles, models, apps, jobs, devices, schedules, runs, why, logs, mails, secrets):
+    rooms = (
+        *(system, accounts, bundles, models, apps, jobs, types, locations, devices, commands),
+        *(schedules, runs, why, logs, mails, secrets),
+    )
+    for room in rooms:
         app.include_router(room.router, prefix=PREFIX)
     return app

@@ -308,9 +308,8 @@ def retire_device(session: Session, device: str, now: datetime, *, by: str) -> D
     if record.status is DeviceStatus.RETIRED:
         return record
     held = session.scalars(select(Hold.run).where(Hold.device == device, Hold.run.is_not(None))).first()
-    live = [
-        run.id for run in session.scalars(select(Run).where(Run.finished_at.is_(None))) if _has(run.bindings, device)
-    ]
+    bound = session.execute(select(Run.id, Run.bindings).where(Run.finished_at.is_(None)))
+    live = [run for run, bindings in bound if _has(bindings, device)]
     if held or live:
         by_run = held or live[0]
         hint = f"fairlead runs stop {by_run}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import select
@@ -19,6 +20,15 @@ def history(session: Session, kind: str, ref: str, *, until: datetime | None = N
         query = query.where(Event.at <= until)
     found = list(session.scalars(query.order_by(Event.id.desc()).limit(LIST_MAX)))
     return found[::-1]
+
+
+def histories(session: Session, kind: str, refs: Collection[str]) -> dict[str, list[Event]]:
+    """Return :func:`history` of several things by id: one query however many there are."""
+    found: dict[str, list[Event]] = {ref: [] for ref in refs}
+    query = select(Event).where(Event.kind == kind, Event.ref.in_(refs)).order_by(Event.id)
+    for event in session.scalars(query):
+        found[event.ref].append(event)
+    return {ref: events[-LIST_MAX:] for ref, events in found.items()}
 
 
 def last(session: Session, kind: str, ref: str, *, until: datetime | None = None) -> Event | None:

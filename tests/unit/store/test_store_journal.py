@@ -44,6 +44,11 @@ def test_a_history_is_in_order_and_ends_when_asked(told: Session) -> None:
     assert journal.last(told, "run", "cmd-1") is None
 
 
+def test_histories_of_several_are_what_each_alone_is(told: Session) -> None:
+    refs = ("cmd-1", "cmd-2", "cmd-none")
+    assert journal.histories(told, "command", refs) == {ref: journal.history(told, "command", ref) for ref in refs}
+
+
 def test_the_audit_pages_from_the_newest(told: Session) -> None:
     page = journal.recent(told, by="ada", limit=2)
     assert [event.said for event in page] == ["said 4", "said 3"]

@@ -6,13 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
-from fairlead.api.views.base import page
+from fairlead.api.views.base import Body, page
 from fairlead.api.views.models import VersionView
 from fairlead.api.views.runs import AppView, app_version_view, app_view
 from fairlead.apps import aliases, runs, sight, versions
@@ -26,15 +25,11 @@ FOLLOW_S = 2.0
 _ENDS = {VersionStatus.READY: "done", VersionStatus.RETIRED: "done", VersionStatus.FAILED: "error"}
 
 
-class AliasBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class AliasBody(Body):
     version: str
 
 
-class RollbackBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class RollbackBody(Body):
     alias: str = versions.PRODUCTION
 
 

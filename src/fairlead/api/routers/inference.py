@@ -5,6 +5,7 @@ https://github.com/kserve/open-inference-protocol. Errors are one text here (``a
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
@@ -70,7 +71,8 @@ async def all_stats(house: TheHouse, who: Who) -> dict[str, Any]:
 
     def read(session: Session) -> dict[str, Any]:
         names = [model.name for model in queries.list_all(session, who)]
-        return stats_view([one for name in names for one in _live(session, name)], house.nodes.alive())
+        versions = chain(*queries.versions_of_all(session, names).values())
+        return stats_view([one for one in versions if queries.is_live(one)], house.nodes.alive())
 
     return await house.database.read(read)
 
@@ -142,14 +144,14 @@ async def index(request: Request, house: TheHouse, who: Who) -> list[dict[str, s
     asked = _asked(await request.body(), IndexAsk)
 
     def read(session: Session) -> list[dict[str, str]]:
-        found = []
-        for model in queries.list_all(session, who):
-            named = set(_named(session, model.name))
-            found += [
-                index_view(one, named=one.version in named)
-                for one in queries.versions_of(session, model.name)
-                if one.status is not VersionStatus.RETIRED
-            ]
+        names = [model.name for model in queries.list_all(session, who)]
+        versions, aliases = queries.versions_of_all(session, names), queries.aliases_of_all(session, names)
+        named = {(held.model, target.version) for held in chain(*aliases.values()) for target in held.targets}
+        found = [
+            index_view(one, named=(one.model, one.version) in named)
+            for one in chain(*versions.values())
+            if one.status is not VersionStatus.RETIRED
+        ]
         return [one for one in found if not asked.ready or one["state"] == "READY"]
 
     return await house.database.read(read)

@@ -7,13 +7,13 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
-from fairlead.api.views.base import Refusal, page
+from fairlead.api.views.base import Body, Refusal, page
 from fairlead.api.views.models import ModelView, VersionView, model_view, target_views, version_view, with_serving
 from fairlead.bundles.specs import model_spec
 from fairlead.control.house import House
@@ -35,10 +35,6 @@ _ENDS = {
 }
 
 _PENDING: dict[int | str, dict[str, Any]] = {202: {"description": "done, and `pending` says which front door lags"}}
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class TargetBody(Body):

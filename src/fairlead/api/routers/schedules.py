@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.views.base import page
+from fairlead.api.views.base import Body, page
 from fairlead.api.views.runs import PreviewView, ScheduleView, preview_view, schedule_view
 from fairlead.apps.sight import show_app
 from fairlead.errors import Invalid, NotFound
@@ -21,10 +21,6 @@ from fairlead.store.records import App, Dst, Schedule, Window
 
 router = APIRouter(tags=["schedules"])
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
 class WindowBody(Body):

@@ -19,6 +19,12 @@ class View(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
+class Body(BaseModel):
+    """What a caller sends; a key that nobody knows is refused."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
 class Page(View, Generic[T]):
     """A list; ``next`` is passed as ``before`` to get on."""
 
