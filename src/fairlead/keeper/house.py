@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -134,7 +134,7 @@ class House:
             self._pages,
             lambda: self._devices.address,
             self.replicas.ejected,
-            self.replicas.door_took,
+            self._door_took,
         )
 
     @property
@@ -333,8 +333,14 @@ class House:
         self.jobs.lost(key, replica, reason)
         self.changed.set()
 
+    def _door_took(self, versions: Collection[str], sockets: Collection[str]) -> None:
+        """Let go of what the front door has forgotten, and tell control what it does now: somebody waits for that."""
+        self.replicas.door_took(versions, sockets)
+        self.changed.set()
+
     def _replicas_changed(self) -> None:
         self._door_changed.set()
+        self.changed.set()
         if self.jobs is not None:
             self.jobs.nudge()
 
