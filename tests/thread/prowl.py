@@ -10,10 +10,12 @@ import gc
 import json
 import os
 import platform
+import select
 import signal
 import socket
 import struct
 import sys
+import time
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 COLUMN = {"x86_64": 0, "aarch64": 1}[platform.machine()]
@@ -279,6 +281,120 @@ def try_bpf():
 
 def try_setuid():
     os.setuid(0)
+
+
+# --- too much of everything -------------------------------------------------------------------------------------------
+
+
+def try_descriptors(most):
+    opened = []
+    try:
+        for _ in range(most):
+            opened.append(os.open("/dev/null", os.O_RDONLY))
+    finally:
+        for number in opened:
+            os.close(number)
+    return most
+
+
+def try_allocate(size):
+    return len(bytearray(size))
+
+
+def try_fill(most):
+    """Write to the private folder until that is refused; what came of it is removed."""
+    path = os.path.join(os.environ["TMPDIR"], "filled")
+    block, written = b"x" * 1024**2, 0
+    with open(path, "wb", buffering=0) as file:
+        while written < most:
+            written += file.write(block)
+    return written
+
+
+def try_spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def try_pause(seconds):
+    time.sleep(seconds)
+
+
+def try_print(size):
+    line = "x" * 1023
+    for _ in range(size // 1024):
+        print(line)
+    sys.stdout.flush()
+    return size
+
+
+def try_daemon():
+    """Leave a process that has left its session and hears no SIGTERM; returns its pid."""
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            os.write(writing, str(os.getpid()).encode())
+            while True:
+                time.sleep(1)
+        os._exit(0)
+    os.wait()
+    return os.read(reading, 20).decode()
+
+
+# --- what a server says -----------------------------------------------------------------------------------------------
+
+
+def _connections(name):
+    """Yield this process's connections that were taken on the socket called ``name``."""
+    for number in range(3, 1024):
+        try:
+            sock = socket.socket(fileno=os.dup(number))
+        except OSError:
+            continue
+        with sock:
+            try:
+                sock.getpeername()
+                taken = not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                if taken and str(sock.getsockname()).endswith(name):
+                    yield sock
+            except OSError:
+                continue
+
+
+def try_answer(text):
+    """Write to whoever asked, past the server: whatever one likes."""
+    count = 0
+    for sock in _connections("serve.sock"):
+        left = memoryview(text.encode("latin-1"))
+        end = time.monotonic() + 5
+        try:
+            while left and time.monotonic() < end:
+                select.select([], [sock], [], 0.1)
+                sent = sock.send(left)
+                left = left[sent:]
+            count += 1
+        except BlockingIOError:
+            continue
+        except OSError:
+            count += 1
+    return count
+
+
+def try_claim_job(job):
+    """Tell the keeper that a job of somebody else is done."""
+    from fairlead.messages import JobDone, JobHeld, frame
+
+    count = 0
+    for sock in _connections("keep.sock"):
+        for epoch in range(1, 4):
+            sock.send(frame(JobHeld(job, epoch, 60.0)))
+            sock.send(frame(JobDone(job, epoch, body=b'"forged"', content_type="application/json")))
+            count += 1
+    return count
 
 
 # --- what it is told --------------------------------------------------------------------------------------------------
