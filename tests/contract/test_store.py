@@ -16,13 +16,13 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import SYSTEM
-from fairlead.errors import Conflict, Error, Invalid, Unavailable
+from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
 from fairlead.jobs import orders, queries
 from fairlead.jobs import service as jobs
 from fairlead.jobs.service import Asked, Began, Ended, Result, Submission
 from fairlead.status import JobStatus
 from fairlead.store import migrate
-from fairlead.store.database import Database, open_database
+from fairlead.store.database import READING_MAX, Database, open_database
 from fairlead.store.move import move_to
 from fairlead.store.records import Base, Event, Job, Token, User
 from fairlead.testing import postgres
@@ -395,6 +395,26 @@ async def test_a_url_of_no_known_database_is_refused(url: str) -> None:
         async with open_database(url):
             pass
     assert refused.value.code == "store_url"
+
+
+async def test_requests_beyond_the_bound_of_reads_are_refused_and_counted(database: Database) -> None:
+    held, may_end = threading.Event(), threading.Event()
+
+    def slow(session: Session) -> int:
+        held.set()
+        assert may_end.wait(30)
+        return 1
+
+    reading = [asyncio.create_task(database.read(slow)) for _ in range(READING_MAX)]
+    await asyncio.to_thread(held.wait, 30)
+    with pytest.raises(Busy) as refused:
+        await database.read(slow, may_refuse=True)
+    own = asyncio.create_task(database.read(slow))  # a loop of the platform waits
+    may_end.set()
+    assert (refused.value.code, database.refused["read"]) == ("store_busy", 1)
+    assert await own == 1
+    assert sum(await asyncio.gather(*reading)) == READING_MAX
+    assert await database.read(slow, may_refuse=True) == 1
 
 
 async def test_a_full_disk_is_said_and_heals_without_a_restart(tmp_path: Path) -> None:

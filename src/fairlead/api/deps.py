@@ -61,10 +61,12 @@ async def caller(request: Request, house: TheHouse) -> Caller:
     """Return who calls. The token is verified here once more: a proxy's verdict alone is not trusted.
 
     Raises :class:`fairlead.errors.Forbidden`: ``token_required``, ``token_invalid``, ``token_expired``,
-    ``token_revoked``, ``user_disabled``.
+    ``token_revoked``, ``user_disabled``; :class:`fairlead.errors.Busy` (``store_busy``).
     """
     claims = verify(token_of(request), keys=house.keys, now=house.clock.now(), denied=house.denied)
-    found = await house.database.read(lambda s: service.caller_of(s, claims.sub, claims.roles, claims.jti))
+    found = await house.database.read(
+        lambda session: service.caller_of(session, claims.sub, claims.roles, claims.jti), may_refuse=True
+    )
     return replace(found, expires=claims.exp)
 
 

@@ -38,7 +38,7 @@ class Figures:
         """Answer all that control counts; raises what the store raises."""
         now = self._clock.now()
         waiting = await self._database.read(lambda session: _waiting(session, now.timestamp()))
-        found = [*moved(self._database.moves), *waiting, *self._readings()]
+        found = [*moved(self._database.moves), *waiting, *self._readings(), self._refused()]
         return Answer(value=msgspec.json.encode(found))
 
     def _readings(self) -> list[Family]:
@@ -46,6 +46,10 @@ class Figures:
         outcomes = {"taken": link.taken, "refused": link.refused, "dropped": link.dropped}
         samples = [Sample(count, {"outcome": outcome}) for outcome, count in outcomes.items()]
         return [counter("fairlead_readings_total", "What devices said, by what became of it.", samples)]
+
+    def _refused(self) -> Family:
+        samples = [Sample(count, {"kind": kind}) for kind, count in sorted(self._database.refused.items())]
+        return counter("fairlead_store_refused_total", "What the store refused because too many waited.", samples)
 
 
 def moved(moves: dict[Move, int]) -> Iterable[Family]:

@@ -40,6 +40,8 @@ GROUP_MAX = 512
 """Writes in one transaction: more would let the first wait for the last."""
 WAITING_MAX = 20_000
 """Writes that may wait; more are refused with :class:`Busy`."""
+READING_MAX = 2_000
+"""Reads under way or waiting; with more, requests are refused with :class:`Busy`: all others would come late."""
 READERS = 4
 BUSY_TIMEOUT_S = 10
 """How long SQLite waits for a lock that another program holds."""
@@ -78,7 +80,9 @@ class Database:
         self._reader = _engine(url, writes=False)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._waiting = 0
+        self._waiting = self._reading = 0
+        self.refused = Counter({"read": 0, "write": 0})
+        """What was refused since the start because too many waited."""
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
@@ -117,9 +121,20 @@ class Database:
         self._put(_Write(run, future, joined=True, item=item))
         return await future
 
-    async def read(self, run: Callable[[Session], T]) -> T:
-        """Return what ``run`` returned from one consistent view of what is committed; writing in it fails."""
-        return await self._loop.run_in_executor(self._readers, self._read, run)
+    async def read(self, run: Callable[[Session], T], *, may_refuse: bool = False) -> T:
+        """Return what ``run`` returned from one consistent view of what is committed; writing in it fails.
+
+        Raises what ``run`` raised, :class:`Unavailable` when the database is not there and, where it ``may_refuse``
+        (a request from outside, which can come again), :class:`Busy` when too many wait.
+        """
+        if may_refuse and self._reading >= READING_MAX:
+            self.refused["read"] += 1
+            raise _busy(f"{self._reading} reads")
+        self._reading += 1
+        try:
+            return await self._loop.run_in_executor(self._readers, self._read, run)
+        finally:
+            self._reading -= 1
 
     async def copy_to(self, path: Path) -> None:
         """Write a consistent copy of a SQLite database to the new file ``path``, synced, while work goes on.
@@ -147,12 +162,8 @@ class Database:
         if self.broken or self._closed:
             raise _unavailable(self.broken or "it is closed")
         if self._waiting >= WAITING_MAX:
-            raise Busy(
-                f"{self._waiting} writes wait for the database",
-                code="store_busy",
-                hint="try again in a second",
-                retry_after_s=_RETRY_AFTER_S,
-            )
+            self.refused["write"] += 1
+            raise _busy(f"{self._waiting} writes")
         self._waiting += 1
         self._queue.put(write)
 
@@ -409,6 +420,15 @@ def _translate(error: DBAPIError) -> Error:
 
 def _said(error: DBAPIError) -> str:
     return str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+
+
+def _busy(waiting: str) -> Busy:
+    return Busy(
+        f"{waiting} wait for the database",
+        code="store_busy",
+        hint="try again in a second",
+        retry_after_s=_RETRY_AFTER_S,
+    )
 
 
 def _unavailable(said: str) -> Unavailable:
