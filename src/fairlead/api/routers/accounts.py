@@ -12,7 +12,7 @@ from fairlead.accounts import passwords, service, tokens
 from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import COOKIE, TheHouse, Who, address_of
 from fairlead.api.views.accounts import MeView, SignedInView, TokenView, UserView, token_view, user_view
-from fairlead.api.views.base import page
+from fairlead.api.views.base import Page, page
 from fairlead.clock import to_text
 from fairlead.errors import Forbidden, Invalid
 from fairlead.store.records import Token
@@ -113,7 +113,7 @@ async def new_token(body: TokenBody, house: TheHouse, who: Who) -> TokenView:
 
 
 @router.get("/tokens")
-async def list_tokens(house: TheHouse, who: Who, user: str = "") -> dict[str, Any]:
+async def list_tokens(house: TheHouse, who: Who, user: str = "") -> Page[TokenView]:
     now = house.clock.now()
     return page(await house.database.read(lambda s: [token_view(t) for t in tokens.list_of(s, who, now, user)]))
 
@@ -127,7 +127,7 @@ async def revoke_token(token: str, response: Response, house: TheHouse, who: Who
 
 
 @router.get("/users")
-async def list_users(house: TheHouse, who: Who) -> dict[str, Any]:
+async def list_users(house: TheHouse, who: Who) -> Page[UserView]:
     return page(await house.database.read(lambda s: [user_view(user) for user in service.list_all(s, who)]))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
-from fairlead.api.views.base import Body, page
+from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.models import VersionView
 from fairlead.api.views.runs import AppView, app_version_view, app_view
 from fairlead.apps import aliases, runs, sight, versions
@@ -34,7 +34,7 @@ class RollbackBody(Body):
 
 
 @router.get("/apps")
-async def list_apps(house: TheHouse, who: Who) -> dict[str, Any]:
+async def list_apps(house: TheHouse, who: Who) -> Page[AppView]:
     def read(session: Session) -> list[AppView]:
         return [_view(session, house, who, app) for app in versions.list_apps(session, who)]
 

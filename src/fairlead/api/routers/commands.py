@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.routers.devices import view_of
-from fairlead.api.views.base import Body, page
+from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.devices import CommandView, DeviceView, command_view
 from fairlead.apps import sight
 from fairlead.control.house import House
@@ -87,7 +87,7 @@ async def release(
 
 
 @router.get("/devices/{device}/commands")
-async def list_commands(device: str, house: TheHouse, who: Who, limit: int = 50) -> dict[str, Any]:
+async def list_commands(device: str, house: TheHouse, who: Who, limit: int = 50) -> Page[CommandView]:
     """Return a device's commands, newest first."""
     check(who, Verb.SEE_DEVICES)
     if not 0 < limit <= 500:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from fastapi import APIRouter
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session
 from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.params import Moment
-from fairlead.api.views.base import Body, moment, page
+from fairlead.api.views.base import Body, Page, moment, page
 from fairlead.api.views.devices import DeviceView, ReadingView, device_view
 from fairlead.control.house import House
 from fairlead.devices import overview, readings, registry
@@ -43,7 +42,7 @@ class DeviceChange(Body):
 @router.get("/devices")
 async def list_devices(
     house: TheHouse, who: Who, at: str | None = None, type: str | None = None, retired: bool = False
-) -> dict[str, Any]:
+) -> Page[DeviceView]:
     check(who, Verb.SEE_DEVICES)
     now = house.clock.now()
 
@@ -127,7 +126,7 @@ async def show_history(
     since: Moment | None = None,
     until: Moment | None = None,
     limit: int = 1000,
-) -> dict[str, Any]:
+) -> Page[ReadingView]:
     """Return readings of a property, newest first; of media the value is null."""
     check(who, Verb.SEE_DEVICES)
     if not 0 < limit <= HISTORY_MAX:

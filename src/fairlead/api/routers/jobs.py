@@ -18,7 +18,7 @@ from fairlead.accounts.policy import Caller
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.errors import request_id, trace_of
 from fairlead.api.stream import event, sse
-from fairlead.api.views.base import page
+from fairlead.api.views.base import Page, page
 from fairlead.api.views.jobs import JobView, job_view
 from fairlead.buckets.keys import input_key
 from fairlead.control.house import House
@@ -97,7 +97,7 @@ async def list_jobs(
     status: JobStatus | None = None,
     before: str | None = None,
     limit: int = 50,
-) -> dict[str, Any]:
+) -> Page[JobView]:
     found = await house.database.read(
         lambda s: queries.list_of(s, who, model=model, status=status, before=before, limit=limit)
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.views.base import Body, page
+from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.devices import LocationView, location_view
 from fairlead.devices import registry, removal
 
@@ -27,7 +25,7 @@ class LocationChange(Body):
 
 
 @router.get("/locations")
-async def list_locations(house: TheHouse, who: Who) -> dict[str, Any]:
+async def list_locations(house: TheHouse, who: Who) -> Page[LocationView]:
     check(who, Verb.SEE_DEVICES)
     return page(await house.database.read(lambda s: [location_view(one) for one in registry.list_locations(s)]))
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC
-from typing import Any
 
 import msgspec
 from fastapi import APIRouter
@@ -16,8 +15,8 @@ from fairlead.accounts import vault
 from fairlead.api import moments
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import event, sse
-from fairlead.api.views.base import page
-from fairlead.api.views.journal import line_view
+from fairlead.api.views.base import Page, page
+from fairlead.api.views.journal import LineView, line_view
 from fairlead.control import sources
 from fairlead.control.house import House
 from fairlead.control.sources import Tail, Told
@@ -33,7 +32,7 @@ FOLLOW_S = 0.3
 @router.get("/logs")
 async def read(
     house: TheHouse, who: Who, of: str = "", since: str = "", level: str = "", grep: str = "", limit: int = 200
-) -> dict[str, Any]:
+) -> Page[LineView]:
     """Return the last lines of a model, run, app or program (of all, without ``of``), oldest first."""
     wanted = _filter(house, since, level, grep, limit)
     found = await house.database.read(lambda session: sources.of(session, who, of))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC
-from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
@@ -12,8 +11,8 @@ from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.api import moments
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.params import AfterRow, RowNumber
-from fairlead.api.views.base import page
-from fairlead.api.views.journal import MailView, event_view, mail_view
+from fairlead.api.views.base import Page, page
+from fairlead.api.views.journal import EventView, MailView, event_view, mail_view
 from fairlead.errors import Invalid, NotFound
 from fairlead.mail import outbox
 from fairlead.store import journal
@@ -24,7 +23,7 @@ LIST_MAX = 500
 
 
 @router.get("/mail")
-async def list_mails(house: TheHouse, who: Who, run: str | None = None, limit: int = 100) -> dict[str, Any]:
+async def list_mails(house: TheHouse, who: Who, run: str | None = None, limit: int = 100) -> Page[MailView]:
     """Return letters, newest first: those of one's own runs, or all for who may read the audit."""
     _check_limit(limit)
 
@@ -55,7 +54,7 @@ async def audit(
     since: str = "",
     before: AfterRow = None,
     limit: int = 100,
-) -> dict[str, Any]:
+) -> Page[EventView]:
     """Return what people did, newest first."""
     check(who, Verb.SEE_AUDIT)
     _check_limit(limit)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from fairlead.accounts.policy import Caller
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
-from fairlead.api.views.base import Body, Refusal, page
+from fairlead.api.views.base import Body, Page, Refusal, page
 from fairlead.api.views.models import ModelView, VersionView, model_view, target_views, version_view, with_serving
 from fairlead.bundles.specs import model_spec
 from fairlead.control.house import House
@@ -56,7 +56,7 @@ class ModelChange(Body):
 
 @calls.get("/v1/models")
 @router.get("/models")
-async def list_models(house: TheHouse, who: Who) -> dict[str, Any]:
+async def list_models(house: TheHouse, who: Who) -> Page[ModelView]:
     return page(await house.database.read(lambda session: _views(session, house, queries.list_all(session, who))))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
-from fairlead.api.views.base import page
+from fairlead.api.views.base import Page, page
 from fairlead.api.views.runs import RunView, run_view
 from fairlead.apps import runs, sight
 from fairlead.control.house import House
@@ -36,7 +35,7 @@ async def list_runs(
     schedule: str | None = None,
     at: str | None = None,
     limit: int = 100,
-) -> dict[str, Any]:
+) -> Page[RunView]:
     """Return runs, those that started last first; ``schedule`` is a name or an id."""
     if not 0 < limit <= LIST_MAX:
         raise Invalid(f"limit: {limit} is not within 1 and {LIST_MAX}", code="limit_out_of_range")

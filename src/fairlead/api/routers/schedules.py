@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.views.base import Body, page
+from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.runs import PreviewView, ScheduleView, preview_view, schedule_view
 from fairlead.apps.sight import show_app
 from fairlead.errors import Invalid, NotFound
@@ -90,7 +90,9 @@ class ScheduleChange(Body):
 
 
 @router.get("/schedules")
-async def list_schedules(house: TheHouse, who: Who, app: str | None = None, at: str | None = None) -> dict[str, Any]:
+async def list_schedules(
+    house: TheHouse, who: Who, app: str | None = None, at: str | None = None
+) -> Page[ScheduleView]:
     def read(session: Session) -> list[ScheduleView]:
         found = conflicts.list_schedules(session, who, app=app, at=at)
         states = service.states(session, found)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from fairlead.accounts import vault
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.views.base import page
+from fairlead.api.views.base import Page, page
 from fairlead.api.views.secrets import SecretView, secret_view
 
 router = APIRouter(tags=["secrets"])
@@ -21,7 +19,7 @@ class SecretBody(BaseModel):
 
 
 @router.get("/secrets")
-async def list_secrets(house: TheHouse, who: Who, bundle: str = "") -> dict[str, Any]:
+async def list_secrets(house: TheHouse, who: Who, bundle: str = "") -> Page[SecretView]:
     """Return the names of secrets of one bundle, or of all bundles of one's own."""
     return page(await house.database.read(lambda s: [secret_view(one) for one in vault.list_of(s, who, bundle)]))
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
 from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.views.base import Body, page
+from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.devices import TypeView, type_view
 from fairlead.devices import registry, removal
 from fairlead.errors import Invalid
@@ -24,7 +22,7 @@ class TypeBody(Body):
 
 
 @router.get("/types")
-async def list_types(house: TheHouse, who: Who) -> dict[str, Any]:
+async def list_types(house: TheHouse, who: Who) -> Page[TypeView]:
     check(who, Verb.SEE_DEVICES)
     return page(await house.database.read(lambda s: [type_view(one) for one in registry.list_types(s)]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,9 +32,9 @@ class Page(View, Generic[T]):
     next: str | None = None
 
 
-def page(items: Iterable[Any], next: str | None = None) -> dict[str, Any]:
+def page(items: Iterable[T], next: str | None = None) -> Page[T]:
     """Return a list of views as the API shows it."""
-    return {"items": list(items), "next": next}
+    return Page(items=list(items), next=next)
 
 
 def moment(value: datetime | None) -> str | None:
