@@ -176,6 +176,6 @@ def test_the_wheel_of_this_build_holds_its_modules(tmp_path: Path) -> None:
         version = wheel.name.split("-")[1]
         record = archive.read(f"fairlead-{version}.dist-info/RECORD").decode()
     assert "+b" in version
-    assert "fairlead/messages.py" in names
+    assert "fairlead/messages/wire.py" in names
     assert not any("__pycache__" in name for name in names)
     assert len(record.splitlines()) == len(names)

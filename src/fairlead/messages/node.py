@@ -1,0 +1,150 @@
+"""The bus between control and keepers."""
+
+from __future__ import annotations
+
+from fairlead.messages.parts import AppWanted, DeviceAccess, ErrorInfo, ModelRoute, PageRoute, RunWanted, VersionWanted
+from fairlead.messages.reports import Prepared, ProgramReport, ReplicaReport, RunReport, VersionReport
+from fairlead.messages.wire import Message
+
+
+class NodeWanted(Message, frozen=True):
+    """All that one node shall do, whole each time. The keeper writes it to disk before it acts on it."""
+
+    node: str
+    generation: int
+    """Grows with each change; a keeper ignores an older one."""
+    versions: tuple[VersionWanted, ...] = ()
+    runs: tuple[RunWanted, ...] = ()
+    apps: tuple[AppWanted, ...] = ()
+    routes: tuple[ModelRoute, ...] = ()
+    pages: tuple[PageRoute, ...] = ()
+    denied: dict[str, float] = {}
+    """Revoked token ids and when they would have expired (Unix seconds)."""
+    devices: tuple[DeviceAccess, ...] = ()
+
+
+class WantedAsk(Message, frozen=True):
+    """A keeper that starts asks for its :class:`NodeWanted`."""
+
+    node: str
+
+
+class NodeReport(Message, frozen=True):
+    """What is on a node; sent on every change and at least every second."""
+
+    node: str
+    generation: int
+    """Of the wanted state that this node has taken."""
+    at: str
+    replicas: tuple[ReplicaReport, ...] = ()
+    prepared: tuple[Prepared, ...] = ()
+    versions: tuple[VersionReport, ...] = ()
+    runs: tuple[RunReport, ...] = ()
+    isolation: str = ""
+    memory_total_mb: int = 0
+    memory_used_mb: int = 0
+    load: float = 0
+    programs: tuple[ProgramReport, ...] = ()
+    """The platform's own."""
+    front_door: str = ""
+    """Empty when Envoy took the last files; else what it said."""
+    jobs: dict[str, int] = {}
+    """Jobs in hand here, and their epochs: control extends their leases."""
+    door_generation: int = 0
+    """Of the wanted state that the front door holds: tells when a revocation is in force."""
+    trouble: str = ""
+    """What this report does not say, and why; empty: it says all."""
+
+
+class JobOrder(Message, frozen=True):
+    """Have a replica of this version do this job. Delivered at least once; the epoch tells attempts apart."""
+
+    job: str
+    epoch: int
+    model: str
+    version: str
+    endpoint: str = "predict"
+    input_key: str = ""
+    """Key in the bucket, when the input is not in ``body``."""
+    body: bytes = b""
+    content_type: str = "application/json"
+    accept: str = "*/*"
+    user: str = ""
+    timeout_s: float = 60
+    request: str = ""
+    """Id of the request that submitted it."""
+    trace: str = ""
+    """Its W3C ``traceparent``."""
+
+
+class JobStop(Message, frozen=True):
+    """The job was canceled: stop it if it runs here."""
+
+    job: str
+    model: str
+    version: str
+
+
+class Wake(Message, frozen=True):
+    """Have a replica of this version ready, as a call would; whether it came to that is in the reports."""
+
+    model: str
+    version: str
+
+
+class Rest(Message, frozen=True):
+    """Let this version sleep now instead of after ``idle_s``, if it may and nothing waits for it."""
+
+    model: str
+    version: str
+
+
+class JobBegan(Message, frozen=True):
+    """A replica took the job; asked as a request: the answer says whether this epoch still holds."""
+
+    node: str
+    job: str
+    epoch: int
+    replica: str
+
+
+class JobMoved(Message, frozen=True):
+    """Progress of a job."""
+
+    job: str
+    epoch: int
+    step: int
+    total: int | None = None
+    note: str = ""
+
+
+class JobReturned(Message, frozen=True):
+    """The node has no room for the order; asked as a request. No attempt was made."""
+
+    node: str
+    job: str
+    epoch: int
+
+
+class JobEnded(Message, frozen=True):
+    """How one attempt ended; asked as a request and repeated until answered."""
+
+    node: str
+    job: str
+    epoch: int
+    result_key: str = ""
+    body: bytes = b""
+    content_type: str = "application/json"
+    error: ErrorInfo | None = None
+
+
+class Answer(Message, frozen=True):
+    """Answer to a request: ``ok`` or what is wrong; ``value`` is the JSON text of what was asked for."""
+
+    ok: bool = True
+    value: bytes = b"null"
+    error: ErrorInfo | None = None
+
+
+class MetricsAsk(Message, frozen=True):
+    """A keeper asks what control counted: the answer is a JSON list of ``exposition.Family``."""

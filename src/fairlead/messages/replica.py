@@ -1,0 +1,80 @@
+"""A replica's channel."""
+
+from __future__ import annotations
+
+from fairlead.figures import Figures
+from fairlead.messages.parts import ErrorInfo
+from fairlead.messages.wire import Message
+from fairlead.status import ReplicaStatus
+
+
+class Beat(Message, frozen=True):
+    """Replica to keeper, every second and on change, from a thread that the model cannot block."""
+
+    status: ReplicaStatus
+    reason: str = ""
+    in_flight: int = 0
+    queued: int = 0
+    served: int = 0
+    failed: int = 0
+    stuck_s: float = 0
+    """Seconds without progress while calls are in flight."""
+    error: ErrorInfo | None = None
+    """Why it did not start."""
+    last_lines: tuple[str, ...] = ()
+    """Where: the end of the traceback."""
+    figures: Figures | None = None
+    """What was counted since the replica began."""
+
+
+class JobStart(Message, frozen=True):
+    job: str
+    epoch: int
+    endpoint: str
+    body: bytes
+    content_type: str
+    accept: str
+    user: str
+    timeout_s: float
+    request: str = ""
+    trace: str = ""
+
+
+class JobCancel(Message, frozen=True):
+    job: str
+
+
+class JobProgress(Message, frozen=True):
+    job: str
+    epoch: int
+    step: int
+    total: int | None = None
+    note: str = ""
+    preview: bytes = b""
+
+
+class JobHeld(Message, frozen=True):
+    """The replica works on this job: told to each keeper that dials, so that a new one carries it on."""
+
+    job: str
+    epoch: int
+    left_s: float
+    """Of its time."""
+
+
+class JobDone(Message, frozen=True):
+    job: str
+    epoch: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    error: ErrorInfo | None = None
+
+
+class Drain(Message, frozen=True):
+    """Refuse new calls, finish those in flight within ``grace_s``, then exit 0."""
+
+    grace_s: float = 30
+
+
+FromReplica = Beat | JobProgress | JobDone | JobHeld
+ToReplica = JobStart | JobCancel | Drain
