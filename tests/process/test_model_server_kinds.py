@@ -54,6 +54,8 @@ class M(fairlead.Model):
         return x.sum()
     def whole(self, x: Annotated[np.ndarray, fairlead.Tensor("uint8", None)]) -> list:
         return x
+    def large(self, x: Annotated[np.ndarray, fairlead.Tensor("uint64", None)]) -> list:
+        return x
     def give(self, how: str) -> fairlead.File:
         array = np.zeros((4, 6, 3), "uint8")
         return {"array": lambda: fairlead.Image(array), "pil": lambda: fairlead.Image(pillow.fromarray(array)),
@@ -157,6 +159,7 @@ TAKEN: list[tuple[str, bytes, dict[str, str], Any]] = [
     ("tensor", b'{"x":[1,2.5]}', {}, 3.5),
     ("tensor", b'{"x":[1,null]}', {}, None),  # not a number, there and back
     ("whole", b'{"x":[1,2.0]}', {}, [1, 2]),
+    ("large", b'{"x":[18446744073709551615,0]}', {}, [18446744073709551615, 0]),
     (":predict", b'{"instances":[{"n":3}]}', {}, {"predictions": [{"n": 3, "word": "x"}]}),
     (":predict", b'{"instances":[]}', {}, {"predictions": []}),
     (":predict", gzip.compress(b'{"instances":[{"n":3}]}'), {"content-encoding": "gzip"})
@@ -237,6 +240,10 @@ REFUSED: list[tuple[str, bytes, dict[str, str], int, str, str]] = [
     ("tensor", b'{"x":[1e300,2]}', {}, 422, "invalid_input", "x: is not nested lists"),
     ("whole", b'{"x":[1.5]}', {}, 422, "invalid_input", "x: is not nested lists of uint8"),
     ("whole", b'{"x":[300]}', {}, 422, "invalid_input", "x: is not nested lists of uint8"),
+    ("large", b'{"x":[18446744073709551616,0]}', {}, 422, "invalid_input", "x: is not nested lists of uint64"),
+    ("large", b'{"x":[18446744073709551615,-1]}', {}, 422, "invalid_input", "x: is not nested lists of uint64"),
+    ("tensor", b"\0\0\x80?\0\0\0@", {"content-type": "application/octet-stream"}, 415)
+    + ("unsupported_media_type", "application/octet-stream"),  # binary tensors go to /v2
     ("whole", b'{"x":[null]}', {}, 422, "invalid_input", "x: is not nested lists of uint8"),
 ]
 
@@ -256,6 +263,15 @@ def test_a_bad_file_is_told_by_its_row_and_fails_nobody_else(replica: Replica) -
     rows = [{"image": PNG_TEXT}, {"image": base64.b64encode(b"hello").decode()}]
     (problem,) = post(replica, "image", json.dumps(rows).encode(), {}).json()["error"]["problems"]
     assert problem["path"].startswith("[1]")
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"), [("tensor", "tensors as bytes go to /v2/models/NAME/infer"), ("files", "a form with a, b")]
+)
+def test_bytes_that_are_not_understood_are_told_where_they_are(replica: Replica, target: str, hint: str) -> None:
+    answer = post(replica, target, b"\0\1", {"content-type": "application/octet-stream"})
+    assert answer.status_code == 415
+    assert answer.json()["error"]["hint"].endswith(hint)
 
 
 def test_a_picture_that_the_model_made_itself_is_the_models_own_fault(replica: Replica) -> None:

@@ -461,7 +461,7 @@ class TensorShape(Shape):
         import numpy as np
 
         try:
-            found = np.asarray(value)
+            found = _array_of(value)
             array = found if not self.dtype or found.dtype == self.dtype else _converted(found, np.dtype(self.dtype))
         except (ValueError, TypeError, OverflowError):
             into.fault(path, "tensor", f"is not {self.said}", f"give {self.said}")
@@ -480,6 +480,19 @@ class TensorShape(Shape):
             if length is not None:
                 found |= {"minItems": length, "maxItems": length}
         return found if self.shape else {"type": "array"}
+
+
+def _array_of(value: Any) -> Any:
+    """Return ``value`` as an array. Whole numbers beyond the signed ones stay whole: numpy makes doubles of them where
+    smaller ones stand beside them."""
+    import numpy as np
+
+    found = np.asarray(value)
+    if found.dtype == np.float64 and isinstance(value, list) and found.size and found.max() >= 2.0**63:
+        exact = np.asarray(value, dtype=object)
+        if all(type(one) is int for one in exact.flat):
+            return exact.astype(np.uint64)
+    return found
 
 
 def _converted(found: Any, wanted: Any) -> Any:

@@ -11,6 +11,7 @@ from fairlead.modelserver.calls import Call
 from fairlead.modelserver.protocols.forms import fields_of, parts_of
 from fairlead.sdk.files import File
 from fairlead.sdk.inputs import Signature, why_no_json
+from fairlead.sdk.shapes import TensorShape
 
 _JSON = ("", "application/json")
 _FORM = "application/x-www-form-urlencoded"
@@ -81,5 +82,13 @@ def _other(call: Call, signature: Signature) -> tuple[list[Any], bool]:
     raise Invalid(
         f"{kind}: bodies of this type are not understood here",
         code="unsupported_media_type",
-        hint="send application/json" + (f", or a file as the body: {signature.files}" if signature.files else ""),
+        hint=f"send application/json{_or(signature)}",
     )
+
+
+def _or(signature: Signature) -> str:
+    """Return what else may be sent than JSON."""
+    if signature.files:
+        return f", or a form with {', '.join(signature.files)}"
+    tensors = any(isinstance(shape, TensorShape) for shape in signature.shapes)
+    return "; tensors as bytes go to /v2/models/NAME/infer" if tensors else ""
