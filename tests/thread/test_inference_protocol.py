@@ -199,6 +199,104 @@ def test_a_client_that_others_wrote_puts_a_model_to_sleep_and_wakes_it(house: Pl
         assert version["status"] == "sleeping"
 
 
+TYPES = {
+    "BOOL": "bool",
+    **{f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)},
+    **{f"FP{bits}": f"float{bits}" for bits in (16, 32, 64)},
+}
+
+
+@pytest.fixture(scope="module")
+def types(house: Platform, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that gives back a tensor of every type, and texts."""
+    taken = "".join(f"{one}: Annotated[np.ndarray, fairlead.Tensor('{one}', 2)], " for one in TYPES.values())
+    code = f"""
+        import fairlead
+        import numpy as np
+        from typing import Annotated
+
+        class M(fairlead.Model):
+            def predict(self, {taken}text: list[str]) -> dict:
+                return {{{", ".join(f"'{one}': {one}" for one in TYPES.values())}, "text": text}}
+    """
+    folder = tmp_path_factory.mktemp("b") / "types"
+    house.ok("push", str(kit.model(folder, textwrap.dedent(code), 'requires = ["numpy"]')))
+    return "types"
+
+
+@pytest.mark.parametrize("packing", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_every_type_goes_there_and_back(house: Platform, types: str, packing: str | None, binary: bool) -> None:
+    http = pytest.importorskip("tritonclient.http", reason="tritonclient is not installed: make setup")
+    np = pytest.importorskip("numpy")
+    given = {"text": np.array([["é", ""], ["a b", "\U0001f33c" * 700]], dtype=np.object_)}
+    inputs = [http.InferInput("text", [2, 2], "BYTES").set_data_from_numpy(given["text"], binary)]
+    for datatype, dtype in TYPES.items():
+        whole = dtype.lstrip("u").startswith("int")
+        ends = (np.iinfo(dtype).min, np.iinfo(dtype).max) if whole else (0, 1) if dtype == "bool" else (-0.5, 1024)
+        given[dtype] = np.array([ends, ends[::-1]], dtype)
+        in_json = not binary and datatype != "FP16"  # which the protocol has in binary only
+        inputs.append(http.InferInput(dtype, [2, 2], datatype).set_data_from_numpy(given[dtype], not in_json))
+    wanted = [http.InferRequestedOutput(one, binary_data=binary or one == "float16") for one in given]
+    with http.InferenceServerClient(house.url.removeprefix("http://")) as client:
+        answer = client.infer(
+            types,
+            inputs,
+            outputs=wanted,
+            headers={"authorization": f"Bearer {house.token}"},
+            request_compression_algorithm=packing,
+            response_compression_algorithm=packing,
+        )
+    told = {one["name"]: one["datatype"] for one in answer.get_response()["outputs"]}
+    assert told == {"text": "BYTES"} | {dtype: datatype for datatype, dtype in TYPES.items()}
+    for name, array in given.items():
+        got = answer.as_numpy(name)
+        assert (got.dtype, got.tolist()) == (
+            array.dtype,
+            [[said_as(one, binary) for one in row] for row in array.tolist()],
+        )
+
+
+def said_as(value: Any, binary: bool) -> Any:
+    """Return a value as tritonclient gives it: texts of binary tensors are bytes."""
+    return value.encode() if isinstance(value, str) and binary else value
+
+
+def test_a_client_made_of_the_protocols_description_finds_what_it_knows(house: Platform, classes: str) -> None:
+    made = pytest.importorskip("open_inference.openapi.client", reason="open-inference-openapi is missing: make setup")
+    errors = pytest.importorskip("open_inference.openapi.errors")
+    x = {"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [[0.25, 0.75], [1, 0]]}
+    word = {"name": "word", "shape": [2], "datatype": "BYTES", "data": ["é", "b"]}
+    request = made.InferenceRequest(id="7", inputs=[x, word], outputs=[{"name": "p"}, {"name": "said"}])
+    with house.client() as web, house.client(token="") as nobody:
+        client = made.OpenInferenceClient(base_url=house.url, httpx_client=web)
+        client.check_server_liveness()
+        client.check_server_readiness()
+        client.check_model_readiness(classes)
+        client.check_model_version_readiness(classes, "1")
+        assert {"binary_tensor_data"} <= set(client.read_server_metadata().extensions)
+        for metadata in (client.read_model_metadata(classes), client.read_model_version_metadata(classes, "1")):
+            assert [(one.name, one.datatype, one.shape) for one in metadata.inputs] == [
+                ("x", "FP64", [-1, 2]),
+                ("word", "BYTES", [-1]),
+            ]
+        for answer in (client.model_infer(classes, request=request),
+                       client.model_version_infer(classes, "1", request=request)):  # fmt: skip
+            assert (answer.model_name, answer.model_version, answer.id) == (classes, "1", "7")
+            p, said_back = answer.outputs
+            assert (p.name, p.shape, p.data.dict()["__root__"]) == ("p", [2, 2], [0.25, 0.75, 1.0, 0.0])
+            assert said_back.data.dict()["__root__"] == ["É", "B"]
+        with pytest.raises(errors.BadRequestError) as refused:
+            client.model_infer(classes, request=made.InferenceRequest(inputs=[word]))
+        assert "x" in refused.value.body["error"]
+        with pytest.raises(errors.NotFoundError):
+            client.check_model_readiness("roses")
+        outside = made.OpenInferenceClient(base_url=house.url, httpx_client=nobody)
+        outside.check_server_liveness()
+        with pytest.raises(Exception, match="401"):
+            outside.read_model_metadata(classes)
+
+
 @pytest.mark.parametrize("path", ["/v2/models/adder/infer", "/v2/models/adder/versions/1/infer"])
 def test_tensors_are_answered_in_json_and_wake_a_model_that_sleeps(house: Platform, adder: str, path: str) -> None:
     asleep(house)
