@@ -46,7 +46,8 @@ _CALLS = ("/v1/", "/v2/")
 """Below these the front door answers for the models that are not there."""
 
 
-_HINTS = {404: "see /docs/api", 405: "see /docs/api", 413: "send less at once"}
+_HINTS = {404: "see /docs/api", 405: "see /docs/api", 408: "send it again", 413: "send less at once"}
+_CODES = {404: "not_found", 405: "method_not_allowed", 408: "request_too_slow", 413: "body_too_large"}
 
 
 def request_id(request: Request) -> str:
@@ -117,7 +118,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status_code, "http_error")
+        code = _CODES.get(error.status_code, "http_error")
         body = {
             "code": code,
             "message": f"{request.method} {request.url.path}: {error.detail}",

@@ -1,8 +1,10 @@
-"""Keeps bodies small: what a client sends is counted as it comes, whatever its headers say."""
+"""Keeps bodies small and in time: what a client sends is counted as it comes, whatever its headers say."""
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,28 +17,53 @@ COUNT_THEMSELVES = ("/api/v1/bundles", "/v1/")
 
 PASSED_OVER_BYTES = 64 * 1024**2
 """So much more is read and dropped: an answer before the end of the body would be lost with the connection."""
+BODY_S = 30.0
+PER_S_BYTES = 64 * 1024
+"""A body has so many seconds, and one more for each so many bytes that came, as at the replicas."""
+STALLED_S = 60.0
+"""One that may be large takes its time, but is over when nothing comes for so long."""
 
 
 class BodyLimit:
-    """ASGI middleware: a body beyond ``most`` bytes is answered 413 and not kept; none is left unread.
+    """ASGI middleware: a body beyond ``most`` bytes is answered 413 and not kept, one that does not come 408; none is
+    left unread.
 
     Whoever answers before the body was read (404, 405, 401) would have the server close the connection, on which the
     front door may already have sent somebody's next request: that one would be lost.
     """
 
-    def __init__(self, app: ASGIApp, most: int = BODY_MAX_BYTES) -> None:
-        self._app, self._most = app, most
+    def __init__(
+        self, app: ASGIApp, most: int = BODY_MAX_BYTES, body_s: float = BODY_S, stalled_s: float = STALLED_S
+    ) -> None:
+        self._app, self._most, self._body_s, self._stalled_s = app, most, body_s, stalled_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _has_body(scope):
             await self._app(scope, receive, send)
             return
         most = math.inf if scope["path"].startswith(COUNT_THEMSELVES) else self._most
-        size, is_over = 0, False
+        size, is_over, began = 0, False, time.monotonic()
+
+        async def in_time() -> Message | None:
+            """Return the next part of the body, None where it does not come: then there is nothing to wait for."""
+            nonlocal is_over
+            if is_over:  # whether the caller is still there
+                return await receive()
+            spent_s = time.monotonic() - began
+            left_s = self._stalled_s if most == math.inf else self._body_s + size / PER_S_BYTES - spent_s
+            part = asyncio.ensure_future(receive())
+            await asyncio.wait([part], timeout=max(0.0, left_s))
+            if part.done():
+                return part.result()
+            is_over = True
+            part.add_done_callback(lambda done: done.cancelled() or done.exception())  # it ends with the connection
+            return None
 
         async def counted() -> Message:
             nonlocal size, is_over
-            message = await receive()
+            message = await in_time()
+            if message is None:
+                raise HTTPException(408, "the body did not arrive in time")
             size += len(message.get("body", b""))
             is_over = is_over or not message.get("more_body")
             if size > most:
@@ -48,9 +75,10 @@ class BodyLimit:
             nonlocal is_over
             dropped = 0
             while not is_over and dropped < PASSED_OVER_BYTES:
-                message = await receive()
-                dropped += len(message.get("body", b""))
-                is_over = not message.get("more_body")
+                message = await in_time()
+                if message is not None:
+                    dropped += len(message.get("body", b""))
+                    is_over = not message.get("more_body")
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":

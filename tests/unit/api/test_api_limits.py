@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
@@ -55,3 +57,52 @@ async def test_a_body_beyond_the_limit_is_read_to_its_end_and_refused() -> None:
     with pytest.raises(HTTPException) as refused:
         await told("/api/v1/models", 3, reads=True, headers=LONG)
     assert refused.value.status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/api/v1/models", "/api/v1/bundles"])
+async def test_f18_a_body_that_does_not_come_is_refused_in_time(path: str) -> None:
+    """F-18: whoever announces a body and stops holds nothing for ever, and is told."""
+    never = asyncio.Event()
+
+    async def receive() -> Message:
+        await never.wait()
+        raise AssertionError("it came")
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+
+    limited = BodyLimit(app, 6, body_s=0.05, stalled_s=0.05)
+    async with asyncio.timeout(30):
+        with pytest.raises(HTTPException) as refused:
+            await limited({"type": "http", "path": path, "headers": LONG}, receive, send)
+    assert refused.value.status_code == 408
+
+
+async def test_f18_a_body_that_drips_is_refused_in_time_and_an_answer_waits_no_longer_for_it() -> None:
+    """F-18: a byte now and then is no body; who answers without reading it (401) answers."""
+    told: list[int] = []
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def send(message: Message) -> None:
+        told.append(message["status"])
+
+    async def reads(_: Scope, receive: Receive, send: Send) -> None:
+        while True:
+            await receive()
+
+    async def answers(_: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+
+    scope = {"type": "http", "path": "/api/v1/models", "headers": LONG}
+    async with asyncio.timeout(30):
+        with pytest.raises(HTTPException) as refused:
+            await BodyLimit(reads, 10**6, body_s=0.1)(scope, receive, send)
+        await BodyLimit(answers, 10**6, body_s=0.1)(scope, receive, send)
+    assert refused.value.status_code == 408
+    assert told == [401]
