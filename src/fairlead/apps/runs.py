@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts import policy
-from fairlead.apps import letters, params, plan, sight, trouble, versions
+from fairlead.apps import letters, params, plan, reach, sight, trouble, versions
 from fairlead.apps.ground import Ground, bind_on, ground_of
 from fairlead.apps.letters import Letter
 from fairlead.bundles.manifest import AppManifest
@@ -21,7 +21,7 @@ from fairlead.errors import Conflict
 from fairlead.messages import RunReport
 from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import App, AppAlias, AppVersion, Model, Obligation, Run, Schedule
+from fairlead.store.records import App, AppAlias, AppVersion, Obligation, Run, Schedule
 
 END_RUN = "end_run"
 
@@ -265,15 +265,7 @@ def _not_ready(session: Session, version: AppVersion, manifest: AppManifest, use
     if version.status is not VersionStatus.READY:
         said = version.reason or version.step or "not prepared yet"
         return f"{version.app}@{version.version} is {version.status}: {said}"
-    # A run calls models as the person who had it run, and may do nothing else.
-    caller = policy.Caller(user, frozenset({policy.Role.USER}))
-    missing = [ref for ref in manifest.models.values() if not _sees(session, caller, ref.partition("@")[0])]
-    return f"there is no model {', '.join(missing)}" if missing else ""
-
-
-def _sees(session: Session, caller: policy.Caller, name: str) -> bool:
-    model = session.get(Model, name)
-    return model is not None and model.removed_at is None and policy.may_see(caller, model.owner, model.visibility)
+    return "; ".join(reach.missing(session, manifest.models.values(), user))
 
 
 def _ready(session: Session, row: Run, action: plan.MarkReady, now: datetime, address: Address) -> Outcome:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts.policy import SYSTEM, Caller
-from fairlead.apps import ground, params, runs, versions
+from fairlead.apps import ground, params, reach, runs, versions
 from fairlead.apps.binding import Binding
 from fairlead.bundles.manifest import AppManifest
 from fairlead.devices import registry
@@ -20,7 +20,7 @@ from fairlead.schedules import conflicts, due, opening, sight
 from fairlead.schedules.check import Wanted, check, timetable
 from fairlead.schedules.conflicts import Clash, table_of
 from fairlead.schedules.due import Firing
-from fairlead.status import RunStatus
+from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import note
 from fairlead.store.records import Run, Schedule
 
@@ -33,6 +33,7 @@ class Preview(msgspec.Struct, frozen=True):
     firings: tuple[Firing, ...]
     clashes: tuple[Clash, ...]
     problems: tuple[Problem, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def add(session: Session, wanted: Wanted, now: datetime, *, by: str, may_safety: bool = False) -> Schedule:
@@ -135,7 +136,8 @@ def preview(session: Session, wanted: Wanted, now: datetime, caller: Caller, *, 
         ahead = (open_now, *ahead)[:limit]
     bound = ground.binding_of(session, manifest, wanted.at, wanted.bind, free=True) if manifest else Binding({})
     found = conflicts.find(session, manifest, bound, table, now, caller) if manifest and table else ()
-    return Preview(zone, bound.roles, ahead, found, problems)
+    warned = warnings(session, wanted.app, caller.name) if manifest else ()
+    return Preview(zone, bound.roles, ahead, found, problems, warned)
 
 
 def clashes(session: Session, record: Schedule, now: datetime, caller: Caller) -> tuple[Clash, ...]:
@@ -143,6 +145,18 @@ def clashes(session: Session, record: Schedule, now: datetime, caller: Caller) -
     manifest = versions.manifest_of(versions.show_version(session, record.app))
     bound = ground.binding_of(session, manifest, record.at, record.bind, free=True)
     return conflicts.find(session, manifest, bound, table_of(record), now, caller, besides=record.id)
+
+
+def warnings(session: Session, app: str, user: str) -> tuple[str, ...]:
+    """Return what would keep runs of ``app`` for ``user`` waiting now: nothing that a schedule is refused for.
+
+    A model may come later, and one that the user may not see is like one that is not there.
+    """
+    version = versions.show_version(session, app)
+    found = list(reach.missing(session, versions.manifest_of(version).models.values(), user))
+    if version.status is VersionStatus.FAILED:
+        found.insert(0, f"{app}@{version.version} is failed: {version.reason}")
+    return tuple(f"{one}; runs of {app} wait until that is otherwise" for one in found)
 
 
 def states(session: Session, records: Sequence[Schedule]) -> dict[str, str]:

@@ -146,9 +146,10 @@ async def test_a_run_waits_for_a_model_that_its_user_may_not_call(world: Any) ->
     await world.ok(world.by("ada").patch("/api/v1/models/flowers", json={"visibility": "private"}))
     await world.room()
     await world.smart(more='[models]\nfaces = "flowers@production"\n')
-    await world.ok(
-        world.by("zoe").post("/api/v1/schedules", json={"app": "smart", "at": "lab", "name": "x", "now": True})
-    )
+    body = {"app": "smart", "at": "lab", "name": "x", "now": True}
+    made = await world.ok(world.by("zoe").post("/api/v1/schedules", json=body))
+    told = "there is no model flowers@production; runs of smart wait until that is otherwise"
+    assert made["warnings"] == [told]
 
     async def waits() -> bool:
         found = (await world.by("zoe").get("/api/v1/runs", params={"schedule": "x"})).json()["items"]
@@ -157,6 +158,27 @@ async def test_a_run_waits_for_a_model_that_its_user_may_not_call(world: Any) ->
     await world.until(waits)
     await world.ok(world.by("ada").patch("/api/v1/models/flowers", json={"visibility": "team"}))
     await running(world, "x")
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"),
+    [
+        ("flowerss@production", "there is no model flowerss@production"),
+        ("flowers@staging", "flowers has no alias staging"),
+        ("flowers@7", "there is no version 7 of flowers"),
+    ],
+)
+async def test_a_schedule_whose_app_calls_a_model_that_is_not_there_says_so(world: Any, ref: str, said: str) -> None:
+    await world.model()
+    await world.room()
+    await world.smart(more=f'[models]\nfaces = "{ref}"\n')
+    body = {"app": "smart", "at": "lab", "name": "x", "windows": NIGHT}
+    told = f"{said}; runs of smart wait until that is otherwise"
+    preview = await world.ok(world.by("zoe").post("/api/v1/schedules", json=body | {"dry_run": True}))
+    assert (preview["warnings"], preview["problems"]) == ([told], [])
+    made = await world.ok(world.by("zoe").post("/api/v1/schedules", json=body))
+    assert made["warnings"] == [told]
+    assert (await world.by("zoe").get("/api/v1/schedules/x")).json()["warnings"] == []
 
 
 async def test_runs_of_a_private_app_and_what_runs_log_are_for_those_they_concern(world: Any) -> None:

@@ -196,3 +196,40 @@ def test_short_ids_are_long_enough_to_tell_them_apart() -> None:
     ids = ["run-01k9abcdefghjjmn", "run-01k9abcdefghjkmn", "run-1"]
 
     assert list(short(ids).values()) == ["run-01k9abcdefghjj", "run-01k9abcdefghjk", "run-1"]
+
+
+def refused_for(*paths: str) -> dict[str, Any]:
+    problems = [{"path": path, "rule": "x", "message": f"wrong {at}", "hint": ""} for at, path in enumerate(paths)]
+    message = f"{paths[0]}: wrong 0 (and {len(paths) - 1} more)"
+    return {"error": {"code": "schedule_invalid", "message": message, "hint": "", "id": "", "problems": problems}}
+
+
+def test_what_is_refused_is_called_as_on_the_command_line(signed_in: Door, cli: Callable[..., Said]) -> None:
+    told = refused_for("for_s", "windows.0.from", "windows", "params.comfort_c", "bind.fan", "at", "unheard")
+    signed_in.says("POST /api/v1/schedules", told, 422)
+
+    code, _, err = cli("schedules", "add", "cool", "--at", "lab", "--cron", "0 8 * * *")
+
+    assert code == 5
+    assert [line.partition(":")[0].strip() for line in err.splitlines()[1:8]] == [
+        "--for",
+        "--from",
+        "--days, --from, --to",
+        "--set comfort_c",
+        "--bind fan",
+        "--at",
+        "unheard",
+    ]
+    assert err.startswith("error: --for: wrong 0 (and 6 more)\n")
+    assert cli("apps", "run", "cool", "--at", "lab")[2].startswith("error: --for: wrong 0")
+
+
+def test_a_schedule_that_is_made_warns_of_models_that_are_not_there(signed_in: Door, cli: Callable[..., Said]) -> None:
+    warnings = ["there is no model comfortt@production; runs of cool wait until that is otherwise"]
+    signed_in.says("POST /api/v1/schedules", schedule(warnings=warnings), 201)
+    signed_in.says("GET /api/v1/runs?schedule=sch-1&limit=1", {"items": [run()], "next": None})
+
+    for words in (("schedules", "add", "cool", "--at", "lab", "--every", "2h"), ("apps", "run", "cool", "--at", "lab")):
+        code, _, err = cli(*words)
+        assert code == 0
+        assert f"warning: {warnings[0]}\n" in err

@@ -99,6 +99,8 @@ class ScheduleView(View):
     """waiting, running, paused, done (no window lies ahead) or removed."""
     conflicts: list[ClashView] = []
     """Only in the answer to the call that made it."""
+    warnings: list[str] = []
+    """Only there too: what keeps its runs waiting, as it is now."""
 
 
 class ProblemView(View):
@@ -118,6 +120,7 @@ class PreviewView(View):
     bindings: dict[str, list[str]]
     windows: list[FiringView]
     conflicts: list[ClashView]
+    warnings: list[str] = []
     problems: list[ProblemView]
 
 
@@ -173,7 +176,9 @@ def _main(versions: Sequence[AppVersion], aliases: Sequence[AppAlias]) -> AppVer
     return next((one for one in versions if named in (None, one.version)), None)
 
 
-def schedule_view(record: Schedule, state: str, clashes: Sequence[Clash] = ()) -> ScheduleView:
+def schedule_view(
+    record: Schedule, state: str, clashes: Sequence[Clash] = (), warnings: Sequence[str] = ()
+) -> ScheduleView:
     windows = [WindowView(days=list(one.days), start=one.start, to=one.end) for one in record.windows]
     return ScheduleView(
         id=record.id,
@@ -202,6 +207,7 @@ def schedule_view(record: Schedule, state: str, clashes: Sequence[Clash] = ()) -
         removed_at=moment(record.removed_at),
         state=state,
         conflicts=[_clash(one) for one in clashes],
+        warnings=list(warnings),
     )
 
 
@@ -220,6 +226,7 @@ def preview_view(preview: Preview) -> PreviewView:
             for one in preview.firings
         ],
         conflicts=[_clash(one) for one in preview.clashes],
+        warnings=list(preview.warnings),
         problems=[
             ProblemView(path=one.path, rule=one.rule, message=one.message, hint=one.hint) for one in preview.problems
         ],

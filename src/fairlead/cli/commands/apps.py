@@ -9,7 +9,8 @@ import typer
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, named
 from fairlead.cli.commands.noun import group, telling
-from fairlead.cli.commands.schedules import DURATION_HELP, seconds, values, warn_of
+from fairlead.cli.commands.schedules import DURATION_HELP, OPTIONS, seconds, values, warn_of
+from fairlead.cli.options import told_as
 
 OPENS_S = 5.0
 """Longest wait for the run of an app that was asked for now."""
@@ -53,7 +54,7 @@ def run(
 ) -> None:
     """Run an app now, at a place, for a while: a schedule of one firing."""
     body = {"app": name, "at": at, "now": True, "for_s": seconds(for_) if for_ else None, "params": values(settings)}
-    with Api() as api:
+    with Api() as api, told_as(OPTIONS):
         view = api.post("/schedules", body)
         opened = _run_of(api, view["id"])
     terminal.result(f"{opened or view['id']} {view['name']}", view | {"run": opened})

@@ -13,6 +13,7 @@ from fairlead.cli.api import Api, Refused
 from fairlead.cli.commands import types
 from fairlead.cli.commands.noun import group, telling
 from fairlead.cli.commands.schedules import DURATION_HELP, seconds, values
+from fairlead.cli.options import told_as
 
 _EXIT_BY_CAUSE = {"offline": 6, "refused": 4, "superseded": 4, "no_ack": 7, "not_observed": 7, "expired": 7}
 """The contract's exit codes for why a command failed."""
@@ -35,7 +36,7 @@ def add(
     at: str = typer.Option(..., "--at", help="Location."),
 ) -> None:
     """Register a device; its password is shown once."""
-    with Api() as api:
+    with Api() as api, told_as({"id": "DEVICE", "type": "--type", "at": "--at"}):
         view = api.post("/devices", {"id": device, "type": type_, "at": at})
     terminal.result(f"{view['id']}  {view['mqtt']}  user {view['id']}  password {view['password']}", view)
 
@@ -96,7 +97,7 @@ def send(
     4: the device refused, or somebody else set it meanwhile; 7: no answer, or its state does not show it.
     """
     body = {"set": values(settings), "hold_s": seconds(hold) if hold else None, "timeout_s": timeout}
-    with Api(timeout_s=timeout + 30) as api:
+    with Api(timeout_s=timeout + 30) as api, told_as({"set": "", "hold_s": "--hold", "timeout_s": "--timeout"}):
         view = api.post(f"/devices/{device}/commands", body)
     if view["status"] == "failed":
         raise Refused(

@@ -7,6 +7,7 @@ import typer
 from fairlead.cli import terminal
 from fairlead.cli.api import Api
 from fairlead.cli.commands.noun import group
+from fairlead.cli.options import told_as
 
 
 def _list() -> None:
@@ -23,7 +24,7 @@ def add(
     path: str, zone: str = typer.Option("UTC", "--zone", help="IANA zone."), title: str = typer.Option("", "--title")
 ) -> None:
     """Register a location such as campus/lab."""
-    with Api() as api:
+    with Api() as api, told_as({"path": "PATH", "zone": "--zone", "title": "--title"}):
         view = api.post("/locations", {"path": path, "zone": zone, "title": title or None})
     terminal.result(f"{view['path']} {view['zone']}", view)
 

@@ -12,7 +12,27 @@ import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, Refused, named
+from fairlead.cli.options import called, told_as
 
+OPTIONS = {
+    "app": "APP",
+    "at": "--at",
+    "name": "--name",
+    "zone": "--zone",
+    "cron": "--cron",
+    "every_s": "--every",
+    "for_s": "--for",
+    "windows": "--days, --from, --to",
+    "windows.0.days": "--days",
+    "windows.0.from": "--from",
+    "windows.0.to": "--to",
+    "start": "--on",
+    "end": "--on",
+    "params": "--set",
+    "bind": "--bind",
+    "notify": "--notify",
+}
+"""What the fields of a schedule are called on the command line."""
 DURATION_HELP = "A time such as 90s, 10m, 2h or 1d."
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -143,7 +163,7 @@ def add(
         ]
     if on:
         body |= {"start": on, "end": on}
-    with Api() as api:
+    with Api() as api, told_as(OPTIONS):
         view = api.post("/schedules", body)
         elsewhere = _elsewhere(api, body["bind"], at)
     if dry_run:
@@ -181,8 +201,11 @@ def _preview(view: dict[str, Any]) -> None:
             terminal.result(f"  {span(window, view['zone'])}{f'  {said}' if said else ''}")
         for conflict in view["conflicts"]:
             terminal.result(_conflict(conflict, view["zone"]))
+        for warning in view.get("warnings") or ():
+            terminal.result(f"warning: {warning}")
         for problem in view["problems"]:
-            terminal.result(f"problem: {problem['path']}: {problem['message']}")
+            place = called(problem["path"], OPTIONS) or problem["path"]
+            terminal.result(f"problem: {place}: {problem['message']}")
     if view["problems"]:
         raise typer.Exit(5)
 
@@ -193,7 +216,9 @@ def _conflict(conflict: dict[str, Any], zone: str) -> str:
 
 
 def warn_of(view: dict[str, Any]) -> None:
-    """Tell which other schedules want the devices of one that was made; whichever runs first has them."""
+    """Tell what keeps runs of a schedule that was made waiting, and which others want its devices."""
+    for warning in view.get("warnings") or ():
+        terminal.note(f"warning: {warning}")
     for conflict in view["conflicts"]:
         terminal.note(f"{_conflict(conflict, view['zone'])}; the run that starts first has them, the other waits")
 
