@@ -41,13 +41,20 @@ class Checked(msgspec.Struct, frozen=True):
             return self.manifest
         first = self.problems[0]
         rest = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
-        line = f":{first.line}" if first.line else ""
-        place = f"{first.path}{line}"
-        if first.line and first.path != FILE and first.path not in {file.path for file in self.files}:
-            place = f"{FILE}{line} {first.path}"  # a key of the manifest
-        message = f"{place}: {first.message}{rest}"
+        message = f"{self._told(first)}{rest}"
         hint = first.hint or "fairlead check FOLDER lists all that is wrong"
         raise Invalid(message, code="bundle_invalid", hint=hint, problems=self.problems)
+
+    def _told(self, problem: Problem) -> str:
+        """Return where the problem is, with the name of its file, and what it is."""
+        line = f":{problem.line}" if problem.line else ""
+        paths = {file.path for file in self.files}
+        is_key = bool(paths) and problem.path not in paths and problem.path != FILE and "/" not in problem.path
+        if not is_key:
+            return f"{problem.path}{line}: {problem.message}"
+        if problem.message.startswith("is "):
+            return f"{FILE}{line}: {problem.path} {problem.message}"
+        return f"{FILE}{line} {problem.path}: {problem.message}"
 
 
 def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) -> Checked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,7 @@ def test_a_hint_that_names_a_page_names_all_of_its_address(cli: Callable[..., Sa
 
 
 def bundle(folder: Path, code: str = "class A:\n    def predict(self, n: int) -> int:\n        return n\n") -> Path:
+    folder.mkdir(exist_ok=True)
     (folder / "fairlead.toml").write_text('kind = "model"\nname = "m"\n[run]\nentry = "model:A"\n')
     (folder / "model.py").write_text(code)
     return folder
@@ -152,3 +154,29 @@ def test_a_refusal_speaks_of_the_model_not_of_a_path(cli: Callable[..., Said], s
     signed_in.says("POST /v1/models/m@9/predict", {"error": error}, 404)
 
     assert cli("predict", "m@9")[2].startswith("error: m@9: the model has no such alias\n")
+
+
+@pytest.mark.parametrize("weight", ["\u00b2", "\u0663", "9" * 5000, "-1", "1e3", "0"])
+def test_a_weight_that_is_no_number_is_refused_in_words(cli: Callable[..., Said], signed_in: Door, weight: str) -> None:
+    code, _, err = cli("models", "alias", "m", f"production=4:10,3:{weight}")
+    assert code == 2
+    assert "the weight is a whole number from 1 to 1000" in err or "takes no call" in err
+    assert signed_in.calls == []
+
+
+def test_a_push_that_fails_names_the_file_and_the_folder(
+    cli: Callable[..., Said], signed_in: Door, tmp_path: Path
+) -> None:
+    folder = bundle(tmp_path / "my model")
+    (folder / "fairlead.toml").write_text('name = "m"\n[run]\nentry = "model:A"\n')
+    assert cli("push", str(folder))[2].startswith("error: fairlead.toml: kind is missing")
+
+    bundle(folder)
+    error = {"code": "load_failed", "message": "KeyError: 'x'", "hint": "try it here with: fairlead serve FOLDER"}
+    view = {"kind": "model", "name": "m", "version": "3", "url": f"{signed_in.url}/v1/models/m/predict"}
+    signed_in.says("POST /api/v1/bundles?alias=production", view, 202)
+    events = f"event: error\ndata: {json.dumps({'said': 'no', 'error': error})}\n\n"
+    signed_in.answers["GET /api/v1/models/m/versions/3/events"] = (200, events.encode(), "text/event-stream")
+    code, _, err = cli("push", str(folder))
+    assert code == 1
+    assert f"fairlead serve '{folder}' (load_failed)" in err

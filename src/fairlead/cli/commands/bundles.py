@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import mimetypes
 import os
+import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import typer
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands import templates
+from fairlead.errors import Error
 
 PUSH_WAIT_S = 900
 MANIFEST = "fairlead.toml"
@@ -80,20 +83,31 @@ def push(
     from fairlead.bundles.check import check as examine
     from fairlead.cli.sending import send
 
-    checked = examine(folder)
-    checked.require()
-    terminal.step(f"checked {len(checked.files)} files")
-    with Api(timeout_s=600) as api:
-        sent = send(api, folder, checked.files, alias)
-        answer = sent.json()
-        if sent.status_code == UNCHANGED:
-            terminal.step(f"unchanged: {answer['name']}@{answer['version']} has the same content")
-        for warning in answer.get("warnings") or ():
-            terminal.note(f"warning: {warning}")
-        name, version = answer["name"], answer["version"]
-        if wait:
-            _follow(api, answer["kind"], name, version, told=answer.get("warnings") or ())
-        terminal.result(" ".join(filter(None, (f"{name}@{version}", _url(answer, alias)))), answer)
+    with _naming(folder):
+        checked = examine(folder)
+        checked.require()
+        terminal.step(f"checked {len(checked.files)} files")
+        with Api(timeout_s=600) as api:
+            sent = send(api, folder, checked.files, alias)
+            answer = sent.json()
+            if sent.status_code == UNCHANGED:
+                terminal.step(f"unchanged: {answer['name']}@{answer['version']} has the same content")
+            for warning in answer.get("warnings") or ():
+                terminal.note(f"warning: {warning}")
+            name, version = answer["name"], answer["version"]
+            if wait:
+                _follow(api, answer["kind"], name, version, told=answer.get("warnings") or ())
+            terminal.result(" ".join(filter(None, (f"{name}@{version}", _url(answer, alias)))), answer)
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Have hints name the folder that is pushed: the platform does not know it."""
+    try:
+        yield
+    except (Refused, Error) as error:
+        error.hint = error.hint.replace("FOLDER", shlex.quote(str(folder)))
+        raise
 
 
 def _url(answer: dict[str, Any], alias: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands.noun import group, telling
+
+_WEIGHT = re.compile("[0-9]{1,4}")
 
 
 def _list() -> None:
@@ -94,8 +97,8 @@ def alias(name: str, assignment: str = typer.Argument(help="alias=version, or al
     wanted: list[dict[str, Any]] = []
     for part in spec.split(","):
         version, _, weight = part.partition(":")
-        if weight and not weight.isdigit():
-            raise typer.BadParameter(f"{part}: the weight is a whole number")
+        if weight and not _WEIGHT.fullmatch(weight):
+            raise typer.BadParameter(f"{part}: the weight is a whole number from 1 to 1000")
         if weight and not int(weight):
             raise typer.BadParameter(f"{part}: a version with weight 0 takes no call; leave it out")
         wanted.append({"version": version, "weight": int(weight or 100)})
