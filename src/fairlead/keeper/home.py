@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from fairlead.errors import Conflict, Invalid, Unavailable
+from fairlead.identity import keys, seal
 from fairlead.keeper.memory import replace_file
 from fairlead.settings import Home
 from fairlead.supervisor import read_records
@@ -34,8 +35,8 @@ _CLOSED = 0o700
 def check(home: Home) -> None:
     """Refuse a home that cannot be used; nothing but the folder itself is made.
 
-    Raises :class:`Invalid` (``home_read_only``, ``home_unusable``), :class:`Unavailable` (``home_full``) and
-    :class:`Conflict` (``home_newer``, ``home_not_empty``).
+    Raises :class:`Invalid` (``home_read_only``, ``home_unusable``), :class:`Unavailable` (``home_full``),
+    :class:`Conflict` (``home_newer``, ``home_not_empty``) and :class:`fairlead.errors.Internal` (``key_broken``).
     """
     marker = home.root / "layout"
     try:
@@ -43,6 +44,7 @@ def check(home: Home) -> None:
             _refuse_strange(home.root)
         home.root.mkdir(parents=True, exist_ok=True)
         _check_layout(marker)
+        _check_keys(home.keys)
         _check_room(home.root)
         _check_writable(home.root)
     except OSError as error:
@@ -127,7 +129,7 @@ def _check_layout(marker: Path) -> None:
     if not marker.exists():
         return
     text = marker.read_text(encoding="ascii", errors="replace").strip()
-    if not text.isdigit():
+    if not (text.isdigit() and len(text) < 10):
         raise Invalid(
             f"{marker} says {text!r}, which is no layout", code="home_broken", hint="restore it from a backup"
         )
@@ -137,6 +139,13 @@ def _check_layout(marker: Path) -> None:
             code="home_newer",
             hint="install the newer version, or name another --home",
         )
+
+
+def _check_keys(folder: Path) -> None:
+    """Refuse keys that cannot be read: without them control would end again and again before it says so."""
+    for name, load in ((seal.FILE, seal.load_sealer), (keys.CURRENT, keys.load)):
+        if (folder / name).exists():  # else they are made, by whoever needs them first
+            load(folder)
 
 
 def _check_room(root: Path) -> None:

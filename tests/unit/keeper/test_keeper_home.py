@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.errors import Conflict, Error, Invalid, Unavailable
+from fairlead.errors import Conflict, Error, Internal, Invalid, Unavailable
+from fairlead.identity import keys
+from fairlead.identity.seal import load_sealer
 from fairlead.keeper import home as homes
 from fairlead.keeper.listeners import check_listeners, split
 from fairlead.keeper.memory import Memory
@@ -74,6 +76,20 @@ def test_a_home_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     assert isinstance(refused(Home(tmp_path / "file" / "home")), Invalid)
+
+
+@pytest.mark.parametrize("name", ["seal.key", "current.pem"])
+def test_a_broken_key_is_refused_before_anything_is_started(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / "home")
+    homes.check(home)
+    homes.prepare(home)
+    load_sealer(home.keys)
+    keys.load(home.keys)
+    homes.check(home)
+    (home.keys / name).write_bytes(b"half a k")
+    with pytest.raises(Internal, match=name) as caught:
+        homes.check(home)
+    assert (caught.value.code, caught.value.hint) == ("key_broken", "restore the file from a backup")
 
 
 def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
