@@ -23,6 +23,7 @@ from fairlead.keeper.channel_routes.commands import CommandRoutes
 from fairlead.keeper.channel_routes.files import FileRoutes, RunFiles
 from fairlead.keeper.channel_routes.grant import Grant
 from fairlead.keeper.channel_routes.models import ModelRoutes
+from fairlead.keeper.channel_routes.raw import connection
 from fairlead.keeper.channel_routes.readings import ReadingRoutes
 from fairlead.keeper.channel_routes.state import StateRoutes
 from fairlead.keeper.following import keep_following
@@ -116,7 +117,7 @@ class RunChannel:
         server = self._runner.server
         if server is None or len(server.connections) >= CONNECTIONS_MAX:
             return _Closed()
-        return server()
+        return connection(server)
 
     def _follow(self) -> None:
         run, devices = self._grant.run.run, self._grant.devices

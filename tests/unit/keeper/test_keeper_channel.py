@@ -487,3 +487,21 @@ async def test_what_is_no_version_of_a_state_is_refused_in_words(bench: Bench, m
 async def test_a_body_that_is_no_utf_8_is_refused_in_words(bench: Bench, path: str, body: bytes) -> None:
     told = await bench.refusal("PUT" if path == "/state/d" else "POST", path, data=body)
     assert told == (422, "invalid_input")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"PUT /state/\xc3\xa9 HTTP/1.1\r\nHost: run\r\n\r\n", b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"],
+)
+async def test_bytes_that_are_no_request_are_refused_like_all_else(
+    bench: Bench, raw: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_unix_connection(bench.channel.socket)
+    writer.write(raw)
+    async with asyncio.timeout(30):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.split()[1] == b"400"
+    error = msgspec.json.decode(body)["error"]
+    assert (error["code"], error["id"][:4], "ASCII" in error["hint"]) == ("bad_request", "req-", True)
+    assert not caplog.records  # an app must not fill the keeper's log
