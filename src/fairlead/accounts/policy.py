@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fairlead.errors import Forbidden, Invalid, NotFound, Problem
+from fairlead.errors import Forbidden, Invalid, Problem
 
 
 class Role(StrEnum):
@@ -132,10 +132,11 @@ def may_see(caller: Caller | None, owner: str, visibility: str) -> bool:
     return visibility == "team" or caller.owns(owner)
 
 
-def check_see(caller: Caller | None, owner: str, visibility: str, what: str, hint: str = "") -> None:
-    """Raise :class:`NotFound`, as if it were not there, unless ``caller`` may see it."""
-    if not may_see(caller, owner, visibility):
-        raise NotFound(f"there is no {what}", hint=hint)
+def in_force(visibility: str, wanted: str, granted: Collection[str]) -> str:
+    """Return the visibility that holds once a manifest wants ``wanted``; ``public`` only where that was granted."""
+    if wanted != "public" or "public" in granted:
+        return wanted
+    return "team" if visibility == "public" else visibility
 
 
 def parse_roles(roles: Iterable[str]) -> tuple[str, ...]:

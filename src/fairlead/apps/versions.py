@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts import vault
-from fairlead.accounts.policy import Caller
+from fairlead.accounts.policy import Caller, in_force
 from fairlead.apps import aliases, sight
 from fairlead.bundles.manifest import AppManifest
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
@@ -97,8 +97,9 @@ def _app(session: Session, manifest: AppManifest, now: datetime, by: str, admin:
         message = f"{manifest.name} is the name of a model"
         raise Conflict(message, code="name_taken", hint="models and apps share one set of names: choose another")
     app = session.get(App, manifest.name)
+    is_new = app is None or app.removed_at is not None
     if app is None:
-        app = App(name=manifest.name, owner=by, created_at=now)
+        app = App(name=manifest.name, owner=by, visibility="team", created_at=now)
         session.add(app)
         vault.begin(session, app.name, by)
     elif app.removed_at is not None:
@@ -107,12 +108,10 @@ def _app(session: Session, manifest: AppManifest, now: datetime, by: str, admin:
     elif app.owner != by and not admin:
         message = f"{manifest.name} belongs to {app.owner}"
         raise Forbidden(message, code="not_owner", hint="choose another name, or ask a configurer")
-    visibility = manifest.access.visibility
-    asked = [
-        word for word, wants in (("public", visibility == "public"), ("outbound", manifest.network.outbound)) if wants
-    ]
-    app.asked = tuple(word for word in asked if word not in app.granted)
-    app.visibility = "team" if visibility == "public" and "public" not in app.granted else visibility
+    asked = (("public", manifest.access.visibility == "public"), ("outbound", manifest.network.outbound))
+    app.asked = tuple(what for what, wants in asked if wants)
+    if is_new:  # later it follows the version that production names
+        app.visibility = in_force(app.visibility, manifest.access.visibility, app.granted)
     app.summary = manifest.summary
     app.card = msgspec.to_builtins(manifest.card)
     session.flush()
@@ -130,6 +129,7 @@ def _again(session: Session, version: AppVersion, alias: str | None, now: dateti
         move_to(session, version, VersionStatus.READY, "pushed again", now, by=by)
     if version.status is VersionStatus.READY:
         aliases.take(session, version, now, by)
+        _follow_production(session, version.app, now, by)
     session.flush()
     return version
 
@@ -163,13 +163,28 @@ def prepared(session: Session, report: Prepared, now: datetime) -> None:
         version.ready_at = version.ready_at or now
         move_to(session, version, VersionStatus.READY, "its environment is built and its entry imports", now)
         aliases.take(session, version, now, version.created_by)
+        _follow_production(session, version.app, now, version.created_by)
     session.flush()
 
 
 def set_alias(session: Session, app: str, alias: str, version: str, now: datetime, *, by: str) -> AppAlias:
     """Name a version; runs that go on keep theirs, schedules follow at their next window."""
     show_version(session, app, version)
-    return aliases.place(session, app, alias, version, now, asked_at=now, by=by)
+    placed = aliases.place(session, app, alias, version, now, asked_at=now, by=by)
+    _follow_production(session, app, now, by)
+    return placed
+
+
+def _follow_production(session: Session, name: str, now: datetime, by: str) -> None:
+    """Put the visibility in force that the version wants which ``production`` names."""
+    named = session.get(AppAlias, (name, PRODUCTION))
+    if named is None:
+        return
+    app, version = session.get_one(App, name), session.get_one(AppVersion, (name, named.version))
+    wanted = in_force(app.visibility, manifest_of(version).access.visibility, app.granted)
+    if wanted != app.visibility:
+        note(session, "app", name, f"visibility {app.visibility} → {wanted}", now, by=by)
+        app.visibility = wanted
 
 
 def rollback(session: Session, app: str, now: datetime, *, by: str, alias: str = PRODUCTION) -> AppAlias:

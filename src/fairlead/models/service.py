@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts import vault
-from fairlead.accounts.policy import Caller, Verb, check, check_owner
+from fairlead.accounts.policy import Caller, Verb, check, check_owner, in_force
 from fairlead.bundles.manifest import ModelManifest
 from fairlead.errors import Conflict, Invalid
 from fairlead.messages import EnvironmentSpec, Target
@@ -183,9 +183,7 @@ def place_alias(
 
 def apply_access(session: Session, model: Model, manifest: ModelManifest, by: str, now: datetime) -> None:
     """Put the visibility that the manifest says in force; ``public`` only where a configurer granted it."""
-    wanted: str = manifest.access.visibility
-    if wanted == "public" and "public" not in model.granted:
-        wanted = "team" if model.visibility == "public" else model.visibility
+    wanted = in_force(model.visibility, manifest.access.visibility, model.granted)
     if wanted != model.visibility:
         note(session, "model", model.name, f"visibility {model.visibility} → {wanted}", now, by=by)
         model.visibility = wanted

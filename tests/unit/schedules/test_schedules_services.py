@@ -31,7 +31,7 @@ from fairlead.schedules.check import Wanted
 from fairlead.status import CommandStatus, RunStatus, VersionStatus
 from fairlead.store import journal
 from fairlead.store.move import note
-from fairlead.store.records import Model, Obligation, Run, Schedule, User, Window
+from fairlead.store.records import App, Model, Obligation, Run, Schedule, User, Window
 from fairlead.testing.store import memory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday; 13:00 in Berlin
@@ -123,6 +123,25 @@ def up(session: Session) -> Run:
     run = the_run(session)
     step(session, later(hours=1, seconds=2), RunReport(run.id, RunStatus.READY, page=True))
     return run
+
+
+def test_who_sees_an_app_follows_the_version_that_production_names(session: Session) -> None:
+    push(session)
+    prepare(session)
+    app = session.get_one(App, "cool")
+    asks = '\n[access]\nvisibility = "public"\n[network]\noutbound = true\n'
+    push(session, APP + asks, "d2")
+    assert (app.visibility, app.asked) == ("team", ("public", "outbound"))
+    push(session, APP + '\n[access]\nvisibility = "private"\n', "d3")
+    assert app.visibility == "team"
+    versions.prepared(session, Prepared("app", "cool", "3", "d3", "done"), NOON)
+    assert app.visibility == "private"
+    versions.rollback(session, "cool", NOON, by="dev")
+    assert app.visibility == "team"
+    app.granted = ("public",)
+    versions.prepared(session, Prepared("app", "cool", "2", "d2", "done"), NOON)
+    versions.set_alias(session, "cool", "production", "2", NOON, by="dev")
+    assert app.visibility == "public"
 
 
 def test_a_window_opens_on_time_once_and_says_so(session: Session) -> None:

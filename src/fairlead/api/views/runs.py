@@ -156,7 +156,7 @@ def app_view(app: App, versions: Sequence[AppVersion], aliases: Sequence[AppAlia
         summary=app.summary,
         card=app.card,
         url=url,
-        asked=list(app.asked),
+        asked=[what for what in app.asked if what not in app.granted],
         aliases={alias.alias: [TargetView(version=alias.version, weight=100)] for alias in aliases},
         versions=[app_version_view(version) for version in versions],
         devices={role: msgspec.to_builtins(spec) for role, spec in manifest.devices.items()} if manifest else {},

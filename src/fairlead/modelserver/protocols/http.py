@@ -17,9 +17,9 @@ from fairlead.modelserver.dataplane import INFER, INSTANCES, DataPlane
 from fairlead.modelserver.protocols.answers import JSON, encode_json, error_body, error_text
 from fairlead.modelserver.protocols.docs import openapi_body, signature_view
 from fairlead.modelserver.protocols.packing import WORTH_BYTES, packed, wished
+from fairlead.modelserver.protocols.page import POLICY, page_of
 from fairlead.modelserver.protocols.receive import GivenUp, Receiver, too_slow
 from fairlead.modelserver.protocols.v2 import HEAD_LENGTH
-from fairlead.modelserver.protocols.page import POLICY, page_of
 from fairlead.modelserver.protocols.v2_answers import TensorReply
 from fairlead.modelserver.streams import MEDIA_TYPE, Pieces, send
 

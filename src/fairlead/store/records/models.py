@@ -57,7 +57,7 @@ class Model(Base, kw_only=True):
     visibility: Mapped[str] = mapped_column(Text, default="team")
     """private, team or public: what is in force."""
     asked: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
-    """What a manifest asks for and a configurer has not granted yet: ``public``, ``outbound``."""
+    """What the newest manifest asks for that takes a configurer's grant: ``public``, ``outbound``."""
     granted: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
     """What a configurer granted."""
     summary: Mapped[str] = mapped_column(Text, default="")
