@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from .conftest import Door
 
@@ -56,3 +59,41 @@ def test_a_cancel_of_what_has_ended_is_a_conflict(cli: Callable[..., Said], sign
     code, _, err = cli("jobs", "cancel", "job-1")
     assert code == 4
     assert "job-1 has succeeded already" in err
+
+
+def test_files_are_submitted_as_they_are_with_fields_beside(
+    cli: Callable[..., Said], signed_in: Door, tmp_path: Path
+) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    signed_in.says("POST /v1/models/m/jobs?size=3", {"id": "job-1"}, 202)
+    signed_in.says("POST /v1/models/m/jobs", {"id": "job-2"}, 202)
+
+    files = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    assert cli("jobs", "submit", "m", *files, "--set", "size=3") == (0, "job-1\njob-1\n", "")
+    assert cli("jobs", "submit", "m", "--set", "n=3") == (0, "job-2\n", "")
+    assert cli("jobs", "submit", "m", "--body", "[1]", "--idempotency-key", "k") == (0, "job-2\n", "")
+    assert [body for _, body in signed_in.asked] == [b"a.png", b"b.png", b'{"n":3}', b"[1]"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("m", "--body", "{}", "--set", "n=3"), "--body is the whole body"),
+        (("m", "--set", "n=3", "--set", "n=4"), "--set n is given twice"),
+        (("m", "FILE", "FILE", "--idempotency-key", "k"), "submit the files one by one"),
+        (("m", "FILE", "--body", "{}"), "--body is the whole body"),
+        (("m", "nowhere.png"), "nowhere.png: no such file"),
+        (("../m",), "'../m' is not the name of a model"),
+    ],
+)
+def test_what_would_be_ignored_is_not_submitted(
+    cli: Callable[..., Said], signed_in: Door, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+
+    code, _, err = cli("jobs", "submit", *(str(tmp_path / "a.png") if word == "FILE" else word for word in words))
+
+    assert code in (2, 5)
+    assert said in err
+    assert signed_in.asked == []

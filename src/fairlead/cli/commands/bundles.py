@@ -39,7 +39,7 @@ def init(
         None, "--from", help="A model that you have: .onnx, .joblib, .pkl, .pt, .pt2, .pth, .safetensors."
     ),
 ) -> None:
-    """Make a folder that can be pushed as it is; with --from one of the file of a model, which is copied."""
+    """Make a folder that can be pushed as it is. With --from it is made of the file of a model, which is copied."""
     if source is not None:
         from fairlead.cli import artifact
 
@@ -167,7 +167,7 @@ def predict(
     """Call a model."""
     path = f"/v1/models/{named('model', model)}/predict"
     _check_output(output)
-    sent = _body(body, file, settings)
+    sent = body_of(body, file, settings)
     pieces = _Pieces()
     with Api(timeout_s=600) as api:
         try:
@@ -236,10 +236,10 @@ def _check_output(output: Path | None) -> None:
         )
 
 
-def _body(body: str, file: Path | None, settings: list[str]) -> dict[str, Any]:
+def body_of(body: str, file: Path | None, settings: list[str], option: str = "--json") -> dict[str, Any]:
     """Return what is sent: the file, the JSON, or the values one by one."""
     if sum((bool(body), file is not None)) + (bool(settings) and bool(body)) > 1:
-        raise typer.BadParameter("--json is the whole body: give either it, or --set, or --file")
+        raise typer.BadParameter(f"{option} is the whole body: give either it, or --set, or a file")
     if file is not None:
         if not file.is_file():
             raise typer.BadParameter(f"{file}: no such file")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import mimetypes
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api, Refused
+from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands.noun import group
 
 FINAL = ("succeeded", "failed", "canceled")
@@ -33,29 +31,23 @@ app = group("Durable calls of models.", _list)
 @app.command()
 def submit(
     model: str,
-    files: list[Path] = typer.Argument(None, help="One job per file."),
+    files: list[Path] = typer.Argument(None, help="One job a file, sent as it is; fields beside it with --set."),
     body: str = typer.Option("", "--body", help="A JSON body."),
     settings: list[str] = typer.Option([], "--set", help="name=value"),
     key: str = typer.Option("", "--idempotency-key", help="The same key and body give the same job."),
 ) -> None:
     """Keep calls until they are done; prints one id a line."""
-    from fairlead.cli.commands.bundles import _pair, as_value
+    from fairlead.cli.commands.bundles import body_of
 
-    headers = {"Idempotency-Key": key} if key else {}
-    bodies: list[tuple[bytes, str]] = []
-    for file in files or ():
-        if not file.is_file():
-            raise typer.BadParameter(f"{file}: no such file")
-        bodies.append((file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream"))
-    if not files:
-        text = body or json.dumps({name: as_value(value) for name, value in map(_pair, settings)})
-        bodies.append((text.encode(), "application/json"))
+    path = f"/v1/models/{named('model', model)}/jobs"
+    calls = [body_of(body, file, settings, "--body") for file in files or (None,)]
+    key_of = {"Idempotency-Key": key} if key else {}
+    if key and len(calls) > 1:
+        raise typer.BadParameter("--idempotency-key is one job's: submit the files one by one")
     with Api(timeout_s=600) as api:
-        for content, kind in bodies:
-            answer = api.send(
-                "POST", f"/v1/models/{model}/jobs", content=content, headers=headers | {"Content-Type": kind}
-            )
-            view = answer.json()
+        for call in calls:
+            call["headers"] = call.get("headers", {}) | key_of
+            view = api.send("POST", path, **call).json()
             terminal.result(view["id"], view)
 
 

@@ -45,10 +45,16 @@ def targets(items: list[dict[str, Any]]) -> str:
 
 
 @app.command()
-def show(name: str) -> None:
-    """Show one model: aliases, versions, replicas, how to call it."""
+def show(name: str = typer.Argument(help="name, name@alias or name@version")) -> None:
+    """Show one model: aliases, versions, replicas, how to call it. With @ one version of it."""
+    name, at, ref = name.partition("@")
     with Api() as api:
         model = api.get(f"/models/{named('model', name)}")
+        if at:
+            held = model["aliases"].get(ref) or [{"version": ref}]
+            for one in held:
+                _version(name, api.get(f"/models/{name}/versions/{named('version', one['version'])}"), model["url"])
+            return
     if terminal.wants_json():
         terminal.result("", model)
         return
@@ -72,6 +78,23 @@ def show(name: str) -> None:
         terminal.table(replicas, ("replica", "version", "status", "pid", "served", "reason"))
     for one in model.get("traffic") or ():
         terminal.result(f"  {_traffic(one)}")
+
+
+def _version(name: str, version: dict[str, Any], url: str) -> None:
+    """Print one version."""
+    terminal.result(f"{name}@{version['version']}  {version['status']}", version)
+    if terminal.wants_json():
+        return
+    terminal.result(url.replace(f"/models/{name}/", f"/models/{name}@{version['version']}/"))
+    said = [("reason", version.get("reason")), ("pushed by", version.get("created_by"))]
+    said += [("at", terminal.moment(version["created_at"])), ("digest", version.get("digest"))]
+    said += [("serving", version.get("serving")), ("last crash", version.get("crash"))]
+    said += [("warning", warning) for warning in version.get("warnings") or ()]
+    for word, value in said:
+        if value:
+            terminal.result(f"  {word}: {value}")
+    for line in version.get("last_lines") or ():
+        terminal.result(f"  | {line}")
 
 
 def _traffic(one: dict[str, Any]) -> str:

@@ -221,7 +221,7 @@ def python(spec: ModelSpec, name: str, endpoint: Mapping[str, Any]) -> str:
     call = f'Client().model("{spec.name}").{way}({arguments})'
     imported = "Client, File" if files else "Client"
     used = f'for piece in {call}:\n    print(piece, end="", flush=True)' if way == "stream" else f"print({call})"
-    return f"from fairlead import {imported}\n\n{used}"
+    return f"from {__name__.partition('.')[0]} import {imported}\n\n{used}"
 
 
 def curl(spec: ModelSpec, name: str, endpoint: Mapping[str, Any]) -> str:

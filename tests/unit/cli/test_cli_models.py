@@ -1,0 +1,66 @@
+"""``fairlead models show`` of a version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .conftest import Door
+
+Said = tuple[int, str, str]
+MODEL = {
+    "name": "m",
+    "url": "http://door/v1/models/m/predict",
+    "aliases": {"production": [{"version": "2", "weight": 90}, {"version": "1", "weight": 10}]},
+}
+
+
+def version(number: str, **more: Any) -> dict[str, Any]:
+    known = {"version": number, "status": "ready", "reason": "", "created_by": "ada", "digest": "abc"}
+    return known | {"created_at": "2026-11-21T15:36:14.637Z"} | more
+
+
+@pytest.fixture
+def house(signed_in: Door) -> Door:
+    signed_in.says("GET /api/v1/models/m", MODEL)
+    signed_in.says("GET /api/v1/models/m/versions/2", version("2", serving="as it is", warnings=["take care"]))
+    signed_in.says("GET /api/v1/models/m/versions/1", version("1", status="failed", reason="no", last_lines=["boom"]))
+    return signed_in
+
+
+def test_one_version_is_shown(cli: Callable[..., Said], house: Door) -> None:
+    code, out, _ = cli("models", "show", "m@2")
+
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "m@2  ready",
+            "http://door/v1/models/m@2/predict",
+            "  pushed by: ada",
+            "  at: 2026-11-21 15:36:14Z",
+            "  digest: abc",
+            "  serving: as it is",
+            "  warning: take care",
+        ],
+    )
+
+
+def test_an_alias_shows_all_that_it_names(cli: Callable[..., Said], house: Door) -> None:
+    code, out, _ = cli("models", "show", "m@production")
+
+    assert code == 0
+    assert [line for line in out.splitlines() if line.startswith("m@")] == ["m@2  ready", "m@1  failed"]
+    assert out.endswith("  | boom\n")
+
+
+def test_as_json_it_is_the_view(cli: Callable[..., Said], house: Door) -> None:
+    assert json.loads(cli("--json", "models", "show", "m@2")[1])["version"] == "2"
+
+
+def test_a_version_that_is_not_there_is_told(cli: Callable[..., Said], house: Door) -> None:
+    code, out, err = cli("models", "show", "m@9")
+    assert (code, out) == (3, "")
+    assert "nothing" in err
