@@ -1,0 +1,80 @@
+"""What a call takes and how long a start takes, from counters."""
+
+from __future__ import annotations
+
+import pytest
+
+from fairlead.autoscaler.learn import Learnt, learn, service_s
+from fairlead.figures import COLD, Figures, Histogram, observed
+
+
+def figures(served: int, each_s: float, *, rows: int = 1, batch_s: float | None = None) -> Figures:
+    """Return counters after ``served`` calls in batches of ``rows``."""
+    batches = served // rows
+    compute = served * (batch_s if batch_s is not None else each_s)
+    return Figures(
+        served=served,
+        duration=Histogram((served,), served * each_s),
+        compute=Histogram((served,), compute),
+        batches=Histogram((batches,), float(served)),
+    )
+
+
+def _took(seconds: float) -> Figures:
+    return Figures(duration=Histogram((), seconds), compute=Histogram((), seconds))
+
+
+def test_nothing_is_known_before_the_first_call() -> None:
+    assert service_s(learn(Learnt(), None, None), 5) is None
+    assert service_s(learn(Learnt(), Figures(), None), 5) is None
+
+
+def test_a_call_alone_takes_its_time() -> None:
+    learnt = learn(Learnt(), figures(100, 0.05), None)
+
+    assert service_s(learnt, 1) == pytest.approx(0.05)
+    assert service_s(learnt, 500) == pytest.approx(0.05)
+
+
+def test_a_batch_is_shared_by_its_calls_and_counts_only_for_a_crowd() -> None:
+    alone = learn(Learnt(), figures(100, 0.05), None)
+    both = learn(alone, figures(100, 0.05) + figures(640, 0.08, rows=64, batch_s=0.08), None)
+
+    assert service_s(both, 1) == pytest.approx(0.05)
+    assert service_s(both, 100) == pytest.approx(0.08 / 64)
+
+
+def test_calls_at_once_share_a_replica() -> None:
+    assert service_s(learn(Learnt(), figures(100, 1.0), None, concurrency=10), 1) == pytest.approx(0.1)
+
+
+def test_at_first_all_calls_count_alike_and_later_the_newer_ones_more() -> None:
+    learnt = learn(Learnt(), figures(10, 0.1), None)
+    learnt = learn(learnt, figures(20, 0.2), None)
+    assert service_s(learnt, 1) == pytest.approx(0.2, rel=0.05)
+
+    for looks in range(1, 201):
+        learnt = learn(learnt, figures(20 + 100 * looks, 0.0) + _took(4.0 + 100 * looks * 0.4), None)
+    assert service_s(learnt, 1) == pytest.approx(0.4, rel=0.01)
+
+
+def test_endpoints_without_batches_are_timed_whole() -> None:
+    learnt = learn(Learnt(), Figures(served=4, duration=Histogram((4,), 8.0), queue=Histogram((4,), 4.0)), None)
+
+    assert service_s(learnt, 1) == pytest.approx(1.0)
+
+
+def test_counters_that_begin_anew_keep_what_is_known() -> None:
+    learnt = learn(Learnt(), figures(1000, 0.1), None)
+    learnt = learn(learnt, figures(1, 0.1), None)
+
+    assert service_s(learnt, 1) == pytest.approx(0.1)
+
+
+def test_starts_are_learnt_from_what_is_new() -> None:
+    first = observed(Histogram(), COLD, 4.0)
+    learnt = learn(Learnt(), None, first)
+    assert learnt.start_s == pytest.approx(4.0)
+
+    assert learn(learnt, None, observed(first, COLD, 2.0)).start_s == pytest.approx(3.0)
+    assert learn(learnt, None, first).start_s == pytest.approx(4.0)
