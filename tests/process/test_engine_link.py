@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fairlead import messages
+from fairlead.engines import link as channel
 from fairlead.engines.link import ReplicaLink
 from fairlead.errors import Unavailable
 from fairlead.status import ReplicaStatus
@@ -100,3 +101,22 @@ async def test_nobody_there_is_an_error_in_time(path: Path) -> None:
 async def test_what_is_no_message_of_a_replica_ends_the_iteration(path: Path, data: bytes) -> None:
     async with asyncio.timeout(LIMIT_S), await serve_once(path, data), await ReplicaLink.dial(path) as link:
         assert [message async for message in link] == []
+
+
+async def send_without_end(link: ReplicaLink) -> None:
+    while True:  # until the buffers of both ends are full
+        await link.send(messages.JobCancel(job="j" * 60_000))
+
+
+async def test_a_replica_that_does_not_read_holds_up_nobody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "SEND_S", 0.1)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        async with asyncio.timeout(LIMIT_S):
+            link = await ReplicaLink.dial(path)
+            peer, _ = listener.accept()
+            with peer, pytest.raises(Unavailable, match="does not read") as caught:
+                await send_without_end(link)
+            assert caught.value.code == "replica_gone"
+            await link.close()

@@ -14,6 +14,10 @@ from fairlead.errors import Unavailable
 from fairlead.supervisor import bounds
 
 RETRY_S = 0.01
+SEND_S = 10.0
+"""Longest wait until a replica reads what it is sent; a long message has a second more for each of so many bytes."""
+SEND_PER_S_BYTES = 1024**2
+CLOSE_S = 1.0
 PACE = 2_000
 """Messages of one replica that are taken a second; 32 KiB of a long one count as one more. The rest waits in its
 socket: a replica that talks without end must not take the keeper's time from the others."""
@@ -68,10 +72,18 @@ class ReplicaLink:
         return cls(*await dial(path, timeout_s))
 
     async def send(self, message: messages.ToReplica) -> None:
-        """Send one message; raises :class:`Unavailable` when the replica is gone."""
+        """Send one message; raises :class:`Unavailable` when the replica is gone, or does not read.
+
+        With one that does not read the connection is given up: what it was sent would pile up here.
+        """
+        data = messages.frame(message)
         try:
-            self._writer.write(messages.frame(message))
-            await self._writer.drain()
+            async with asyncio.timeout(SEND_S + len(data) / SEND_PER_S_BYTES):
+                self._writer.write(data)
+                await self._writer.drain()
+        except TimeoutError as error:
+            self._writer.transport.abort()
+            raise Unavailable("the replica does not read its channel", code="replica_gone", retry_after_s=1) from error
         except (ConnectionError, RuntimeError) as error:
             raise Unavailable("the replica is gone", code="replica_gone", retry_after_s=1) from error
 
@@ -98,8 +110,11 @@ class ReplicaLink:
         """Hang up; the replica lives on."""
         self._writer.close()
         try:
-            await self._writer.wait_closed()
-        except (ConnectionError, TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            self._writer.transport.abort()  # it does not read what it was sent last
+        except ConnectionError:
             return
 
     async def __aenter__(self) -> ReplicaLink:

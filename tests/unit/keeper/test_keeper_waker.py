@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from fairlead.errors import Unavailable
 from fairlead.keeper.waker import Waker
 
 LOST = Unavailable("flowers@1 ends again and again", code="crash_loop", hint="fairlead logs flowers")
+
+
+HEAD = b"POST /v1/models/flowers/predict HTTP/1.1\r\nx-fairlead-model: flowers@1\r\ncontent-length: 9000000\r\n\r\n"
 
 
 async def refuse(model: str, version: str) -> Path:
@@ -41,6 +46,35 @@ async def test_a_refusal_has_the_one_shape() -> None:
     status, error = await asked("/v1/models/flowers/predict")
     assert status == b"HTTP/1.1 503 Service Unavailable"
     assert error == {"code": "crash_loop", "message": LOST.message, "hint": LOST.hint, "id": "r1"}
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_replica_that_never_answers_keeps_nothing_once_the_caller_has_gone(reads: bool) -> None:
+    """Whether it reads the call or not, its connection ends with the caller's, and the waker can close."""
+    with tempfile.TemporaryDirectory(prefix="fl-") as folder, socket.socket(socket.AF_UNIX) as replica:
+        path, loop = Path(folder) / "serve.sock", asyncio.get_running_loop()
+        replica.bind(str(path))
+        replica.listen()
+        replica.setblocking(False)
+
+        async def awake(model: str, version: str) -> Path:
+            return path
+
+        waker = Waker(Path(folder) / "waker.sock", awake)
+        await waker.open()
+        async with asyncio.timeout(30):
+            _, writer = await asyncio.open_unix_connection(Path(folder) / "waker.sock")
+            writer.write(HEAD + bytes(1_000_000))
+            call, _ = await loop.sock_accept(replica)
+            with call:
+                while reads and not (await loop.sock_recv(call, 65536)).endswith(b"\0"):
+                    pass
+                writer.transport.abort()
+                hung_up = select.poll()
+                hung_up.register(call, select.POLLHUP)
+                while not any(event & select.POLLHUP for _, event in hung_up.poll(0)):
+                    await asyncio.sleep(0.01)
+            await waker.close()
 
 
 @pytest.mark.parametrize("path", ["/v2/models/flowers/infer", "/v2/models/flowers/versions/1/infer"])
