@@ -17,9 +17,22 @@ exit codes; nothing else knows either.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 import msgspec
+
+_PATH = re.compile(
+    r"(?:file:/{2,3}|(?<![\w:/.…])/)(?!(?:v1|v2|api)/)(?:[^\s/'\":,;()<>\[\]{}]+/)+([^\s/'\":,;()<>\[\]{}]*)"
+)
+
+
+def without_folders(text: str) -> str:
+    """Return ``text`` with ``…`` in place of the folders of files, and of sockets altogether. Paths of the API stay.
+
+    Callers learn what failed, not where things lie here.
+    """
+    return _PATH.sub(lambda found: "…" if found[1].endswith(".sock") else f"…/{found[1]}", text)
 
 
 class Kind(StrEnum):

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fairlead import ids
-from fairlead.errors import Error, Invalid, Kind, NotFound, Problem
+from fairlead.errors import Error, Invalid, Kind, NotFound, Problem, without_folders
 
 _log = logging.getLogger(__name__)
 STATUS: Mapping[Kind, int] = {
@@ -34,6 +34,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "wrong_password": 401,
     "version_gone": 410,
     "too_large": 413,
+    "storage_exceeded": 413,
     "body_too_large": 413,
     "not_a_zip": 415,
     "encoding_unknown": 415,
@@ -72,10 +73,11 @@ def response(error: Error, request: Request) -> JSONResponse:
     status = STATUS_BY_CODE.get(error.code, STATUS[error.kind])
     if status == 422 and _is_inference(request):
         status = 400  # the one status that the Open Inference Protocol knows
+    ours = status >= 500
     body: dict[str, Any] = {
         "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
+        "message": without_folders(error.message) if ours else error.message,
+        "hint": without_folders(error.hint) if ours else error.hint,
         "id": request_id(request),
     }
     if error.problems:

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from fairlead.bundles.manifest import FILE, AppManifest, ModelManifest, parse
 from fairlead.errors import Invalid, Problem
 
 _SOURCE_MAX_BYTES = 5 * 1024**2
+_PROGRAMS = ("/usr/bin/", "/bin/", "/usr/local/", "/usr/lib/", "/usr/lib64/", "/lib/", "/lib64/")
+"""Where programs of the machine are that an app may run, as ``sandbox.rules`` has it."""
 _PICKLES = (".joblib", ".pkl", ".pickle", ".pt", ".pth", ".bin")
 _KEYS = re.compile(r"(^|/)(id_(rsa|ed25519|ecdsa)|[^/]*\.(pem|p12|pfx|key|keystore))$", re.IGNORECASE)
 _MEDIA = re.compile(
@@ -41,7 +44,7 @@ class Checked(msgspec.Struct, frozen=True):
             return self.manifest
         first = self.problems[0]
         rest = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
-        message = f"{self._told(first)}{rest}"
+        message = reading.bounded(self._told(first)) + rest
         hint = first.hint or "fairlead check FOLDER lists all that is wrong"
         raise Invalid(message, code="bundle_invalid", hint=hint, problems=self.problems)
 
@@ -143,7 +146,12 @@ def _artifact(manifest: ModelManifest, paths: set[str]) -> Iterator[Problem]:
 def _programs(manifest: AppManifest, folder: Path, paths: set[str]) -> Iterator[Problem]:
     for name, arguments in manifest.processes.items():
         program = arguments[0].removeprefix("./")
-        if "/" not in arguments[0] or arguments[0].startswith("/"):
+        if "/" not in arguments[0]:
+            continue
+        if program.startswith("/"):
+            if not program.startswith(_PROGRAMS) or normpath(program) != program:
+                hint = "name it alone (python), or a file of the bundle, or a program below /usr/bin"
+                yield Problem(f"processes.{name}", "program", f"{program!a} is no program that an app may run", hint)
             continue
         if program not in paths:
             yield Problem(

@@ -198,5 +198,5 @@ def _refused(problems: list[Problem], text: str, source: str) -> Invalid:
     first = placed[0]
     rest = f" (and {len(placed) - 1} more)" if len(placed) > 1 else ""
     where = f"{source}:{first.line}" if first.line else source
-    message = f"{where} {first.path}: {first.message}{rest}"
+    message = reading.bounded(f"{where} {first.path}: {first.message}") + rest
     return Invalid(message, code="manifest_invalid", hint=first.hint, problems=tuple(placed))

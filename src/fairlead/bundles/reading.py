@@ -21,6 +21,7 @@ _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]#]+?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 _WRONG = object()
+_MESSAGE_MAX = 500
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -73,6 +74,11 @@ def closest(word: str, among: Iterable[str]) -> str:
     """Return ``did you mean …?`` for the nearest of ``among``, else an empty text."""
     near = difflib.get_close_matches(word, list(among), n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def bounded(message: str) -> str:
+    """Return ``message`` no longer than a person reads: keys and names of files may be of any length."""
+    return message if len(message) <= _MESSAGE_MAX else f"{message[: _MESSAGE_MAX - 1]}…"
 
 
 def read(values: Mapping[str, Any], kind: type[S], problems: list[Problem], *, at: str = "") -> S:

@@ -22,6 +22,8 @@ MANY = 100
 """Most entries of a list or table of a manifest."""
 EXAMPLES_BYTES = 128 * 1024
 """All examples of a manifest, as JSON: they travel with the version."""
+REQUIREMENT_MAX = 1000
+"""Most characters of one requirement."""
 
 _MAJOR = re.compile(r"[0-9]{1,9}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -29,7 +31,7 @@ _OURS = re.compile(r"(FAIRLEAD_.*|LD_.*|PYTHON.*|PATH|HOME|TMPDIR|PORT)")
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _WEB = re.compile(r"/[A-Za-z0-9._~/-]*")
 _MEDIA = re.compile(r"[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*")
-_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 _NAME_HINT = "up to 63 lower-case letters, digits and -, with a letter or digit at both ends"
 _WORD_HINT = "lower-case letters, digits and _, beginning with a letter"
 
@@ -123,7 +125,7 @@ def span(count: int | str) -> tuple[int, int | None] | None:
     return None if high is not None and (high < low or high == 0) else (low, high)
 
 
-def _short(text: str) -> str:
+def _short(text: object) -> str:
     shown = repr(text)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
@@ -143,7 +145,7 @@ def _gpu(gpu: float | str) -> Iterator[Problem]:
         gpu == "0..1" if isinstance(gpu, str) else math.isfinite(gpu) and 0 <= gpu <= 64 and (gpu <= 1 or gpu % 1 == 0)
     )
     if not good:
-        yield Problem("resources.gpu", "gpu", f"{gpu!r} is no share of GPUs", '0, 0.5, 1, 2 … or "0..1"')
+        yield Problem("resources.gpu", "gpu", f"{_short(gpu)} is no share of GPUs", '0, 0.5, 1, 2 … or "0..1"')
 
 
 def _program(run: Program) -> Iterator[Problem]:
@@ -181,6 +183,9 @@ def requirement(line: str, path: str) -> Problem | None:
     """Return what is wrong with one requirement, or None. Options, addresses and paths are refused."""
     from packaging.requirements import InvalidRequirement, Requirement
 
+    if len(line) > REQUIREMENT_MAX:
+        said = f"{_short(line)} has more than {REQUIREMENT_MAX} characters"
+        return Problem(path, "too_long", said, "name one project and its version")
     if line.lstrip().startswith("-") or " --" in line:
         hint = "one requirement each; indexes are set on the machine by UV_ or PIP_ variables"
         return Problem(path, "requirement_option", f"{_short(line)} is an option", hint)
@@ -250,7 +255,7 @@ def _routes(routes: tuple[Route, ...]) -> Iterator[Problem]:
             yield Problem(f"{at}.path", "route_taken", f"{first} belongs to the platform", "choose another first part")
         if not route.methods:
             yield Problem(f"{at}.methods", "missing", "names no method", "POST is the default")
-        if not _MODULE.fullmatch(route.entry) or route.entry.startswith("_"):
+        if not _METHOD.fullmatch(route.entry):
             yield Problem(f"{at}.entry", "entry", f"{_short(route.entry)} is not a public method's name")
         if route.produces is not None and not _MEDIA.fullmatch(route.produces):
             yield Problem(
@@ -296,7 +301,9 @@ def _device(role: str, device: Role) -> Iterator[Problem]:
             f"{at}.type", "type", f"{_short(device.type)} names no device type", "name or name@major: camera@1"
         )
     if span(device.count) is None:
-        yield Problem(f"{at}.count", "count", f"{device.count!r} is not a count", '1, "0..1", "1..4", "0.." or "1.."')
+        yield Problem(
+            f"{at}.count", "count", f"{_short(device.count)} is not a count", '1, "0..1", "1..4", "0.." or "1.."'
+        )
 
 
 # fmt: off

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from fairlead.errors import Busy, Error, Internal, Invalid, Problem, Unavailable
+from fairlead.errors import Busy, Error, Internal, Invalid, Problem, Unavailable, without_folders
 from fairlead.messages import BatchSpec
 from fairlead.modelserver.calls import Call, Reply
 from fairlead.modelserver.metrics import Counts
@@ -518,7 +518,7 @@ def as_error(error: BaseException) -> Error:
         text = f"{error.field}: {error.message}" if error.field else error.message
         return Invalid(text, problems=(problem,))
     found = Internal(
-        f"the model failed: {type(error).__name__}: {error}",
+        f"the model failed: {type(error).__name__}: {without_folders(str(error))}",
         code="model_failed",
         hint="its log has the traceback; fairlead logs MODEL shows it",
     )
