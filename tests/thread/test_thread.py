@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
+import random
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.thread import kit
+from tests.thread import kit, rollouts
 from tests.thread.rig import EXAMPLES, LATE_S, Platform, platform, until
 
 from fairlead.bus import nats, server
@@ -343,18 +343,18 @@ def test_a_window_that_ended_while_the_machine_was_off_still_leaves_the_fan_safe
 # --- 7. versions ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_version_and_a_rollback_under_load_drop_no_request(house: Platform, tmp_path: Path) -> None:
-    folder = kit.model(tmp_path / "rolling", _constant(1))
-    house.ok("push", str(folder))
-    with _asked_all_the_time(house, "rolling") as seen:
-        until(lambda: seen[200, 1] > 20, "version 1 answers")
-        kit.model(folder, _constant(2))
-        house.ok("push", str(folder))
-        until(lambda: seen[200, 2] > 20, "version 2 answers")
-        assert house.ok("models", "rollback", "rolling") == "production: 2 → 1"
-        before = seen[200, 1]
-        until(lambda: seen[200, 1] > before + 20, "version 1 answers again")
-    assert {status for status, _ in seen} == {200}, seen
+def test_versions_come_fail_and_go_back_under_load_and_no_call_notices(house: Platform, tmp_path: Path) -> None:
+    """F-22, its short form; ``test_thread_rollouts_long.py`` has the whole."""
+    course = rollouts.Course(house, tmp_path / "rolling", random.Random(1))
+    course.begin()
+    plan = rollouts.steps(course, good=2, bad=1, back=1)
+    with rollouts.asked(house, course.model, per_s=250) as callers:
+        rollouts.walk(course, callers, plan, calls=2000)
+    answers = list(callers.answers)
+    wrong = course.wrong(answers)
+    assert not wrong, f"{len(wrong)} of {len(answers)}: {wrong[:3]}; {course.windows}"
+    assert {one.protocol for one in answers} == {"Http1", "Http2"}
+    assert not course.bad & {one.number for one in answers}
 
 
 def test_weights_share_traffic_and_other_aliases_have_their_own(house: Platform, tmp_path: Path) -> None:
@@ -584,32 +584,3 @@ async def _order_again(house: Platform, order: JobOrder) -> None:
         await bus.publish(order, node="local")
     finally:
         await bus.close()
-
-
-class _asked_all_the_time:
-    """Four callers ask one call after the other while the block runs; counts (status, answer)."""
-
-    def __init__(self, house: Platform, model: str) -> None:
-        self._house, self._path = house, f"/v1/models/{model}/predict"
-        self._seen: Counter[tuple[int, object]] = Counter()
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(4)]
-
-    def _ask(self) -> None:
-        with self._house.client() as client:
-            while not self._over.wait(0.002):
-                try:
-                    answer = client.post(self._path, json={})
-                    self._seen[answer.status_code, answer.json() if answer.is_success else answer.text] += 1
-                except httpx.TransportError as error:
-                    self._seen[0, repr(error)] += 1
-
-    def __enter__(self) -> Counter[tuple[int, object]]:
-        for thread in self._threads:
-            thread.start()
-        return self._seen
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(60)
