@@ -9,6 +9,8 @@ import msgspec
 from fairlead.messages import ModelRoute, PageRoute
 from fairlead.settings import Home, Settings
 
+CONNECTIONS_MAX = 20_000
+
 
 class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What stays as long as the front door runs. Sockets and files are absolute paths."""
@@ -30,7 +32,7 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     body_max_bytes: int = 100 * 1024**2
     bundle_max_bytes: int = 4 * 1024**3
     """Largest body to control: bundles are pushed there."""
-    connections_max: int = 20_000
+    connections_max: int = CONNECTIONS_MAX
     public_per_s: int = 20
     """Requests a second of one client address to one public model or page."""
     public_burst: int = 100
@@ -69,7 +71,9 @@ class DoorState(msgspec.Struct, frozen=True, kw_only=True):
     """Revoked token ids and when they would have expired (Unix seconds)."""
 
 
-def door_settings(settings: Settings, home: Home, *, workers: int = 0) -> DoorSettings:
+def door_settings(
+    settings: Settings, home: Home, *, workers: int = 0, connections_max: int = CONNECTIONS_MAX
+) -> DoorSettings:
     """Return the front door's part of ``settings``."""
     return DoorSettings(
         listen=settings.listen,
@@ -84,6 +88,7 @@ def door_settings(settings: Settings, home: Home, *, workers: int = 0) -> DoorSe
         key=str(settings.key or ""),
         body_max_bytes=settings.body_max_bytes,
         bundle_max_bytes=settings.bundle_max_bytes,
+        connections_max=connections_max,
         user_per_s=settings.user_per_s,
         token_per_s=settings.token_per_s,
         workers=workers,

@@ -89,6 +89,16 @@ class Gateway:
         counters = await asked.counters(r"^(cluster\..*@.*\.upstream_rq|http\.door\.downstream_)")
         return read(counters, await asked.prometheus(r"^cluster\..*@.*\.upstream_rq_time$"))
 
+    async def in_hand(self) -> tuple[int, int]:
+        """Return how many connections there are, and how many calls of models are under way.
+
+        Raises :class:`Unavailable` when Envoy does not answer.
+        """
+        calls = r"cluster\..*@.*\.upstream_rq_(pending_)?active"
+        found = dict(await self._asked().counters(rf"^(http\.{LISTENER}\.downstream_cx_active|{calls})$"))
+        connections = found.pop(f"http.{LISTENER}.downstream_cx_active", 0)
+        return connections, sum(found.values())
+
     async def reopen_logs(self) -> None:
         """Have Envoy go on in new files where its logs were moved away."""
         await self._asked().reopen_logs()

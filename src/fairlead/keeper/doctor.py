@@ -15,7 +15,7 @@ import msgspec
 from fairlead.bus.server import binary as bus_binary
 from fairlead.environments import reachable
 from fairlead.errors import Error
-from fairlead.keeper import listening
+from fairlead.keeper import descriptors, listening
 from fairlead.keeper.home import ROOM_BYTES
 from fairlead.keeper.listeners import check_listeners
 from fairlead.sandbox.level import Level, isolation
@@ -43,7 +43,17 @@ class Finding(msgspec.Struct, frozen=True):
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything; never raises."""
-    looks: list[Callable[[Settings], Finding]] = [_python, _envoy, _bus, _uv, _isolation, _home, _disk, _listeners]
+    looks: list[Callable[[Settings], Finding]] = [
+        _python,
+        _envoy,
+        _bus,
+        _uv,
+        _isolation,
+        _home,
+        _disk,
+        _files,
+        _listeners,
+    ]
     return [look(settings) for look in looks]
 
 
@@ -115,6 +125,14 @@ def _disk(settings: Settings) -> Finding:
     parent = next((folder for folder in (settings.home, *settings.home.parents) if folder.exists()), Path("/"))
     free = shutil.disk_usage(parent).free
     return Finding("disk", free >= ROOM_BYTES, f"{free // 1024**2:,} MB free", "free some space")
+
+
+def _files(settings: Settings) -> Finding:
+    soft, hard = descriptors.limits()
+    most = max(soft, min(hard or descriptors.ENOUGH, descriptors.ENOUGH))
+    said = f"{most:,} may be open, so {descriptors.connections_max(most):,} connections"
+    hint = f"ulimit -Hn {descriptors.ENOUGH}: {descriptors.LEAST} are needed, and every connection is one"
+    return Finding("open files", most >= descriptors.LEAST, said if most >= descriptors.LEAST else f"{most:,}", hint)
 
 
 def _listeners(settings: Settings) -> Finding:

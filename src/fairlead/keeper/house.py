@@ -25,7 +25,7 @@ from fairlead.exposition import Family
 from fairlead.gateway import DoorSettings, DoorStats, Gateway, door_settings
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
-from fairlead.keeper import metrics, services
+from fairlead.keeper import closing, descriptors, metrics, services
 from fairlead.keeper.accesslog import AccessLog
 from fairlead.keeper.certificate import Certificate
 from fairlead.keeper.compiling import Compiling
@@ -89,7 +89,7 @@ class House:
         self._targets = Targets(self.wanted.routes, self.wanted.versions)
         self._secrets = Secrets(lambda: load_sealer(home.keys))
         self.programs = Programs(home.children, home.logs, clock, group)
-        door = door_settings(settings, home)
+        door = door_settings(settings, home, connections_max=descriptors.connections_max(descriptors.limits()[0]))
         self.gateway = Gateway(door, home.envoy, log=home.logs / "envoy.log")
         self._certificate = (
             Certificate(settings.cert, settings.key, self.gateway, clock) if settings.cert and settings.key else None
@@ -186,13 +186,16 @@ class House:
         await self.start_simulator()
 
     async def close(self) -> None:
-        """Stop everything within its graces, in the reverse order."""
+        """Stop everything within its graces: callers first, and what answers them last."""
         await self.programs.stop("simulator")
+        await closing.callers_gone(self.gateway)
+        async with asyncio.TaskGroup() as together:
+            together.create_task(closing.calls_ended(self.gateway), name="last calls")
+            if self.runs is not None:  # their last commands reach devices through the front door
+                together.create_task(self.runs.stop_all(DRAIN_S), name="last runs")
         await self.waker.close()
         await self._metrics.close()
-        if self.runs is not None:
-            await self.runs.stop_all(DRAIN_S)
-        await self._drain_door()
+        await self.programs.stop("envoy")
         await self.replicas.stop_all(DRAIN_S)
         await self.programs.stop("control")
         await self.programs.stop("envoy")
@@ -204,12 +207,6 @@ class House:
         await self.programs.stop("bus")
         await self._caller.close()
         await self.gateway.close()
-
-    async def _drain_door(self) -> None:
-        try:
-            await self.gateway.drain()
-        except Unavailable as error:
-            _log.info("the front door is gone already", extra={"reason": error.message})
 
     async def start_simulator(self) -> None:
         """Start the simulated devices, if some were set up and they do not run yet."""

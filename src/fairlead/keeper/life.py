@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fairlead.errors import Error, Invalid
+from fairlead.keeper import descriptors, listening
 from fairlead.keeper import home as homes
 from fairlead.keeper import listening
 from fairlead.keeper.house import House, open_house
@@ -38,8 +39,9 @@ def run(
     ``stopping`` as soon as it is told to stop; ``options``: what the home's next start shall know of this one.
 
     Raises :class:`fairlead.errors.Error`: ``home_in_use``, ``home_read_only``, ``home_full``, ``home_newer``,
-    ``port_in_use``, ``insecure`` and what the parts raise. What it had started is stopped then.
+    ``port_in_use``, ``insecure``, ``too_few_files`` and what the parts raise. What it had started is stopped then.
     """
+    descriptors.raise_limit()
     check_listeners(settings)
     home = Home(settings.home)
     if home.root.exists() and not home.root.is_dir():
