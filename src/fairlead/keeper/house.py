@@ -198,7 +198,6 @@ class House:
         await self.programs.stop("envoy")
         await self.replicas.stop_all(DRAIN_S)
         await self.programs.stop("control")
-        await self.programs.stop("envoy")
         if self._reporting is not None:
             self._reporting.cancel()
         if self._bus is not None:

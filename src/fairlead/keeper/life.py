@@ -13,7 +13,6 @@ from typing import Any
 from fairlead.errors import Error, Invalid
 from fairlead.keeper import descriptors, listening
 from fairlead.keeper import home as homes
-from fairlead.keeper import listening
 from fairlead.keeper.house import House, open_house
 from fairlead.keeper.listeners import check_listeners
 from fairlead.settings import Home, Settings
