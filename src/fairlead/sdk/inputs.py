@@ -28,8 +28,8 @@ from fairlead.sdk.shapes import (
     PydanticShape,
     Shape,
     UnionShape,
-    shape_of,
 )
+from fairlead.sdk.shaping import shape_of
 
 Decode = Callable[[bytes], Any]
 

@@ -1,4 +1,4 @@
-"""From type annotations to shapes: each can check a JSON value, naming every fault, and tell its JSON Schema.
+"""Shapes of JSON values: each can check one, naming every fault, and tell its JSON Schema.
 
 This is the slow and thorough way; ``inputs`` takes msgspec's decoder first and comes here only when that refuses, and
 for what msgspec cannot express (untagged unions of structs, arrays, files).
@@ -6,31 +6,27 @@ for what msgspec cannot express (untagged unions of structs, arrays, files).
 
 from __future__ import annotations
 
-import collections.abc
 import contextlib
 import copy
-import dataclasses
 import datetime
 import decimal
 import difflib
-import enum
 import math
 import re
-import sys
-import types
 import typing
 import uuid
-from functools import cache, cached_property
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Any
 
 import msgspec
 
-from fairlead.errors import Invalid, Problem
+from fairlead.errors import Problem
 from fairlead.sdk.files import File
-from fairlead.sdk.model import TensorType
 
 MISSING = object()
-_LEAVES: dict[Any, str] = {
+ABSENT = object()
+"""Factory of keys of a TypedDict that may be absent."""
+LEAVES: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     str: "text",
@@ -47,8 +43,6 @@ _LEAVES: dict[Any, str] = {
 _BITS_SAID = 128
 _ROW = re.compile(r"^\[\d+\]\.?")
 """Where in a list of rows something is."""
-_LISTS = (list, set, frozenset, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
-_MAPS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
 PROBLEMS_MAX = 100
@@ -122,7 +116,7 @@ class Leaf(Shape):
     def __init__(self, kind: Any, meta: msgspec.Meta | None) -> None:
         self.kind = kind
         self.meta = meta
-        self.said = _LEAVES[kind]
+        self.said = LEAVES[kind]
         self._type = Annotated[kind, meta] if meta else kind
 
     def check(self, value: Any, path: str, into: Check) -> Any:
@@ -343,7 +337,7 @@ class ObjectShape(Shape):
                 into.fault(join(path, field.key), "missing", "is missing", f"give {field.shape.said}")
             elif field.default is not MISSING:
                 made[field.name] = copy.copy(field.default)
-            elif field.factory is not _ABSENT:
+            elif field.factory is not ABSENT:
                 made[field.name] = field.factory()
         self._keys(value, path, into)
         if into.count > before:
@@ -448,81 +442,6 @@ class FileShape(Shape):
         return {"type": "string", "contentEncoding": "base64", "contentMediaType": self.kind.media_range}
 
 
-class TensorShape(Shape):
-    """A numpy array from nested lists."""
-
-    def __init__(self, dtype: str, shape: tuple[int | None, ...]) -> None:
-        self.dtype = dtype
-        self.shape = shape
-        size = " × ".join("any" if part is None else str(part) for part in shape)
-        self.said = f"nested lists of {dtype or 'numbers'}" + (f", {size}" if size else "")
-
-    def check(self, value: Any, path: str, into: Check) -> Any:
-        import numpy as np
-
-        try:
-            found = _array_of(value)
-            array = found if not self.dtype or found.dtype == self.dtype else _converted(found, np.dtype(self.dtype))
-        except (ValueError, TypeError, OverflowError):
-            into.fault(path, "tensor", f"is not {self.said}", f"give {self.said}")
-            return value
-        if self.shape and not _fits(array.shape, self.shape):
-            into.fault(path, "shape", f"has shape {list(array.shape)}", f"give {self.said}")
-        elif array.dtype.kind not in "biufcUS":
-            into.fault(path, "tensor", "is not a full array", f"give {self.said}")
-        return array
-
-    def schema(self) -> dict[str, Any]:
-        kind = "boolean" if self.dtype == "bool" else "integer" if "int" in self.dtype else "number"
-        found: dict[str, Any] = {"type": kind}
-        for length in reversed(self.shape):
-            found = {"type": "array", "items": found}
-            if length is not None:
-                found |= {"minItems": length, "maxItems": length}
-        return found if self.shape else {"type": "array"}
-
-
-def _array_of(value: Any) -> Any:
-    """Return ``value`` as an array. Whole numbers beyond the signed ones stay whole: numpy makes doubles of them where
-    smaller ones stand beside them."""
-    import numpy as np
-
-    found = np.asarray(value)
-    if found.dtype == np.float64 and isinstance(value, list) and found.size and found.max() >= 2.0**63:
-        exact = np.asarray(value, dtype=object)
-        if all(type(one) is int for one in exact.flat):
-            return exact.astype(np.uint64)
-    return found
-
-
-def _converted(found: Any, wanted: Any) -> Any:
-    """Return the array ``found`` as ``wanted``; raises :class:`ValueError` where its values would not stay the same.
-
-    Where floats are wanted null is not-a-number, as in answers; they may lose digits, but not become infinite.
-    """
-    import numpy as np
-
-    have = found.dtype.kind
-    if wanted.kind not in "biuf" or have not in "biufO" or (have == "b" and found.size):
-        if wanted.kind not in "USc":
-            raise ValueError
-        return found.astype(wanted)
-    with np.errstate(over="ignore", invalid="ignore"):
-        array = found.astype(wanted)
-    if have == "O" and wanted.kind != "f":
-        raise ValueError
-    same = np.isinf(array).sum() == np.isinf(found).sum() if wanted.kind == have == "f" else True
-    if not same or (wanted.kind != "f" and not np.array_equal(array, found)):
-        raise ValueError
-    return array
-
-
-def _fits(have: tuple[int, ...], want: tuple[int | None, ...]) -> bool:
-    return len(have) == len(want) and all(
-        wanted is None or wanted == length for length, wanted in zip(have, want, strict=True)
-    )
-
-
 class PydanticShape(Shape):
     """A model of pydantic, where the bundle brings pydantic; known by its methods, never imported."""
 
@@ -567,130 +486,3 @@ class Described(Shape):
 
 def join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else str(key)
-
-
-def shape_of(annotation: Any) -> Shape:
-    """Return the shape that ``annotation`` describes; raises :class:`Invalid` for a type that JSON cannot carry."""
-    meta = None
-    if typing.get_origin(annotation) is Annotated:
-        annotation, *extras = typing.get_args(annotation)
-        tensor = next((extra for extra in extras if isinstance(extra, type) and issubclass(extra, TensorType)), None)
-        if tensor is not None:
-            annotation = tensor
-        meta = next((extra for extra in extras if isinstance(extra, msgspec.Meta)), None)
-    inner = _inner(annotation, meta)
-    worded = meta is not None and (meta.title or meta.description or meta.examples or meta.extra_json_schema)
-    return Described(inner, meta) if worded and meta and not isinstance(inner, Leaf) else inner
-
-
-def _inner(kind: Any, meta: msgspec.Meta | None) -> Shape:
-    kind = getattr(kind, "__supertype__", kind)  # NewType
-    if kind is Any or kind is object or kind is MISSING or isinstance(kind, typing.TypeVar):
-        return AnyShape()
-    if kind is None:
-        kind = type(None)
-    if kind in _LEAVES:
-        return Leaf(kind, meta)
-    origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
-    if origin is typing.Union or origin is types.UnionType:
-        return UnionShape([shape_of(Annotated[one, meta] if meta and one in _LEAVES and one is not type(None) else one)
-                           for one in arguments])  # fmt: skip
-    if origin is Literal:
-        return Choice({value: value for value in arguments})
-    if origin in _LISTS:
-        make = origin if isinstance(origin, type) and origin in (set, frozenset) else list
-        return ListShape(shape_of(arguments[0]) if arguments else AnyShape(), make, meta)
-    if origin is tuple:
-        return _tuple(arguments, meta)
-    if origin in _MAPS:
-        key, item = arguments or (str, Any)
-        return MapShape(shape_of(key), shape_of(item))
-    if isinstance(origin, type):
-        return _class(origin)
-    raise _unsupported(kind)
-
-
-def _tuple(arguments: tuple[Any, ...], meta: msgspec.Meta | None) -> Shape:
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return ListShape(shape_of(arguments[0]), tuple, meta)
-    return TupleShape([shape_of(one) for one in arguments]) if arguments else ListShape(AnyShape(), tuple, meta)
-
-
-@cache
-def _class(kind: type) -> Shape:
-    # one shape a class: a class that holds itself would otherwise have shapes without end
-    if issubclass(kind, TensorType):
-        return TensorShape(kind.dtype, kind.shape)
-    if issubclass(kind, File):
-        return FileShape(kind)
-    if issubclass(kind, enum.Enum):
-        return Choice({member.value: member for member in kind})
-    if issubclass(kind, msgspec.Struct):
-        config = kind.__struct_config__
-        tag = (config.tag_field, config.tag) if config.tag_field else None
-        return ObjectShape(kind, lambda: _struct_fields(kind), closed=config.forbid_unknown_fields, tag=tag)
-    if dataclasses.is_dataclass(kind):
-        return ObjectShape(kind, lambda: _dataclass_fields(kind), closed=True)
-    if typing.is_typeddict(kind):
-        return ObjectShape(kind, lambda: _typeddict_fields(kind), closed=True)
-    if hasattr(kind, "model_validate") and hasattr(kind, "model_json_schema"):
-        return PydanticShape(kind)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and issubclass(kind, numpy.ndarray):
-        return TensorShape("", ())
-    raise _unsupported(kind)
-
-
-def _unsupported(kind: Any) -> Invalid:
-    return Invalid(
-        f"{getattr(kind, '__name__', kind)}: no JSON can be read as this type",
-        code="type_unsupported",
-        hint="use numbers, text, lists, dicts, Literal, fairlead.Input, dataclasses, Tensor, Image, Audio or File",
-    )
-
-
-def _struct_fields(kind: type[msgspec.Struct]) -> list[FieldOf]:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    return [
-        FieldOf(
-            key=field.encode_name,
-            name=field.name,
-            shape=shape_of(hints[field.name]),
-            default=MISSING if field.default is msgspec.NODEFAULT else field.default,
-            factory=None if field.default_factory is msgspec.NODEFAULT else field.default_factory,
-        )
-        for field in msgspec.structs.fields(kind)
-    ]
-
-
-def _dataclass_fields(kind: Any) -> list[FieldOf]:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    return [
-        FieldOf(
-            key=field.name,
-            name=field.name,
-            shape=shape_of(hints[field.name]),
-            default=MISSING if field.default is dataclasses.MISSING else field.default,
-            factory=None if field.default_factory is dataclasses.MISSING else field.default_factory,
-        )
-        for field in dataclasses.fields(kind)
-        if field.init
-    ]
-
-
-_PRESENCE = (typing.Required, typing.NotRequired)
-_ABSENT = object()
-"""Factory of keys of a TypedDict that may be absent."""
-
-
-def _typeddict_fields(kind: Any) -> list[FieldOf]:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    return [
-        FieldOf(
-            key=name,
-            name=name,
-            shape=shape_of(typing.get_args(hint)[0] if typing.get_origin(hint) in _PRESENCE else hint),
-            factory=None if name in kind.__required_keys__ else _ABSENT,
-        )
-        for name, hint in hints.items()
-    ]

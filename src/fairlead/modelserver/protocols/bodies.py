@@ -11,7 +11,7 @@ from fairlead.modelserver.calls import Call
 from fairlead.modelserver.protocols.forms import fields_of, parts_of
 from fairlead.sdk.files import File
 from fairlead.sdk.inputs import Signature, why_no_json
-from fairlead.sdk.shapes import TensorShape
+from fairlead.sdk.tensors import TensorShape
 
 _JSON = ("", "application/json")
 _FORM = "application/x-www-form-urlencoded"

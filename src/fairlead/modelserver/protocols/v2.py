@@ -23,7 +23,7 @@ from fairlead.errors import Invalid
 from fairlead.modelserver.protocols.tensors import ANY, BASE64, FILE, JSON_TEXT, Declared
 from fairlead.sdk.files import File
 from fairlead.sdk.inputs import Signature
-from fairlead.sdk.shapes import TensorShape
+from fairlead.sdk.tensors import TensorShape
 
 HEAD_LENGTH = "inference-header-content-length"
 BYTES = "BYTES"
