@@ -74,6 +74,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Requests a second of one person, all tokens together, twice as many at once; 0: as many as they like."""
     token_per_s: int = 0
     """Requests a second by one token, twice as many at once; 0: as many as it likes."""
+    user_calls_per_day: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    """Calls of models in a UTC day of each person without a quota of their own, all tokens together; configurers have
+    none; 0: as many as they like."""
+    user_stored_mb: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    """Megabytes (1,048,576 bytes) of bundles of each person without a quota of their own; configurers have none; 0: as
+    many as fit."""
     zygote_memory_mb: int = 2048
     """Memory that warm zygotes of sleeping models may keep."""
     token_days: int = 30

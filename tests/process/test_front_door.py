@@ -29,7 +29,7 @@ from fairlead import identity
 from fairlead.errors import Busy, Unavailable
 from fairlead.gateway import DoorSettings, DoorState, Gateway, snapshot
 from fairlead.keeper.waker import Waker
-from fairlead.messages import ExtraRoute, ModelRoute, PageRoute, Target
+from fairlead.messages import ExtraRoute, ModelRoute, PageRoute, Spent, Target
 
 DEADLINE_S = 30
 
@@ -355,6 +355,42 @@ def limited() -> Iterator[House]:
         )
         made.start()
         yield made
+
+
+def test_who_has_used_up_their_calls_calls_no_model_and_does_all_else(house: House) -> None:
+    """S-20 of serving: a quota; the front door takes it from the routes, and a day later from nowhere."""
+    ada, bob, small = house.token("ada"), house.token("bob"), house.token("bob")
+    jti = str(jwt.decode(small.removeprefix("fl_"), options={"verify_signature": False})["jti"])
+    before = house.state
+    house.state = msgspec.structs.replace(before, spent=Spent("2026-11-21", users=("ada",), tokens=(jti,)))
+    assert house.publish() == ""
+    try:
+        eventually(lambda: house.predict("flowers", ada).status == 429, "the quota is in force")
+        for token, whose in ((ada, "you have"), (small, "this token has")):
+            for path in ("/v1/models/flowers/predict", "/v1/models/flowers@2/predict", "/v1/models/flowers:predict"):
+                answer = house.call("POST", path, token=token, body=b"{}")
+                refused(answer, 429, "quota_exceeded")
+                assert whose in answer.json["error"]["message"]
+                assert "00:00 UTC" in answer.json["error"]["message"]
+                left_s = 86_400 - time.time() % 86_400
+                assert 0 < int(answer.headers["retry-after"]) <= 86_400
+                off_s = abs(int(answer.headers["retry-after"]) - left_s)
+                assert min(off_s, 86_400 - off_s) < 60
+            refused(house.call("GET", "/flights/chart", token=token), 429, "quota_exceeded")
+            tensors = house.call("POST", "/v2/models/flowers/infer", token=token, body=b"{}")
+            assert tensors.status == 429
+            assert "00:00 UTC" in tensors.json["error"]
+            for path in ("/api/v1/me", "/v1/models", "/v1/models/flowers/docs", "/v2/models/flowers"):
+                assert house.call("GET", path, token=token).status == 200, path
+            assert house.call("POST", "/v1/models/flowers/jobs", token=token, body=b"{}").status == 200, "control's"
+            assert house.call("GET", "/", host="run-1.apps.localhost", token=token).status == 200
+        assert house.predict("flowers", bob).status == 200
+        assert house.predict("open").status == 200
+    finally:
+        house.state = before
+        house.publish()
+    eventually(lambda: house.predict("flowers", ada).status == 200, "it opens again")
+    assert house.predict("flowers", small).status == 200
 
 
 def test_a_bundle_sees_the_claims_and_its_gate_but_no_token(house: House) -> None:

@@ -8,7 +8,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
+from fairlead.accounts import quotas
 from fairlead.accounts.policy import Caller, Verb, check, parse_roles
+from fairlead.accounts.quotas import Defaults, Given
 from fairlead.clock import to_text
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.identity.keys import Keys
@@ -17,6 +19,7 @@ from fairlead.store.move import note
 from fairlead.store.records import Token, User
 
 LABEL_MAX = 100
+_NO_QUOTAS = Defaults()
 
 
 def new(
@@ -29,11 +32,14 @@ def new(
     days: float,
     user: str = "",
     roles: Iterable[str] = (),
+    calls_per_day: Given = None,
+    defaults: Defaults = _NO_QUOTAS,
 ) -> Minted:
     """Make a token for ``user`` (default: the caller) with ``roles`` (default: all that both have).
 
     Raises :class:`Forbidden` for roles that the user or the caller does not have, and for a life longer than that of
-    the caller's own token (``token_outlives``), :class:`Invalid` for a bad label or length of life.
+    the caller's own token (``token_outlives``) or a quota above theirs (``quota_beyond``), :class:`Invalid` for a bad
+    label, quota or length of life.
     """
     name = user or caller.name
     if name != caller.name:
@@ -52,7 +58,11 @@ def new(
             hint=f"possible: {', '.join(sorted(allowed))}",
         )
     _refuse_longer(session, caller, now, days)
-    return give(session, owner, wanted, label, now, keys=keys, days=days, by=caller.name)
+    quota = quotas.of_token(session, caller, owner, calls_per_day, defaults)
+    minted = give(session, owner, wanted, label, now, keys=keys, days=days, by=caller.name)
+    session.flush()
+    session.get_one(Token, minted.jti).calls_per_day = quota
+    return minted
 
 
 def _refuse_longer(session: Session, caller: Caller, now: datetime, days: float) -> None:

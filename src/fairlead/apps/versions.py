@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
-from fairlead.accounts import vault
+from fairlead.accounts import usage, vault
 from fairlead.accounts.policy import Caller, in_force
 from fairlead.apps import aliases, sight
 from fairlead.bundles.manifest import AppManifest
@@ -224,6 +224,7 @@ def remove(session: Session, app: str, now: datetime, *, by: str) -> None:
         elif version.status is VersionStatus.READY:
             move_to(session, version, VersionStatus.RETIRED, said, now, by=by)
     vault.forget(session, app, now)
+    usage.give_back(session, app)
     record.removed_at = now
     note(session, "app", app, "removed", now, by=by)
     session.flush()

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from fairlead.accounts import quotas
+from fairlead.accounts.quotas import Defaults
 from fairlead.apps import versions as app_versions
 from fairlead.apps import wanted as apps
 from fairlead.devices import registry
@@ -16,7 +18,12 @@ from fairlead.models import wanted as models
 
 
 def wanted_by_node(
-    session: Session, reports: Sequence[NodeReport], denied: dict[str, float], now: datetime, sealer: Sealer
+    session: Session,
+    reports: Sequence[NodeReport],
+    denied: dict[str, float],
+    now: datetime,
+    sealer: Sealer,
+    defaults: Defaults = Defaults(),
 ) -> list[NodeWanted]:
     """Return the wanted state of every node that was heard, without generations.
 
@@ -27,6 +34,7 @@ def wanted_by_node(
     rows = models.load(session)
     versions, routes = models.versions(rows, now, sealer), models.routes(rows)
     devices = registry.access(session)
+    spent = quotas.spent(session, defaults, now)
     prepared, runs, pages = app_versions.wanted(session), apps.runs(session), apps.pages(session)
     home = min(report.node for report in reports)
     return [
@@ -40,6 +48,7 @@ def wanted_by_node(
             pages=pages,
             denied=denied,
             devices=devices,
+            spent=spent,
         )
         for report in reports
     ]

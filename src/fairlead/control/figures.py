@@ -5,12 +5,15 @@ Counters begin at 0 with control; what waits is read from the store each time, b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fairlead.accounts import quotas
+from fairlead.accounts.quotas import MB, Defaults
 from fairlead.clock import Clock
 from fairlead.control.devicelink import DeviceLink
 from fairlead.exposition import Family, Sample, counter, gauge
@@ -18,7 +21,7 @@ from fairlead.messages import Answer, MetricsAsk
 from fairlead.status import DeviceStatus, JobStatus
 from fairlead.store.database import Database
 from fairlead.store.move import Move
-from fairlead.store.records import Device, Job, Run
+from fairlead.store.records import Device, Job, Run, User
 
 _MOVED = (
     ("job", "fairlead_jobs_total", "Moves of jobs, by the status they came to.", "model"),
@@ -31,14 +34,15 @@ _MOVED = (
 class Figures:
     """Answers what keepers ask."""
 
-    def __init__(self, database: Database, clock: Clock, devices: DeviceLink) -> None:
-        self._database, self._clock, self._devices = database, clock, devices
+    def __init__(self, database: Database, clock: Clock, devices: DeviceLink, defaults: Defaults) -> None:
+        self._database, self._clock, self._devices, self._defaults = database, clock, devices, defaults
 
     async def asked(self, ask: MetricsAsk) -> Answer:
         """Answer all that control counts; raises what the store raises."""
         now = self._clock.now()
         waiting = await self._database.read(lambda session: _waiting(session, now.timestamp()))
-        found = [*moved(self._database.moves), *waiting, *self._readings(), self._refused()]
+        used = await self._database.read(lambda session: _used(session, self._defaults, now))
+        found = [*moved(self._database.moves), *waiting, *used, *self._readings(), self._refused()]
         return Answer(value=msgspec.json.encode(found))
 
     def _readings(self) -> list[Family]:
@@ -88,6 +92,23 @@ def _waiting(session: Session, now: float) -> list[Family]:
         gauge("fairlead_job_queue_age_seconds", "Age of the oldest job that waits.", ages),
         gauge("fairlead_runs", "Runs that are not over.", [_of(status.value, count) for status, count in runs]),
         gauge("fairlead_devices", "Devices by status.", [_of(status.value, count) for status, count in devices]),
+    ]
+
+
+def _used(session: Session, defaults: Defaults, now: datetime) -> list[Family]:
+    """Return what people have used and may use; of those alone who used something or have a quota."""
+    people = session.scalars(select(User).where(User.disabled.is_(False)).order_by(User.name))
+    found = quotas.used(session, people, defaults, now)
+
+    def family(name: str, help: str, of: Callable[[quotas.Used], int]) -> Family:
+        samples = [Sample(of(used), {"user": user}) for user, used in found.items() if of(used)]
+        return gauge(name, help, samples)
+
+    return [
+        family("fairlead_user_calls_today", "Calls of models since 00:00 UTC.", lambda used: used.calls_today),
+        family("fairlead_user_calls_per_day", "Calls of models that a day may have.", lambda used: used.calls_per_day),
+        family("fairlead_user_stored_bytes", "Bundles, unpacked.", lambda used: used.stored_bytes),
+        family("fairlead_user_stored_max_bytes", "Bundles that may be kept.", lambda used: used.stored_mb * MB),
     ]
 
 

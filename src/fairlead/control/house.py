@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version as installed_version
 
+from fairlead.accounts.quotas import Defaults
 from fairlead.accounts.signin import SignIn
 from fairlead.buckets.obstore import open_bucket
 from fairlead.buckets.port import Bucket
@@ -19,6 +20,7 @@ from fairlead.bus.gate import DeviceGate
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock, SystemClock
 from fairlead.control.asks import Asks
+from fairlead.control.calls import Calls
 from fairlead.control.devicelink import DeviceLink
 from fairlead.control.figures import Figures
 from fairlead.control.firstuser import add_missing_types, make_first_user
@@ -35,7 +37,7 @@ from fairlead.control.spans import Spans
 from fairlead.control.waiters import Waiters
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
-from fairlead.messages import JobBegan, JobEnded, JobMoved, JobReturned, MetricsAsk, NodeReport, WantedAsk
+from fairlead.messages import CallsTold, JobBegan, JobEnded, JobMoved, JobReturned, MetricsAsk, NodeReport, WantedAsk
 from fairlead.settings import Home, Settings
 from fairlead.store.database import Database, open_database
 from fairlead.store.move import Ref
@@ -65,6 +67,7 @@ class House:
         database.on_moved = self._tell_moved
         self.nodes = Nodes(clock)
         self.sign_in = SignIn(database, clock)
+        self.quotas = Defaults.of(settings)
         self.jobs = JobFlow(database, bus, bucket, clock, self.nodes, self.waiters)
         self.devices = DeviceLink(database, bus, bucket, clock, self.waiters)
         self.post = Post(database, bucket, clock, settings)
@@ -80,10 +83,12 @@ class House:
             devices=self.devices,
             denied=self._deny,
             sealer=self.sealer,
+            defaults=self.quotas,
         )
+        self._calls = Calls(database, clock, self.reconcile.nudge)
         parts = Parts(settings, home, clock, database, bus, bucket, self.nodes, self.waiters)
         self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)
-        self._figures = Figures(database, clock, self.devices)
+        self._figures = Figures(database, clock, self.devices, self.quotas)
         self.pushes = Pushes(parts, self.reconcile.nudge)
         self.housekeeping = Housekeeping(database, bucket, clock, parts.keys, settings.keep_days)
         self._spans = Spans(settings.otlp) if settings.otlp else None
@@ -128,6 +133,7 @@ class House:
         await self.bus.serve(JobEnded, self.jobs.ended)
         await self.bus.serve(JobReturned, self.jobs.returned)
         await self.bus.serve(WantedAsk, self.reconcile.asked)
+        await self.bus.serve(CallsTold, self._calls.told)
         await self.asks.serve()
         await self.bus.serve(MetricsAsk, self._figures.asked)
         await self.bus.subscribe_devices(self.devices.hear)

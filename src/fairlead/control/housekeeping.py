@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
+from fairlead.accounts import usage
 from fairlead.buckets.port import Bucket, Entry
 from fairlead.clock import Clock
 from fairlead.control.keylocks import KeyLocks
@@ -49,6 +50,7 @@ class Housekeeping:
         now = self._clock.now()
         counts = {kind.name: await self._records(kind, now - self._keep) for kind in retention.KINDS}
         counts["event"] = await self._events(now - self._keep)
+        counts["day of calls"] = await self._database.write(partial(usage.forget, before=now - self._keep, now=now))
         counts["object"] = await self._objects(now)
         said = {name: count for name, count in counts.items() if count}
         if said:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from fairlead import ids
+from fairlead.accounts import quotas, usage
 from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.apps import versions as apps
 from fairlead.buckets.keys import bundle_key
@@ -71,6 +72,7 @@ class Pushes:
     def __init__(self, parts: Parts, nudge: Callable[[], None]) -> None:
         self._parts, self._nudge = parts, nudge
         self._slots = asyncio.Semaphore(2)
+        self._defaults = quotas.Defaults.of(parts.settings)
         self._limits = Limits(total_bytes=parts.settings.bundle_max_bytes)
         self.uploads = Uploads(self._folder, self._limits.total_bytes, self._limits.entries)
 
@@ -90,8 +92,10 @@ class Pushes:
     async def plan(self, files: Sequence[File], who: Caller) -> Plan:
         """Return which of ``files`` must be sent: those that ``who`` has sent neither now nor in an earlier bundle.
 
-        Raises :class:`fairlead.errors.Unavailable` (``disk_full``) where there is no room for them.
+        Raises :class:`fairlead.errors.Unavailable` (``disk_full``) where there is no room for them, and
+        :class:`fairlead.errors.Invalid` (``storage_exceeded``) where ``who`` may not keep so much.
         """
+        await self._check_stored(who, archive.digest(files), files)
         sources = await self._sources(files, who)
         missing = {one.sha256: one for one in files if one.sha256 not in sources.held}
         total = sum(one.size for one in files)
@@ -151,11 +155,18 @@ class Pushes:
         """Store the checked zip ``file`` and register it."""
         is_model = isinstance(bundle.manifest, ModelManifest)
         check(who, Verb.PUSH_MODELS if is_model else Verb.PUSH_APPS)
+        await self._check_stored(who, bundle.digest, bundle.files)  # before it is put, and once more when all is sure
         key = bundle_key(bundle.digest)
         size = file.stat().st_size
         now = self._parts.clock.now()
 
         def write(session: Session) -> Pushed:
+            self._check_quota(session, who, bundle.digest, bundle.files)
+            pushed = register(session)
+            usage.keep(session, who.name, bundle.digest, pushed.name, sum(one.size for one in bundle.files))
+            return pushed
+
+        def register(session: Session) -> Pushed:
             if isinstance(bundle.manifest, ModelManifest):
                 asked = models.Pushed(
                     manifest=bundle.manifest,
@@ -191,6 +202,12 @@ class Pushes:
             pushed = await self._parts.database.write(write)
         self._nudge()
         return pushed
+
+    async def _check_stored(self, who: Caller, digest: str, files: Sequence[File]) -> None:
+        await self._parts.database.read(lambda session: self._check_quota(session, who, digest, files))
+
+    def _check_quota(self, session: Session, who: Caller, digest: str, files: Sequence[File]) -> None:
+        quotas.check_stored(session, who.name, digest, sum(one.size for one in files), self._defaults)
 
     def _look(self, file: Path) -> _Bundle:
         """Unpack into a folder of its own, check, and remove it again."""

@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from fairlead.accounts import tokens
+from fairlead.accounts.quotas import Defaults
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.control.desired import wanted_by_node
@@ -67,11 +68,12 @@ class Reconcile:
         devices: DeviceLink,
         denied: Callable[[dict[str, float]], None],
         sealer: Sealer,
+        defaults: Defaults,
     ) -> None:
         self._database, self._bus, self._clock = database, bus, clock
         self._nodes, self._waiters = nodes, waiters
         self._jobs, self._runs, self._devices = jobs, runs, devices
-        self._set_denied, self._sealer = denied, sealer
+        self._set_denied, self._sealer, self._defaults = denied, sealer, defaults
         self._wake = asyncio.Event()
         self._done = asyncio.Event()
         self._sent: dict[str, NodeWanted] = {}
@@ -217,7 +219,8 @@ class Reconcile:
         self, session: Session, reports: tuple[NodeReport, ...], denied: dict[str, float], now: datetime
     ) -> list[Fitted]:
         """Return what each node shall do, as it can be sent."""
-        made = [fit(wanted) for wanted in wanted_by_node(session, reports, denied, now, self._sealer)]
+        found = wanted_by_node(session, reports, denied, now, self._sealer, self._defaults)
+        made = [fit(wanted) for wanted in found]
         left_out = tuple(dict.fromkeys(one for fitted in made for one in fitted.left_out))
         if left_out != self._left_out:
             for one in left_out:

@@ -17,8 +17,9 @@ from fairlead.gateway.resources import (
     extension,
     typed,
 )
-from fairlead.gateway.routes import Access, Route
+from fairlead.gateway.routes import Access, Route, Versions
 from fairlead.identity import DAYS_MAX, EVERYWHERE, ISSUER, PREFIX, page_audience
+from fairlead.messages import Spent
 
 JWT = "jwt"
 ROLES = "roles"
@@ -26,6 +27,8 @@ SHAPE = "shape"
 REVOKED = "revoked"
 LIMIT = "limit"
 PEOPLE = "people"
+QUOTA = "quota"
+OF_TOKEN = "quota_of_token"  # noqa: S105 - the name of an action
 COOKIE = "cookie"
 SESSION_COOKIE = "fl_session"
 CONFIGURER = "configurer"
@@ -120,12 +123,34 @@ def revoked_filter(denied: Mapping[str, float], now: float) -> Resource:
     return extension(REVOKED, f"{_RBAC}.RBAC", matcher=matcher)
 
 
+def quota_filter() -> Resource:
+    """Return the filter that refuses who has used up their calls; off while nobody has: :func:`spent_access`."""
+    return {**extension(QUOTA, f"{_RBAC}.RBAC"), "disabled": True}
+
+
+def spent_access(spent: Spent) -> Resource:
+    """Return what the route table as a whole says to :func:`quota_filter`; nothing while it is off."""
+    if not spent.users and not spent.tokens:
+        return {}
+    allow = {"action": extension("allow", _ACTION, name="allow", action="ALLOW")}
+    by_user = _refused(QUOTA, CLAIM_USER, spent.users, allow) if spent.users else allow
+    by_token = _refused(OF_TOKEN, CLAIM_TOKEN, spent.tokens, by_user) if spent.tokens else by_user
+    return {QUOTA: typed(f"{_RBAC}.RBACPerRoute", rbac={"matcher": by_token["matcher"]})}
+
+
+def _refused(name: str, header: str, values: tuple[str, ...], otherwise: Resource) -> Resource:
+    deny = {"action": extension(name, _ACTION, name=name, action="DENY")}
+    found = extension("subject", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=header)
+    tree = {"input": found, "exact_match_map": {"map": dict.fromkeys(values, deny)}}
+    return {"matcher": {"matcher_tree": tree, "on_no_match": otherwise}}
+
+
 def roles_filter() -> Resource:
     """Return the filter that allows nothing unless the route says so."""
     return extension(ROLES, f"{_RBAC}.RBAC", rules={"action": "ALLOW", "policies": {}})
 
 
-def route_access(route: Route, public_per_s: int, public_burst: int) -> Resource:
+def route_access(route: Route, public_per_s: int, public_burst: int, spent: Spent = Spent()) -> Resource:
     """Return a route's ``typed_per_filter_config``."""
     config = {
         JWT: typed("envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig", requirement_name=_requirement(route)),
@@ -133,6 +158,8 @@ def route_access(route: Route, public_per_s: int, public_burst: int) -> Resource
     }
     if route.plain_path:
         config[SHAPE] = _off()
+    if (spent.users or spent.tokens) and not isinstance(route.goal, Versions):
+        config[QUOTA] = _off()  # calls of models alone are counted
     if route.access is Access.PUBLIC:
         config[LIMIT] = _limit(public_per_s, public_burst)
     if route.kind == "page":

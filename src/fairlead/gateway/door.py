@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from fairlead.messages import ModelRoute, PageRoute
+from fairlead.messages import ModelRoute, PageRoute, Spent
 from fairlead.settings import Home, Settings
 
 CONNECTIONS_MAX = 20_000
@@ -69,6 +69,8 @@ class DoorState(msgspec.Struct, frozen=True, kw_only=True):
     """``host:port`` that speaks MQTT and knows the devices; empty: they must try again."""
     denied: Mapping[str, float] = {}
     """Revoked token ids and when they would have expired (Unix seconds)."""
+    spent: Spent = Spent()
+    """Who calls no model any more today."""
 
 
 def door_settings(

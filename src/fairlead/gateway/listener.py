@@ -8,6 +8,7 @@ from fairlead.gateway.access import (
     jwt_filter,
     limit_filter,
     people_filter,
+    quota_filter,
     roles_filter,
     shape_filter,
 )
@@ -116,6 +117,7 @@ def _filters(door: DoorSettings, jwks: str, revoked_file: str) -> list[Resource]
         cookie_filter(),
         revoked,
         roles_filter(),
+        quota_filter(),
         *people,
         limit_filter(),
         router,

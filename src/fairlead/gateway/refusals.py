@@ -24,6 +24,7 @@ class Line:
     message: str
     hint: str = ""
     retry_after_s: int = 0
+    """``_DAY_S`` stands for what is left of the UTC day."""
     says_path: bool = False
     """The message begins with the path that was asked for."""
 
@@ -50,6 +51,10 @@ _LOST = f"({_status(503)} || {_status(507)})"
 """Nobody there any more; 507 where it went away in the middle of a body that is too long to be sent again."""
 _LARGE = "send less at once; the limit is body_max_bytes in settings.toml"
 _INFERENCE = "/v2"
+_OPENS = "it opens again at 00:00 UTC"
+_QUOTA = "fairlead whoami shows what is used; a configurer raises it: fairlead users set NAME --calls-per-day N"
+_DAY_S = 86_400
+_TO_MIDNIGHT = f"%CEL({_DAY_S} - int(request.time) % {_DAY_S})%"
 _BAD_PATH = "no ; and no encoded slash, backslash or zero in paths"
 
 LINES = (
@@ -69,6 +74,22 @@ LINES = (
     Line(_details("Audiences_in_Jwt"), 401, "token_invalid", "the token is for one page only", _SIGN_IN),
     Line(_status(401), 401, "token_invalid", "the token is not one of this installation", _SIGN_IN),
     Line(_details("[revoked]"), 401, "token_revoked", "the token was revoked", _SIGN_IN),
+    Line(
+        _details("[quota_of_token]"),
+        429,
+        "quota_exceeded",
+        f"the calls that this token has a day are used up: {_OPENS}",
+        _QUOTA,
+        retry_after_s=_DAY_S,
+    ),
+    Line(
+        _details("[quota]"),
+        429,
+        "quota_exceeded",
+        f"the calls that you have a day are used up: {_OPENS}",
+        _QUOTA,
+        retry_after_s=_DAY_S,
+    ),
     Line(
         f"({_status(403)} && {_route('model')}) || {_door('no_such_model')}",
         404,
@@ -208,7 +229,8 @@ def _mapper(line: Line) -> Resource:
         ),
     }
     if line.retry_after_s:
-        mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": str(line.retry_after_s)}}]
+        value = _TO_MIDNIGHT if line.retry_after_s == _DAY_S else str(line.retry_after_s)
+        mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": value}}]
     return mapper
 
 

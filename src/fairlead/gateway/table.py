@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fairlead.gateway.access import longer, route_access
+from fairlead.gateway.access import longer, route_access, spent_access
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.resources import (
     AGAIN,
@@ -84,6 +84,7 @@ def route_table(door: DoorSettings, state: DoorState) -> Resource:
         name=ROUTES,
         ignore_port_in_host_matching=True,
         virtual_hosts=hosts,
+        typed_per_filter_config=spent_access(state.spent),
     )
 
 
@@ -117,7 +118,7 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
     made: Resource = {
         "name": f"{route.kind} {code} {route.path}" if code else f"{route.kind} {route.path}",
         "match": _match(route, door.body_max_bytes),
-        "typed_per_filter_config": route_access(route, door.public_per_s, door.public_burst),
+        "typed_per_filter_config": route_access(route, door.public_per_s, door.public_burst, state.spent),
     }
     match route.goal:
         case Refusal(status=status):

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts.policy import Caller, Verb, check
+from fairlead.accounts.quotas import Defaults, Till
 from fairlead.errors import Conflict, Error, Invalid
 from fairlead.jobs import policy
 from fairlead.jobs.moves import failed, finish, locked
@@ -27,6 +28,7 @@ from fairlead.store.move import move_to
 from fairlead.store.records import Job, Progress
 
 KEY_MAX = 255
+_NO_QUOTAS = Defaults()
 _COLUMNS = tuple(attribute.key for attribute in Job.__mapper__.column_attrs)
 
 
@@ -64,6 +66,8 @@ class Asked:
     caller: Caller
     submission: Submission
     now: datetime
+    defaults: Defaults = _NO_QUOTAS
+    """Quotas of the installation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,8 @@ class Ended:
 def submit(session: Session, caller: Caller, asked: Submission, now: datetime) -> Submitted:
     """Keep the job. The same idempotency key of the same user gives the same job again.
 
-    Raises :class:`Invalid` (``idempotency_key_reused``) when the key stands for another call. At the doors take
+    Raises :class:`Invalid` (``idempotency_key_reused``) when the key stands for another call, and :class:`Busy`
+    (``quota_exceeded``). At the doors take
     :func:`submit_all` with ``Database.write_joined``: it is many times as fast when many submit.
     """
     (outcome,) = submit_all(session, [Asked(caller, asked, now)])
@@ -119,11 +124,14 @@ def submit(session: Session, caller: Caller, asked: Submission, now: datetime) -
 def submit_all(session: Session, asked: Sequence[Asked]) -> list[Submitted | Error]:
     """Keep many jobs with one statement; one outcome each, in order: see :func:`submit`."""
     known = _known_keys(session, asked)
+    till = Till(session, [one.caller for one in asked], asked[0].defaults, asked[0].now)
     made: list[Job] = []
     outcomes: list[Submitted | Error] = []
     for one in asked:
         try:
             outcome = _submitted(one, known)
+            if not outcome.again:
+                till.charge(one.caller)
         except Error as refused:
             outcomes.append(refused)
             continue
@@ -132,6 +140,7 @@ def submit_all(session: Session, asked: Sequence[Asked]) -> list[Submitted | Err
             made.append(outcome.job)
             if outcome.job.idempotency_key is not None:
                 known[outcome.job.created_by, outcome.job.idempotency_key] = outcome.job
+    till.write()
     if made:
         # Not session.add: the unit of work costs ten times as much as the row.
         session.execute(insert(Job), [{name: getattr(job, name) for name in _COLUMNS} for job in made])
@@ -277,14 +286,20 @@ def cancel(session: Session, caller: Caller, job: Job, now: datetime) -> Job:
     return job
 
 
-def replay(session: Session, caller: Caller, job: Job, now: datetime) -> Job:
-    """Queue a failed or canceled job again with all its attempts; raises :class:`Conflict` for any other."""
+def replay(session: Session, caller: Caller, job: Job, now: datetime, defaults: Defaults = _NO_QUOTAS) -> Job:
+    """Queue a failed or canceled job again with all its attempts: a call of ``caller``'s.
+
+    Raises :class:`Conflict` for any other job, and :class:`Busy` (``quota_exceeded``).
+    """
     if job.status not in {JobStatus.FAILED, JobStatus.CANCELED}:
         raise Conflict(
             f"{job.id} is {job.status}: only failed and canceled jobs are replayed",
             code="not_replayable",
             hint="submit it again for another answer",
         )
+    till = Till(session, [caller], defaults, now)
+    till.charge(caller)
+    till.write()
     job.attempts, job.error, job.progress, job.finished_at, job.started_at = 0, None, None, None, None
     job.due_at, job.deadline_at, job.lease_until = now, None, None
     job.expires_at = now + timedelta(days=policy.RETENTION_DAYS)

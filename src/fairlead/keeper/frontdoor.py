@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from fairlead.errors import Unavailable
 from fairlead.gateway import (
@@ -20,7 +21,7 @@ from fairlead.gateway import (
     version_key,
 )
 from fairlead.keeper.doortally import DoorTally
-from fairlead.messages import NodeWanted
+from fairlead.messages import NodeWanted, Spent
 
 _log = logging.getLogger(__name__)
 RETRY_S = 1.0
@@ -81,7 +82,7 @@ class FrontDoor:
         """
         while True:
             try:
-                async with asyncio.timeout(RETRY_S if self.said else None):
+                async with asyncio.timeout(RETRY_S if self.said else left_s(wanted().spent, datetime.now(UTC))):
                     await changed.wait()
             except TimeoutError:
                 pass
@@ -106,5 +107,14 @@ class FrontDoor:
             ejected=self._ejected(),
             page_endpoints=dict(self._pages()),
             denied=wanted.denied,
+            spent=wanted.spent if left_s(wanted.spent, datetime.now(UTC)) else Spent(),
             devices_upstream=self._mqtt(),
         )
+
+
+def left_s(spent: Spent, now: datetime) -> float | None:
+    """Return for how many seconds ``spent`` still holds, None where it does not: control may be away at midnight."""
+    if spent.day != now.date().isoformat() or not (spent.users or spent.tokens):
+        return None
+    tomorrow = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return (tomorrow - now).total_seconds()

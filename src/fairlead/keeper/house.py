@@ -35,6 +35,8 @@ from fairlead.keeper.frontdoor import FrontDoor
 from fairlead.keeper.inspection import Inspector
 from fairlead.keeper.jobs import Jobs
 from fairlead.keeper.memory import Memory
+from fairlead.keeper.meter import Meter
+from fairlead.keeper.meter import tell as tell_calls
 from fairlead.keeper.metricsdoor import MetricsDoor
 from fairlead.keeper.models_call import Place, ReplicaCaller
 from fairlead.keeper.prepare import Prepare
@@ -98,6 +100,7 @@ class House:
         self.bucket: Bucket = open_bucket(settings.bucket or str(home.bucket))
         self._bus: Bus | None = None
         self._compiling = Compiling(home, level.isolation(), marker_of(home), self._secrets, self._prepared)
+        self._meter = Meter()
         self.replicas = Replicas(
             LocalEngine(home, clock),
             self._launch,
@@ -105,6 +108,7 @@ class House:
             on_message=self._on_message,
             on_lost=self._on_lost,
             changed=self._replicas_changed,
+            metered=self._meter.heard,
             programs=self._compiling,
             zygote_memory_mb=settings.zygote_memory_mb,
         )
@@ -174,6 +178,8 @@ class House:
         self._reporting = self._group.create_task(
             forever(lambda: report(self.bus, self._report, self.changed)), name="report"
         )
+        calls = forever(lambda: tell_calls(self.bus, self.settings.node, self._meter))
+        self._group.create_task(calls, name="calls")
         await self._metrics.open()
         self._group.create_task(forever(self._rotate_logs), name="logs")
         self._group.create_task(forever(self._access_log.run), name="access log")

@@ -40,11 +40,13 @@ class Replicas:
         on_message: Callable[[Key, str, messages.FromReplica], None],
         on_lost: Callable[[Key, str, str], None],
         changed: Callable[[], None],
+        metered: Callable[[str, messages.Metered | None], None] = lambda replica, said: None,
         programs: compiled.Programs | None = None,
         zygote_memory_mb: float = 2048,
     ) -> None:
         self._engine, self._launcher, self._clock = engine, launcher, clock
         self._on_message, self._on_lost, self._changed = on_message, on_lost, changed
+        self._metered = metered
         self._programs = programs or compiled.NoPrograms()
         self._versions: dict[Key, Version] = {}
         self._wake = asyncio.Event()
@@ -398,6 +400,7 @@ class Replicas:
     def _take_beat(self, version: Version, replica: pool.Replica, beat: messages.Beat) -> None:
         now = self._clock.monotonic()
         was = replica.in_rotation(now)
+        self._metered(replica.id, beat.metered)
         self._take_end(version, replica, beat, now)
         is_new = version.heard(replica, beat, now, to_text(self._clock.now()))
         if was != replica.in_rotation(now):

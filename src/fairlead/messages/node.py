@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from fairlead.messages.parts import AppWanted, DeviceAccess, ErrorInfo, ModelRoute, PageRoute, RunWanted, VersionWanted
+from fairlead.messages.parts import (
+    AppWanted,
+    DeviceAccess,
+    ErrorInfo,
+    Metered,
+    ModelRoute,
+    PageRoute,
+    RunWanted,
+    Spent,
+    VersionWanted,
+)
 from fairlead.messages.reports import Prepared, ProgramReport, ReplicaReport, RunReport, VersionReport
 from fairlead.messages.wire import Message
 
@@ -21,6 +31,8 @@ class NodeWanted(Message, frozen=True):
     denied: dict[str, float] = {}
     """Revoked token ids and when they would have expired (Unix seconds)."""
     devices: tuple[DeviceAccess, ...] = ()
+    spent: Spent = Spent()
+    """Whose calls of models the front door refuses."""
 
 
 class WantedAsk(Message, frozen=True):
@@ -144,6 +156,13 @@ class Answer(Message, frozen=True):
     ok: bool = True
     value: bytes = b"null"
     error: ErrorInfo | None = None
+
+
+class CallsTold(Message, frozen=True):
+    """What replicas counted; asked as a request and repeated until answered. Control adds what is new, once."""
+
+    node: str
+    told: tuple[Metered, ...]
 
 
 class MetricsAsk(Message, frozen=True):

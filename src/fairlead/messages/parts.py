@@ -210,6 +210,22 @@ class DeviceAccess(Part, frozen=True):
     """Hex SHA-256 of ``device:password``: passwords are 190 bits of chance, so a slow hash adds nothing."""
 
 
+class Metered(Part, frozen=True):
+    """What a process has counted so far: calls by UTC day (``2026-11-21``) and token. Each figure only grows."""
+
+    source: str
+    """Who counts: another name for each process."""
+    days: dict[str, dict[str, int]]
+
+
+class Spent(Part, frozen=True):
+    """Whose calls of a UTC day are used up."""
+
+    day: str = ""
+    users: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
+
+
 class AppWanted(Part, frozen=True):
     """A version of an app to prepare: fetched, environment built, entry imported once in the sandbox."""
 

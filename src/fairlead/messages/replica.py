@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fairlead.figures import Figures
-from fairlead.messages.parts import ErrorInfo
+from fairlead.messages.parts import ErrorInfo, Metered
 from fairlead.messages.wire import Message
 from fairlead.status import ReplicaStatus
 
@@ -25,6 +25,8 @@ class Beat(Message, frozen=True):
     """Where: the end of the traceback."""
     figures: Figures | None = None
     """What was counted since the replica began."""
+    metered: Metered | None = None
+    """Calls of today and of the day before, by token."""
 
 
 class JobStart(Message, frozen=True):

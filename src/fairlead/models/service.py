@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
-from fairlead.accounts import vault
+from fairlead.accounts import usage, vault
 from fairlead.accounts.policy import Caller, Verb, check, check_owner, in_force
 from fairlead.bundles.manifest import ModelManifest
 from fairlead.errors import Conflict, Invalid
@@ -230,6 +230,7 @@ def retire(session: Session, caller: Caller, name: str, number: str, now: dateti
             f"{', '.join(holders)} names {name}@{number}", code="version_in_use", hint="move the alias first"
         )
     _retire(session, version, caller, now)
+    usage.give_back(session, name, version.digest)
     return version
 
 
@@ -244,6 +245,7 @@ def remove(session: Session, caller: Caller, name: str, now: datetime) -> None:
     for version in queries.versions_of(session, name):
         _retire(session, version, caller, now)
     vault.forget(session, name, now)
+    usage.give_back(session, name)
     model.removed_at = now
     note(session, "model", name, "removed", now, by=caller.name)
     session.flush()
@@ -309,6 +311,8 @@ def _usable(session: Session, name: str, number: str, alias: str) -> None:
             code="version_not_ready",
             hint=f"fairlead why {name}@{number}",
         )
+    bundle = session.get_one(Bundle, version.digest)
+    usage.keep(session, version.created_by, bundle.digest, name, bundle.size_bytes)  # where it was given back
     manifest = queries.manifest_of(version)
     vault.require(session, name, manifest.run.secrets)
     if alias == PRODUCTION:

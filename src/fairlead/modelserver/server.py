@@ -29,6 +29,7 @@ from fairlead.modelserver.calls import Call, Reply, TypedCall
 from fairlead.modelserver.dataplane import DataPlane
 from fairlead.modelserver.examples import body_of, difference
 from fairlead.modelserver.loading import Loaded, load
+from fairlead.modelserver.meter import Meter
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.modelserver.protocols.http import Front
 from fairlead.modelserver.worker import Channel
@@ -72,6 +73,7 @@ class ReplicaServer:
     def __init__(self, fork: Fork) -> None:
         self._fork = fork
         self.plane = DataPlane(fork.spec)
+        self._meter = Meter()
         self._status = ReplicaStatus.STARTING
         self._reason = "loading"
         self._error: ErrorInfo | None = None
@@ -100,6 +102,7 @@ class ReplicaServer:
             error=self._error,
             last_lines=self._last_lines,
             figures=load.counts.figures(),
+            metered=self._meter.metered(),
         )
 
     def start(self, call: Call) -> Future[Reply]:
@@ -118,7 +121,7 @@ class ReplicaServer:
         self._stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._drain, _GRACE_S)
-        front = Front(self.plane, self._fork.gate, self._probe, self._fork.body_max_bytes)
+        front = Front(self.plane, self._fork.gate, self._probe, self._fork.body_max_bytes, self._meter)
         server = http_server(front, Path(self._fork.serve))
         serving = asyncio.create_task(server.serve(), name="http")
         ticking = asyncio.create_task(self._tick(front), name="deadlines")
@@ -236,6 +239,7 @@ class ReplicaServer:
             if now - refreshed >= _LEFT_AFTER_S:
                 refreshed = now
                 front.ids.refresh()
+                self._meter.turn(time.time())
                 front.give_up(now)
                 self._failures.tick(now)
                 self._watch_callers()

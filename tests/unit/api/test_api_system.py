@@ -29,7 +29,8 @@ async def test_the_first_person_signs_in(world: Any) -> None:
     assert "httponly" in signed.headers["set-cookie"].lower()
     nobody.cookies.clear()
     token = {"Authorization": f"Bearer {signed.json()['token']}"}
-    assert (await nobody.get("/api/v1/me", headers=token)).json() == {"user": "mia", "roles": ["user"]}
+    me = (await nobody.get("/api/v1/me", headers=token)).json()
+    assert (me["user"], me["roles"]) == ("mia", ["user"])
     for user, password in [("mia", "wrong"), ("nobody", made["password"])]:
         answer = await nobody.post("/api/v1/login", json={"user": user, "password": password})
         world.refused(answer, 401, "sign_in_failed")

@@ -6,16 +6,17 @@ import asyncio
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from sqlalchemy.orm import Session
 
-from fairlead.accounts import passwords, service, tokens
+from fairlead.accounts import passwords, quotas, service, tokens, usage
 from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import COOKIE, TheHouse, Who, address_of
-from fairlead.api.views.accounts import MeView, SignedInView, TokenView, UserView, token_view, user_view
+from fairlead.api.views.accounts import MeView, SignedInView, TokenView, UserView, token_view, used_view, user_view
 from fairlead.api.views.base import Page, page
 from fairlead.clock import to_text
 from fairlead.errors import Forbidden, Invalid
-from fairlead.store.records import Token
+from fairlead.store.records import Token, User
 
 router = APIRouter(tags=["accounts"])
 V = TypeVar("V", TokenView, UserView)
@@ -40,6 +41,8 @@ class TokenBody(Body):
     role: str | None = None
     days: float | None = None
     user: str = ""
+    calls_per_day: StrictInt | StrictStr | None = None
+    """At most what the user has; null: whatever they may."""
 
 
 class UserBody(Body):
@@ -56,6 +59,10 @@ class UserChange(Body):
     """Needed to change one's own."""
     key: str | None = None
     """The key of the home, instead of the old password: for the owner of the machine who has lost it."""
+    calls_per_day: StrictInt | StrictStr | None = None
+    """``default`` for the installation's, ``none`` for no quota."""
+    stored_mb: StrictInt | StrictStr | None = None
+    """As above."""
 
 
 @router.post("/login")
@@ -95,8 +102,23 @@ async def login_here(body: HereBody, house: TheHouse) -> SignedInView:
 
 
 @router.get("/me")
-async def me(who: Who) -> MeView:
-    return MeView(user=who.name, roles=sorted(who.roles))
+async def me(house: TheHouse, who: Who) -> MeView:
+    """Return who asks, and what they have used."""
+    now = house.clock.now()
+
+    def read(session: Session) -> MeView:
+        user, token = session.get_one(User, who.name), session.get(Token, who.token)
+        return MeView(
+            user=who.name,
+            roles=sorted(who.roles),
+            used=used_view(quotas.used(session, [user], house.quotas, now)[who.name]),
+            token=who.token,
+            token_calls_today=usage.calls(session, usage.TOKEN, [who.token], now).get(who.token, 0),
+            token_calls_per_day=token.calls_per_day if token is not None else None,
+            opens_at=to_text(usage.opens_at(now)),
+        )
+
+    return await house.database.read(read)
 
 
 @router.post("/tokens", status_code=201)
@@ -105,7 +127,18 @@ async def new_token(body: TokenBody, house: TheHouse, who: Who) -> TokenView:
     now, days = house.clock.now(), body.days or house.settings.token_days
 
     def write(session: Any) -> TokenView:
-        minted = tokens.new(session, who, body.label, now, keys=house.keys, days=days, user=body.user, roles=roles)
+        minted = tokens.new(
+            session,
+            who,
+            body.label,
+            now,
+            keys=house.keys,
+            days=days,
+            user=body.user,
+            roles=roles,
+            calls_per_day=body.calls_per_day,
+            defaults=house.quotas,
+        )
         session.flush()
         return token_view(session.get_one(Token, minted.jti), minted)
 
@@ -115,7 +148,13 @@ async def new_token(body: TokenBody, house: TheHouse, who: Who) -> TokenView:
 @router.get("/tokens")
 async def list_tokens(house: TheHouse, who: Who, user: str = "") -> Page[TokenView]:
     now = house.clock.now()
-    return page(await house.database.read(lambda s: [token_view(t) for t in tokens.list_of(s, who, now, user)]))
+
+    def read(session: Session) -> list[TokenView]:
+        found = tokens.list_of(session, who, now, user)
+        calls = usage.calls(session, usage.TOKEN, [one.jti for one in found], now)
+        return [token_view(one, calls_today=calls.get(one.jti, 0)) for one in found]
+
+    return page(await house.database.read(read))
 
 
 @router.delete("/tokens/{token}")
@@ -128,7 +167,14 @@ async def revoke_token(token: str, response: Response, house: TheHouse, who: Who
 
 @router.get("/users")
 async def list_users(house: TheHouse, who: Who) -> Page[UserView]:
-    return page(await house.database.read(lambda s: [user_view(user) for user in service.list_all(s, who)]))
+    now = house.clock.now()
+
+    def read(session: Session) -> list[UserView]:
+        people = service.list_all(session, who)
+        used = quotas.used(session, people, house.quotas, now)
+        return [user_view(one, used=used[one.name]) for one in people]
+
+    return page(await house.database.read(read))
 
 
 @router.post("/users", status_code=201)
@@ -149,8 +195,10 @@ async def change_user(
     name: str, body: UserChange, request: Request, response: Response, house: TheHouse, who: Who
 ) -> UserView:
     """Change a user; 202 with ``pending`` when a front door still takes what was revoked with it."""
-    if body.roles is None and body.disabled is None and body.password is None:
-        raise Invalid("nothing to change", hint="give roles, disabled or password")
+    given = {"calls_per_day": body.calls_per_day, "stored_mb": body.stored_mb}
+    has_quota = any(value is not None for value in given.values())
+    if body.roles is None and body.disabled is None and body.password is None and not has_quota:
+        raise Invalid("nothing to change", hint="give roles, disabled, password or quotas")
     if name != who.name:
         check(who, Verb.MANAGE_USERS)  # before anything is hashed, or told about who there is
     if body.password is not None and name == who.name and not (body.key and house.is_here(body.key)):
@@ -166,7 +214,9 @@ async def change_user(
             user = service.set_disabled(session, who, name, body.disabled, now)
         if hashed:
             user = service.set_password(session, who, name, hashed, now)
-        return user_view(user)
+        if has_quota:
+            user = quotas.set_(session, who, name, given, now)
+        return user_view(user, used=quotas.used(session, [user], house.quotas, now)[name])
 
     view = await house.database.write(write)
     return await _in_force(view, response, house)

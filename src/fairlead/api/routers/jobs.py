@@ -76,7 +76,8 @@ async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: s
         asked["body"] = body
     timeout_s = models.manifest_of(version).run.timeout_s
     submission = service.Submission(**asked, version=version.version, timeout_s=timeout_s)
-    submitted = await house.database.write_joined(service.submit_all, service.Asked(who, submission, house.clock.now()))
+    one = service.Asked(who, submission, house.clock.now(), house.quotas)
+    submitted = await house.database.write_joined(service.submit_all, one)
     house.jobs.nudge()
     if submitted.again and asked.get("input_key"):
         await house.bucket.delete(str(asked["input_key"]))
@@ -142,7 +143,7 @@ async def cancel(job: str, house: TheHouse, who: Who) -> JobView:
 async def replay(job: str, house: TheHouse, who: Who) -> JobView:
     now = house.clock.now()
     changed = await house.database.write(
-        lambda session: service.replay(session, who, queries.get(session, who, job), now)
+        lambda session: service.replay(session, who, queries.get(session, who, job), now, house.quotas)
     )
     house.jobs.nudge()
     return job_view(changed)

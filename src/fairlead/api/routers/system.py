@@ -79,6 +79,8 @@ async def system(house: TheHouse, who: Who) -> SystemView:
             "body_max_bytes": settings.body_max_bytes,
             "user_per_s": settings.user_per_s,
             "token_per_s": settings.token_per_s,
+            "user_calls_per_day": settings.user_calls_per_day,
+            "user_stored_mb": settings.user_stored_mb,
             "zygote_memory_mb": settings.zygote_memory_mb,
             "token_days": settings.token_days,
         },

@@ -58,7 +58,23 @@ def whoami() -> None:
     """Say who you are, and at which installation."""
     with Api() as api:
         view = api.get("/me")
-        terminal.result(f"{view['user']} ({', '.join(view['roles'])})  {api.url}", view | {"url": api.url})
+        lines = [f"{view['user']} ({', '.join(view['roles'])})  {api.url}", *_used(view)]
+        terminal.result("\n".join(lines), view | {"url": api.url})
+
+
+def _used(view: dict[str, Any]) -> list[str]:
+    """Return a line of what was used, where there is a quota."""
+    found: list[str] = []
+    used = view.get("used")
+    if used is None:  # an older installation
+        return found
+    if used["calls_per_day"]:
+        found.append(f"calls today {used['calls_today']} of {used['calls_per_day']}")
+    if view["token_calls_per_day"]:
+        found.append(f"by this token {view['token_calls_today']} of {view['token_calls_per_day']}")
+    if used["stored_mb"]:
+        found.append(f"stored {used['stored_bytes'] / 1024**2:.1f} of {used['stored_mb']} MB")
+    return [f"{', '.join(found)}; a day ends at {terminal.moment(view['opens_at'])}"] if found else []
 
 
 def sessions() -> None:

@@ -29,3 +29,11 @@ def group(help: str, list_items: Callable[[], None]) -> typer.Typer:
             list_items()
 
     return noun
+
+
+def quota(given: str) -> int | str | None:
+    """Return a quota as the API takes it, which judges it; None: nothing was said."""
+    try:
+        return int(given) if given else None
+    except ValueError:
+        return given

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, in_force, named
 from fairlead.cli.commands import login
-from fairlead.cli.commands.noun import group
+from fairlead.cli.commands.noun import group, quota
+
+_WORDS = "none for any number, default for what the installation says."
 
 
 def _list() -> None:
     with Api() as api:
         view = api.get("/users")
-    rows = [item | {"disabled": "yes" if item["disabled"] else ""} for item in view["items"]]
-    terminal.table(rows, ("name", "roles", "disabled", "created_at"), view)
+    rows = [item | {"disabled": "yes" if item["disabled"] else "", **used(item)} for item in view["items"]]
+    terminal.table(rows, ("name", "roles", "disabled", "created_at", "calls_today", "stored"), view)
+
+
+def used(person: dict[str, Any]) -> dict[str, str]:
+    """Return what somebody has used, as people read it; nothing where an older installation does not say."""
+    view = person.get("used")
+    if view is None:
+        return {}
+    calls = f"{view['calls_today']} of {view['calls_per_day']}" if view["calls_per_day"] else str(view["calls_today"])
+    stored = f"{view['stored_bytes'] / 1024**2:.1f}" + (f" of {view['stored_mb']}" if view["stored_mb"] else "") + " MB"
+    return {"calls_today": calls, "stored": stored}
 
 
 app = group("People and their roles.", _list)
@@ -37,18 +50,24 @@ def set_(
     role: list[str] = typer.Option([], "--role", help="These roles and no others."),
     add: list[str] = typer.Option([], "--add", help="This role as well."),
     remove: list[str] = typer.Option([], "--remove", help="No longer this role."),
+    calls_per_day: str = typer.Option("", "--calls-per-day", help=f"Calls of models in a UTC day; {_WORDS}"),
+    stored_mb: str = typer.Option("", "--stored-mb", help=f"Megabytes of bundles that are kept; {_WORDS}"),
 ) -> None:
-    """Change a person's roles."""
-    if bool(role) == bool(add or remove):
-        raise typer.BadParameter("say --role for all roles of a person, or --add and --remove for a change")
+    """Change a person's roles or quotas."""
+    quotas = {"calls_per_day": quota(calls_per_day), "stored_mb": quota(stored_mb)}
+    changed = {field: value for field, value in quotas.items() if value is not None}
+    if (bool(role) and bool(add or remove)) or not (role or add or remove or changed):
+        raise typer.BadParameter("say --role for all roles of a person, --add and --remove for a change, or a quota")
     path = f"/users/{named('user', name)}"
     with Api() as api:
-        if not role:
+        if not role and (add or remove):
             people = {item["name"]: item["roles"] for item in api.get("/users")["items"]}
             role = sorted({*people.get(name, ()), *add} - set(remove))
-        view = api.patch(path, {"roles": role})
-    in_force(view, f"{name} has other roles")
-    terminal.result(f"{view['name']} ({', '.join(view['roles'])})", view)
+        view = api.patch(path, changed | ({"roles": role} if role or add or remove else {}))
+    in_force(view, f"{name} is changed")
+    now = used(view)
+    tail = f"  calls today {now['calls_today']}, stored {now['stored']}" if changed and now else ""
+    terminal.result(f"{view['name']} ({', '.join(view['roles'])}){tail}", view)
 
 
 @app.command()

@@ -14,6 +14,8 @@ from fairlead.errors import Error, Forbidden, Invalid, Kind, NotFound
 from fairlead.modelserver.batcher import as_error
 from fairlead.modelserver.calls import Call, Reply, RequestIds
 from fairlead.modelserver.dataplane import INFER, INSTANCES, DataPlane
+from fairlead.modelserver.meter import HEADER as TOKEN
+from fairlead.modelserver.meter import Meter
 from fairlead.modelserver.protocols.answers import JSON, encode_json, error_body, error_text
 from fairlead.modelserver.protocols.docs import openapi_body, signature_view
 from fairlead.modelserver.protocols.packing import WORTH_BYTES, packed, wished
@@ -125,7 +127,12 @@ class Front:
     """Answers HTTP requests. ``probe`` tells status and readiness, for ``/healthz``."""
 
     def __init__(
-        self, plane: DataPlane, gate: str, probe: Callable[[], tuple[bool, str]], body_max_bytes: int = BODY_MAX_BYTES
+        self,
+        plane: DataPlane,
+        gate: str,
+        probe: Callable[[], tuple[bool, str]],
+        body_max_bytes: int = BODY_MAX_BYTES,
+        meter: Meter | None = None,
     ) -> None:
         self._plane = plane
         self._gate = gate
@@ -133,6 +140,7 @@ class Front:
         self._counts = plane.load.counts
         self._submit = plane.submit
         self._probe = probe
+        self._meter = meter or Meter()
         self._receiver = Receiver(body_max_bytes)
         self._targets: dict[str, str] = {}
         self.ids = RequestIds()
@@ -168,18 +176,17 @@ class Front:
             reply = await self._submit(call)
         except GivenUp:
             return
-        except Error as error:
-            counts.refuse(error)
-            self._refuse(scope, proto, error, request_id)
-            return
         except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the caller gets an answer
-            found = as_error(error)
-            counts.refuse(found)
+            found = error if isinstance(error, Error) else as_error(error)
+            self._failed(found, scope)
             self._refuse(scope, proto, found, request_id)
             return
         finally:
             load.open -= 1
         counts.answered(reply, began)
+        token = get(TOKEN)
+        if token is not None:
+            self._meter.calls[token] += 1
         timing = _TIMING % (reply.queue_s * 1000, reply.compute_s * 1000)  # an f-string takes twice as long
         headers = [self._json, self._version, ("x-request-id", request_id), ("server-timing", timing)]
         if reply.content_type is not JSON:
@@ -205,9 +212,21 @@ class Front:
         ]
         failed = await send(call, call.pieces, self._submit, lambda: proto.response_stream(200, headers))
         if failed is not None:
-            self._counts.refuse(failed)
+            self._failed(failed, scope)
         else:
             self._counts.streamed(began)
+            self._charge(scope)
+
+    def _failed(self, error: Error, scope: Any) -> None:
+        """Count a call that was not answered; what the model failed at is a call of its caller's all the same."""
+        self._counts.refuse(error)
+        if error.kind is Kind.INTERNAL:
+            self._charge(scope)
+
+    def _charge(self, scope: Any) -> None:
+        token = scope.headers.get(TOKEN)
+        if token is not None:
+            self._meter.calls[token] += 1
 
     def _not_posted(self, target: str, scope: Any, proto: Any) -> bool:
         """Answer a page and return True; False when a GET calls an endpoint. Raises :class:`Invalid` for the rest."""

@@ -8,6 +8,7 @@ from fairlead.store.records.journal import Event, Node
 from fairlead.store.records.mails import Mail
 from fairlead.store.records.models import Alias, App, AppAlias, AppVersion, Bundle, BundleFile, Model, ModelVersion
 from fairlead.store.records.schedules import Dst, Obligation, Run, RunState, Schedule, Window
+from fairlead.store.records.usage import CallMark, StoredBundle, Usage
 
 __all__ = [
     "Alias",
@@ -17,6 +18,7 @@ __all__ = [
     "Base",
     "Bundle",
     "BundleFile",
+    "CallMark",
     "Command",
     "Device",
     "DeviceType",
@@ -40,7 +42,9 @@ __all__ = [
     "RunState",
     "Schedule",
     "Secret",
+    "StoredBundle",
     "Token",
+    "Usage",
     "User",
     "Window",
     "status_of",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fairlead.store.records.base import WORDS, Base, Moment
@@ -22,6 +22,10 @@ class User(Base, kw_only=True):
     roles: Mapped[tuple[str, ...]] = mapped_column(WORDS)
     disabled: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(Moment)
+    calls_per_day: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    """Calls in a UTC day, all tokens together; none: as the installation says, 0: any number."""
+    stored_mb: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    """Megabytes of bundles that are kept; as above."""
 
 
 class Token(Base, kw_only=True):
@@ -39,6 +43,8 @@ class Token(Base, kw_only=True):
     created_at: Mapped[datetime] = mapped_column(Moment)
     expires_at: Mapped[datetime] = mapped_column(Moment, index=True)
     revoked_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    calls_per_day: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    """Calls in a UTC day by this token; none: any number that its user may."""
 
 
 class Secret(Base, kw_only=True):

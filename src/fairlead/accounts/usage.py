@@ -1,0 +1,131 @@
+"""What is used: calls by person, token and UTC day, and bytes of bundles. Takes a session and the moment.
+
+A call is counted where it is answered, by a counter that only grows for each replica, day and token. What is told of
+it may come late, twice or out of order: the highest figure of each counter is kept beside the sums, and only what is
+above it is added, in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, select, tuple_
+from sqlalchemy.orm import Session
+
+from fairlead.messages import Metered
+from fairlead.store.records import CallMark, StoredBundle, Token, Usage
+
+USER, TOKEN = "user", "token"
+Subject = tuple[str, str]
+"""``user`` or ``token``, and which."""
+LATE_DAYS = 2
+"""What is told of a day so long ago still counts."""
+CALLS_MAX = 10**12
+"""No replica counts more; whoever says so is not believed."""
+
+
+def day_of(now: datetime) -> str:
+    """Return the UTC day of ``now``: ``2026-11-21``."""
+    return now.astimezone(UTC).date().isoformat()
+
+
+def opens_at(now: datetime) -> datetime:
+    """Return when the next UTC day begins."""
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today + timedelta(days=1)
+
+
+def take(session: Session, told: Iterable[Metered], now: datetime) -> None:
+    """Add what is new in what replicas counted; days long ago and tokens that are not there are passed over."""
+    days = {day_of(now + timedelta(days=ahead)) for ahead in range(-LATE_DAYS, 2)}
+    said = {
+        (day, one.source, token): calls
+        for one in told
+        for day, by_token in one.days.items()
+        for token, calls in by_token.items()
+        if day in days and 0 < calls <= CALLS_MAX
+    }
+    if not said:
+        return
+    tokens = {token for _, _, token in said}
+    users = {jti: user for jti, user in session.execute(select(Token.jti, Token.user).where(Token.jti.in_(tokens)))}
+    marked = select(CallMark).where(
+        CallMark.day.in_({day for day, _, _ in said}), CallMark.source.in_({source for _, source, _ in said})
+    )
+    marks = {(mark.day, mark.source, mark.token): mark for mark in session.scalars(marked)}
+    fresh: Counter[tuple[str, Subject]] = Counter()
+    for (day, source, token), calls in said.items():
+        mark = marks.get((day, source, token))
+        new = calls - (mark.calls if mark is not None else 0)
+        if new <= 0 or token not in users:
+            continue
+        if mark is None:
+            session.add(CallMark(day=day, source=source, token=token, calls=calls))
+        else:
+            mark.calls = calls
+        fresh[day, (TOKEN, token)] += new
+        fresh[day, (USER, users[token])] += new
+    add(session, fresh)
+
+
+def add(session: Session, fresh: Mapping[tuple[str, Subject], int]) -> None:
+    """Add calls by day and subject."""
+    keys = [(day, *subject) for day, subject in fresh]
+    query = select(Usage).where(tuple_(Usage.day, Usage.kind, Usage.name).in_(keys))
+    rows = {(row.day, row.kind, row.name): row for row in session.scalars(query)} if keys else {}
+    for (day, (kind, name)), calls in fresh.items():
+        row = rows.get((day, kind, name))
+        if row is None:
+            session.add(Usage(day=day, kind=kind, name=name, calls=calls))
+        else:
+            row.calls += calls
+    session.flush()
+
+
+def calls(session: Session, kind: str, names: Iterable[str], now: datetime) -> dict[str, int]:
+    """Return the calls of today by name; who made none is left out."""
+    query = select(Usage.name, Usage.calls).where(
+        Usage.day == day_of(now), Usage.kind == kind, Usage.name.in_(set(names))
+    )
+    return {name: count for name, count in session.execute(query)}
+
+
+def forget(session: Session, before: datetime, now: datetime) -> int:
+    """Remove the calls of days before ``before``, and marks that nothing is held against any more; returns how many."""
+    old = session.execute(delete(Usage).where(Usage.day < day_of(before)).returning(Usage.name)).all()
+    session.execute(delete(CallMark).where(CallMark.day < day_of(now - timedelta(days=LATE_DAYS))))
+    return len(old)
+
+
+# --- bundles ----------------------------------------------------------------------------------------------------------
+
+
+def stored(session: Session, names: Iterable[str] | None = None) -> dict[str, int]:
+    """Return the bytes of bundles that people (None: all) keep here; the same bundle under two names counts once."""
+    query = select(StoredBundle.user, StoredBundle.digest, StoredBundle.size_bytes)
+    if names is not None:
+        query = query.where(StoredBundle.user.in_(set(names)))
+    sizes = {(user, digest): size for user, digest, size in session.execute(query)}
+    found: Counter[str] = Counter()
+    for (user, _), size in sizes.items():
+        found[user] += size
+    return dict(found)
+
+
+def has_stored(session: Session, user: str, digest: str) -> bool:
+    query = select(StoredBundle.digest).where(StoredBundle.user == user, StoredBundle.digest == digest)
+    return session.scalar(query.limit(1)) is not None
+
+
+def keep(session: Session, user: str, digest: str, name: str, size_bytes: int) -> None:
+    """Note that ``user`` pushed the bundle as ``name``."""
+    if session.get(StoredBundle, (user, digest, name)) is None:
+        session.add(StoredBundle(user=user, digest=digest, name=name, size_bytes=size_bytes))
+
+
+def give_back(session: Session, name: str, digest: str = "") -> None:
+    """Count what was pushed as ``name``, by whomever, for nobody any more: all of it, or one bundle."""
+    which = (StoredBundle.digest == digest,) if digest else ()
+    session.execute(delete(StoredBundle).where(StoredBundle.name == name, *which))
