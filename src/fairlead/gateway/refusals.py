@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fairlead.gateway.resources import Resource, extension
 
-_SIGN_IN = "sign in: fairlead login URL, or send Authorization: Bearer fl_..."
+_SIGN_IN = "sign in: fairlead login URL, in a browser at /, or send Authorization: Bearer fl_..."
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 
@@ -14,6 +16,17 @@ async def test_the_front_page_says_where_to_go_on(world: Any) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "fairlead login http" in answer.text
     assert 'href="/docs/api"' in answer.text
+
+
+async def test_the_front_page_signs_in_by_one_script_of_its_own(world: Any) -> None:
+    answer = await world.by("").get("/")
+
+    script = answer.text.partition("<script>")[2].partition("</script>")[0]
+    policy = answer.headers["content-security-policy"]
+    assert f"script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in policy
+    assert "default-src 'none'" in policy
+    assert answer.text.count("<script") == 1
+    assert '<input name="password" type="password"' in answer.text
 
 
 async def test_what_every_refusal_leads_to_is_there(world: Any) -> None:

@@ -83,11 +83,12 @@ async function pieces(out, answer) {
     }
   }
 }
-async function call(form, out, line) {
+async function call(form, out, line, slow) {
   const headers = { accept: "streams" in form.dataset ? "text/event-stream, */*;q=0.9" : "*/*" };
   if (token.value.trim()) headers.authorization = "Bearer " + token.value.trim();
   const body = bodyOf(form, headers), began = performance.now();
   const answer = await fetch(form.dataset.path, { method: "POST", headers, body });
+  clearTimeout(slow);
   const kind = answer.headers.get("content-type") || "";
   line.className = answer.ok ? "said" : "said bad";
   const tell = () => {
@@ -122,9 +123,10 @@ for (const form of document.querySelectorAll("form[data-path]")) {
     button.disabled = true;
     line.className = "said";
     line.textContent = "\\u2026";
-    try { await call(form, out, line); }
+    const slow = setTimeout(() => { line.textContent = "it wakes, or takes its time"; }, 1500);
+    try { await call(form, out, line, slow); }
     catch (error) { line.className = "said bad"; line.textContent = `not sent, or cut off: ${error.message}`; }
-    finally { button.disabled = false; }
+    finally { clearTimeout(slow); button.disabled = false; }
   });
 }
 """
