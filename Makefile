@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-parts test-real test-all check fix bench peers web docs clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench simulate peers web docs clean
 
 setup: $(VENV)/ready
 
@@ -45,6 +45,9 @@ fix: setup
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py
+
+simulate: setup
+	$(BIN)/python benchmarks/simulate.py
 
 peers: setup
 	$(BIN)/python benchmarks/peers.py

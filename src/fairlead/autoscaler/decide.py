@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from fairlead.autoscaler.signals import PANIC_S, STABLE_S, TICK_S, Decision, History, Limits, Sample, Signals
 
@@ -32,6 +33,8 @@ SPAN_S = 2.0
 """A rate is believed from a window of so many seconds on."""
 ERRORS, PANIC_ERRORS = 2.0, 3.0
 """Standard errors of a count that are taken for chance; a short window is looked at ten times as often."""
+SAMPLES = 15
+"""From so many on it is told how unevenly calls come."""
 TIGHT = 4.0
 """An objective below so many times a call's own time leaves no room for waiting."""
 
@@ -50,6 +53,9 @@ class _Rate:
     mean: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    window_s: float = STABLE_S
+    uneven: float = 1.0
+    """Variance of what comes each second by its mean: 1 where calls know nothing of each other, more in bursts."""
 
 
 def decide(signals: Signals, limits: Limits, history: History) -> tuple[Decision, History]:
@@ -106,7 +112,19 @@ def _rate(samples: Sequence[Sample], window_s: float, at: float, errors: float) 
     last, span_s = samples[-1], samples[-1].at - first.at
     came = max(0.0, last.calls + last.inside - first.calls - first.inside)
     error = errors * math.sqrt(came)
-    return _Rate(came / span_s, max(0.0, came - error) / span_s, (came + error) / span_s)
+    uneven = _uneven(samples) if window_s >= STABLE_S else 1.0
+    return _Rate(came / span_s, max(0.0, came - error) / span_s, (came + error) / span_s, window_s, uneven)
+
+
+def _uneven(samples: Sequence[Sample]) -> float:
+    """Return the variance of what came between two samples by its mean, at least 1; told from ``SAMPLES`` on."""
+    if len(samples) < SAMPLES:
+        return 1.0
+    came = [other.calls + other.inside - one.calls - one.inside for one, other in pairwise(samples)]
+    mean = sum(came) / len(came)
+    if mean <= 0:
+        return 1.0
+    return max(1.0, sum((count - mean) ** 2 for count in came) / (len(came) - 1) / mean)
 
 
 def _sudden(samples: Sequence[Sample], at: float) -> _Rate:
@@ -133,7 +151,7 @@ def _wishes(
     for rate, rule, window_s in ((usual, "requests", STABLE_S), (sudden, "panic", PANIC_S)):
         said = f"{_short(rate.mean)} calls a second in the last {window_s:g} s; at {each}"
         said += f", they keep {_short(rate.mean * service_s)} replicas busy"
-        yield _Wish(_roomy(rate.low, window_s, service_s, limits, history), rule, said)
+        yield _Wish(_roomy(rate.low, rate, service_s, limits, history), rule, said)
     slow_s = max(signals.start_s or 0.0, 0.0)
     if signals.in_flight is not None:
         aim_s = max(PRESS_S, limits.slo_s or 0.0, slow_s, 2 * service_s * limits.concurrency)
@@ -155,13 +173,14 @@ def _wishes(
         yield _Wish(count, "queue", why)
 
 
-def _roomy(rate: float, window_s: float, service_s: float, limits: Limits, history: History) -> float:
-    """Return replicas for that many calls a second, with room for chance: more of it where the objective is near a
-    call's own time. Of calls that are long for the window, never more than there were at once."""
-    offered, call_s = rate * service_s, service_s * limits.concurrency
+def _roomy(each_s: float, rate: _Rate, service_s: float, limits: Limits, history: History) -> float:
+    """Return replicas for ``each_s`` calls a second, with room for chance: more of it where calls come in bursts, and
+    where the objective is near a call's own time. Of calls that are long for the window, never more than there were
+    at once."""
+    offered, call_s = each_s * service_s, service_s * limits.concurrency
     is_tight = limits.slo_s is not None and limits.slo_s < TIGHT * call_s
-    count = max(offered / FULL, offered + (1.0 if is_tight else 0.5) * math.sqrt(offered))
-    if call_s < window_s / 4:
+    count = max(offered / FULL, offered + (1.0 if is_tight else 0.5) * math.sqrt(offered * rate.uneven))
+    if call_s < rate.window_s / 4:
         return count
     return min(count, max((one.inside for one in history.samples), default=0.0) / limits.concurrency)
 
@@ -186,7 +205,7 @@ def _least_wish(signals: Signals, limits: Limits, history: History) -> _Wish:
 
 def _calm(limits: Limits, history: History, usual: _Rate, service_s: float | None) -> float:
     """Return to how many it may go down: even were the usual load as high as chance lets it be."""
-    return _roomy(usual.high, STABLE_S, service_s, limits, history) if service_s is not None else 0.0
+    return _roomy(usual.high, usual, service_s, limits, history) if service_s is not None else 0.0
 
 
 def _panicked(signals: Signals, history: History, wishes: Sequence[_Wish]) -> History:

@@ -44,6 +44,7 @@ ROOMS = {
     "secrets": ("secrets",),
     "audit": ("audit",),
     "mail": ("mail",),
+    "bench": ("bench",),
 }
 """File in ``commands`` to the verbs and nouns that it holds; only the file of the word in hand is loaded."""
 _ROOM_OF = {word: room for room, words in ROOMS.items() for word in words}
