@@ -19,6 +19,8 @@ CONTROL = "control"
 METRICS = "metrics"
 OPEN_API = ("/api/v1/login",)
 """Where one signs in: reached without a token."""
+BUNDLES = "/api/v1/bundles"
+"""Only here control takes bodies that are longer than a model's."""
 PAGE_DOOR = "/.fairlead"
 """Below this path of every page control answers: there a visitor's cookie for the page is set."""
 
@@ -122,7 +124,10 @@ def house_routes(*, metrics: bool) -> tuple[Route, ...]:
     """Return the routes of all that is no model: the API, health, the pages of the house."""
     return (
         Route(Fit.EXACT, "/healthz", Refusal(200, "alive"), Access.OPEN, "door"),
+        *(_too_large(path, Access.OPEN) for path in OPEN_API),
         *(_control(Fit.BELOW, path, Access.OPEN) for path in ("/readyz", "/v2/health", *OPEN_API)),
+        _control(Fit.BELOW, BUNDLES, Access.TOKEN),
+        _too_large("/api", Access.TOKEN),
         _control(Fit.BELOW, "/api", Access.TOKEN),
         Route(Fit.EXACT, "/metrics", Upstream(METRICS if metrics else CONTROL), Access.CONFIGURERS, "control"),
         *(_control(Fit.EXACT, f"/v{api}/models", Access.TOKEN) for api in (1, 2)),
@@ -167,6 +172,11 @@ def served_versions(routes: Iterable[ModelRoute]) -> tuple[str, ...]:
 
 def _control(fit: Fit, path: str, access: Access) -> Route:
     return Route(fit, path, Upstream(CONTROL), access, "control")
+
+
+def _too_large(path: str, access: Access) -> Route:
+    """Refuse a body that says it is too long before any of it comes: control would have to wait for all of it."""
+    return Route(Fit.BELOW, path, Refusal(413, "body_too_large"), access, "door", too_large=True)
 
 
 def _read(fit: Fit, path: str) -> Route:
