@@ -163,6 +163,37 @@ def test_onnx_may_be_called_with_whole_arrays(tmp_path: Path) -> None:
         runtime.call(z=[1])  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("fault", "said", "hint"),
+    [
+        ("cut", "INVALID_PROTOBUF", "is the file whole?"),
+        ("newer", "IR version: 99", "require a newer one"),
+        ("weights", "its weights are in double.data, which is not in the bundle", "copy double.data beside it"),
+    ],
+)
+def test_a_program_that_cannot_be_loaded_says_what_to_do(fault: str, said: str, hint: str, tmp_path: Path) -> None:
+    import onnx as format
+    from onnx import helper, numpy_helper
+
+    weights = numpy_helper.from_array(np.ones((1, 1), np.float32), "w")
+    ends = [helper.make_tensor_value_info(one, 1, [None, 1]) for one in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weights])
+    opset = helper.make_opsetid("", 13)
+    model = helper.make_model(graph, ir_version=99 if fault == "newer" else 8, opset_imports=[opset])
+    path = tmp_path / "double.onnx"
+    if fault == "weights":
+        format.save_model(model, path, save_as_external_data=True, location="double.data", size_threshold=0)
+        (tmp_path / "double.data").unlink()
+    else:
+        path.write_bytes(b"no program" if fault == "cut" else model.SerializeToString())
+
+    with pytest.raises(Invalid, match="cannot be loaded") as caught:
+        OnnxRuntime("double.onnx").load(tmp_path)
+    assert said in caught.value.message
+    assert hint in caught.value.hint
+    assert str(tmp_path) not in caught.value.message
+
+
 def test_scikit_learn_names_classes_and_choices(tmp_path: Path) -> None:
     import joblib
     import pandas

@@ -16,7 +16,7 @@ from typing import Any
 from fairlead.bundles import disk
 from fairlead.bundles.manifest import FILE, RUNTIMES
 from fairlead.cli.commands import templates
-from fairlead.errors import Error, Invalid
+from fairlead.errors import Invalid
 from fairlead.modelserver.runtimes.pickles import blocks, saved_with
 from fairlead.modelserver.runtimes.torch import is_script
 
@@ -147,13 +147,6 @@ def _example(folder: Path, artifact: str, told: list[str]) -> Iterator[str]:
         runtime.load(folder)
     except ImportError:
         return
-    except Error:
-        raise
-    except Exception as error:
-        said = str(error).partition("\n")[0].replace(f"{folder}/", "")[:300]
-        raise Invalid(
-            f"{artifact} cannot be loaded: {said}", code="artifact_unreadable", hint="export it again"
-        ) from error
     schema = runtime.signature.schema()
     runtime.close()
     body = example.body(schema)

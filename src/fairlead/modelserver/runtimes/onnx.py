@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,10 @@ class OnnxRuntime:
 
 
 def session_of(path: Path, device: str = "cpu") -> Any:
-    """Return onnxruntime's session of the program at ``path``, on ``device`` where it can be."""
+    """Return onnxruntime's session of the program at ``path``, on ``device`` where it can be.
+
+    Raises :class:`Invalid` (``artifact_unreadable``) with what to do.
+    """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at import; its collector must never be called
     import onnxruntime as ort
 
@@ -104,7 +108,23 @@ def session_of(path: Path, device: str = "cpu") -> Any:
     options.log_severity_level = 3
     cuda = device.startswith("cuda") and "CUDAExecutionProvider" in ort.get_available_providers()
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
-    return ort.InferenceSession(str(path), options, providers=providers)
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # a class for each fault, and none in common
+        raise _unreadable(path, error, ort.__version__) from error
+
+
+def _unreadable(path: Path, error: Exception, version: str) -> Invalid:
+    """Return what is wrong with a program, and what to do about it."""
+    said = str(error).partition("\n")[0].replace(f"{path.parent}/", "")
+    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : |/onnxruntime_src/\S+ .*\) (?=[A-Z])", "", said)[:300]
+    hint = "is the file whole? export it again"
+    if (missing := re.search(r'[Ee]xternal data.*"([^"]+)"', said)) is not None:
+        said = f"its weights are in {missing[1]}, which is not in the bundle"
+        hint = f"copy {missing[1]} beside it, as the exporter wrote both"
+    elif re.search(r"IR version|opset|not a registered function|NOT_IMPLEMENTED", said):
+        hint = f"onnxruntime {version} does not know it: require a newer one, or export it for an older opset"
+    return Invalid(f"{path.name} cannot be loaded: {said}", code="artifact_unreadable", hint=hint)
 
 
 def _kind(dtype: str) -> str:
