@@ -135,6 +135,10 @@ class Home:
         return self.run / "control.sock"
 
     @property
+    def page_socket(self) -> Path:
+        return self.run / "page.sock"
+
+    @property
     def waker_socket(self) -> Path:
         return self.run / "waker.sock"
 

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from fairlead.api import errors
+from fairlead.api.handover import Handovers
 from fairlead.api.limits import BodyLimit
 from fairlead.api.routers import (
     accounts,
@@ -24,6 +25,7 @@ from fairlead.api.routers import (
     runs,
     schedules,
     secrets,
+    signin,
     system,
     types,
     why,
@@ -45,10 +47,12 @@ def make_app(house: House) -> FastAPI:
         responses={"default": {"model": Refusal, "description": "refused: what, why, and what next"}},
     )
     app.state.house = house
+    app.state.handovers = Handovers()
     errors.install(app)
     app.add_middleware(BodyLimit)
     app.include_router(system.health)
     app.include_router(pages.router)
+    app.include_router(signin.router)
     app.include_router(jobs.calls)
     app.include_router(models.calls)
     refused: dict[int | str, dict[str, Any]] = {"default": {"model": InferenceRefusal, "description": "refused"}}

@@ -41,11 +41,12 @@ def token_of(request: Request) -> str:
         return key
     cookie = request.cookies.get(COOKIE, "")
     if cookie and request.method not in SAFE:
-        _check_origin(request)
+        check_origin(request)
     return cookie
 
 
-def _check_origin(request: Request) -> None:
+def check_origin(request: Request) -> None:
+    """Raise :class:`Forbidden` (``origin_refused``) unless a page of this very site asks."""
     settings = house(request).settings
     scheme = "https" if settings.cert or settings.url.startswith("https:") else "http"
     own = {settings.url, f"{scheme}://{request.headers.get('host', '')}"}

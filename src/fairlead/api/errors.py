@@ -7,12 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fairlead import ids
+from fairlead.api.html import is_for_people
 from fairlead.errors import Error, Invalid, Kind, NotFound, Problem, without_folders
 
 _log = logging.getLogger(__name__)
@@ -66,8 +67,8 @@ def trace_of(request: Request) -> str:
     return given if ids.is_trace(given) else ""
 
 
-def response(error: Error, request: Request) -> JSONResponse:
-    """Return ``error`` as the caller sees it."""
+def response(error: Error, request: Request) -> Response:
+    """Return ``error`` as the caller sees it; a person who is not signed in is led to where one does that."""
     if error.code == "no_such_model" and request.url.path.startswith(_CALLS):
         error = _as_at_the_door(request.url.path)
     status = STATUS_BY_CODE.get(error.code, STATUS[error.kind])
@@ -88,9 +89,16 @@ def response(error: Error, request: Request) -> JSONResponse:
     headers = {"X-Request-Id": body["id"]}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if status == 401 and is_for_people(request) and not _is_inference(request):
+        query = f"?{request.url.query}" if request.url.query else ""
+        return _to_sign_in(f"{request.url.path}{query}")
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="fairlead"'
     return _refusal(request, status, body, headers)
+
+
+def _to_sign_in(back: str) -> Response:
+    return Response(status_code=303, headers={"Location": f"/sign-in?next={back}", "Cache-Control": "no-store"})
 
 
 def _is_inference(request: Request) -> bool:
@@ -109,13 +117,13 @@ def install(app: FastAPI) -> None:
     """Have every failure of ``app`` answered in the one shape."""
 
     @app.exception_handler(Error)
-    async def _ours(request: Request, error: Error) -> JSONResponse:
+    async def _ours(request: Request, error: Error) -> Response:
         if error.kind is Kind.INTERNAL:
             _log.error("internal error", exc_info=error, extra={"request": request_id(request)})
         return response(error, request)
 
     @app.exception_handler(RequestValidationError)
-    async def _malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _malformed(request: Request, error: RequestValidationError) -> Response:
         return response(_from_validation(error), request)
 
     @app.exception_handler(HTTPException)

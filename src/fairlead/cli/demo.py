@@ -14,6 +14,7 @@ import msgspec
 import fairlead
 from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, Refused
+from fairlead.keeper import simulator
 from fairlead.settings import Home, Settings
 
 PLACE = "demo/room"
@@ -72,7 +73,7 @@ def curl(settings: Settings) -> str:
 
 def simulator_file(home: Home) -> Path:
     """Where the simulated devices and their passwords stand."""
-    return home.keeper / "simulator.json"
+    return simulator.config_of(home)
 
 
 def _api(settings: Settings) -> Api:

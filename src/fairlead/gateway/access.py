@@ -7,12 +7,15 @@ client sent, and comparing a header costs less than building the payload as meta
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from fairlead.gateway.resources import (
     CLAIM_AUDIENCE,
+    CLAIM_EXPIRES,
     CLAIM_ROLE,
     CLAIM_TOKEN,
     CLAIM_USER,
+    SESSION_COOKIE,
     Resource,
     extension,
     typed,
@@ -30,7 +33,6 @@ PEOPLE = "people"
 QUOTA = "quota"
 OF_TOKEN = "quota_of_token"  # noqa: S105 - the name of an action
 COOKIE = "cookie"
-SESSION_COOKIE = "fl_session"
 CONFIGURER = "configurer"
 _RBAC = "envoy.extensions.filters.http.rbac.v3"
 _ACTION = "envoy.config.rbac.v3.Action"
@@ -43,7 +45,7 @@ def jwt_filter(jwks: str) -> Resource:
     providers = {
         "bundle": _provider(jwks, forward=False, audiences=[EVERYWHERE]),
         "control": _provider(jwks, forward=True, audiences=[EVERYWHERE]),
-        "page": _provider(jwks, forward=False, audiences=[]),
+        "page": _provider(jwks, forward=False, audiences=[], more={"exp": CLAIM_EXPIRES}),
     }
     requirements: Resource = {name: {"provider_name": name} for name in providers}
     for name in ("bundle", "page"):
@@ -61,8 +63,10 @@ def _allow(what: str) -> Resource:
     return {f"allow_{what}": {}}
 
 
-def _provider(jwks: str, *, forward: bool, audiences: list[str]) -> Resource:
-    claims = {"sub": CLAIM_USER, "role": CLAIM_ROLE, "jti": CLAIM_TOKEN, "aud": CLAIM_AUDIENCE}
+def _provider(
+    jwks: str, *, forward: bool, audiences: list[str], more: Mapping[str, str] = MappingProxyType({})
+) -> Resource:
+    claims = {"sub": CLAIM_USER, "role": CLAIM_ROLE, "jti": CLAIM_TOKEN, "aud": CLAIM_AUDIENCE, **more}
     return {
         "issuer": ISSUER,
         "audiences": audiences,

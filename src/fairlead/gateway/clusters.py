@@ -8,7 +8,7 @@ from fairlead.gateway.devices import DEVICES
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.observed import otlp_cluster
 from fairlead.gateway.resources import Resource, address, seconds, typed
-from fairlead.gateway.routes import CONTROL, METRICS, page_cluster, served_versions
+from fairlead.gateway.routes import CONTROL, METRICS, PAGES, page_cluster, served_versions
 
 _CONNECT_TIMEOUT_S = 2
 _SHARES = (199, 1)
@@ -23,6 +23,8 @@ def clusters(door: DoorSettings, state: DoorState) -> list[Resource]:
     house = [_cluster(CONTROL, [[door.control_socket]])]
     if door.metrics_socket:
         house.append(_cluster(METRICS, [[door.metrics_socket]]))
+    if door.page_socket:
+        house.append(_cluster(PAGES, [[door.page_socket]]))
     versions = [
         _version(name, state.endpoints.get(name, ()), door.waker_socket, state.ejected)
         for name in served_versions(state.routes)

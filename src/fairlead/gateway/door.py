@@ -25,6 +25,8 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     control_socket: str
     waker_socket: str
     admin_socket: str
+    page_socket: str = ""
+    """Who joins what lasts on pages to them; empty: it goes to them straight, and outlives its token."""
     metrics_socket: str = ""
     """Who answers ``/metrics``; empty: control."""
     cert: str = ""
@@ -85,6 +87,7 @@ def door_settings(
         control_socket=str(home.control_socket),
         waker_socket=str(home.waker_socket),
         admin_socket=str(home.admin_socket),
+        page_socket=str(home.page_socket),
         metrics_socket=str(home.metrics_socket),
         cert=str(settings.cert or ""),
         key=str(settings.key or ""),

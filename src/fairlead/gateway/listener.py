@@ -46,7 +46,7 @@ def _manager(door: DoorSettings, jwks: str, routes_file: str, revoked_file: str)
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES, "config_source": watched(routes_file)},
         "http_filters": _filters(door, jwks, revoked_file),
-        "local_reply_config": local_replies(),
+        "local_reply_config": local_replies(door.url),
         "server_name": "fairlead",
         "access_log": access_log(door),
         **request_ids(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fairlead.gateway.resources import Resource, extension
+from fairlead.gateway.resources import SESSION_COOKIE, Resource, extension
 
 _SIGN_IN = "sign in: fairlead login URL, in a browser at /, or send Authorization: Bearer fl_..."
 
@@ -46,6 +46,11 @@ def _status(status: int) -> str:
 
 
 _SENT = "('authorization' in request.headers || 'x-api-key' in request.headers)"
+_PERSON = (
+    f"({_status(401)} || {_details('[revoked]')}) && request.method == 'GET' && 'accept' in request.headers"
+    " && request.headers['accept'].contains('text/html') && !request.path.startsWith('/v2')"
+)
+"""A browser that shows a person what it gets."""
 _NOBODY = f"({_details('connection_failure')} || {_details('no_healthy_upstream')})"
 _LOST = f"({_status(503)} || {_status(507)})"
 """Nobody there any more; 507 where it went away in the middle of a body that is too long to be sent again."""
@@ -191,16 +196,41 @@ LINES = (
 )
 
 
-def local_replies() -> Resource:
-    """Return the ``local_reply_config`` of the listener."""
+def local_replies(url: str) -> Resource:
+    """Return the ``local_reply_config`` of the listener; ``url``: where people sign in."""
     alive = {
         "filter": _cel(_door("alive")),
         "status_code": 200,
         "body_format_override": {"json_format": {"status": "alive"}},
     }
     return {
-        "mappers": [alive, *map(_inference_mapper, LINES), *map(_mapper, LINES)],
+        "mappers": [alive, *_to_sign_in(url), *map(_inference_mapper, LINES), *map(_mapper, LINES)],
         "body_format": _body("refused", "the front door refused the request (%RESPONSE_CODE%)", ""),
+    }
+
+
+def _to_sign_in(url: str) -> list[Resource]:
+    """Lead people who are not signed in to where they can be, and back from there.
+
+    What they asked for comes last in the query, as it is. The cookie goes, since it was no good: control may still
+    take one that this door refuses, and would lead straight back.
+    """
+    page = f"({_route('page')} || {_door('no_such_page')})"
+    place = "next=%REQ(:PATH)%"
+    return [
+        _led(f"{_PERSON} && {page}", f"{url.replace('%', '%%')}/sign-in?at=%REQ(:AUTHORITY)%&{place}"),
+        _led(_PERSON, f"/sign-in?{place}"),
+    ]
+
+
+def _led(rule: str, location: str) -> Resource:
+    gone = f"{SESSION_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+    added = {"location": location, "set-cookie": gone, "cache-control": "no-store"}
+    return {
+        "filter": _cel(rule),
+        "status_code": 303,
+        "headers_to_add": [{"header": {"key": key, "value": value}} for key, value in added.items()],
+        "body_format_override": {"text_format_source": {"inline_string": "sign in first"}},
     }
 
 

@@ -17,12 +17,16 @@ from fairlead.messages import ModelRoute, PageRoute
 PRODUCTION = "production"
 CONTROL = "control"
 METRICS = "metrics"
+PAGES = "pages"
 OPEN_API = ("/api/v1/login",)
 """Where one signs in: reached without a token."""
 BUNDLES = "/api/v1/bundles"
 """Only here control takes bodies that are longer than a model's."""
 PAGE_DOOR = "/.fairlead"
 """Below this path of every page control answers: there a visitor's cookie for the page is set."""
+
+
+_LASTING = (("upgrade", "websocket"), ("accept", "text/event-stream"))
 
 
 class Access(StrEnum):
@@ -101,6 +105,10 @@ class Route:
     """Only with ``Prefer: respond-async``."""
     page: str = ""
     """Name of the page, on a page's host."""
+    run: str = ""
+    """Whose page it is, for who joins what lasts to it."""
+    lasts: tuple[str, str] | None = None
+    """Only with this header, which holds this text: a WebSocket, or a stream of events."""
     produces: str = ""
     """What it is asked for, whatever the caller accepts."""
 
@@ -140,13 +148,23 @@ def house_routes(*, metrics: bool) -> tuple[Route, ...]:
     )
 
 
-def page_routes(page: PageRoute) -> tuple[Route, ...]:
-    """Return the routes on the host of ``page``."""
-    goal = Upstream(page_cluster(page.run))
-    access = Access(page.visibility)
+def page_routes(page: PageRoute, *, watched: bool = False) -> tuple[Route, ...]:
+    """Return the routes on the host of ``page``; ``watched``: what lasts goes by way of who ends it with its token."""
+    straight = Route(
+        Fit.START,
+        "/",
+        Upstream(page_cluster(page.run)),
+        Access(page.visibility),
+        "page",
+        owner=page.owner,
+        page=page.name,
+        run=page.run,
+    )
+    lasting = [replace(straight, goal=Upstream(PAGES), lasts=kind) for kind in _LASTING] if watched else []
     return (
         Route(Fit.BELOW, PAGE_DOOR, Upstream(CONTROL), Access.OPEN, "control", page=page.name),
-        Route(Fit.START, "/", goal, access, "page", owner=page.owner, page=page.name),
+        *lasting,
+        straight,
     )
 
 

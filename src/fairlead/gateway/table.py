@@ -12,8 +12,10 @@ from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.resources import (
     AGAIN,
     CLAIM_AUDIENCE,
+    CLAIM_EXPIRES,
     GATE,
     MODEL,
+    PAGE,
     ROUTES,
     Resource,
     extension,
@@ -77,7 +79,7 @@ def route_table(door: DoorSettings, state: DoorState) -> Resource:
         names = [name for name in dict.fromkeys((page.name, page.run)) if name not in taken]
         taken.update(names)
         if names:
-            hosts.append(_host(door, state, names, page_routes(page)))
+            hosts.append(_host(door, state, names, page_routes(page, watched=bool(door.page_socket))))
     hosts.append(_host(door, state, ["*"], no_page_routes()))
     return typed(
         "envoy.config.route.v3.RouteConfiguration",
@@ -135,10 +137,14 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
                 made["route"]["weighted_clusters"] = {"clusters": [_share(*share, state) for share in shares]}
     if route.page:
         made["request_headers_to_add"] = [header("x-forwarded-host", "%REQ(:AUTHORITY)%")]
+        if route.lasts:
+            made["request_headers_to_add"].append(header(PAGE, route.run))
     if route.kind in ("model", "page"):
         # a bundle never sees the caller's token; models have no business with cookies either
         hidden = ["authorization", "x-api-key", CLAIM_AUDIENCE]
         made["request_headers_to_remove"] = [*hidden, "cookie"] if route.kind == "model" else hidden
+        if route.kind == "page" and not route.lasts:
+            made["request_headers_to_remove"] = [*hidden, CLAIM_EXPIRES]
     if route.kind == "page":
         made["route"]["upgrade_configs"] = [{"upgrade_type": "websocket", "enabled": True}]
     if route.produces:
@@ -163,6 +169,9 @@ def _match(route: Route, body_max_bytes: int) -> Resource:
         headers.append({"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(sorted(route.methods))}}})
     if route.asynchronous:
         headers.append({"name": "prefer", "string_match": {"contains": "respond-async", "ignore_case": True}})
+    if route.lasts:
+        name, text = route.lasts
+        headers.append({"name": name, "string_match": {"contains": text, "ignore_case": True}})
     if route.too_large:
         headers.append(longer(body_max_bytes))
     if headers:

@@ -2,7 +2,7 @@
 
 from fairlead.identity.claims import DAYS_MAX, EVERYWHERE, ISSUER, Claims, page_audience
 from fairlead.identity.keys import Keys, SigningKey, load, new_key, rotate
-from fairlead.identity.tokens import PREFIX, Minted, mint, verify
+from fairlead.identity.tokens import PREFIX, Minted, for_page, mint, verify
 
 __all__ = [
     "DAYS_MAX",
@@ -13,6 +13,7 @@ __all__ = [
     "Keys",
     "Minted",
     "SigningKey",
+    "for_page",
     "load",
     "mint",
     "new_key",

@@ -13,7 +13,7 @@ import jwt
 import msgspec
 
 from fairlead.errors import Forbidden, Invalid
-from fairlead.identity.claims import DAYS_MAX, EVERYWHERE, ISSUER, Claims
+from fairlead.identity.claims import DAYS_MAX, EVERYWHERE, ISSUER, Claims, page_audience
 from fairlead.identity.keys import Keys
 from fairlead.ids import new
 
@@ -59,6 +59,15 @@ def mint(
     }
     text = jwt.encode(payload, keys.current.private, algorithm=_ALGORITHM, headers={"kid": keys.current.kid})
     return Minted(PREFIX + text, jti, expires)
+
+
+def for_page(claims: Claims, page: str, *, keys: Keys) -> str:
+    """Return a token, as a cookie carries it, that opens the page called ``page`` only.
+
+    It lives as long as the session of ``claims`` and ends with it: revoking the one revokes both.
+    """
+    payload = msgspec.to_builtins(claims) | {"aud": page_audience(page), "role": " ".join(claims.roles)}
+    return jwt.encode(payload, keys.current.private, algorithm=_ALGORITHM, headers={"kid": keys.current.kid})
 
 
 def verify(

@@ -25,7 +25,7 @@ from fairlead.exposition import Family
 from fairlead.gateway import DoorSettings, DoorStats, Gateway, door_settings
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
-from fairlead.keeper import closing, descriptors, metrics, services
+from fairlead.keeper import closing, descriptors, metrics, services, simulator
 from fairlead.keeper.accesslog import AccessLog
 from fairlead.keeper.certificate import Certificate
 from fairlead.keeper.compiling import Compiling
@@ -39,6 +39,7 @@ from fairlead.keeper.meter import Meter
 from fairlead.keeper.meter import tell as tell_calls
 from fairlead.keeper.metricsdoor import MetricsDoor
 from fairlead.keeper.models_call import Place, ReplicaCaller
+from fairlead.keeper.pagedoor import PageDoor
 from fairlead.keeper.prepare import Prepare
 from fairlead.keeper.programs import Programs
 from fairlead.keeper.readings import Readings
@@ -122,6 +123,7 @@ class House:
             changed=self._prepared,
         )
         self.waker = Waker(home.waker_socket, self.replicas.resolve)
+        self._page_door = PageDoor(home.page_socket, self._pages)
         self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families)
         self._access_log = AccessLog(home.access_log, self.gateway, clock)
         self._reporting: asyncio.Task[None] | None = None
@@ -170,6 +172,7 @@ class House:
         self._group.create_task(forever(self.jobs.run), name="jobs")
         self.runs.adopt()
         await self._take(self.wanted, keep=False)
+        await self._page_door.open()
         await self.waker.open()  # once it is known what is wanted, and before the front door leads here
         self._group.create_task(
             forever(lambda: self.front_door.run(lambda: self.wanted, self._door_changed)), name="front door"
@@ -200,6 +203,7 @@ class House:
             if self.runs is not None:  # their last commands reach devices through the front door
                 together.create_task(self.runs.stop_all(DRAIN_S), name="last runs")
         await self.waker.close()
+        await self._page_door.close()
         await self._metrics.close()
         await self.programs.stop("envoy")
         await self.replicas.stop_all(DRAIN_S)
@@ -217,6 +221,8 @@ class House:
         """Start the simulated devices, if some were set up and they do not run yet."""
         spec = services.simulator(self.home)
         if spec is not None and not any(state.name == spec.name for state in self.programs.states()):
+            if simulator.redirect(simulator.config_of(self.home), self.settings.devices):
+                await simulator.end_old(self.home)
             await self.programs.start(spec)
 
     async def _door_restarted(self) -> None:
@@ -270,6 +276,7 @@ class House:
             await asyncio.to_thread(self._memory.keep, wanted)
         self.wanted = wanted
         self._targets = Targets(wanted.routes, wanted.versions)
+        self._page_door.deny(wanted.denied)
         try:
             await self._converge()
         finally:

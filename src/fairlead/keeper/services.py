@@ -11,6 +11,7 @@ from fairlead.bus import server
 from fairlead.engines.local import marker_of
 from fairlead.errors import Unavailable
 from fairlead.gateway import Gateway
+from fairlead.keeper import simulator as simulated
 from fairlead.keeper.probe import http_answers, tcp_answers
 from fairlead.keeper.programs import Spec
 from fairlead.settings import Home, Settings
@@ -67,11 +68,11 @@ def control(settings: Settings, home: Home) -> Spec:
 
 def simulator(home: Home) -> Spec | None:
     """Return the simulated devices, ``None`` when none were set up."""
-    config = home.keeper / "simulator.json"
+    config = simulated.config_of(home)
     if not config.exists():
         return None
     argv = (sys.executable, "-P", "-m", "fairlead.measure.simulate", str(config))
-    return Spec("simulator", lambda: argv, _environment(home), _always, frozen_s=3600)
+    return Spec(simulated.NAME, lambda: argv, _environment(home), _always, frozen_s=3600)
 
 
 def _environment(home: Home) -> dict[str, str]:

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts import passwords, quotas, service, tokens, usage
 from fairlead.accounts.policy import Verb, check
-from fairlead.api.deps import COOKIE, TheHouse, Who, address_of
+from fairlead.api.deps import TheHouse, Who, address_of
+from fairlead.api.routers.signin import set_session
 from fairlead.api.views.accounts import MeView, SignedInView, TokenView, UserView, token_view, used_view, user_view
 from fairlead.api.views.base import Page, page
 from fairlead.clock import to_text
@@ -71,14 +72,7 @@ async def login(body: LoginBody, request: Request, response: Response, house: Th
     signed = await house.sign_in.sign_in(
         body.user, body.password, address_of(request), keys=house.keys, days=house.settings.token_days
     )
-    response.set_cookie(
-        COOKIE,
-        signed.minted.cookie,
-        httponly=True,
-        samesite="strict",
-        secure=house.settings.cert is not None,
-        expires=signed.minted.expires,
-    )
+    set_session(response, house, signed.minted.cookie, signed.minted.expires)
     return SignedInView(
         token=signed.minted.token,
         user=signed.user,

@@ -2,85 +2,66 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from hashlib import sha256
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
+from sqlalchemy.orm import Session
 
+from fairlead.accounts.policy import Caller
+from fairlead.api import html
 from fairlead.api.deps import TheHouse
+from fairlead.api.routers import signin
+from fairlead.apps.pages import list_pages
+from fairlead.control.house import House
+from fairlead.models import queries
 
 router = APIRouter(include_in_schema=False)
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
-code{{font-size:.9em}}label{{display:block;margin:.4rem 0}}:root{{color-scheme:light dark}}
-td{{padding:.15rem 1rem .15rem 0;vertical-align:top}}</style></head>
-<body><h1>{title}</h1>
-{body}
-</body></html>
-"""
-_SIGN_IN = """
-<h2>Models</h2>
-<form id="enter"><label>Name <input name="user" autocomplete="username" required></label>
-<label>Password <input name="password" type="password" autocomplete="current-password" required></label>
-<button>Sign in</button></form><p id="said">&nbsp;</p><ul id="models"></ul>
-"""
-_SCRIPT = """
-"use strict";
-const form = document.getElementById("enter"), said = document.getElementById("said");
-const ask = (path, options) => fetch(path, { credentials: "same-origin", ...options });
-async function list() {
-  const answer = await ask("/api/v1/models");
-  if (!answer.ok) return false;
-  const { items } = await answer.json(), list = document.getElementById("models");
-  list.replaceChildren(...items.map((one) => {
-    const line = document.createElement("li"), link = document.createElement("a");
-    link.href = "/v1/models/" + encodeURIComponent(one.name) + "/docs";
-    link.textContent = one.name;
-    line.append(link, one.summary ? " \u2013 " + one.summary : "");
-    return line;
-  }));
-  form.hidden = true;
-  said.textContent = items.length ? "" : "No model is there yet: fairlead push FOLDER";
-  return true;
-}
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const body = JSON.stringify(Object.fromEntries(new FormData(form)));
-  try {
-    const headers = { "content-type": "application/json" };
-    const answer = await ask("/api/v1/login", { method: "POST", headers, body });
-    if (!answer.ok) said.textContent = (await answer.json()).error.message;
-    else if (!(await list())) said.textContent = "Signed in, but this browser kept no cookie.";
-  } catch (error) { said.textContent = error.message; }
-});
-list();
-"""
-_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'; form-action 'none'; base-uri 'none'; "
-    f"frame-ancestors 'none'; script-src 'sha256-{b64encode(sha256(_SCRIPT.encode()).digest()).decode()}'"
-)
-"""Of the front page: its own script alone runs, and speaks with this address alone."""
+_SHOWN = 200
+"""So many models and pages of apps are listed."""
 
 
 @router.get("/")
-async def front(house: TheHouse) -> HTMLResponse:
-    """Say what this address is and where to go on."""
+async def front(request: Request, house: TheHouse) -> HTMLResponse:
+    """Say what this address is and what is where: to those signed in also what they may call and open."""
+    who = await signin.known(request, house)
     url = escape(house.settings.url)
+    found = await house.database.read(lambda session: _what_is_there(session, who, house)) if who is not None else ""
     body = (
-        f"<p>Fairlead {escape(house.version)} runs here.</p>"
-        f"<ul><li>On the command line: <code>fairlead login {url}</code></li>"
+        f"<header><h1>Fairlead</h1>{_signed_in(who)}</header>{found}"
+        f"<h2>From programs</h2><ul><li>On the command line: <code>fairlead login {url}</code></li>"
         f"<li>Models answer at <code>{url}/v1/models/NAME/predict</code>, their pages are at"
         f" <code>{url}/v1/models/NAME/docs</code></li>"
         '<li><a href="/docs/api">All that the API takes</a></li></ul>'
+        f'<p class="soft">Fairlead {escape(house.version)}</p>'
     )
-    text = _PAGE.format(title="Fairlead", body=f"{body}{_SIGN_IN}<script>{_SCRIPT}</script>")
-    return HTMLResponse(text, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"})
+    return html.page("Fairlead", body)
+
+
+def _signed_in(who: Caller | None) -> str:
+    if who is None:
+        return f'<a href="{signin.PATH}?next=/">Sign in</a>'
+    return (
+        f'<form method="post" action="/sign-out"><span class="soft">{escape(who.name)}'
+        f" ({escape(', '.join(sorted(who.roles)))})</span><button>Sign out</button></form>"
+    )
+
+
+def _what_is_there(session: Session, who: Caller, house: House) -> str:
+    models = [(f"/v1/models/{one.name}/docs", one.name, one.summary) for one in queries.list_all(session, who)]
+    pages = [(house.runs.address(one.name), one.name, "") for one in list_pages(session, who)]
+    return _listed("Models", models, "none yet: fairlead push FOLDER") + _listed("Pages of apps", pages, "none now")
+
+
+def _listed(title: str, items: Sequence[tuple[str, str, str]], none: str) -> str:
+    rows = "".join(
+        f'<tr><td><a href="{escape(where)}">{escape(name)}</a></td><td>{escape(summary)}</td></tr>'
+        for where, name, summary in items[:_SHOWN]
+    )
+    more = f"<p>and {len(items) - _SHOWN} more</p>" if len(items) > _SHOWN else ""
+    return f"<h2>{title}</h2>" + (f"<table>{rows}</table>{more}" if rows else f'<p class="soft">{escape(none)}</p>')
 
 
 @router.get("/docs")
@@ -96,7 +77,7 @@ async def docs_api(request: Request) -> HTMLResponse:
     intro = (
         "<p>Calls need <code>Authorization: Bearer fl_…</code>; machines read <code>/api/v1/openapi.json</code>.</p>"
     )
-    return HTMLResponse(_PAGE.format(title="API of Fairlead", body=f"{intro}<table>{rows}</table>"))
+    return html.page("API of Fairlead", f"<h1>API of Fairlead</h1>{intro}<table>{rows}</table>")
 
 
 def _rows(schema: Mapping[str, Any]) -> Iterator[str]:
