@@ -353,6 +353,14 @@ def test_a_pickle_of_an_older_version_that_cannot_be_opened_says_what_to_pin(
     assert "scikit-learn==1.2.2" in caught.value.hint
 
 
+def test_a_scikit_learn_that_was_built_for_numpy_1_says_so(tmp_path: Path) -> None:
+    said = b"numpy.dtype size changed, may indicate binary incompatibility"  # what its modules raise with numpy 2
+    (tmp_path / "m.pkl").write_bytes(b"cbuiltins\nint\n(V" + said + b"\ntR.")
+    with pytest.raises(Invalid, match="was built for numpy 1") as caught:
+        SklearnRuntime("m.pkl").load(tmp_path)
+    assert '"numpy<2"' in caught.value.hint
+
+
 def test_what_a_pickle_needs_beside_scikit_learn_is_told_by_name(tmp_path: Path) -> None:
     (tmp_path / "m.pkl").write_bytes(b"cnot_here_at_all\nModel\n.")
     with pytest.raises(ModuleNotFoundError, match="not_here_at_all"):

@@ -92,6 +92,9 @@ def _unreadable(path: Path, error: Exception) -> Invalid:
         hint = "its classes were defined in a script or notebook: move them to a module of the bundle, save it again"
         return Invalid(message, code="artifact_unreadable", hint=hint)
     was, have = saved_with(path), _installed()
+    if "numpy" in said and ("size changed" in said or "multiarray" in said):
+        message = f"{path.name} cannot be opened: scikit-learn {have} was built for numpy 1, and numpy 2 is installed"
+        return Invalid(message, code="artifact_unreadable", hint=f'requires = ["scikit-learn=={have}", "numpy<2"]')
     if was is None or was == have:
         hint = "is the file whole? save the fitted estimator again with joblib.dump"
         return Invalid(message, code="artifact_unreadable", hint=hint)
