@@ -12,7 +12,7 @@ import json
 import math
 import select
 
-from fairlead.errors import Error, Invalid, Kind
+from fairlead.errors import Error, Invalid, Kind, without_folders
 
 HEAD_BYTES = 64 * 1024
 HEAD_S = 10
@@ -83,9 +83,10 @@ async def refuse(caller: Connection, error: Error, request_id: str, *, plain: bo
     """
     reader, writer = caller
     status = _STATUS.get(error.kind, 503)
-    said: object = {"code": error.code, "message": error.message, "hint": error.hint, "id": request_id}
+    message = without_folders(error.message) if status >= 500 else error.message
+    said: object = {"code": error.code, "message": message, "hint": error.hint, "id": request_id}
     if plain:
-        said = f"{error.message} ({error.hint})" if error.hint else error.message
+        said = f"{message} ({error.hint})" if error.hint else message
     body = json.dumps({"error": said}, ensure_ascii=False).encode()
     lines = [
         f"HTTP/1.1 {status} {_REASON.get(status, 'Service Unavailable')}",
