@@ -144,6 +144,13 @@ LINES = (
         retry_after_s=2,
     ),
     Line(
+        _status(502),
+        502,
+        "bad_upstream",
+        "what answered is no HTTP that can be passed on",
+        "fairlead logs MODEL or RUN tells what it did",
+    ),
+    Line(
         f"{_LOST} && {_route('model')}",
         503,
         "replica_lost",

@@ -74,7 +74,7 @@ _log = logging.getLogger(__name__)
 ASK_AGAIN_S = 1.0
 DRAIN_S = 10.0
 """Grace of replicas and runs when the whole machine stops."""
-LOGS_EVERY_S = 60.0
+LOGS_EVERY_S = 5.0
 
 
 class House:
