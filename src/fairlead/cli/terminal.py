@@ -9,9 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairlead.errors import Problem
+from fairlead.log import STEERING
 
 _state = {"json": False}
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
+
+
+def harmless(text: str) -> str:
+    """Return ``text`` with what steers a terminal written out: people and bundles write what they like."""
+    return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def _json(view: Any) -> str:
+    """Return ``view`` as JSON in which nothing steers a terminal."""
+    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(view, ensure_ascii=False))
 
 
 def use_json(on: bool) -> None:
@@ -26,17 +37,17 @@ def wants_json() -> bool:
 def result(text: str, view: Any = None) -> None:
     """Print one result: ``text``, or ``view`` as JSON when asked for."""
     if _state["json"] and view is not None:
-        print(json.dumps(view, ensure_ascii=False))
+        print(_json(view))
     else:
-        print(text)
+        print(harmless(text))
 
 
 def piece(value: Any) -> None:
     """Print a piece of an answer at once: a text as it goes on, anything else as a line of JSON."""
     if isinstance(value, str) and not _state["json"]:
-        sys.stdout.write(value)
+        sys.stdout.write(harmless(value))
     else:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.write(_json(value) + "\n")
     sys.stdout.flush()
 
 
@@ -53,7 +64,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], view: Any =
     A column of which no row says anything is left out.
     """
     if _state["json"]:
-        print(json.dumps(view if view is not None else {"items": list(rows), "next": None}, ensure_ascii=False))
+        print(_json(view if view is not None else {"items": list(rows), "next": None}))
         return
     columns = [column for column in columns if any(row.get(column) not in (None, "", [], ()) for row in rows)]
     texts = [[_cell(row.get(column)) for column in columns] for row in rows]
@@ -73,30 +84,30 @@ def moment(text: str) -> str:
 
 def note(text: str) -> None:
     """Print one line for the person, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(harmless(text), file=sys.stderr, flush=True)
 
 
 def step(text: str) -> None:
     """Print one step of long work, on stderr."""
-    print(f"  {text}", file=sys.stderr, flush=True)
+    print(harmless(f"  {text}"), file=sys.stderr, flush=True)
 
 
 def progress(text: str) -> None:
     """Put ``text`` in place of the last progress on stderr, a terminal; an empty one takes it away."""
-    print(f"\r\x1b[K  {text}" if text else "\r\x1b[K", end="", file=sys.stderr, flush=True)
+    print(f"\r\x1b[K  {harmless(text)}" if text else "\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def error(message: str, *, hint: str = "", code: str = "", id: str = "", problems: Sequence[Problem] = ()) -> None:
     """Print ``error: MESSAGE`` and ``  hint: HINT (CODE, ID)`` on stderr."""
-    print(f"error: {message}", file=sys.stderr)
+    print(harmless(f"error: {message}"), file=sys.stderr)
     for item in problems:
         if len(problems) > 1 or item.message not in message:
             place = f"{item.path} (line {item.line})" if item.line else item.path
-            print(f"  {place}: {'; '.join(filter(None, (item.message, item.hint)))}", file=sys.stderr)
+            print(harmless(f"  {place}: {'; '.join(filter(None, (item.message, item.hint)))}"), file=sys.stderr)
     marks = ", ".join(filter(None, (code, id)))
     tail = " ".join(filter(None, (hint, f"({marks})" if marks else "")))
     if tail:
-        print(f"  hint: {tail}" if hint else f"  {tail}", file=sys.stderr)
+        print(harmless(f"  hint: {tail}" if hint else f"  {tail}"), file=sys.stderr)
     sys.stderr.flush()
 
 
@@ -109,9 +120,8 @@ def problem(item: Problem, source: str, *, is_file: bool = False) -> None:
         source = item.path
     place = f"{source}:{item.line}" if item.line else source
     text = "; ".join(filter(None, (item.message, item.hint)))
-    print(
-        f"{place} {item.path}: {text} ({item.rule})" if item.path and not is_file else f"{place} {text} ({item.rule})"
-    )
+    where = f"{place} {item.path}:" if item.path and not is_file else place
+    print(harmless(f"{where} {text} ({item.rule})"))
 
 
 def confirm(question: str, *, yes: bool) -> bool:
@@ -120,7 +130,7 @@ def confirm(question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         return False
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{harmless(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -128,5 +138,5 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, list | tuple):
-        return ",".join(map(str, value)) or "-"
-    return moment(str(value))
+        return harmless(",".join(map(str, value))) or "-"
+    return harmless(moment(str(value)))

@@ -14,6 +14,7 @@ import msgspec
 
 from fairlead import clock
 from fairlead.errors import Invalid, NotFound
+from fairlead.log import STEERING
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 BACK_MAX_BYTES = 16 * 1024**2
@@ -25,7 +26,6 @@ _MOMENT = re.compile(r"\b(\d{4})[-/](\d\d)[-/](\d\d)[ T](\d\d:\d\d:\d\d)")
 """As Envoy, nats-server and many libraries begin a line: UTC."""
 _SAME = {"warn": "warning", "fatal": "critical"}
 _SAME |= {"dbg": "debug", "trc": "debug", "wrn": "warning", "err": "error", "ftl": "critical"}  # nats-server's
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -111,7 +111,9 @@ def _open(path: Path) -> BinaryIO:
 def parse(data: bytes) -> Iterator[Line]:
     """Yield the lines of a log; a line without a time has that of the line before."""
     last: datetime | None = None
-    for raw in data.decode("utf-8", "replace").splitlines():
+    for raw in (
+        data.decode("utf-8", "replace").removesuffix("\n").split("\n")
+    ):  # JSON may hold what splitlines() splits at
         line = _json(raw) or _plain(raw, last)
         last = line.at or last
         yield line
@@ -161,7 +163,7 @@ def _word_in(head: str) -> str:
 
 def _clean(text: str) -> str:
     """Return ``text`` without what could forge a terminal's or a log's lines."""
-    return _CONTROL.sub("\ufffd", text[:LINE_MAX])
+    return STEERING.sub("\ufffd", text[:LINE_MAX])
 
 
 def _moment(text: str) -> datetime | None:

@@ -30,7 +30,7 @@ def open_append(path: Path) -> int:
 
 
 def rotate(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
-    """Copy to ``<name>.1`` and truncate when longer than ``limit_bytes``; returns whether it did.
+    """Copy its last ``limit_bytes`` to ``<name>.1`` and truncate when it is longer; returns whether it did.
 
     The writer keeps its descriptor (it appends, so it goes on at the start); lines written between copy and
     truncation are lost.
@@ -40,8 +40,11 @@ def rotate(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
     except OSError:
         return False
     with os.fdopen(descriptor, "r+b") as source:
-        if os.fstat(source.fileno()).st_size <= limit_bytes:
+        size = os.fstat(source.fileno()).st_size
+        if size <= limit_bytes:
             return False
+        source.seek(size - limit_bytes)
+        source.readline()  # the first line may be cut
         older = path.with_name(path.name + ".1")
         with contextlib.suppress(OSError):  # what a bundle may have put there keeps no log from being bounded
             if older.is_dir() and not older.is_symlink():
@@ -66,7 +69,8 @@ def tail(path: Path, lines: int = 20) -> tuple[str, ...]:
             step = min(_BLOCK_BYTES, position)
             position = file.seek(position - step)
             data = file.read(step) + data
-    return tuple(data.decode("utf-8", errors="replace").splitlines()[-lines:]) if lines > 0 else ()
+    text = data.decode("utf-8", errors="replace").removesuffix("\n")  # JSON may hold what splitlines() splits at
+    return tuple(line.rstrip("\r") for line in text.split("\n")[-lines:]) if lines > 0 and text else ()
 
 
 def said(path: Path, lines: int = 20) -> tuple[str, ...]:

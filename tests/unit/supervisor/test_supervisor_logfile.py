@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fairlead.logs import files
 from fairlead.supervisor import logfile
 
 
@@ -37,4 +38,23 @@ def test_what_a_bundle_put_in_the_way_keeps_no_log_from_being_bounded(tmp_path: 
 
     assert logfile.rotate(path, 100)
     assert path.read_text() == ""
-    assert (tmp_path / "1.log.1").read_text() == "a line\n" * 100
+    assert (tmp_path / "1.log.1").read_text() == "a line\n" * 14
+
+
+def test_s62_a_flood_leaves_whole_lines_and_twice_the_limit_at_most(tmp_path: Path) -> None:
+    path = tmp_path / "1.log"
+    path.write_text("".join(f"line {number}\n" for number in range(100_000)))
+
+    assert logfile.rotate(path, 1000)
+    kept = (tmp_path / "1.log.1").read_text()
+    assert len(kept) <= 1000
+    assert kept.startswith("line 99")
+    assert kept.endswith("\nline 99999\n")
+
+
+def test_s72_a_line_ends_where_a_line_feed_is_and_nowhere_else(tmp_path: Path) -> None:
+    path = tmp_path / "1.log"
+    path.write_text('{"said": "one\u2028still\x85one"}\n{"said": "two"}\n', encoding="utf-8")
+
+    assert logfile.tail(path) == ('{"said": "one\u2028still\x85one"}', '{"said": "two"}')
+    assert len(list(files.parse(path.read_bytes()))) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from fairlead.sdk.files import File
 JSON = "application/json"
 _NO_FILES = (str, int, float, list)
 _ANY_FILE = "application/octet-stream"
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;[\x20-\x7e]*)?", re.ASCII)
+_MEDIA_TYPE_MAX = 255
 _FILE_TYPES = ("image/", "audio/", "video/", "application/pdf", "application/octet-stream")
 
 
@@ -48,12 +51,18 @@ def encode_one(answer: Any, call: Call) -> tuple[bytes, str]:
     ``data:`` URL. Its headers are looked at only where there may be a file: this is on the hot path.
     """
     if isinstance(answer, File):
-        return (encode_json(answer), JSON) if call.accept == JSON else (answer.read(), answer.media_type)
+        return (encode_json(answer), JSON) if call.accept == JSON else (answer.read(), media_type(answer))
     if _may_hold_file(answer) and (accept := call.accept).startswith(_FILE_TYPES):
         file = only_file(answer)
         if file is not None and (accept.startswith((_ANY_FILE, file.media_type.partition("/")[0]))):
-            return file.read(), file.media_type
+            return file.read(), media_type(file)
     return encode_json(answer), JSON
+
+
+def media_type(file: File) -> str:
+    """Return the media type of ``file`` as a header may say it: a caller or the model may have made it up."""
+    found = file.media_type
+    return found if len(found) <= _MEDIA_TYPE_MAX and _MEDIA_TYPE.fullmatch(found) else _ANY_FILE
 
 
 def _may_hold_file(answer: Any) -> bool:
