@@ -26,7 +26,6 @@ from fairlead.messages import (
     Answer,
     CommandAsk,
     DeviceBinding,
-    EnvironmentSpec,
     MailAsk,
     Measured,
     Message,
@@ -41,6 +40,7 @@ from fairlead.sandbox.uids import uid_for
 from fairlead.settings import Home
 from fairlead.status import RunStatus
 from fairlead.supervisor import proc
+from fairlead.testing.wanted import run_wanted
 
 DEADLINE_S = 30
 SEALER = Sealer(bytes(32))
@@ -175,18 +175,7 @@ class House:
 
     def wanted(self, **changes: Any) -> RunWanted:
         temperature = {"type": "number"}
-        run = RunWanted(
-            run="run-1",
-            app="cool",
-            version="1",
-            digest="sha256:1",
-            bundle_key="bundles/1",
-            environment=EnvironmentSpec(),
-            schedule="night",
-            place="campus/lab",
-            starts="2026-01-01T00:00:00Z",
-            ends=None,
-            user="ada",
+        run = run_wanted(
             entry="app:app",
             params={"comfort": 25},
             bindings={

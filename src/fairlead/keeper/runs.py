@@ -163,9 +163,19 @@ class Runs:
 
     async def _end_stranger(self, name: str) -> None:
         """Stop processes of a run that nobody knows any more: its keeper was killed, and meanwhile it was removed."""
-        nothing = EnvironmentSpec()
-        long_ago = "1970-01-01T00:00:00Z"
-        wanted = RunWanted(name, "", "", "", "", nothing, "", "", starts=long_ago, ends=None, user="")
+        wanted = RunWanted(
+            run=name,
+            app="",
+            version="",
+            digest="",
+            bundle_key="",
+            environment=EnvironmentSpec(),
+            schedule="",
+            place="",
+            starts="1970-01-01T00:00:00Z",
+            ends=None,
+            user="",
+        )
         await self._begin(wanted)
         self._drop(self._runs[name])
 

@@ -123,7 +123,7 @@ class DeviceBinding(Part, frozen=True):
     """The type's properties, JSON Schema with Fairlead's keywords."""
 
 
-class RunWanted(Part, frozen=True):
+class RunWanted(Part, frozen=True, kw_only=True):
     """A run of an app that should be going on."""
 
     run: str

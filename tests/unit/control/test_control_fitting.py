@@ -18,6 +18,7 @@ from fairlead.messages import (
     VersionWanted,
     encode,
 )
+from fairlead.testing.wanted import run_wanted
 
 
 def version(name: str, example: Any = 1) -> VersionWanted:
@@ -26,10 +27,7 @@ def version(name: str, example: Any = 1) -> VersionWanted:
 
 
 def run(name: str, **params: Any) -> RunWanted:
-    return RunWanted(
-        *(name, "app", "1", "sha256:a", "key", EnvironmentSpec(), "sch-1", "lab", "2026-11-20T14:03:00Z", None, "ada"),
-        params=params,
-    )
+    return run_wanted(name, params=params)
 
 
 def nested() -> Any:

@@ -25,7 +25,6 @@ from fairlead.messages import (
     CommandAsk,
     CommandShow,
     DeviceBinding,
-    EnvironmentSpec,
     ErrorInfo,
     FreshAsk,
     MailAsk,
@@ -42,6 +41,7 @@ from fairlead.messages import (
 from fairlead.sdk.wire import Measure
 from fairlead.testing.bus import MemoryBus
 from fairlead.testing.clock import ManualClock
+from fairlead.testing.wanted import run_wanted
 
 NOON = "2026-11-20T12:00:00Z"
 
@@ -92,18 +92,9 @@ class Bench:
 
 def wanted(**changes: Any) -> RunWanted:
     properties = {"temperature": {"type": "number", "fresh_s": 120}, "image": {"contentMediaType": "image/jpeg"}}
-    run = RunWanted(
-        run="run-1",
-        app="cool",
-        version="1",
-        digest="sha256:1",
-        bundle_key="bundles/1",
-        environment=EnvironmentSpec(),
-        schedule="night",
-        place="campus/lab",
+    run = run_wanted(
         starts="2026-11-20T10:00:00Z",
         ends="2026-11-20T13:00:00Z",
-        user="ada",
         params={"comfort": 25},
         bindings={
             "sensor": DeviceBinding(("t1",), "temperature@1", True, properties=properties),

@@ -14,27 +14,13 @@ from fairlead.keeper import run_port
 from fairlead.keeper.run_health import look_at_port
 from fairlead.keeper.run_processes import RunProcesses
 from fairlead.keeper.run_state import Kept, RunPorts, RunState
-from fairlead.messages import EnvironmentSpec, RunWanted
 from fairlead.settings import Home
 from fairlead.status import RunStatus
+from fairlead.testing.wanted import run_wanted
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 LINE = "   0: {at}:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  {uid}        0 55555 1\n"
-WANTED = RunWanted(
-    run="run-1",
-    app="cool",
-    version="1",
-    digest="sha256:1",
-    bundle_key="bundles/1",
-    environment=EnvironmentSpec(),
-    schedule="night",
-    place="campus/lab",
-    starts="2026-01-01T00:00:00Z",
-    ends=None,
-    user="ada",
-    entry=None,
-    processes={"web": ("serve",)},
-)
+WANTED = run_wanted(processes={"web": ("serve",)})
 
 
 def test_the_kernels_table_tells_who_listens(tmp_path: Path) -> None:

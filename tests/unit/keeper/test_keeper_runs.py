@@ -18,13 +18,13 @@ from fairlead.keeper.run_processes import RunProcesses
 from fairlead.keeper.run_state import Kept, RunPorts, RunState
 from fairlead.keeper.runs import Runs
 from fairlead.keeper.secrets import Secrets
-from fairlead.messages import EnvironmentSpec, RunWanted
 from fairlead.sandbox.level import Isolation, Level
 from fairlead.settings import Home
 from fairlead.status import RunStatus
 from fairlead.supervisor import Child
 from fairlead.testing.bus import MemoryBus
 from fairlead.testing.clock import ManualClock
+from fairlead.testing.wanted import run_wanted
 
 
 class NotAsked:
@@ -55,11 +55,6 @@ def ports(tmp_path: Path) -> RunPorts:
     )
 
 
-def wanted(run: str) -> RunWanted:
-    nothing = EnvironmentSpec()
-    return RunWanted(run, "cool", "1", "sha256:1", "", nothing, "night", "lab", "2026-01-01T00:00:00Z", None, "ada")
-
-
 def fill(ports: RunPorts, run: str) -> Path:
     """Have the disk be full for what is kept of a run, until the link that is returned is gone."""
     link = ports.home.keeper / "runs" / f".{run}.json.new"
@@ -72,10 +67,10 @@ async def test_a_run_that_a_full_disk_kept_from_beginning_begins_once_there_is_r
     runs = Runs(ports)
     link = fill(ports, "run-1")
     with pytest.raises(OSError, match="No space left"):
-        await runs.converge((wanted("run-1"), wanted("run-2")))
+        await runs.converge((run_wanted("run-1"), run_wanted("run-2")))
     assert runs.reports() == ()
     link.unlink()
-    await runs.converge((wanted("run-1"), wanted("run-2")))
+    await runs.converge((run_wanted("run-1"), run_wanted("run-2")))
     assert {one.run for one in runs.reports()} == {"run-1", "run-2"}
     assert (ports.home.keeper / "runs" / "run-1.json").exists()
     await runs.let_go()
@@ -86,7 +81,7 @@ async def test_a_run_that_a_full_disk_kept_from_a_user_id_says_so(ports: RunPort
         raise OSError("No space left on device")
 
     runs = Runs(replace(ports, uid_of=uid_of))
-    await runs.converge((wanted("run-1"),))
+    await runs.converge((run_wanted("run-1"),))
     async with asyncio.timeout(30):
         while runs.reports()[0].status is not RunStatus.FAILED:
             await asyncio.sleep(0.001)
@@ -95,7 +90,7 @@ async def test_a_run_that_a_full_disk_kept_from_a_user_id_says_so(ports: RunPort
 
 
 async def test_a_slow_disk_holds_up_no_loop(ports: RunPorts) -> None:
-    state, may_go = RunState(wanted("run-1"), ports, Kept()), threading.Event()
+    state, may_go = RunState(run_wanted("run-1"), ports, Kept()), threading.Event()
     slow = ports.home.keeper / "runs" / ".run-1.json.new"
     slow.parent.mkdir()
     os.mkfifo(slow)  # a disk that takes nothing until somebody reads
@@ -122,7 +117,7 @@ async def test_a_user_id_that_takes_long_holds_up_no_loop(ports: RunPorts) -> No
         return None
 
     runs = Runs(replace(ports, uid_of=uid_of))
-    await runs.converge((wanted("run-1"),))
+    await runs.converge((run_wanted("run-1"),))
     async with asyncio.timeout(30):
         while not asked.is_set():
             await asyncio.sleep(0.001)
@@ -148,14 +143,14 @@ class Living:
 
 async def test_a_full_disk_does_not_keep_a_run_from_being_stopped(ports: RunPorts) -> None:
     fill(ports, "run-1")
-    state, living = RunState(wanted("run-1"), ports, Kept(status=RunStatus.READY)), Living()
+    state, living = RunState(run_wanted("run-1"), ports, Kept(status=RunStatus.READY)), Living()
     await RunProcesses(state, {"app": cast(Child, living)}).stop(3, "the window closed")
     assert living.stopped == 3
     assert (state.kept.status, state.kept.reason) == (RunStatus.STOPPING, "the window closed")
 
 
 async def test_a_process_that_a_full_disk_kept_from_starting_is_tried_again(ports: RunPorts) -> None:
-    state = RunState(wanted("run-1"), ports, Kept(status=RunStatus.READY, was_ready=True))
+    state = RunState(run_wanted("run-1"), ports, Kept(status=RunStatus.READY, was_ready=True))
     state.paths.log.parent.mkdir(parents=True)
     processes = RunProcesses(state, {})
     ports.home.children.write_bytes(b"")  # no record can be written

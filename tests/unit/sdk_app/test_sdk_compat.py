@@ -19,16 +19,15 @@ from fairlead.messages import (
     Answer,
     CommandAsk,
     DeviceBinding,
-    EnvironmentSpec,
     MailAsk,
     Measured,
     ReadingsAsk,
-    RunWanted,
 )
 from fairlead.sdk import compat
 from fairlead.sdk.files import Image
 from fairlead.testing.bus import MemoryBus
 from fairlead.testing.clock import ManualClock
+from fairlead.testing.wanted import run_wanted
 
 NOON = "2026-11-20T12:00:00Z"
 SENSOR = DeviceBinding(("t1",), "temperature@1", True, properties={"temperature": {"type": "number"}})
@@ -72,10 +71,11 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await made.bus.serve(CommandAsk, made.command)
     await made.bus.serve(MailAsk, made.mail)
     await made.bus.serve(ReadingsAsk, made.last)
-    run = RunWanted(
-        "run-1", "a", "1", "", "", EnvironmentSpec(), "s", "p", NOON, None, "ada",
-        bindings={"sensor": SENSOR, "camera": CAMERA, "fan": FAN}, models={"judge": "judge@production"},
-    )  # fmt: skip
+    run = run_wanted(
+        starts=NOON,
+        bindings={"sensor": SENSOR, "camera": CAMERA, "fan": FAN},
+        models={"judge": "judge@production"},
+    )
     channel = RunChannel(
         run,
         tmp_path / "run.sock",
