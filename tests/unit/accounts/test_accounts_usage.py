@@ -213,6 +213,18 @@ def test_days_are_forgotten_and_what_comes_late_is_not_counted_again(session: Se
     assert usage.calls(session, TOKEN, ["tok-a"], NOW) == {}
 
 
+def test_what_grew_while_it_was_told_is_still_due(session: Session) -> None:
+    keeper = KeeperMeter()
+    keeper.heard("m-1a-0", Metered("x", {"2026-11-20": {"tok-a": 1}}))
+    told = keeper.due()
+    keeper.heard("m-1a-0", Metered("x", {"2026-11-20": {"tok-a": 3}}))
+    keeper.heard("m-1a-0", Metered("x", {"2026-11-20": {"tok-a": 2}}))  # late
+    usage.take(session, told, NOW)
+    keeper.written(told)
+    usage.take(session, keeper.due(), NOW)
+    assert usage.calls(session, USER, ["ada"], NOW) == {"ada": 3}
+
+
 def test_a_keeper_sends_many_counters_in_pieces() -> None:
     keeper = KeeperMeter()
     keeper.heard("m-1a-0", Metered("x", {"2026-11-20": {f"tok-{number}": 1 for number in range(2500)}}))

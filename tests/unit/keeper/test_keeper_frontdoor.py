@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from fairlead.keeper.frontdoor import FrontDoor
-from fairlead.messages import NodeWanted
+from fairlead.keeper.frontdoor import FrontDoor, left_s
+from fairlead.messages import NodeWanted, Spent
 
 
 class Door(FrontDoor):
@@ -37,3 +38,11 @@ async def test_a_change_that_could_not_be_written_is_written_by_the_next_run() -
         await door.published.wait()
     running.cancel()
     assert not changed.is_set()
+
+
+def test_a_used_up_quota_ends_at_midnight_even_when_control_is_away() -> None:
+    spent, noon = Spent("2026-11-21", users=("ada",)), datetime(2026, 11, 21, 12, tzinfo=UTC)
+    assert left_s(spent, noon) == 12 * 3600
+    assert left_s(spent, noon + timedelta(hours=12)) is None
+    assert left_s(Spent("2026-11-21"), noon) is None
+    assert left_s(Spent(), noon) is None
