@@ -99,7 +99,7 @@ def test_a_person_keeps_as_many_bytes_as_their_quota_says(tmp_path: Path) -> Non
         house.ok("push", str(large))
         assert "of 3 MB" in house.ok("whoami")
         house.ok("users", "set", "admin", "--stored-mb", "1")
-        house.ok("push", str(large)), "what is there already needs no room"
+        house.ok("push", str(large))  # what is there already needs no room
         other = model(tmp_path / "other", CODE)
         (other / "note.txt").write_text("another")
         assert house.cli("push", str(other)).returncode == 5
