@@ -244,6 +244,7 @@ def test_callers_who_leave_in_the_middle_of_their_body_leave_nothing(replica: Re
 
 
 def test_a_body_without_end_is_refused_and_takes_no_room(replica: Replica) -> None:
+    """F-19 at the replica itself."""
     before, part = memory_mb(replica), b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     with _begin(replica, "transfer-encoding: chunked", b"") as connection:
         sent = 0

@@ -100,6 +100,7 @@ def nothing_failed(load: Load, since: float) -> None:
 
 
 def test_replica_is_replaced_and_its_calls_are_answered_by_the_other(steady: Load) -> None:
+    """F-04, with jobs and readings beside; the call in hand itself: test_faults."""
     before = replicas(steady.platform)
     killed = kill(next(iter(before)))
     took = after(killed, new_answer(steady, killed, before), "a new replica answers", LATE_S)
@@ -183,6 +184,7 @@ def is_bus_up(made: Platform) -> bool:
 
 
 def test_stopped_replica_leaves_the_rotation_and_is_replaced(steady: Load) -> None:
+    """F-08 with one of two, jobs and readings beside; one of three: test_faults."""
     before = replicas(steady.platform)
     stopped = next(iter(before))
     moment = kill(stopped, signal.SIGSTOP)
@@ -246,7 +248,7 @@ def test_keeper_comes_back_and_adopts_all(steady: Load, also: tuple[str, ...]) -
 
 
 def test_crash_loop_is_contained_and_says_so(steady: Load) -> None:
-    """At most six starts in thirty seconds: the last ones are over soon, and then the answer says for how long."""
+    """F-16, by calls that end it: at most six starts in thirty seconds: the last ones are over soon, and then the answer says for how long."""
     made = steady.platform
     began, before = time.monotonic(), loads.starts(made, FRAGILE)
     with made.client() as client:

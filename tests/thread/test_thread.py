@@ -378,6 +378,7 @@ def test_weights_share_traffic_and_other_aliases_have_their_own(house: Platform,
 
 
 def test_a_version_that_fails_leaves_production_alone(house: Platform, tmp_path: Path) -> None:
+    """F-14; more of it: test_faults_push."""
     folder = kit.model(tmp_path / "steady", _constant(1))
     house.ok("push", str(folder))
     kit.model(folder, _constant(2) + "\nraise RuntimeError('the weights are upside down')\n")

@@ -134,7 +134,7 @@ def _keeper_log(house: Platform) -> str:
 
 
 def test_bodies_in_chunks_meet_the_limit_through_the_front_door(secured: Secured) -> None:
-    """S-43: the limit is exact, and what goes beyond it is answered, not cut off."""
+    """S-43, F-19: the limit is exact, and what goes beyond it is answered, not cut off."""
 
     def chunks(count: int) -> Iterator[bytes]:
         yield b'{"text":"'
@@ -152,7 +152,7 @@ def test_bodies_in_chunks_meet_the_limit_through_the_front_door(secured: Secured
 
 
 def test_a_body_that_drips_ends_by_itself(secured: Secured) -> None:
-    """S-43: a caller that sends a byte now and then holds nothing for ever."""
+    """S-43, F-18: a caller that sends a byte now and then holds nothing for ever."""
     head = f"POST /v1/models/texts/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secured.house.token}\r\n"
     plain = socket.create_connection(("127.0.0.1", secured.house.port), LATE_S)
     with secured.trust.wrap_socket(plain, server_hostname="localhost") as connection:

@@ -20,12 +20,14 @@ def test_a_first_crash_is_answered_at_once_nearly() -> None:
 
 
 def test_delays_double_and_stay_below_their_bound() -> None:
+    """F-16."""
     starts = [0.0, 20.0, 40.0, 60.0]
 
     assert decide(starts, 80.0) == Restart(80.8)
 
 
 def test_at_most_six_starts_in_thirty_seconds_then_two_a_minute() -> None:
+    """F-16."""
     starts = crash_at_once(330.0)
 
     assert sum(start < 30 for start in starts) == 6
@@ -41,6 +43,7 @@ def test_a_crash_loop_says_so() -> None:
 
 
 def test_a_healthy_stretch_wipes_the_slate() -> None:
+    """F-16, after a minute here: what lives as long is started once a minute at most, however often it ends."""
     starts = [*crash_at_once(29.0), 60.0]
     now = 60.0 + STABLE_S
 
