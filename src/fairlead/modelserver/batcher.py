@@ -19,12 +19,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from fairlead.errors import Busy, Error, Internal, Invalid, Problem, Unavailable, without_folders
+from fairlead.errors import Busy
 from fairlead.messages import BatchSpec
-from fairlead.modelserver.calls import Call, Reply
-from fairlead.modelserver.metrics import Counts
-from fairlead.sdk.inputs import raise_problems
-from fairlead.sdk.model import Canceled, InvalidInput, scopes
+from fairlead.modelserver.calls import Reply
+from fairlead.modelserver.failures import as_error, canceled, check_count, timed_out
+from fairlead.modelserver.load import Item, Load
+from fairlead.sdk.model import Canceled, scopes
 from fairlead.sdk.tasks import is_canceled
 
 Run = Callable[[Sequence[Any]], Sequence[Any]]
@@ -33,62 +33,6 @@ Encode = Callable[["Item", Sequence[Any]], Reply]
 _RETRY_MAX_S = 60.0
 _QUICK_S = 0.002
 _QUICK_BYTES = 256 * 1024
-
-
-class Item:
-    """Rows of one call that are answered together."""
-
-    __slots__ = ("added", "bytes", "call", "future", "many", "rows", "whole")
-
-    def __init__(
-        self, call: Call, rows: list[Any], future: asyncio.Future[Any], *, many: bool, whole: bool = True
-    ) -> None:
-        self.call = call
-        self.rows = rows
-        self.future = future
-        self.many = many
-        self.whole = whole  # else a piece of a call whose answers are put together again
-        self.bytes = len(call.body) if whole else 0
-        self.added = 0.0
-
-
-class Load:
-    """What a replica does; the channel to the keeper reads it from another thread.
-
-    Threads share it without a lock: each number has one writer, and entries of a dict come and go atomically.
-    """
-
-    def __init__(self) -> None:
-        self.counts = Counts()
-        self.moved_at = time.monotonic()
-        """Last sign of progress while something was in flight."""
-        self.open = 0
-        """Requests that are being read, waited for or answered: only the event loop reads and writes it."""
-        self.on_failure: Callable[[Call, BaseException], None] = lambda call, error: None
-        """Told of each call that failed, also when its caller is not there any more."""
-        self.queues: list[deque[Item]] = []
-        self._working: dict[int, int] = {}
-
-    def begin(self, batch: list[Item]) -> None:
-        if not self._working:
-            self.moved_at = time.monotonic()
-        self._working[id(batch)] = len(batch)
-
-    def end(self, batch: list[Item]) -> None:
-        self._working.pop(id(batch), None)
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that workers have in hand."""
-        return sum(list(self._working.values()))
-
-    @property
-    def queued(self) -> int:
-        return sum(map(len, self.queues))
-
-    def stuck_s(self, now: float) -> float:
-        """Return the seconds without progress while calls were in flight."""
-        return max(0.0, now - self.moved_at) if self._working else 0.0
 
 
 class Batcher:
@@ -484,56 +428,3 @@ class Workers:
     def _serve(self) -> None:
         while True:
             self._tasks.get()()
-
-
-def check_count(answers: Any, rows: int) -> None:
-    """Raise :class:`Internal` unless there is an answer for every row: else somebody would get another's."""
-    if not hasattr(answers, "__len__") or isinstance(answers, str | bytes | dict) or len(answers) != rows:
-        got = f"{len(answers)} answers" if hasattr(answers, "__len__") else f"a {type(answers).__name__}"
-        raise Internal(
-            f"the model returned {got} for {rows} rows",
-            code="answer_count",
-            hint="predict_batch must return a list with one answer for each row, in order",
-        )
-
-
-def refuse_bad_rows(item: Item, answers: Sequence[Any]) -> None:
-    """Raise :class:`Invalid` naming each row of ``item`` that the model refused."""
-    problems = []
-    for index, answer in enumerate(answers):
-        if isinstance(answer, InvalidInput):
-            path = f"[{index}].{answer.field}" if item.many and answer.field else f"[{index}]" if item.many else ""
-            problems.append(Problem(path=path or answer.field or "", rule="model", message=answer.message))
-        elif isinstance(answer, BaseException):
-            raise answer
-    raise_problems(problems)
-
-
-def as_error(error: BaseException) -> Error:
-    """Return what a caller is told of ``error``."""
-    if isinstance(error, Error):
-        return error
-    if isinstance(error, InvalidInput):
-        problem = Problem(path=error.field or "", rule="model", message=error.message)
-        text = f"{error.field}: {error.message}" if error.field else error.message
-        return Invalid(text, problems=(problem,))
-    found = Internal(
-        f"the model failed: {type(error).__name__}: {without_folders(str(error))}",
-        code="model_failed",
-        hint="its log has the traceback; fairlead logs MODEL shows it",
-    )
-    found.__cause__ = error
-    return found
-
-
-def timed_out() -> Unavailable:
-    return Unavailable(
-        "no answer within the time that the call allows",
-        code="timed_out",
-        hint="submit it as a job, or raise timeout_s in fairlead.toml",
-        retry_after_s=1,
-    )
-
-
-def canceled() -> Unavailable:
-    return Unavailable("the call was canceled", code="canceled", hint="submit it again if it is still wanted")

@@ -11,17 +11,10 @@ from typing import Any
 
 from fairlead.errors import Error, NotFound, Unavailable
 from fairlead.messages import BatchSpec, ModelSpec
-from fairlead.modelserver.batcher import (
-    Batcher,
-    Item,
-    Load,
-    LoopBatcher,
-    QuickBatcher,
-    ThreadBatcher,
-    Workers,
-    refuse_bad_rows,
-)
+from fairlead.modelserver.batcher import Batcher, LoopBatcher, QuickBatcher, ThreadBatcher, Workers
 from fairlead.modelserver.calls import Call, Reply
+from fairlead.modelserver.failures import refuse_bad_rows
+from fairlead.modelserver.load import Item, Load
 from fairlead.modelserver.protocols.answers import JSON, encode_json, encode_many, encode_one, holds_file
 from fairlead.modelserver.protocols.bodies import instance_rows, rows_of
 from fairlead.modelserver.protocols.packing import unpacked

@@ -16,8 +16,9 @@ from contextlib import aclosing, closing
 from typing import Any, cast
 
 from fairlead.errors import Error, Invalid
-from fairlead.modelserver.batcher import Load, as_error
 from fairlead.modelserver.calls import Call, Reply
+from fairlead.modelserver.failures import as_error
+from fairlead.modelserver.load import Load
 from fairlead.modelserver.protocols.answers import encode_json, error_body
 from fairlead.sdk.inputs import Signature
 from fairlead.sdk.model import Canceled, InvalidInput, scopes

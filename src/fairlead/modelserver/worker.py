@@ -36,8 +36,8 @@ from fairlead.messages import (
     frame,
     read_frame,
 )
-from fairlead.modelserver.batcher import as_error
 from fairlead.modelserver.calls import Call, Reply, TypedCall
+from fairlead.modelserver.failures import as_error
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.sdk.files import Image
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.modelserver.batcher import as_error
 from fairlead.modelserver.calls import TypedCall
+from fairlead.modelserver.failures import as_error
 from fairlead.modelserver.journal import Failures
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

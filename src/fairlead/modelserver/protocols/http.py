@@ -11,9 +11,9 @@ from time import monotonic
 from typing import Any
 
 from fairlead.errors import Error, Forbidden, Invalid, Kind, NotFound
-from fairlead.modelserver.batcher import as_error
 from fairlead.modelserver.calls import Call, Reply, RequestIds
 from fairlead.modelserver.dataplane import INFER, INSTANCES, DataPlane
+from fairlead.modelserver.failures import as_error
 from fairlead.modelserver.meter import HEADER as TOKEN
 from fairlead.modelserver.meter import Meter
 from fairlead.modelserver.protocols.answers import JSON, encode_json, error_body, error_text
