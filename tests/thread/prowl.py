@@ -13,6 +13,7 @@ import platform
 import select
 import signal
 import socket
+import stat
 import struct
 import sys
 import time
@@ -352,6 +353,8 @@ def _connections(name):
     """Yield this process's connections that were taken on the socket called ``name``."""
     for number in range(3, 1024):
         try:
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
             sock = socket.socket(fileno=os.dup(number))
         except OSError:
             continue
@@ -373,7 +376,9 @@ def try_answer(text):
         end = time.monotonic() + 5
         try:
             while left and time.monotonic() < end:
-                select.select([], [sock], [], 0.1)
+                poll = select.poll()
+                poll.register(sock, select.POLLOUT)
+                poll.poll(100)
                 sent = sock.send(left)
                 left = left[sent:]
             count += 1

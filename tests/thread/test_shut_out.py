@@ -432,7 +432,7 @@ PATHS = [
 ]
 
 
-def test_s20_path_tricks_open_nothing(town: Town) -> None:
+def test_s07_s20_s41_path_tricks_open_nothing(town: Town) -> None:
     """S-07, S-20, S-41: neither the API nor a model is reached by writing its path in another way."""
     wrong = []
     for path, status, code in PATHS:
@@ -673,7 +673,7 @@ def _kin(town: Town, name: str) -> str:
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_s61_no_socket_of_the_platform_can_be_reached(town: Town, level: str, where: str) -> None:
+def test_s07_s61_no_socket_of_the_platform_can_be_reached(town: Town, level: str, where: str) -> None:
     """S-07, S-61: control, Envoy's admin, the waker, replicas' and zygotes' sockets, other runs' channels."""
     home = town.home
     sockets = [home.control_socket, home.waker_socket, home.admin_socket]

@@ -37,6 +37,12 @@ from fairlead.gateway.routes import (
 
 _MARGIN_S = 5
 """More than the model's own limit, so that its own answer about it arrives."""
+_NOT_A_MODELS = (
+    *("set-cookie", "clear-site-data", "service-worker-allowed", "strict-transport-security", "alt-svc"),
+    *("access-control-allow-origin", "access-control-allow-credentials"),
+    *("x-fairlead-user", "x-fairlead-role", "x-fairlead-token", "x-fairlead-gate"),
+)
+"""Headers of an answer that would speak for the whole front door, whose origin a model shares."""
 _IDLE_S = 330
 """Longest silence on a stream of control or a page; both send something every few seconds."""
 _RETRY_HOSTS = {
@@ -143,6 +149,8 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
         # a bundle never sees the caller's token; models have no business with cookies either
         hidden = ["authorization", "x-api-key", CLAIM_AUDIENCE]
         made["request_headers_to_remove"] = [*hidden, "cookie"] if route.kind == "model" else hidden
+    if route.kind == "model":
+        made["response_headers_to_remove"] = list(_NOT_A_MODELS)
         if route.kind == "page" and not route.lasts:
             made["request_headers_to_remove"] = [*hidden, CLAIM_EXPIRES]
     if route.kind == "page":

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import io
 import random
+import zipfile
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +35,44 @@ async def test_s31_limits_of_archives_are_published(world: Any) -> None:
     assert limits["bundle_depth"] == Limits().depth
     assert limits["bundle_path_bytes"] == Limits().path_bytes
     assert limits["bundle_name_bytes"] == 255
+
+
+def stored(files: dict[str, bytes]) -> bytes:
+    """Return a zip in which nothing is packed; a name that ends with ``/`` is a folder."""
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_STORED) as made:
+        for name, data in files.items():
+            made.writestr(name, data)
+    return buffer.getvalue()
+
+
+def at_limits(limits: dict[str, int]) -> dict[str, tuple[dict[str, bytes], dict[str, bytes]]]:
+    """Return by limit what is just within it, and what is just beyond."""
+    own = {name: data for name, data in flowers(b"").items() if data}
+    left = limits["bundle_max_bytes"] - sum(map(len, own.values()))
+    folders = "d/" * (limits["bundle_depth"] - 1)
+    part = limits["bundle_name_bytes"]
+    path = "/".join(["p" * 200] * 20)[: limits["bundle_path_bytes"] - 1] + "q"
+    many = {f"{number}": b"" for number in range(limits["bundle_entries"] - len(own))}
+    return {
+        "bytes": (own | {"w": bytes(left)}, own | {"w": bytes(left + 1)}),
+        "entries": (own | many, own | many | {"one-more": b""}),
+        "depth": (own | {f"{folders}d/x": b""}, own | {f"{folders}d/d/x": b""}),
+        "path": (own | {path: b""}, own | {f"{path}q": b""}),
+        "name": (own | {"n" * part: b""}, own | {"n" * (part + 1): b""}),
+    }
+
+
+@pytest.mark.parametrize("limit", ["bytes", "entries", "depth", "path", "name"])
+async def test_s31_a_published_limit_is_the_one_that_is_kept(world: Any, limit: str) -> None:
+    published = (await world.ok(world.by("zoe").get("/api/v1/system")))["limits"]
+    good, bad = at_limits(published)[limit]
+    headers = {"content-type": "application/zip"}
+
+    answer = await world.by("ada").post("/api/v1/bundles", content=stored(bad), headers=headers)
+    assert 400 <= answer.status_code < 500, answer.text
+    assert answer.json()["error"]["code"] in ("archive_refused", "too_large"), answer.text
+    answer = await world.by("ada").post("/api/v1/bundles", content=stored(good), headers=headers)
+    assert answer.status_code == 202, answer.text
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])

@@ -22,6 +22,8 @@ from fairlead.errors import Invalid
 
 router = APIRouter(tags=["bundles"])
 Content = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file.")]
+_HEADERS_BYTES = 32 * 1024**2
+"""What a zip may have beside its files, which alone are bounded: headers, twice, of ten thousand long paths."""
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 
 
@@ -43,7 +45,7 @@ async def push(request: Request, response: Response, house: TheHouse, who: Who, 
         )
     file = house.pushes.incoming()
     try:
-        await _receive(request, file, house.settings.bundle_max_bytes)
+        await _receive(request, file, house.settings.bundle_max_bytes + _HEADERS_BYTES)
         pushed = await house.pushes.take(file, who, alias)
     except OSError as error:
         raise translated(error) from error
