@@ -33,6 +33,7 @@ from fairlead.control.presence import Connected, Presence
 from fairlead.control.pushes import Pushes
 from fairlead.control.reconcile import Reconcile
 from fairlead.control.runflow import RunFlow
+from fairlead.control.scaling import Scaling
 from fairlead.control.spans import Spans
 from fairlead.control.waiters import Waiters
 from fairlead.identity import keys
@@ -85,6 +86,7 @@ class House:
             sealer=self.sealer,
             defaults=self.quotas,
         )
+        self.scaling = Scaling(database, clock, self.nodes, self.reconcile.nudge)
         self._calls = Calls(database, clock, self.reconcile.nudge)
         parts = Parts(settings, home, clock, database, bus, bucket, self.nodes, self.waiters)
         self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)
@@ -139,6 +141,7 @@ class House:
         await self.bus.subscribe_devices(self.devices.hear)
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "reconcile": self.reconcile.run,
+            "scaling": self.scaling.run,
             "jobs": self.jobs.run,
             "expiry": self.jobs.expire,
             "readings": self.devices.keep,

@@ -46,16 +46,16 @@ class Due:
 
 def due(session: Session, now: datetime) -> Due:
     """Return what may be ordered now: of each version ``normal`` before ``batch``, then what is due the longest."""
-    ordered = _ordered(session)
+    under_way = ordered(session)
     found = Due()
     moments = [session.scalar(select(func.min(Job.lease_until)).where(Job.lease_until.is_not(None)))]
-    for model, version in _versions(session):
+    for model, version in waiting_versions(session):
         heads: list[str] = []
         for priority in PRIORITIES:
-            room = AHEAD - ordered.get((model, version), 0) - len(heads)
+            room = AHEAD - under_way.get((model, version), 0) - len(heads)
             if room <= 0:
                 break  # the end of one that is ordered has us look again
-            group = (*_waiting(), Job.model == model, Job.version == version, Job.priority == priority)
+            group = (*waiting(), Job.model == model, Job.version == version, Job.priority == priority)
             query = select(Job.id).where(*group, Job.due_at <= now).order_by(Job.due_at, Job.id).limit(room)
             heads += session.scalars(query)
             moments.append(session.scalar(select(func.min(Job.due_at)).where(*group, Job.due_at > now)))
@@ -70,7 +70,7 @@ def in_turn(heads: Iterable[list[str]]) -> list[str]:
     return [job for job in chain.from_iterable(zip_longest(*heads)) if job is not None]
 
 
-def _versions(session: Session) -> Iterator[Key]:
+def waiting_versions(session: Session) -> Iterator[Key]:
     """Yield all versions that have jobs waiting: a seek or two each.
 
     Not one seek with (model, version) > (…): SQLite reads all jobs of the model then.
@@ -85,17 +85,18 @@ def _versions(session: Session) -> Iterator[Key]:
 
 
 def _first(column: InstrumentedAttribute[str], *conditions: ColumnElement[bool]) -> Select[str]:
-    return select(column).where(*_waiting(), *conditions).order_by(column).limit(1)
+    return select(column).where(*waiting(), *conditions).order_by(column).limit(1)
 
 
-def _ordered(session: Session) -> dict[Key, int]:
+def ordered(session: Session) -> dict[Key, int]:
     """Return how many jobs of each version are ordered or run."""
     query = select(Job.model, Job.version, func.count()).where(Job.lease_until.is_not(None))
     rows = session.execute(query.group_by(Job.model, Job.version))
     return {(model, version): count for model, version, count in rows}
 
 
-def _waiting() -> tuple[ColumnElement[bool], ...]:
+def waiting() -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of jobs that are not ordered: those of their index."""
     return (_QUEUED, Job.lease_until.is_(None))
 
 

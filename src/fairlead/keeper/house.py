@@ -400,6 +400,7 @@ class House:
             memory_total_mb=memory.total // 1024**2,
             memory_used_mb=(memory.total - memory.available) // 1024**2,
             load=os.getloadavg()[0],
+            cores=float(len(os.sched_getaffinity(0))),
             programs=self.programs.states(),
             front_door=self.front_door.said,
             door_generation=self.front_door.generation,

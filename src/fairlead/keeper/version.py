@@ -205,6 +205,7 @@ def replica_reports(version: Version, now: float) -> list[messages.ReplicaReport
             queued=replica.queued,
             restarts=version.restarts,
             compiled=replica.compiled,
+            jobs=len(replica.jobs),
             ejected=replica.ejected,
         )
         for replica in version.replicas.values()
@@ -228,6 +229,7 @@ def version_report(version: Version, wanted: messages.VersionWanted, now: float)
         reason=reason,
         last_called=version.called_at,
         woken=version.woken,
+        waiting=len(version.waiters),
         attempt=wanted.attempt,
         error=version.failed,
         last_lines=version.last_lines if status is VersionStatus.FAILED or version.loop else (),

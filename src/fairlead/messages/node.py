@@ -56,6 +56,8 @@ class NodeReport(Message, frozen=True):
     memory_total_mb: int = 0
     memory_used_mb: int = 0
     load: float = 0
+    cores: float = 0
+    """Processors that replicas may use; 0: not told."""
     programs: tuple[ProgramReport, ...] = ()
     """The platform's own."""
     front_door: str = ""

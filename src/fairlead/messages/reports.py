@@ -26,6 +26,8 @@ class ReplicaReport(Part, frozen=True):
     queued: int = 0
     restarts: int = 0
     compiled: bool = False
+    jobs: int = 0
+    """Jobs that it has in hand; its calls in flight and queued count them too."""
     last_lines: tuple[str, ...] = ()
     ejected: str = ""
     """Why it gets hardly any calls; empty: it gets its share."""
@@ -60,6 +62,8 @@ class VersionReport(Part, frozen=True):
     reason: str = ""
     last_called: str | None = None
     woken: int = 0
+    waiting: int = 0
+    """Requests that wait for a replica to be ready."""
     attempt: int = 0
     error: ErrorInfo | None = None
     """Why it failed."""

@@ -15,11 +15,13 @@ from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import Body, Page, Refusal, page
 from fairlead.api.views.models import ModelView, VersionView, model_view, target_views, version_view, with_serving
+from fairlead.api.views.scaling import ScalingView, scaling_view
 from fairlead.bundles.specs import model_spec
 from fairlead.control.house import House
 from fairlead.errors import Unavailable
 from fairlead.messages import ModelSpec, Target
 from fairlead.models import queries, service
+from fairlead.models import replicas as records
 from fairlead.modelserver.protocols.docs import openapi_of
 from fairlead.modelserver.protocols.page import POLICY, page_of
 from fairlead.status import VersionStatus
@@ -104,6 +106,18 @@ async def remove(name: str, house: TheHouse, who: Who) -> Response:
     now = house.clock.now()
     await house.database.write(lambda session: service.remove(session, who, name, now))
     return await _gone(house)
+
+
+@router.get("/models/{name}/scaling")
+async def show_scaling(name: str, house: TheHouse, who: Who) -> ScalingView:
+    """Return how many replicas there are and shall be, and the last decisions with what they were made from."""
+
+    def read(session: Session) -> ScalingView:
+        model = queries.get(session, who, name)
+        asked = {one.version: queries.manifest_of(one) for one in queries.versions_of(session, model.name)}
+        return scaling_view(model.name, asked, records.decisions(session, model.name), house)
+
+    return await house.database.read(read)
 
 
 @router.get("/models/{name}/versions/{version}")

@@ -44,6 +44,10 @@ def targets(items: list[dict[str, Any]]) -> str:
     return ",".join(f"{item['version']}:{item['weight']}" for item in items) or "-"
 
 
+DECISIONS = 5
+"""Decisions about replicas that ``show`` prints; the API has more."""
+
+
 @app.command()
 def show(name: str = typer.Argument(help="name, name@alias or name@version")) -> None:
     """Show one model: aliases, versions, replicas, how to call it. With @ one version of it."""
@@ -55,6 +59,7 @@ def show(name: str = typer.Argument(help="name, name@alias or name@version")) ->
             for one in held:
                 _version(name, api.get(f"/models/{name}/versions/{named('version', one['version'])}"), model["url"])
             return
+        scaling = api.get(f"/models/{name}/scaling") if not terminal.wants_json() else {}
     if terminal.wants_json():
         terminal.result("", model)
         return
@@ -78,6 +83,20 @@ def show(name: str = typer.Argument(help="name, name@alias or name@version")) ->
         terminal.table(replicas, ("replica", "version", "status", "pid", "served", "reason"))
     for one in model.get("traffic") or ():
         terminal.result(f"  {_traffic(one)}")
+    _show_scaling(scaling)
+
+
+def _show_scaling(scaling: dict[str, Any]) -> None:
+    """Print how many replicas there shall be, and the last decisions."""
+    for one in scaling["versions"]:
+        said = f"scaling {one['version']}: {one['ready']} ready, {one['starting']} starting, {one['wanted']} wanted"
+        terminal.result(f"  {said} of {one['min']} to {one['max']}{': ' if one['why'] else ''}{one['why']}")
+    if scaling["decisions"]:
+        shown = scaling["decisions"][:DECISIONS]
+        terminal.table(
+            [one | {"replicas": f"{one['from']} → {one['to']}"} for one in shown],
+            ("at", "version", "replicas", "rule", "why"),
+        )
 
 
 def _version(name: str, version: dict[str, Any], url: str) -> None:

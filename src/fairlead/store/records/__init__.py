@@ -7,6 +7,7 @@ from fairlead.store.records.jobs import Job, Progress
 from fairlead.store.records.journal import Event, Node
 from fairlead.store.records.mails import Mail
 from fairlead.store.records.models import Alias, App, AppAlias, AppVersion, Bundle, BundleFile, Model, ModelVersion
+from fairlead.store.records.scaling import ScalingDecision
 from fairlead.store.records.schedules import Dst, Obligation, Run, RunState, Schedule, Window
 from fairlead.store.records.usage import CallMark, StoredBundle, Usage
 
@@ -40,6 +41,7 @@ __all__ = [
     "Reading",
     "Run",
     "RunState",
+    "ScalingDecision",
     "Schedule",
     "Secret",
     "StoredBundle",

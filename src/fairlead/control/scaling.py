@@ -1,0 +1,201 @@
+"""Drives how many replicas there are: looks at reports and the ledger each second, asks the autoscaler, writes it down.
+
+Control decides and keepers converge: while control is away what was wanted last holds, the waker still starts the first
+replica of whatever sleeps, and idle ones still go to sleep where no more than that was wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from fairlead.autoscaler import arbiter, learn
+from fairlead.autoscaler.arbiter import Claim
+from fairlead.autoscaler.decide import decide
+from fairlead.autoscaler.learn import Learnt
+from fairlead.autoscaler.observe import Key, Observed, cores, observe
+from fairlead.autoscaler.signals import TICK_S, Decision, History, Limits, Signals
+from fairlead.clock import Clock
+from fairlead.control.nodes import Nodes
+from fairlead.jobs.backlog import Backlog, backlogs
+from fairlead.models import replicas as records
+from fairlead.models.replicas import Asked, Made
+from fairlead.store.database import Database
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class State:
+    """What is known of a version that is awake or has work."""
+
+    history: History
+    granted: int
+    """What it was given last: what it wants, or less where cores are short."""
+    last: Decision | None = None
+    ready: int = 0
+    starting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One look at everything."""
+
+    versions: Mapping[Key, Observed]
+    backlogs: Mapping[Key, Backlog]
+    asked: Mapping[Key, Asked]
+    cores: float | None
+    states: dict[Key, State] = field(default_factory=dict)
+
+
+class Scaling:
+    """The loop. What it knows is lost with control: it then begins with what is wanted and what is there."""
+
+    def __init__(self, database: Database, clock: Clock, nodes: Nodes, nudge: Callable[[], None]) -> None:
+        self._database, self._clock, self._nodes, self._nudge = database, clock, nodes, nudge
+        self._states: dict[Key, State] = {}
+        self._learnt: dict[Key, Learnt] = {}
+
+    async def run(self) -> None:
+        """Decide each second until canceled."""
+        while True:
+            await self.look()
+            await self._clock.sleep(TICK_S)
+
+    async def look(self) -> None:
+        """Decide once, and have what changed written and carried out."""
+        now, at = self._clock.now(), self._clock.monotonic()
+        reports = self._nodes.alive()
+        versions = observe(reports)
+        active = {key for key, one in versions.items() if one.is_active}
+        waiting, asked = await self._database.read(lambda session: self._read(session, active, now))
+        seen = _Seen(versions, waiting, asked, cores(reports))
+        self._learn(seen)
+        made = self._decide(seen, at)
+        if made:
+            await self._database.write(lambda session: records.write(session, made, now))
+            for one in made:
+                said = {"model": one.key[0], "version": one.key[1], "rule": one.rule, "reason": one.why}
+                _log.info("replicas %d -> %d", one.was, one.wanted, extra=said)
+            self._nudge()
+
+    def state(self, key: Key) -> State | None:
+        """Return what is known of a version; None: it sleeps, or nobody speaks of it."""
+        return self._states.get(key)
+
+    def _read(self, session: Session, active: set[Key], now: datetime) -> tuple[dict[Key, Backlog], dict[Key, Asked]]:
+        waiting = backlogs(session, now)
+        return waiting, records.asked(session, active | waiting.keys() | self._states.keys())
+
+    def _learn(self, seen: _Seen) -> None:
+        for key, one in seen.versions.items():
+            if one.figures is None and one.starts is None:
+                continue
+            scale = seen.asked[key].manifest.scale if key in seen.asked else None
+            known = self._learnt.get(key, Learnt())
+            if (one.figures, one.starts) != (known.seen, known.starts):
+                self._learnt[key] = learn.learn(known, one.figures, one.starts, scale.concurrency if scale else 1)
+        if seen.versions:
+            for key in self._learnt.keys() - seen.versions.keys():
+                del self._learnt[key]
+
+    def _decide(self, seen: _Seen, at: float) -> list[Made]:
+        before = {key: state.granted for key, state in self._states.items()}
+        for key in [key for key in self._states if key not in seen.asked]:
+            del self._states[key]
+        for key, asked in seen.asked.items():
+            self._decide_one(key, asked, seen, at)
+        granted = self._share(seen)
+        made = []
+        for key, state in list(self._states.items()):
+            was = before.get(key, state.granted)
+            state.granted = granted[key]
+            assert state.last is not None
+            if state.granted != was or _written(state.granted) != seen.asked[key].replicas:
+                made.append(self._made(key, state, was, seen.cores))
+            elif not (state.granted or state.ready or state.starting):
+                del self._states[key]
+        return made
+
+    def _decide_one(self, key: Key, asked: Asked, seen: _Seen, at: float) -> None:
+        observed, backlog = seen.versions.get(key), seen.backlogs.get(key, Backlog())
+        state = self._states.get(key)
+        if state is None:
+            there = min(1, observed.ready + observed.starting) if observed else 0
+            was = max(asked.replicas, there)
+            state = self._states[key] = State(History(wanted=was, used=at if was else None), was)
+        signals = self._signals(key, observed, backlog, at)
+        if observed is not None:
+            state.ready, state.starting = observed.ready, observed.starting
+            if observed.sleeps and not (observed.in_flight or backlog.count) and state.history.wanted:
+                state.last = Decision(
+                    was=state.history.wanted, wanted=0, rule="idle", why="its machine let it sleep", inputs={}
+                )
+                state.history = History()
+                return
+        state.last, state.history = decide(signals, limits_of(asked), state.history)
+
+    def _signals(self, key: Key, observed: Observed | None, backlog: Backlog, at: float) -> Signals:
+        if observed is None:
+            return Signals(at=at, ready=None, in_flight=None, calls=None, backlog=backlog.count)
+        learnt = self._learnt.get(key, Learnt())
+        crowd = (observed.in_flight + backlog.count) / max(1, observed.ready)
+        return Signals(
+            at=at,
+            ready=observed.ready,
+            starting=observed.starting,
+            in_flight=observed.in_flight,
+            backlog=backlog.count,
+            oldest_s=backlog.oldest_s,
+            calls=observed.calls,
+            service_s=learn.service_s(learnt, crowd),
+            start_s=learnt.start_s,
+        )
+
+    def _share(self, seen: _Seen) -> Mapping[Key, int]:
+        claims = []
+        for key, state in self._states.items():
+            manifest = seen.asked[key].manifest
+            observed, slo_s = seen.versions.get(key), limits_of(seen.asked[key]).slo_s
+            p99_s = observed.p99_s if observed is not None else None
+            debt = min(1.0, max(0.0, p99_s / slo_s - 1)) if p99_s is not None and slo_s else 0.0
+            claims.append(
+                Claim(
+                    key=key,
+                    wanted=state.last.wanted if state.last else state.granted,
+                    least=manifest.scale.min,
+                    cpu=manifest.resources.cpu,
+                    debt=debt,
+                )
+            )
+        return arbiter.share(claims, seen.cores)
+
+    def _made(self, key: Key, state: State, was: int, there: float | None) -> Made:
+        assert state.last is not None
+        rule, why = state.last.rule, state.last.why
+        if state.granted < state.last.wanted:
+            rule = "cores"
+            why = f"{why}; the machine has {there:g} cores for all: {state.granted} of {state.last.wanted}"
+        return Made(key, was, state.granted, rule, why, state.last.inputs | {"cores": there})
+
+
+def limits_of(asked: Asked) -> Limits:
+    """Return what the manifest asks for."""
+    scale, slo = asked.manifest.scale, asked.manifest.slo
+    return Limits(
+        least=scale.min,
+        most=scale.max,
+        idle_s=scale.idle_s,
+        drain_s=scale.drain_s,
+        concurrency=scale.concurrency,
+        slo_s=slo.latency_ms / 1000 if slo is not None and slo.latency_ms is not None else None,
+    )
+
+
+def _written(count: int) -> int:
+    """Return what the records hold of it."""
+    return count if count > 1 else 0
