@@ -68,18 +68,13 @@ def register(
         )
         session.flush()
     number, ordinal = _number(session, manifest)
-    stored = msgspec.structs.replace(
-        manifest,
-        run=msgspec.structs.replace(
-            manifest.run, requires=pushed.environment.requires, python=pushed.environment.python
-        ),
-    )
     version = AppVersion(
         app=app.name,
         version=number,
         ordinal=ordinal,
         digest=pushed.digest,
-        manifest=msgspec.json.encode(stored).decode(),
+        manifest=msgspec.json.encode(manifest).decode(),
+        environment=pushed.environment,
         takes=alias,
         takes_at=now,
         created_by=by,
@@ -265,13 +260,8 @@ def _manifest(text: str) -> AppManifest:
 
 
 def manifest_of(version: AppVersion) -> AppManifest:
-    """Return the manifest of a version; its requirements are those that were read from the bundle."""
+    """Return the manifest of a version."""
     return _manifest(version.manifest)
-
-
-def environment_of(version: AppVersion) -> EnvironmentSpec:
-    run = manifest_of(version).run
-    return EnvironmentSpec(requires=tuple(run.requires), python=run.python)
 
 
 def wanted(session: Session) -> tuple[AppWanted, ...]:
@@ -289,7 +279,7 @@ def wanted(session: Session) -> tuple[AppWanted, ...]:
             version=row.version,
             digest=row.digest,
             bundle_key=session.get_one(Bundle, row.digest).key,
-            environment=environment_of(row),
+            environment=row.environment,
             entry=manifest_of(row).run.entry,
             attempt=row.attempt,
             secrets=vault.chosen(manifest_of(row).run.secrets, secrets.get(row.app, {})),

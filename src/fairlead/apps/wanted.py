@@ -55,7 +55,7 @@ def _wanted(session: Session, row: Run, secrets: dict[str, bytes], kinds: Mappin
         version=row.version,
         digest=version.digest,
         bundle_key=session.get_one(Bundle, version.digest).key,
-        environment=versions.environment_of(version),
+        environment=version.environment,
         schedule=row.schedule,
         place=row.place,
         starts=clock.to_text(row.starts_at),
