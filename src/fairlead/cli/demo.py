@@ -26,6 +26,8 @@ SAME = 200
 """Status of a push of what is there already."""
 SPEED = 20
 """How much faster the demo's room warms up than a real one."""
+EVERY_S = 2
+"""How often its thermometer reports, on a real clock."""
 FLIGHT = '{"carrier": "UA", "month": 6, "hour": 18, "origin": "EWR", "dest": "ORD", "distance": 719}'
 
 
@@ -113,7 +115,13 @@ def _add_devices(api: Api, home: Home, settings: Settings) -> None:
         "port": int(port),
         "speed": SPEED,
         "devices": [
-            {"device": device, "password": password, "room": PLACE, "properties": _properties(api, DEVICES[device])}
+            {
+                "device": device,
+                "password": password,
+                "room": PLACE,
+                "properties": _properties(api, DEVICES[device]),
+                "every_s": EVERY_S * SPEED,
+            }
             for device, password in passwords.items()
         ],
     }
