@@ -22,6 +22,7 @@ STOPPED_S = 0.5
 LEAVE_S = 0.25
 """Once the front door took files without the endpoint: time for calls that are on their way there already."""
 DRAIN_S = 30.0
+"""So long a replica that drains may take, or as long as one of its calls may where that is longer."""
 END_S = 5.0
 """After a replica said that it failed: so long it may take to end."""
 STUCK_GRACE_S = 5.0
@@ -172,15 +173,20 @@ def decide(
     return steps
 
 
+def drain_s(wanted: VersionWanted | None) -> float:
+    """Return how long a replica may take to end what it has in hand: taking one away costs nobody an answer."""
+    return max(DRAIN_S, wanted.spec.timeout_s + STUCK_GRACE_S) if wanted is not None else DRAIN_S
+
+
 def _doom(wanted: VersionWanted | None, replica: Replica, now: float) -> str:
     """Return why the replica must be killed, or nothing."""
     if replica.ended is not None:
-        limit = DRAIN_S if replica.status is ReplicaStatus.DRAINING else END_S
+        limit = drain_s(wanted) if replica.status is ReplicaStatus.DRAINING else END_S
         return f"said that it ends, and did not within {limit:g} s" if now - replica.ended > limit else ""
     if replica.status in (ReplicaStatus.GONE, ReplicaStatus.CRASHED, ReplicaStatus.CRASH_LOOP):
         return ""
     if replica.drained is not None:
-        return "did not end in time" if now - replica.drained > DRAIN_S else ""
+        return "did not end in time" if now - replica.drained > drain_s(wanted) else ""
     if replica.stopped is not None and now - replica.stopped > STOPPED_S:
         return "stopped by a signal"
     if replica.adopted and replica.beat is None and now - replica.started > FROZEN_S:

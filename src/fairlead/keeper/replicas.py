@@ -312,7 +312,8 @@ class Replicas:
                 version.replicas[name].drained = now
                 link = version.links.get(name)
                 if link is not None:
-                    self._spawn(_send_quietly(link, messages.Drain(grace_s=pool.DRAIN_S)), f"drain {name}")
+                    grace_s = pool.drain_s(version.wanted)
+                    self._spawn(_send_quietly(link, messages.Drain(grace_s=grace_s)), f"drain {name}")
                 else:
                     self._spawn(self._engine.stop(name, STOP_GRACE_S), f"stop {name}")
             case pool.Kill(name, reason):

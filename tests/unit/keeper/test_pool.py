@@ -116,6 +116,16 @@ def test_a_drained_replica_that_does_not_end_is_killed() -> None:
     assert steps(wanted(), stubborn) == [Kill("a", "did not end in time")]
 
 
+def test_a_call_that_may_take_long_is_waited_for() -> None:
+    slow = msgspec.structs.replace(wanted(), spec=msgspec.structs.replace(wanted().spec, timeout_s=600))
+    draining = replica(status=ReplicaStatus.DRAINING)
+    draining.left, draining.drained = NOW - 500, NOW - 500
+    assert steps(slow, draining) == []
+
+    draining.drained = NOW - 606
+    assert steps(slow, draining) == [Kill("a", "did not end in time")]
+
+
 def test_the_least_useful_replica_leaves_first() -> None:
     busy, idle, starting = (
         replica("busy"),
