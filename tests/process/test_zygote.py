@@ -245,6 +245,16 @@ def test_preloads_that_fail_and_threads_are_told(keeper: Keeper, folder: Path) -
     assert forked(keeper)
 
 
+def test_a_fork_has_the_zygote_import_what_it_lacks_once(keeper: Keeper, folder: Path) -> None:
+    (folder / "late.py").write_text("import os\nprint(os.getpid(), file=open(f'{__file__}.by', 'a'))\n")
+    up = keeper.hear()
+    assert isinstance(up, ZygoteUp)
+    for replica in ("r-1", "r-2"):
+        keeper.tell(msgspec.structs.replace(fork(folder, replica), preload=("late", "no_such_module")))
+        assert forked(keeper)
+    assert (folder / "late.py.by").read_text() == f"{up.pid}\n"
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs another user")
 def test_another_user_is_hung_up_on(keeper: Keeper, folder: Path) -> None:
     keeper.hear()

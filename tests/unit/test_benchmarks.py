@@ -15,7 +15,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture(autouse=True)
 def _beside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in ("bench", "measure", "peers", "model_server", "front_door", "ledger"):
+    for name in ("push", "bench", "measure", "peers", "model_server", "front_door", "ledger"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -64,3 +64,13 @@ def test_the_page_of_peers_has_a_row_and_a_bar_for_each() -> None:
     assert "over echo's | 0.75 | ≥ 0.85 | missed |" in page
     assert "mosec==" in page
     assert len(picture.getElementsByTagName("rect")) == 3
+
+
+def test_a_push_is_told_by_the_second_at_which_each_step_begins(tmp_path: Path) -> None:
+    import push
+
+    kind = push.Kind("onnx", tmp_path, b"{}", totals_s=[1.5, 3.5, 2.5], cpu_s=[1, 2, 3])
+    kind.steps_s["sent"] += [0.5, 0.7, 0.6]
+    kind.steps_s["answered"] += kind.totals_s
+    *_, row = push.table([kind]).splitlines()
+    assert row == "| onnx | - | 0.60 | - | - | - | - | 2.50 | 3.50 | 2.00 |"

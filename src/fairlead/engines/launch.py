@@ -17,6 +17,7 @@ from fairlead.settings import Home
 
 _PROGRAM_NEEDS = ("numpy", "onnxruntime")
 """Imported before the fork where a compiled program stands for the artifact."""
+_SPEC = "FAIRLEAD_ZYGOTE"
 _NAME_LENGTH = 12
 """Of a model's name in a zygote's: sockets lie below, and their paths must stay within 107 bytes."""
 
@@ -88,7 +89,7 @@ def launch(
         bundle=str(bundle),
         scratch=str(home.scratch / zygote),
         env={**spec.env, **(secrets or {})},
-        marker={**marker, "FAIRLEAD_ZYGOTE": msgspec.json.encode(zygote_spec).decode()},
+        marker={**marker, _SPEC: msgspec.json.encode(zygote_spec).decode()},
         memory_mb=wanted.memory_mb,
         outbound=wanted.outbound,
         gpu=spec.gpu,
@@ -113,7 +114,11 @@ def launch(
         log=str(home.replica_log(replica)),
         body_max_bytes=body_max_bytes,
         compiled=str(compiled.folder) if compiled else "",
+        preload=zygote_spec.preload,
     )
+    # it may be started before all is known that it should import: a fork tells it the rest
+    bare = msgspec.json.encode(msgspec.structs.replace(zygote_spec, preload=())).decode()
+    bare_rules = msgspec.structs.replace(made, env={**made.env, _SPEC: bare})
     return Launch(
         replica=replica,
         zygote=zygote,
@@ -122,7 +127,7 @@ def launch(
         rules=made,
         spec=zygote_spec,
         fork=fork,
-        fingerprint=fingerprint(made, wanted.attempt),
+        fingerprint=fingerprint(bare_rules, wanted.attempt),
         secrets=seal.fingerprint(wanted.secrets),
         compiled=compiled is not None,
     )

@@ -39,6 +39,8 @@ class Zygote:
         self.child = child
         self.pid = child.pid
         self.is_up = True
+        self.imported: frozenset[str] | None = None
+        """What it was told to import; None: an earlier keeper told it."""
         self._reader = reader
         self._writer = writer
         self._forks: dict[str, asyncio.Future[messages.Forked]] = {}
@@ -147,24 +149,30 @@ class Zygotes:
                 await self._end(launch.zygote)
             child, record = await self._start(launch)
             await self._dial_or_tell(record, child, timeout_s)
-            return self._zygotes[launch.zygote]
+            made = self._zygotes[launch.zygote]
+            made.imported = frozenset(launch.spec.preload)
+            return made
 
     async def fork(self, zygote: Zygote, wanted: messages.Fork) -> int:
         """Have a replica forked and return its pid; a zygote that does not answer is ended: the next start has another.
 
         Raises :class:`Unavailable`.
         """
-        name = zygote.record.name
+        name, limit_s = zygote.record.name, FORK_S
+        if zygote.imported is not None and not zygote.imported.issuperset(wanted.preload):
+            limit_s += wanted.spec.start_timeout_s  # it imports the rest first
         try:
-            async with asyncio.timeout(FORK_S):
-                return await zygote.fork(wanted)
+            async with asyncio.timeout(limit_s):
+                pid = await zygote.fork(wanted)
+            zygote.imported = frozenset(wanted.preload).union(zygote.imported or ())
+            return pid
         except TimeoutError as error:
-            _log.warning("%s did not fork within %g s and is ended", name, FORK_S)
+            _log.warning("%s did not fork within %g s and is ended", name, limit_s)
             async with self._locks.setdefault(name, asyncio.Lock()):
                 if self._zygotes.get(name) is zygote:
                     await self._end(name)
             raise Unavailable(
-                f"{name} forked no replica within {FORK_S:g} s: it is stopped, or hangs",
+                f"{name} forked no replica within {limit_s:g} s: it is stopped, or hangs",
                 code="zygote_failed",
                 hint="it is replaced; does an import of the bundle start threads or signal its parent?",
                 retry_after_s=1,

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import psutil
 
@@ -18,7 +19,8 @@ from fairlead.buckets.port import Bucket
 from fairlead.bus import nats, server
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock, SystemClock, to_text
-from fairlead.engines import Launch
+from fairlead.engines import Engine, Launch
+from fairlead.engines.launch import Compiled
 from fairlead.engines.local import LocalEngine, launch_for, marker_of
 from fairlead.errors import Error, Unavailable
 from fairlead.exposition import Family
@@ -30,6 +32,7 @@ from fairlead.keeper.accesslog import AccessLog
 from fairlead.keeper.certificate import Certificate
 from fairlead.keeper.compiling import Compiling
 from fairlead.keeper.devicedoor import DeviceDoor
+from fairlead.keeper.early import Early
 from fairlead.keeper.files import BucketFiles
 from fairlead.keeper.frontdoor import FrontDoor
 from fairlead.keeper.inspection import Inspector
@@ -102,8 +105,9 @@ class House:
         self._bus: Bus | None = None
         self._compiling = Compiling(home, level.isolation(), marker_of(home), self._secrets, self._prepared)
         self._meter = Meter()
+        engine = LocalEngine(home, clock)
         self.replicas = Replicas(
-            LocalEngine(home, clock),
+            engine,
             self._launch,
             clock,
             on_message=self._on_message,
@@ -114,14 +118,7 @@ class House:
             zygote_memory_mb=settings.zygote_memory_mb,
         )
         self.front_door = self._make_front_door(door)
-        self.prepare = Prepare(
-            home,
-            self.bucket,
-            Inspector(home, level.isolation(), marker_of(home), self._secrets),
-            least=level.Level(settings.trusted_only) if settings.trusted_only else None,
-            source_builds=settings.source_builds,
-            changed=self._prepared,
-        )
+        self.prepare = self._make_prepare(engine, group)
         self.waker = Waker(home.waker_socket, self.replicas.resolve)
         self._page_door = PageDoor(home.page_socket, self._pages)
         self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families)
@@ -130,6 +127,18 @@ class House:
         self._caller = ReplicaCaller(self._place)
         self.jobs: Jobs | None = None
         self.runs: Runs | None = None
+
+    def _make_prepare(self, engine: Engine, group: Tasks) -> Prepare:
+        settings, home = self.settings, self.home
+        return Prepare(
+            home,
+            self.bucket,
+            Inspector(home, level.isolation(), marker_of(home), self._secrets),
+            least=level.Level(settings.trusted_only) if settings.trusted_only else None,
+            source_builds=settings.source_builds,
+            changed=self._prepared,
+            early=Early(engine, home, self.clock, self._begun, group),
+        )
 
     def _make_front_door(self, door: DoorSettings) -> FrontDoor:
         return FrontDoor(
@@ -317,7 +326,12 @@ class House:
         found, compiled = self.prepare.bundle(wanted.digest), self._compiling.program(wanted.digest)
         if found is None:
             raise Unavailable(f"{wanted.spec.name} is not prepared here yet", code="not_prepared", retry_after_s=1)
-        folder, environment = found
+        return await self._begun(wanted, *found, compiled)
+
+    async def _begun(
+        self, wanted: VersionWanted, folder: Path, environment: Path, compiled: Compiled | None = None
+    ) -> Launch:
+        """Return how a replica of ``wanted`` is started from the folders of its bundle and its environment."""
         secrets = self._secrets.opened(wanted.spec.name, wanted.secrets)
         made = partial(
             launch_for,

@@ -69,7 +69,9 @@ class Inspector:
         try:
             make_scratch(scratch, uid)
             limit_s = task.spec.start_timeout_s if task.spec else LIMIT_S
-            output, code = await said_by(self._rules(task, folder, environment, scratch, uid), self._marker, limit_s)
+            output, code = await said_by(
+                self._rules(task, folder, environment, scratch, uid), self._marker, limit_s, whole=True
+            )
             found = (
                 finding.too_slow(output, limit_s, str(folder))
                 if code is None
@@ -103,8 +105,13 @@ class Inspector:
         return rules.for_inspect(ground, argv, self._isolation, uid=uid)
 
 
-async def said_by(made: rules.Rules, marker: Mapping[str, str], limit_s: float) -> tuple[bytes, int | None]:
-    """Return what a program in the sandbox said and its exit code, None when it took longer than ``limit_s``."""
+async def said_by(
+    made: rules.Rules, marker: Mapping[str, str], limit_s: float, *, whole: bool = False
+) -> tuple[bytes, int | None]:
+    """Return what a program in the sandbox said and its exit code, None when it took longer than ``limit_s``.
+
+    What it leaves behind is ended; ``whole``: and all that its user runs, where it cannot be ended alone.
+    """
     before = await asyncio.to_thread(leftovers.of_user, made.uid)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "fairlead.sandbox.run"),
@@ -125,7 +132,7 @@ async def said_by(made: rules.Rules, marker: Mapping[str, str], limit_s: float) 
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-        await asyncio.to_thread(leftovers.end, made.uid, before)
+        await asyncio.to_thread(leftovers.end, made.uid, before, whole=whole)
     return bytes(output), process.returncode or 0
 
 

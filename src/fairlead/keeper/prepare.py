@@ -17,6 +17,7 @@ from fairlead import environments
 from fairlead.buckets.port import Bucket
 from fairlead.bundles import archive
 from fairlead.errors import Error, Forbidden, Internal
+from fairlead.keeper.early import Early
 from fairlead.keeper.finding import Inspection
 from fairlead.keeper.inspection import Inspector
 from fairlead.keeper.memory import replace_file
@@ -29,6 +30,9 @@ from fairlead.supervisor.aside import aside
 _log = logging.getLogger(__name__)
 AT_ONCE = 2
 """Preparations that go on at the same time: building environments is heavy."""
+
+_LOOKED_THROUGH = 100
+"""Prepared bundles, the newest, among which an earlier version is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Task:
     environment: EnvironmentSpec
     attempt: int
     spec: ModelSpec | None = None
+    wanted: VersionWanted | None = None
+    """Of a model."""
     entry: str | None = None
     memory_mb: int = 512
     secrets: Mapping[str, bytes] = field(default_factory=dict)
@@ -93,6 +99,7 @@ def _of_version(version: VersionWanted) -> Task:
         version.environment,
         version.attempt,
         spec=spec,
+        wanted=version,
         memory_mb=version.memory_mb,
         secrets=version.secrets,
     )
@@ -124,7 +131,9 @@ class Prepare:
         source_builds: bool,
         changed: Callable[[], None],
         least: Level | None = None,
+        early: Early | None = None,
     ) -> None:
+        self._early = early
         self._home, self._bucket, self._inspector = home, bucket, inspector
         self._source_builds, self._changed, self._least = source_builds, changed, least
         self._states: dict[str, Prepared] = {}
@@ -212,11 +221,26 @@ class Prepare:
         )
         environment = Path(python).parent.parent
         self._say(task, "inspect", "looking into it")
+        if self._early is not None and task.wanted is not None:
+            known = await asyncio.to_thread(self._known, task.name, str(environment))
+            await self._early.warm(task.wanted, folder, environment, known)
         found = await self._inspector.look(task, folder, environment)
         if found.error is not None:
             self._say(task, "failed", found.error.message, error=found.error, last_lines=found.last_lines)
             return
         await self._done(task, folder, environment, found)
+
+    def _known(self, name: str, environment: str) -> tuple[str, ...]:
+        """Return what the version of ``name`` that was looked into last needed of the same environment."""
+        files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+        for file in files[:_LOOKED_THROUGH]:
+            try:
+                kept = msgspec.json.decode(file.read_bytes(), type=Kept)
+            except (OSError, msgspec.DecodeError):
+                continue
+            if (kept.prepared.name, kept.environment) == (name, environment):
+                return kept.prepared.preload
+        return ()
 
     def _failed(self, task: Task, said: str) -> None:
         failure = Internal(said, code="prepare_failed", hint="fairlead logs keeper")

@@ -41,13 +41,18 @@ class Warmer:
             return
         self._looked_at = now
         known = list(versions)
-        wanted = {
+        running = {name: _memory_mb(pid) for name, pid in self._engine.zygotes().items()}
+        named = {
             zygote_name(version.key[0], version.wanted.digest): (version, version.wanted)
             for version in known
-            if version.wanted is not None and (version.is_prepared or version.replicas)
+            if version.wanted is not None
+        }
+        wanted = {  # one that is still looked into is not started here, but kept where it was started early
+            name: (version, item)
+            for name, (version, item) in named.items()
+            if version.is_prepared or version.replicas or name in running
         }
         needed = {zygote_name(version.key[0], version.digest) for version in known if version.replicas}
-        running = {name: _memory_mb(pid) for name, pid in self._engine.zygotes().items()}
         plan = warmth.decide(
             [self._candidate(name, v, now) for name, (v, _) in wanted.items()], running, self._budget_mb
         )

@@ -42,6 +42,8 @@ class Fork(Message, frozen=True):
     """Longest body of a call."""
     compiled: str = ""
     """Folder of the compiled program that takes the artifact's place."""
+    preload: tuple[str, ...] = ()
+    """Modules that the zygote imports first, where it has not yet."""
 
 
 class ForkStop(Message, frozen=True):

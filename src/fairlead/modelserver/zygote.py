@@ -63,6 +63,7 @@ class Zygote:
         self.spec = spec
         self._serve = serve
         self._warnings = warnings
+        self._imported = set(spec.preload)
         self._replicas: dict[int, str] = {}
         self._unsent: list[Exited] = []
         self._channel: _Channel | None = None
@@ -127,6 +128,7 @@ class Zygote:
             if replica == wanted.replica:
                 self._send(Forked(replica=replica, pid=pid))
                 return
+        self._import(wanted.preload)
         gc.freeze()  # pages that the collector does not touch stay shared with the parent
         # A SIGTERM for a child that still has our handlers would be lost: it waits until they are reset.
         signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
@@ -141,6 +143,14 @@ class Zygote:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         self._replicas[pid] = wanted.replica
         self._send(Forked(replica=wanted.replica, pid=pid))
+
+    def _import(self, modules: tuple[str, ...]) -> None:
+        """Import what nobody knew to be needed when this zygote was started."""
+        missing = tuple(name for name in modules if name not in self._imported)
+        if missing:
+            self._imported.update(missing)
+            _tell(preload(missing))
+            gc.collect()
 
     def _become(self, wanted: Fork) -> NoReturn:
         """In the forked child: let go of all that is the zygote's, serve, and end without its clean-up."""
@@ -269,6 +279,11 @@ def preload(modules: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
+def _tell(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        sys.stderr.write(f"zygote: {warning}\n")
+
+
 def thread_count() -> int:
     """Return the number of threads of this process."""
     try:
@@ -298,8 +313,7 @@ def main(serve: Serve | None = None) -> int:
     if serve is None:
         serve = importlib.import_module(SERVER).serve
         assert serve is not None
-    for warning in warnings:
-        sys.stderr.write(f"zygote: {warning}\n")
+    _tell(warnings)
     gc.collect()
     return Zygote(spec, serve, warnings).run()
 

@@ -24,15 +24,18 @@ def of_user(uid: int | None) -> frozenset[int]:
     return frozenset(pid for pid, known in found if known is not None and known.state not in "ZX")
 
 
-def end(uid: int | None, but: Collection[int]) -> int:
-    """Kill the processes of a user but those in ``but`` and their children; return how many were found at first."""
+def end(uid: int | None, but: Collection[int], *, whole: bool = False) -> int:
+    """Kill the processes of a user but those in ``but`` and their children; return how many were found at first.
+
+    With ``whole`` those are not spared either where others still come after some rounds: they fork faster.
+    """
     found = 0
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
         left = [pid for pid in of_user(uid) if pid not in but and not _is_child(pid, but)]
         found = found or len(left)
         if not left or uid is None:
             break
-        if not but:
+        if not but or (whole and number == _ROUNDS - 1):
             subprocess.run([sys.executable, "-I", "-c", _AS_USER, str(uid)], check=False, stderr=subprocess.DEVNULL)
             continue
         for pid in left:
