@@ -8,6 +8,7 @@ import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,34 @@ def test_the_limit_is_exact_and_does_not_trust_headers(replica: Replica, count: 
     else:
         assert (status, said["error"]["code"]) == (413, "body_too_large")
         assert str(LIMIT) in said["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("PATCH", "/v1/models/m/predict", 405),
+        ("TRACE", "/v1/models/m/predict", 405),
+        ("POST", "/v1/models/m/nothing", 404),
+        ("POST", "/v1/elsewhere", 404),
+        ("DELETE", "/v2/models/m/infer", 405),
+    ],
+)
+@pytest.mark.parametrize("size", [5_000, 500_000])
+def test_what_is_refused_is_read_and_the_next_request_on_the_connection_is_answered(
+    replica: Replica, method: str, target: str, status: int, size: int
+) -> None:
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.settimeout(DEADLINE_S)
+        unix.connect(replica.fork.serve)
+        connection = HTTPConnection("r")
+        connection.sock, connection.auto_open = unix, 0
+        headers = {"x-fairlead-gate": GATE}
+        for _ in range(3):
+            connection.request(method, target, of_length(size), headers)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()[:9]) == (status, b'{"error":')
+            connection.request("POST", "/v1/models/m/predict", b'{"text":"abc"}', headers)
+            assert connection.getresponse().read() == b"3"
 
 
 def test_many_tiny_chunks_are_one_body(replica: Replica) -> None:

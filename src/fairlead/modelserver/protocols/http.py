@@ -157,11 +157,12 @@ class Front:
             if not compare_digest(get("x-fairlead-gate", ""), self._gate):
                 self._ungated(scope, proto, request_id)
                 return
+            # read before anything is refused: what is left unread takes the front door's next request with it
+            body = await self._receiver.read(scope, proto)
             path = scope.path
             target = self._targets.get(path) or self._target(path)
             if scope.method != "POST" and self._not_posted(target, scope, proto):
                 return
-            body = await self._receiver.read(scope, proto)
             began = monotonic()
             deadline = began + self._timeout_s
             prefer = get("prefer")
