@@ -41,7 +41,7 @@ def openapi_of(spec: ModelSpec, signature: Mapping[str, Any]) -> dict[str, Any]:
     paths = {}
     for name, endpoint in signature["endpoints"].items():
         row, answer = (_placed(endpoint[side], f"{name}.{side}", schemas) for side in ("input", "output"))
-        media: dict[str, Any] = {"schema": {"anyOf": [row, {"type": "array", "items": row}]}}
+        media: dict[str, Any] = {"schema": _or_many(row)}
         if name == "predict" and examples:
             media["examples"] = examples
         paths[f"/v1/models/{spec.name}/{name}"] = {
@@ -89,6 +89,11 @@ def _placed(schema: Any, prefix: str, schemas: dict[str, Any]) -> Any:
     return moved(schema)
 
 
+def _or_many(one: Any) -> dict[str, Any]:
+    """Return the schema of one, or of a list of them: many rows are answered by as many answers."""
+    return {"anyOf": [one, {"type": "array", "items": one}]}
+
+
 _BINARY = {"type": "string", "format": "binary"}
 
 
@@ -108,7 +113,7 @@ def _forms(row: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
 
 def _answers(answer: Mapping[str, Any], streams: bool) -> dict[str, Any]:
     """Return the media types that an endpoint answers in."""
-    shapes: dict[str, Any] = {"application/json": {"schema": answer}}
+    shapes: dict[str, Any] = {"application/json": {"schema": answer if streams or not answer else _or_many(answer)}}
     if streams:
         shapes["text/event-stream"] = {"schema": answer.get("items", {})}
     elif (kind := _media_type(answer)) is not None:
