@@ -109,6 +109,15 @@ def recent(made: Figures, window_s: float) -> Recent:
     )
 
 
+def cost_s(made: Figures) -> float | None:
+    """Return the seconds of a model's code that each answered call took: of a batch its share; None without a call."""
+    if made.served <= 0:
+        return None
+    if made.batches.count > 0:
+        return made.compute.total / made.served * made.batches.count / made.served
+    return max(0.0, made.duration.total - made.queue.total) / made.served
+
+
 def quantile(of: Histogram, bounds: Sequence[float], share: float) -> float | None:
     """Return the value below which ``share`` of what was counted lies, as if buckets were filled evenly."""
     wanted, below, low = share * of.count, 0, 0.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fairlead.figures import Figures, Histogram
+from fairlead.figures import Figures, Histogram, cost_s
 
 HALF_CALLS = 10.0
 """What was known counts half after so many calls,"""
@@ -61,14 +61,12 @@ def _costs(learnt: Learnt, figures: Figures | None, concurrency: int) -> Learnt:
         return learnt
     before = learnt.seen if learnt.seen is not None and learnt.seen.served <= figures.served else Figures()
     new = figures - before
-    if new.served <= 0:
+    each_s = cost_s(new)
+    if each_s is None:
         return replace(learnt, seen=figures)
-    batches, rows = new.batches.count, 1
-    if batches > 0:
-        each_s = new.compute.total / new.served * batches / new.served
-        rows = 1 << max(0, int(new.batches.total / batches).bit_length() - 1)
-    else:
-        each_s = max(0.0, new.duration.total - new.queue.total) / new.served
+    rows = 1
+    if new.batches.count > 0:
+        rows = 1 << max(0, int(new.batches.total / new.batches.count).bit_length() - 1)
     costs = dict(learnt.costs)
     costs[rows] = costs.get(rows, Cost()).with_(each_s / concurrency, new.served)
     return replace(learnt, seen=figures, costs=tuple(sorted(costs.items())))

@@ -28,9 +28,6 @@ from fairlead.keeper.version import Key
 _log = logging.getLogger(__name__)
 HELD_MAX = 20_000
 """Orders that may wait here; more are sent back."""
-IN_HAND_MAX = 64
-"""Jobs that one replica works on or holds for its next batch."""
-
 HELD_S = 24 * 3600.0
 """Longest time that is believed of a job that an earlier keeper handed out."""
 OVERTIME_S = 30.0
@@ -155,7 +152,7 @@ class Jobs:
         current = self._in_hand.get(held.job)
         known = current.order.epoch if current is not None else self._held.get(held.job)
         found = self._replicas.replica(key, replica)
-        if found is None or (known is not None and known >= held.epoch) or len(found.jobs) >= IN_HAND_MAX:
+        if found is None or (known is not None and known >= held.epoch) or len(found.jobs) >= pool.IN_HAND_MAX:
             return
         if current is not None and current.key != key:
             return  # another model's
@@ -169,7 +166,7 @@ class Jobs:
     def _take_end(self, key: Key, replica: str, done: messages.JobDone) -> None:
         """Take how an attempt ended. One that nobody here knows was an earlier keeper's: control says if it counts."""
         item = self._in_hand.get(done.job)
-        if item is None and done.job not in self._held and self._unknown[replica] < IN_HAND_MAX:
+        if item is None and done.job not in self._held and self._unknown[replica] < pool.IN_HAND_MAX:
             self._unknown[replica] += 1
             order = messages.JobOrder(job=done.job, epoch=done.epoch, model=key[0], version=key[1])
             item = self._in_hand[done.job] = _InHand(order, key, replica, self._clock.monotonic(), is_unknown=True)
@@ -191,9 +188,7 @@ class Jobs:
             if hopeless is not None:
                 self._give_up(key, waiting, hopeless)
                 break
-            wanted = self._replicas.wanted(key)
-            limit = min(IN_HAND_MAX, max(wanted.spec.concurrency, wanted.spec.batch.max_size)) if wanted else 1
-            found = self._replicas.link_for_job(key, limit)
+            found = self._replicas.link_for_job(key)
             if found is None:
                 break
             replica, link = found

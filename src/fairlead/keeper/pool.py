@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fairlead.identity.seal import fingerprint
-from fairlead.messages import ErrorInfo, VersionWanted
+from fairlead.messages import ErrorInfo, ModelSpec, VersionWanted
 from fairlead.status import ReplicaStatus
 
 SILENT_S = 2.2
@@ -25,6 +25,10 @@ DRAIN_S = 30.0
 """So long a replica that drains may take, or as long as one of its calls may where that is longer."""
 END_S = 5.0
 """After a replica said that it failed: so long it may take to end."""
+IN_HAND_MAX = 64
+"""Jobs that one replica works on or holds for its next batch."""
+AHEAD_S = 2.0
+"""A replica is handed jobs for so long: what it holds no other can do, and its time runs already."""
 STUCK_GRACE_S = 5.0
 """Added to a model's ``timeout_s`` before a call without progress counts as stuck."""
 
@@ -171,6 +175,16 @@ def decide(
         reason = "asked for" if demand.waiting else "wanted"
         steps += [Start(reason)] * (count - len(live))
     return steps
+
+
+def jobs_max(spec: ModelSpec, cost_s: float | None) -> int:
+    """Return how many jobs a replica may have in hand; ``cost_s``: what a call took of it lately.
+
+    One more than what keeps it busy, so that a model that does many at once is found out: each costs less then.
+    """
+    least, most = min(spec.concurrency, IN_HAND_MAX), min(IN_HAND_MAX, max(spec.concurrency, spec.batch.max_size))
+    busy = int(AHEAD_S * spec.concurrency / cost_s) if cost_s else (most if cost_s is not None else 0)
+    return max(least, min(most, busy + 1))
 
 
 def drain_s(wanted: VersionWanted | None) -> float:

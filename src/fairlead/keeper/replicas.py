@@ -125,11 +125,12 @@ class Replicas:
             raise not_served(model, number)
         return await waiting.socket_of(version, self._clock.monotonic(), self.nudge, timeout_s)
 
-    def link_for_job(self, key: Key, limit: int) -> tuple[pool.Replica, ReplicaLink] | None:
-        """Return the ready replica with the fewest jobs, below ``limit``, and the channel to it."""
+    def link_for_job(self, key: Key) -> tuple[pool.Replica, ReplicaLink] | None:
+        """Return the ready replica with the fewest jobs that may have one more, and the channel to it."""
         version = self._versions.get(key)
-        if version is None:
+        if version is None or version.wanted is None:
             return None
+        limit = pool.jobs_max(version.wanted.spec, version.tally.cost_s)
         best = version.choose_for_job(self._clock.monotonic(), limit)
         return (best, version.links[best.id]) if best is not None else None
 

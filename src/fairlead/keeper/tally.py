@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from fairlead.figures import COLD, Figures, Histogram, Recent, observed, recent
+from fairlead.figures import COLD, Figures, Histogram, Recent, cost_s, observed, recent
 
 WINDOW_S = 300.0
 """How far back the figures of the last minutes reach, at most."""
@@ -33,6 +33,8 @@ class Tally:
     """Replicas that were lost, by cause."""
     ejections: Counter[str] = field(default_factory=Counter)
     """By cause."""
+    cost_s: float | None = None
+    """What a call took lately of a replica; None before the first."""
     _seen: dict[str, Figures] = field(default_factory=dict)
     """By replica: what it said last."""
     _marks: deque[tuple[float, Figures]] = field(default_factory=deque)
@@ -44,7 +46,11 @@ class Tally:
         before = self._seen.get(replica, said if adopted else Figures())
         self._seen[replica] = said
         if said != before:
-            self.totals = self.totals + (said - before)
+            new = said - before
+            self.totals = self.totals + new
+            each_s = cost_s(new)
+            if each_s is not None:
+                self.cost_s = each_s if self.cost_s is None else (self.cost_s + each_s) / 2
 
     def gone(self, replica: str) -> None:
         """Forget a replica; what it had counted stays."""

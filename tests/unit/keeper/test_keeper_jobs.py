@@ -22,6 +22,7 @@ from fairlead.engines import Launch
 from fairlead.engines.local import launch_for
 from fairlead.errors import Error
 from fairlead.keeper import jobs as keeper_jobs
+from fairlead.keeper import pool
 from fairlead.keeper.jobs import OVERTIME_S, Jobs
 from fairlead.keeper.outcomes import INLINE_BYTES
 from fairlead.keeper.replicas import Replicas
@@ -174,7 +175,7 @@ class Node:
 
     async def ready(self) -> Played:
         """Return the one replica, once it may be given jobs."""
-        await until(lambda: self.replicas.link_for_job(KEY, 1) is not None)
+        await until(lambda: self.replicas.link_for_job(KEY) is not None)
         return next(iter(self.played.values()))
 
     async def pass_(self, seconds: int) -> None:
@@ -464,7 +465,7 @@ async def test_a_replica_that_claims_jobs_without_end_is_believed_a_few(node: No
     known = node.replicas.replica(KEY, next(iter(node.played)))
     assert known is not None
     await until(lambda: known.served == 7)
-    assert len(node.jobs.in_hand()) == keeper_jobs.IN_HAND_MAX
+    assert len(node.jobs.in_hand()) == pool.IN_HAND_MAX
 
 
 async def test_ends_of_jobs_that_nobody_ordered_do_not_pile_up(node: Node) -> None:
@@ -474,7 +475,7 @@ async def test_ends_of_jobs_that_nobody_ordered_do_not_pile_up(node: Node) -> No
     known = node.replicas.replica(KEY, next(iter(node.played)))
     assert known is not None
     await until(lambda: known.served == 7)
-    assert len(node.jobs.in_hand()) == keeper_jobs.IN_HAND_MAX
+    assert len(node.jobs.in_hand()) == pool.IN_HAND_MAX
     node.is_away = False
     async with asyncio.timeout(DEADLINE_S):
         while node.jobs.in_hand():
@@ -539,7 +540,7 @@ async def test_a_look_that_fails_lets_go_of_no_replica(node: Node, monkeypatch: 
             node.replicas.nudge()
             await asyncio.sleep(0.001)
     assert not any(task.done() for task in node._tasks)
-    assert node.replicas.link_for_job(KEY, 1) is not None
+    assert node.replicas.link_for_job(KEY) is not None
 
 
 async def test_a_loop_that_begins_again_follows_the_replicas_it_had(node: Node) -> None:
@@ -550,6 +551,6 @@ async def test_a_loop_that_begins_again_follows_the_replicas_it_had(node: Node) 
     before = replica._writer
     node._tasks[0] = asyncio.create_task(node.replicas.run())
     await until(lambda: replica._writer is not before)
-    await until(lambda: node.replicas.link_for_job(KEY, 1) is not None)
+    await until(lambda: node.replicas.link_for_job(KEY) is not None)
     await at_work(node, order())
     assert list(node.played) == [one for verb, one in node.engine.said if verb == "start"]

@@ -21,8 +21,9 @@ from fairlead.keeper.pool import (
     Start,
     awake,
     decide,
+    jobs_max,
 )
-from fairlead.messages import EnvironmentSpec, ModelSpec, VersionWanted
+from fairlead.messages import BatchSpec, EnvironmentSpec, ModelSpec, VersionWanted
 from fairlead.status import ReplicaStatus
 
 NOW = 1000.0
@@ -114,6 +115,29 @@ def test_a_drained_replica_that_does_not_end_is_killed() -> None:
     stubborn.left, stubborn.drained = NOW - DRAIN_S - 2, NOW - DRAIN_S - 1
 
     assert steps(wanted(), stubborn) == [Kill("a", "did not end in time")]
+
+
+@pytest.mark.parametrize(
+    ("cost_s", "concurrency", "max_size", "jobs"),
+    [
+        (None, 1, 64, 1),  # nobody knows: one tells
+        (None, 8, 64, 8),
+        (10.0, 1, 64, 1),
+        (1.2, 1, 64, 2),  # two, so that a model that does both at once is found out
+        (0.4, 1, 64, 6),
+        (0.4, 4, 64, 21),
+        (0.001, 1, 64, 64),
+        (0.0, 1, 64, 64),
+        (0.001, 1, 1, 1),
+        (0.001, 200, 1, 64),
+    ],
+)
+def test_a_replica_is_handed_jobs_for_two_seconds(
+    cost_s: float | None, concurrency: int, max_size: int, jobs: int
+) -> None:
+    spec = ModelSpec("m", "1", "python", concurrency=concurrency, batch=BatchSpec(max_size=max_size))
+
+    assert jobs_max(spec, cost_s) == jobs
 
 
 def test_a_call_that_may_take_long_is_waited_for() -> None:

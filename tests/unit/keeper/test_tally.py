@@ -74,3 +74,14 @@ def test_the_last_minutes_forget_what_is_older() -> None:
 )
 def test_causes_are_a_few_words(reason: str, cause: str) -> None:
     assert cause_of(reason) == cause
+
+
+def test_what_a_call_takes_follows_what_is_new() -> None:
+    tally = Tally()
+    assert tally.cost_s is None
+
+    tally.heard("a", Figures(served=10, duration=Histogram((10,), 4.0)), adopted=False)
+    assert tally.cost_s == pytest.approx(0.4)
+
+    tally.heard("a", Figures(served=20, duration=Histogram((20,), 6.0)), adopted=False)
+    assert tally.cost_s == pytest.approx(0.3)
