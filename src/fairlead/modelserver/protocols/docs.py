@@ -113,7 +113,7 @@ def _forms(row: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
 
 def _answers(answer: Mapping[str, Any], streams: bool) -> dict[str, Any]:
     """Return the media types that an endpoint answers in."""
-    shapes: dict[str, Any] = {"application/json": {"schema": answer if streams or not answer else _or_many(answer)}}
+    shapes: dict[str, Any] = {"application/json": {"schema": _or_many(answer) if answer else answer}}
     if streams:
         shapes["text/event-stream"] = {"schema": answer.get("items", {})}
     elif (kind := _media_type(answer)) is not None:
