@@ -82,8 +82,10 @@ class Table(msgspec.Struct, frozen=True):
         """Return ``outputs`` of ``count`` rows row by row, probabilities by class."""
         answers = split(outputs, count)
         if "probability" in outputs:
+            # keys of JSON are texts: msgspec makes them of numbers itself, of booleans it does not
+            names = [str(one).lower() if isinstance(one, bool) else one for one in self.classes]
             for answer in answers:
-                answer["probability"] = dict(zip(self.classes, answer["probability"], strict=True))
+                answer["probability"] = dict(zip(names, answer["probability"], strict=True))
         return answers
 
 
