@@ -144,15 +144,20 @@ def _fewest(
     if not calls:
         return min(busy, most), sorted(free, reverse=True)[:busy], []
     best = _served(calls, free, begins, count := max(1, min(count, most)))
-    while max(best[1]) > slo_s and count < most:
+    while _is_late(calls, best[1], slo_s) and count < most:
         count += 1
         best = _served(calls, free, begins, count)
     while count > 1:
         fewer = _served(calls, free, begins, count - 1)
-        if max(fewer[1]) > slo_s:
+        if _is_late(calls, fewer[1], slo_s):
             break
         count, best = count - 1, fewer
     return count, *best
+
+
+def _is_late(calls: Sequence[Call], latencies: list[float], slo_s: float) -> bool:
+    """Whether a call is late that need not be: some take longer than the objective by themselves."""
+    return any(took > slo_s >= call.service_s for call, took in zip(calls, latencies, strict=True))
 
 
 def _served(calls: Sequence[Call], free: list[float], begins: float, count: int) -> tuple[list[float], list[float]]:

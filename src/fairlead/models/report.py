@@ -140,6 +140,7 @@ def apply(session: Session, action: Action, now: datetime) -> None:
             said = f"{action.alias} was moved after this version was pushed: it stays as it is"
             note(session, "version", f"{version.model}@{version.version}", said, now)
         case Retire():
+            version.replicas = 0  # named again, it begins as one that sleeps
             move_to(session, version, VersionStatus.RETIRED, action.reason, now)
         case Revive():
             move_to(session, version, VersionStatus.SLEEPING, action.reason, now)

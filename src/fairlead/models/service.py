@@ -16,7 +16,7 @@ from fairlead.accounts.policy import Caller, Verb, check, check_owner, in_force
 from fairlead.bundles.manifest import ModelManifest
 from fairlead.errors import Conflict, Invalid
 from fairlead.messages import EnvironmentSpec, Target
-from fairlead.models import queries
+from fairlead.models import queries, replicas
 from fairlead.models.queries import PRODUCTION
 from fairlead.status import VersionStatus
 from fairlead.store.move import move_to, note
@@ -245,6 +245,7 @@ def remove(session: Session, caller: Caller, name: str, now: datetime) -> None:
     for version in queries.versions_of(session, name):
         _retire(session, version, caller, now)
     vault.forget(session, name, now)
+    replicas.forget(session, [name])
     usage.give_back(session, name)
     model.removed_at = now
     note(session, "model", name, "removed", now, by=caller.name)
@@ -252,7 +253,7 @@ def remove(session: Session, caller: Caller, name: str, now: datetime) -> None:
 
 
 def _retire(session: Session, version: ModelVersion, caller: Caller, now: datetime) -> None:
-    version.takes, version.takes_at = None, None
+    version.takes, version.takes_at, version.replicas = None, None, 0
     said = f"retired by {caller.name}"
     if version.status in (VersionStatus.BUILDING, VersionStatus.STARTING):
         # It never was ready, so nothing may wake it: pushing it again begins anew.
