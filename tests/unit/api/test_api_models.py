@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from fairlead.api import stream
+from fairlead.api.routers import bundles
 from fairlead.api.views.models import VersionView, with_serving
 from fairlead.control import condition, reconcile
 from fairlead.messages import NodeReport, VersionReport
@@ -183,7 +184,11 @@ async def test_what_is_no_bundle_is_refused(world: Any) -> None:
     world.refused(await ada.post("/api/v1/bundles", content=b"PK"), 415, "not_a_zip")
     error = world.refused(await ada.post("/api/v1/bundles", content=b"no zip", headers=ZIP), 422, "archive_refused")
     assert error["hint"]
-    world.refused(await ada.post("/api/v1/bundles", content=b"x" * 2_000_001, headers=ZIP), 413, "too_large")
+    world.refused(
+        await ada.post("/api/v1/bundles", content=b"x" * (2_000_001 + bundles._HEADERS_BYTES), headers=ZIP),
+        413,
+        "too_large",
+    )
     wrong = ZIP | {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(b'').digest()).decode()}:"}
     for digest in (wrong, ZIP | {"Content-Digest": "sha-256=:abc:"}):
         world.refused(await ada.post("/api/v1/bundles", content=world.bundle(), headers=digest), 422, "digest_mismatch")
