@@ -49,7 +49,7 @@ def simulate(
     seed: int = typer.Option(1, "--seed", help="Another one: other calls of the same kind."),
     picture: Path | None = typer.Option(None, "--picture", help="Write the replicas over time to this SVG file."),
 ) -> None:
-    """Try the autoscaler on recorded or made-up calls, beside other rules; prints a table in Markdown."""
+    """Try the autoscaler on recorded or made-up calls. Prints a table in Markdown, beside other rules."""
     from fairlead.autoscaler.signals import Limits
     from fairlead.measure import arrivals, elasticity
 
