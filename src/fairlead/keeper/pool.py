@@ -150,9 +150,10 @@ def decide(
     *,
     may_start: bool,
     compiled: bool = False,
+    crashed: bool = False,
 ) -> list[Step]:
     """Return the next steps; ``wanted`` None: the version is not wanted here; ``may_start``: no back-off holds;
-    ``compiled``: there is a program to serve."""
+    ``compiled``: there is a program to serve; ``crashed``: replicas ended lately, and one is tried before all are."""
     steps: list[Step] = []
     live: list[Replica] = []
     for replica in replicas:
@@ -173,6 +174,8 @@ def decide(
         steps += [Leave(replica.id, why) for replica in _least_useful(live)[: len(live) - count]]
     elif len(live) < count and may_start:
         reason = "asked for" if demand.waiting else "wanted"
+        if crashed and not any(replica.in_rotation(now) for replica in live):
+            count = 1
         steps += [Start(reason)] * (count - len(live))
     return steps
 

@@ -288,7 +288,13 @@ class Replicas:
             version.look_for_stopped(now)
             live, may_start = list(version.replicas.values()), version.may_start(now)
             steps = pool.decide(
-                version.wanted, live, version.demand(), now, may_start=may_start, compiled=version.is_compiled
+                version.wanted,
+                live,
+                version.demand(),
+                now,
+                may_start=may_start,
+                compiled=version.is_compiled,
+                crashed=version.has_crashed(now),
             )
             for step in steps:
                 self._carry_out(version, step, now)

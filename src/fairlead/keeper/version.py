@@ -104,6 +104,10 @@ class Version:
     def may_start(self, now: float) -> bool:
         return self.is_prepared and self.failed is None and not self.launching and now >= self.again_at
 
+    def has_crashed(self, now: float) -> bool:
+        """Whether replicas ended by themselves lately, and nothing has lived long since."""
+        return bool(restarts.forgotten(self.crashes, now))
+
     def demand(self) -> pool.Demand:
         waiting = len(self.waiters) + self.jobs_waiting
         return pool.Demand(waiting=waiting, last_called=self.last_called, rests=self.rests)

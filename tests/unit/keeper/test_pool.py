@@ -140,6 +140,17 @@ def test_a_replica_is_handed_jobs_for_two_seconds(
     assert jobs_max(spec, cost_s) == jobs
 
 
+def test_after_a_crash_one_is_tried_before_all_are_started() -> None:
+    five, one = wanted(5), replica()
+
+    assert len(decide(five, [], IDLE, NOW, may_start=True)) == 5
+    assert len(decide(five, [], IDLE, NOW, may_start=True, crashed=True)) == 1
+    starting = replica(status=ReplicaStatus.STARTING)
+    starting.started = NOW
+    assert decide(five, [starting], IDLE, NOW, may_start=True, crashed=True) == []
+    assert len(decide(five, [one], IDLE, NOW, may_start=True, crashed=True)) == 4
+
+
 def test_a_call_that_may_take_long_is_waited_for() -> None:
     slow = msgspec.structs.replace(wanted(), spec=msgspec.structs.replace(wanted().spec, timeout_s=600))
     draining = replica(status=ReplicaStatus.DRAINING)
