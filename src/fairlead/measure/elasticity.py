@@ -141,7 +141,7 @@ def _reversals(made: Outcome) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{math.floor(share * 100_000) / 1000:.2f} %" if share < 1 else "100 %"
+    return f"{math.floor(share * 10_000) / 100:.2f} %" if share < 1 else "100 %"
 
 
 def _time(seconds: float) -> str:
