@@ -104,7 +104,7 @@ class House:
         self.bucket: Bucket = open_bucket(settings.bucket or str(home.bucket))
         self._bus: Bus | None = None
         self._compiling = Compiling(home, level.isolation(), marker_of(home), self._secrets, self._prepared)
-        self._meter = Meter()
+        self._meter = Meter(clock.now)
         engine = LocalEngine(home, clock)
         self.replicas = Replicas(
             engine,
@@ -428,8 +428,11 @@ class House:
     async def _rotate_logs(self) -> None:
         while True:
             await self.clock.sleep(LOGS_EVERY_S)
-            for file in set(self.home.logs.rglob("*.log")) - {self.home.access_log}:
-                await asyncio.to_thread(logfile.rotate, file)
+            await asyncio.to_thread(self._rotate)
+
+    def _rotate(self) -> None:
+        for file in set(self.home.logs.rglob("*.log")) - {self.home.access_log}:
+            logfile.rotate(file)
 
 
 @asynccontextmanager

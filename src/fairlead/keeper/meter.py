@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import Counter as Tally
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from fairlead.bus.port import Bus
 from fairlead.errors import Unavailable
@@ -22,39 +25,55 @@ TOGETHER = 1000
 """Counters in one message."""
 DAYS = 4
 """Days that are remembered."""
+COUNTERS_MAX = 50_000
+"""Counters of one replica a day; more are not heard."""
 _SOURCE = re.compile(r"[0-9a-z]{1,40}")
 _TOKEN = re.compile(r"tok-[0-9a-z]{1,40}")
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 Counter = tuple[str, str]
 """Source and token."""
 
 
 class Meter:
-    """Decides what is still to be told. A bundle's code runs where calls are counted: what it says is looked at."""
+    """Decides what is still to be told. A bundle's code runs where calls are counted: what it says is looked at.
 
-    def __init__(self) -> None:
+    It may miscount its own callers, and no others: days that are not now, and more than can be, are passed over.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
         self._known: dict[str, dict[Counter, int]] = {}
         """By day the highest figure of each counter."""
         self._due: dict[str, set[Counter]] = {}
         """By day the counters that control does not know in full."""
+        self._sizes: dict[str, Tally[str]] = {}
+        """By day how many counters each replica has."""
 
     def heard(self, replica: str, said: Metered | None) -> None:
         """Take what a replica has counted so far."""
         if said is None or not _SOURCE.fullmatch(said.source):
             return
-        for day, calls in said.days.items():
-            if not _DAY.fullmatch(day):
-                continue
-            known = self._known.setdefault(day, {})
-            for token, count in calls.items():
+        for day in said.days.keys() & self._days():
+            known, sizes = self._known.setdefault(day, {}), self._sizes.setdefault(day, Tally())
+            for token, count in said.days[day].items():
                 counter = (f"{replica}/{said.source}", token)
-                if count > known.get(counter, 0) and _TOKEN.fullmatch(token):
-                    known[counter] = count
-                    self._due.setdefault(day, set()).add(counter)
+                before = known.get(counter, 0)
+                if count <= before or not _TOKEN.fullmatch(token):
+                    continue
+                if not before:
+                    if sizes[replica] >= COUNTERS_MAX:
+                        continue
+                    sizes[replica] += 1
+                known[counter] = count
+                self._due.setdefault(day, set()).add(counter)
         while len(self._known) > DAYS:
             oldest = min(self._known)
-            self._known.pop(oldest)
-            self._due.pop(oldest, None)
+            for kept in (self._known, self._due, self._sizes):
+                kept.pop(oldest, None)
+
+    def _days(self) -> set[str]:
+        """Return the days that may be counted now; clocks of processes may differ a little around midnight."""
+        today = self._now().astimezone(UTC).date()
+        return {(today + timedelta(days=ahead)).isoformat() for ahead in (-1, 0, 1)}
 
     def due(self, most: int = TOGETHER) -> tuple[Metered, ...]:
         """Return what control should be told next."""

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from fairlead.accounts import service, usage
 from fairlead.accounts.policy import SYSTEM
 from fairlead.accounts.usage import TOKEN, USER
+from fairlead.keeper.meter import COUNTERS_MAX
 from fairlead.keeper.meter import Meter as KeeperMeter
 from fairlead.messages import CallsTold, Metered, decode, encode
 from fairlead.modelserver.meter import Meter
@@ -48,7 +49,7 @@ class World:
     def __init__(self, session: Session) -> None:
         self.session, self.now = session, NOW
         self.replicas = [self._replica(), self._replica()]
-        self.keeper = KeeperMeter()
+        self.keeper = KeeperMeter(lambda: self.now)
         self.under_way: list[bytes] = []
         self.heard: Counter[tuple[str, str]] = Counter()
         """By day and token what some keeper has heard of: what must not be lost."""
@@ -101,7 +102,7 @@ class World:
 
     def restart_keeper(self) -> None:
         """It is killed: it knows nothing any more, but those replicas that live say all again."""
-        self.keeper = KeeperMeter()
+        self.keeper = KeeperMeter(lambda: self.now)
         for replica in range(len(self.replicas)):
             self.beat(replica)
 
@@ -195,10 +196,25 @@ def test_what_cannot_be_is_not_believed(session: Session, day: str, token: str, 
 
 
 def test_a_keeper_passes_over_what_no_replica_of_ours_says() -> None:
-    keeper = KeeperMeter()
+    keeper = KeeperMeter(lambda: NOW)
     keeper.heard("m-1a-0", Metered("x" * 41, {"2026-11-20": {"tok-a": 1}}))
     keeper.heard("m-1a-0", Metered("x", {"../../etc": {"tok-a": 1}, "2026-11-20": {"ada": 1, "tok-a": -1}}))
     assert keeper.due() == ()
+
+
+def test_a_replica_that_counts_nonsense_keeps_no_other_from_being_counted(session: Session) -> None:
+    """Quotas of a whole machine must not end by what one bundle says of days to come, or of very many tokens."""
+    keeper = KeeperMeter(lambda: NOW)
+    good = Metered("x", {"2026-11-20": {"tok-a": 2}})
+    bad = {f"9999-01-0{day}": {"tok-a": 1} for day in range(1, 9)}
+    keeper.heard("m-1a-0", good)
+    keeper.heard("evil-1a-0", Metered("x", {**bad, "2026-11-20": {f"tok-{n}": 1 for n in range(COUNTERS_MAX + 5)}}))
+    keeper.heard("m-1a-0", good)
+    told = keeper.due(10**6)
+    assert {day for one in told for day in one.days} == {"2026-11-20"}
+    assert sum(len(one.days["2026-11-20"]) for one in told) == COUNTERS_MAX + 1
+    usage.take(session, [one for one in told if one.source.startswith("m-")], NOW)
+    assert usage.calls(session, TOKEN, ["tok-a"], NOW) == {"tok-a": 2}
 
 
 def test_days_are_forgotten_and_what_comes_late_is_not_counted_again(session: Session) -> None:
@@ -214,7 +230,7 @@ def test_days_are_forgotten_and_what_comes_late_is_not_counted_again(session: Se
 
 
 def test_what_grew_while_it_was_told_is_still_due(session: Session) -> None:
-    keeper = KeeperMeter()
+    keeper = KeeperMeter(lambda: NOW)
     keeper.heard("m-1a-0", Metered("x", {"2026-11-20": {"tok-a": 1}}))
     told = keeper.due()
     keeper.heard("m-1a-0", Metered("x", {"2026-11-20": {"tok-a": 3}}))
@@ -226,7 +242,7 @@ def test_what_grew_while_it_was_told_is_still_due(session: Session) -> None:
 
 
 def test_a_keeper_sends_many_counters_in_pieces() -> None:
-    keeper = KeeperMeter()
+    keeper = KeeperMeter(lambda: NOW)
     keeper.heard("m-1a-0", Metered("x", {"2026-11-20": {f"tok-{number}": 1 for number in range(2500)}}))
     sizes = []
     while told := keeper.due():
