@@ -104,6 +104,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
         return f"{'https' if self.cert else 'http'}://{host}:{port}"
 
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers come by TLS, to us or to who stands before us."""
+        return self.cert is not None or self.url.startswith("https:")
+
 
 class Home:
     """Paths of one installation. Below ``root`` all that lasts; below ``run`` sockets, on a short path."""

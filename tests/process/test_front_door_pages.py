@@ -19,6 +19,7 @@ from fairlead.identity.tokens import verify
 from fairlead.keeper.pagedoor import PageDoor
 from fairlead.messages import PageRoute
 
+UPGRADE = ("connection: Upgrade", "upgrade: websocket")
 HTML = {"accept": "text/html,application/xhtml+xml;q=0.9"}
 PAGES = (
     PageRoute(name="night", run="run-1", visibility="team", owner="ada"),
@@ -108,7 +109,8 @@ async def opened(house: House, kind: str, token: str, host: str = "night") -> An
         "GET /live HTTP/1.1",
         f"host: {host}.apps.localhost",
         *([f"cookie: mine=1; fl_session={token.removeprefix('fl_')}"] if token else []),
-        *(["connection: Upgrade", "upgrade: websocket"] if kind == "websocket" else ["accept: text/event-stream"]),
+        *(UPGRADE if kind == "websocket" else ["accept: text/event-stream"]),
+        f"origin: http://{host}.apps.localhost",
     ]
     writer.write("\r\n".join([*lines, "", ""]).encode())
     head = await reader.readuntil(b"\r\n\r\n")

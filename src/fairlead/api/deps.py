@@ -11,9 +11,8 @@ from fairlead.accounts import service
 from fairlead.accounts.policy import Caller
 from fairlead.control.house import House
 from fairlead.errors import Forbidden
+from fairlead.identity.cookies import session_cookie
 from fairlead.identity.tokens import verify
-
-COOKIE = "fl_session"
 
 
 def house(request: Request) -> House:
@@ -39,18 +38,22 @@ def token_of(request: Request) -> str:
         return given.strip()
     if key := request.headers.get("x-api-key", ""):
         return key
-    cookie = request.cookies.get(COOKIE, "")
+    cookie = cookie_of(request)
     if cookie and request.method not in SAFE:
         check_origin(request)
     return cookie
 
 
+def cookie_of(request: Request) -> str:
+    """Return the token that the browser keeps; empty without one."""
+    return request.cookies.get(session_cookie(house(request).settings.is_https), "")
+
+
 def check_origin(request: Request) -> None:
-    """Raise :class:`Forbidden` (``origin_refused``) unless a page of this very site asks."""
+    """Raise :class:`Forbidden` (``origin_refused``) unless a page of this very site asks; so does the front door."""
     settings = house(request).settings
-    scheme = "https" if settings.cert or settings.url.startswith("https:") else "http"
-    own = {settings.url, f"{scheme}://{request.headers.get('host', '')}"}
-    if request.headers.get("origin", "") not in own:
+    own = {settings.url, f"{'https' if settings.is_https else 'http'}://{request.headers.get('host', '')}"}
+    if request.headers.get("origin", "") not in own and request.headers.get("sec-fetch-site") != "same-origin":
         raise Forbidden(
             "this change was asked for by another site",
             code="origin_refused",

@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from fairlead.gateway.door import DoorSettings
+from fairlead.gateway.origin import ORIGIN, foreign
 from fairlead.gateway.resources import (
     CLAIM_AUDIENCE,
     CLAIM_EXPIRES,
     CLAIM_ROLE,
     CLAIM_TOKEN,
     CLAIM_USER,
-    SESSION_COOKIE,
     Resource,
     extension,
     typed,
 )
 from fairlead.gateway.routes import Access, Route, Versions
 from fairlead.identity import DAYS_MAX, EVERYWHERE, ISSUER, PREFIX, page_audience
+from fairlead.identity.cookies import LOCKED, PLAIN, session_cookie
 from fairlead.messages import Spent
 
 JWT = "jwt"
@@ -42,12 +44,13 @@ _TOKENS_CACHED = 1000
 """Verified tokens that each worker remembers: Ed25519 costs 50 µs a request without."""
 
 
-def jwt_filter(jwks: str) -> Resource:
+def jwt_filter(jwks: str, *, is_https: bool) -> Resource:
     """Return the filter that verifies tokens. It demands nothing by itself: routes name a requirement."""
+    cookie = session_cookie(is_https)
     providers = {
-        "bundle": _provider(jwks, forward=False, audiences=[EVERYWHERE]),
-        "control": _provider(jwks, forward=True, audiences=[EVERYWHERE]),
-        "page": _provider(jwks, forward=False, audiences=[], more={"exp": CLAIM_EXPIRES}),
+        "bundle": _provider(jwks, cookie, audiences=[EVERYWHERE]),
+        "control": _provider(jwks, cookie, audiences=[EVERYWHERE]),
+        "page": _provider(jwks, cookie, audiences=[], more={"exp": CLAIM_EXPIRES}),
     }
     requirements: Resource = {name: {"provider_name": name} for name in providers}
     for name in ("bundle", "page"):
@@ -66,19 +69,19 @@ def _allow(what: str) -> Resource:
 
 
 def _provider(
-    jwks: str, *, forward: bool, audiences: list[str], more: Mapping[str, str] = MappingProxyType({})
+    jwks: str, cookie: str, *, audiences: list[str], more: Mapping[str, str] = MappingProxyType({})
 ) -> Resource:
     claims = {"sub": CLAIM_USER, "role": CLAIM_ROLE, "jti": CLAIM_TOKEN, "aud": CLAIM_AUDIENCE, **more}
     return {
         "issuer": ISSUER,
         "audiences": audiences,
         "local_jwks": {"inline_string": jwks},
-        "forward": forward,
+        "forward": True,  # the origin of a cookie's request depends on it; routes to bundles remove it
         "from_headers": [
             {"name": "authorization", "value_prefix": f"Bearer {PREFIX}"},
             {"name": "x-api-key", "value_prefix": PREFIX},
         ],
-        "from_cookies": [SESSION_COOKIE],
+        "from_cookies": [cookie],
         "require_expiration": True,
         "max_lifetime": f"{(DAYS_MAX + 1) * 86_400}s",
         "clock_skew_seconds": 1,
@@ -112,8 +115,9 @@ def longer(limit_bytes: int) -> Resource:
     return {"name": "content-length", "range_match": {"start": limit_bytes + 1, "end": 2**62}}
 
 
-def revoked_filter(denied: Mapping[str, float], now: float) -> Resource:
-    """Return the deny-list; tokens that have expired by ``now`` are left out.
+def revoked_filter(door: DoorSettings, denied: Mapping[str, float], now: float) -> Resource:
+    """Return the deny-list, and what keeps other sites from using a cookie (:mod:`fairlead.gateway.origin`; a filter
+    of its own would cost every request). Tokens that have expired by ``now`` are left out.
 
     Matched on the header that ``claim_to_headers`` sets: a matcher on metadata is accepted by Envoy and never matches.
     """
@@ -122,9 +126,11 @@ def revoked_filter(denied: Mapping[str, float], now: float) -> Resource:
     # Envoy demands at least one entry; no token has this id
     exact: Resource = {"map": tokens or {"none": deny}}
     request_header = extension("token", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=CLAIM_TOKEN)
+    allow = {"action": extension("allow", _ACTION, name="allow", action="ALLOW")}
+    refuse = {"action": extension(ORIGIN, _ACTION, name=ORIGIN, action="DENY")}
     matcher = {
         "matcher_tree": {"input": request_header, "exact_match_map": exact},
-        "on_no_match": {"action": extension("allow", _ACTION, name="allow", action="ALLOW")},
+        "on_no_match": foreign(door, refuse, allow),
     }
     return extension(REVOKED, f"{_RBAC}.RBAC", matcher=matcher)
 
@@ -263,8 +269,7 @@ def limit_filter() -> Resource:
 def cookie_filter() -> Resource:
     """Return the filter that takes the platform's cookie out of requests for pages, switched on by their routes.
 
-    ``forward: false`` removes a token from headers but not from the cookie. Models get no cookies at all, so this
-    costs them nothing.
+    Both names are meant, since a browser may have kept a cookie from before there was TLS. Models get no cookies at all, so this costs them nothing.
     """
     script = f"""
 function envoy_on_request(handle)
@@ -273,7 +278,8 @@ function envoy_on_request(handle)
   local kept = {{}}
   for pair in cookies:gmatch("[^;]+") do
     local trimmed = pair:match("^%s*(.-)%s*$")
-    if trimmed ~= "" and trimmed:match("^([^=%s]*)") ~= "{SESSION_COOKIE}" then table.insert(kept, trimmed) end
+    local name = trimmed:match("^([^=%s]*)")
+    if trimmed ~= "" and name ~= "{PLAIN}" and name ~= "{LOCKED}" then table.insert(kept, trimmed) end
   end
   handle:headers():remove("cookie")
   if #kept > 0 then handle:headers():add("cookie", table.concat(kept, "; ")) end

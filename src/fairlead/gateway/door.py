@@ -51,6 +51,11 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     otlp: str = ""
     """URL of who takes spans by OTLP over HTTP; empty: no spans are made."""
 
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers come by TLS, to us or to who stands before us."""
+        return bool(self.cert) or self.url.startswith("https:")
+
 
 class DoorState(msgspec.Struct, frozen=True, kw_only=True):
     """All that the front door's files are made from. Versions are named ``name@version``."""

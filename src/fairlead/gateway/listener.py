@@ -46,7 +46,7 @@ def _manager(door: DoorSettings, jwks: str, routes_file: str, revoked_file: str)
         "codec_type": "AUTO",
         "rds": {"route_config_name": ROUTES, "config_source": watched(routes_file)},
         "http_filters": _filters(door, jwks, revoked_file),
-        "local_reply_config": local_replies(door.url),
+        "local_reply_config": local_replies(door.url, is_https=door.is_https),
         "server_name": "fairlead",
         "access_log": access_log(door),
         **request_ids(),
@@ -100,7 +100,7 @@ def _limits() -> Resource:
 
 
 def _filters(door: DoorSettings, jwks: str, revoked_file: str) -> list[Resource]:
-    """In this order: who it is, whether that still counts, whether they may; then the route."""
+    """In this order: who it is, whether that still counts and they ask themselves, whether they may; then the route."""
     revoked = {
         "name": REVOKED,
         "config_discovery": {
@@ -113,9 +113,9 @@ def _filters(door: DoorSettings, jwks: str, revoked_file: str) -> list[Resource]
     return [
         *id_filters(),
         shape_filter(door.body_max_bytes, door.bundle_max_bytes),
-        jwt_filter(jwks),
-        cookie_filter(),
+        jwt_filter(jwks, is_https=door.is_https),
         revoked,
+        cookie_filter(),
         roles_filter(),
         quota_filter(),
         *people,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fairlead.gateway.resources import SESSION_COOKIE, Resource, extension
+from fairlead.gateway.resources import Resource, extension
+from fairlead.identity.cookies import session_cookie
 
 _SIGN_IN = "sign in: fairlead login URL, in a browser at /, or send Authorization: Bearer fl_..."
 
@@ -79,6 +80,13 @@ LINES = (
     Line(_details("Audiences_in_Jwt"), 401, "token_invalid", "the token is for one page only", _SIGN_IN),
     Line(_status(401), 401, "token_invalid", "the token is not one of this installation", _SIGN_IN),
     Line(_details("[revoked]"), 401, "token_revoked", "the token was revoked", _SIGN_IN),
+    Line(
+        _details("[origin]"),
+        403,
+        "origin_refused",
+        "this change was asked for by another site",
+        "sign in here, or send the token in Authorization",
+    ),
     Line(
         _details("[quota_of_token]"),
         429,
@@ -203,7 +211,7 @@ LINES = (
 )
 
 
-def local_replies(url: str) -> Resource:
+def local_replies(url: str, *, is_https: bool) -> Resource:
     """Return the ``local_reply_config`` of the listener; ``url``: where people sign in."""
     alive = {
         "filter": _cel(_door("alive")),
@@ -211,12 +219,12 @@ def local_replies(url: str) -> Resource:
         "body_format_override": {"json_format": {"status": "alive"}},
     }
     return {
-        "mappers": [alive, *_to_sign_in(url), *map(_inference_mapper, LINES), *map(_mapper, LINES)],
+        "mappers": [alive, *_to_sign_in(url, is_https=is_https), *map(_inference_mapper, LINES), *map(_mapper, LINES)],
         "body_format": _body("refused", "the front door refused the request (%RESPONSE_CODE%)", ""),
     }
 
 
-def _to_sign_in(url: str) -> list[Resource]:
+def _to_sign_in(url: str, *, is_https: bool) -> list[Resource]:
     """Lead people who are not signed in to where they can be, and back from there.
 
     What they asked for comes last in the query, as it is. The cookie goes, since it was no good: control may still
@@ -225,13 +233,16 @@ def _to_sign_in(url: str) -> list[Resource]:
     page = f"({_route('page')} || {_door('no_such_page')})"
     place = "next=%REQ(:PATH)%"
     return [
-        _led(f"{_PERSON} && {page}", f"{url.replace('%', '%%')}/sign-in?at=%REQ(:AUTHORITY)%&{place}"),
-        _led(_PERSON, f"/sign-in?{place}"),
+        _led(
+            f"{_PERSON} && {page}", f"{url.replace('%', '%%')}/sign-in?at=%REQ(:AUTHORITY)%&{place}", is_https=is_https
+        ),
+        _led(_PERSON, f"/sign-in?{place}", is_https=is_https),
     ]
 
 
-def _led(rule: str, location: str) -> Resource:
-    gone = f"{SESSION_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+def _led(rule: str, location: str, *, is_https: bool) -> Resource:
+    secure = "; Secure" if is_https else ""
+    gone = f"{session_cookie(is_https)}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{secure}"
     added = {"location": location, "set-cookie": gone, "cache-control": "no-store"}
     return {
         "filter": _cel(rule),

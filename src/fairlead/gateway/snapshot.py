@@ -60,7 +60,7 @@ class Snapshot:
 
 def snapshot(door: DoorSettings, state: DoorState, files: DoorFiles, now: float) -> Snapshot:
     """Return what the front door shall be at ``now`` (Unix seconds: expired tokens leave the deny-list)."""
-    denied = typed("envoy.config.core.v3.TypedExtensionConfig", **revoked_filter(state.denied, now))
+    denied = typed("envoy.config.core.v3.TypedExtensionConfig", **revoked_filter(door, state.denied, now))
     secret_file = str(files.certificate)
     public = listener(
         door, state.jwks, routes_file=str(files.routes), revoked_file=str(files.denied), secret_file=secret_file

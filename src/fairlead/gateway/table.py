@@ -148,11 +148,10 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
     if route.kind in ("model", "page"):
         # a bundle never sees the caller's token; models have no business with cookies either
         hidden = ["authorization", "x-api-key", CLAIM_AUDIENCE]
-        made["request_headers_to_remove"] = [*hidden, "cookie"] if route.kind == "model" else hidden
+        extra = {"model": ["cookie"], "page": [] if route.lasts else [CLAIM_EXPIRES]}
+        made["request_headers_to_remove"] = [*hidden, *extra[route.kind]]
     if route.kind == "model":
         made["response_headers_to_remove"] = list(_NOT_A_MODELS)
-        if route.kind == "page" and not route.lasts:
-            made["request_headers_to_remove"] = [*hidden, CLAIM_EXPIRES]
     if route.kind == "page":
         made["route"]["upgrade_configs"] = [{"upgrade_type": "websocket", "enabled": True}]
     if route.produces:

@@ -49,8 +49,19 @@ async def test_who_signs_in_gets_a_cookie_and_comes_back(door: Any) -> None:
 
 
 async def test_the_cookie_stays_on_tls_where_there_is_some(door: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fairlead.api.routers.signin._is_secure", lambda house: True)
-    assert "; secure" in (await sign_in(door)).headers["set-cookie"].lower()
+    """S-43: and by its name it is the host's own, so a page on a subdomain plants none."""
+    monkeypatch.setattr("fairlead.settings.Settings.is_https", property(lambda settings: True))
+    sent = {"user": "ada", "password": "right enough", "next": "/", "at": ""}
+    own = {"origin": HERE.replace("http:", "https:")}
+    told = (await door.by("").post("/sign-in", data=sent, headers=own)).headers["set-cookie"]
+    assert told.startswith("__Host-fl_session=")
+    assert {"secure", "path=/", "httponly"} <= set(told.lower().split("; "))
+    assert "domain" not in told.lower()
+    token = told.partition("=")[2].partition(";")[0]
+    nobody = door.by("")
+    assert (await nobody.get("/api/v1/me", headers={"cookie": f"__Host-fl_session={token}"})).json()["user"] == "ada"
+    nobody.cookies.clear()
+    door.refused(await nobody.get("/api/v1/me", headers={"cookie": f"fl_session={token}"}), 401, "token_required")
 
 
 @pytest.mark.parametrize("origin", [None, "null", "https://evil.example", "http://night.apps.localhost:8080"])

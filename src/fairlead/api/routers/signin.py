@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts import service, tokens
 from fairlead.accounts.policy import Caller
-from fairlead.api.deps import COOKIE, TheHouse, address_of, caller, check_origin
+from fairlead.api.deps import TheHouse, address_of, caller, check_origin, cookie_of
 from fairlead.api.handover import Ticket
 from fairlead.api.html import page
 from fairlead.apps.pages import show_page
 from fairlead.control.house import House
 from fairlead.errors import Error, Forbidden, Kind, NotFound
+from fairlead.identity.cookies import session_cookie
 from fairlead.identity.tokens import for_page, verify
 
 router = APIRouter(include_in_schema=False)
@@ -39,7 +40,7 @@ async def form(request: Request, house: TheHouse) -> Response:
     who = await known(request, house)
     if who is None:
         return _form(house, host, back)
-    return await _lead_back(request, house, request.cookies[COOKIE], host, back)
+    return await _lead_back(request, house, cookie_of(request), host, back)
 
 
 @router.post(PATH)
@@ -71,7 +72,8 @@ async def sign_out(request: Request, house: TheHouse) -> Response:
         await house.database.write(lambda session: tokens.revoke(session, who, who.token, now))
         await house.reconcile.in_force()
     answer = RedirectResponse("/", 303, headers={"Cache-Control": "no-store"})
-    answer.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=_is_secure(house))
+    is_https = house.settings.is_https
+    answer.delete_cookie(session_cookie(is_https), httponly=True, samesite="lax", secure=is_https)
     return answer
 
 
@@ -91,7 +93,7 @@ async def enter(request: Request, house: TheHouse, word: str = "") -> Response:
 
 async def known(request: Request, house: House) -> Caller | None:
     """Return who is signed in with this browser, if anybody is."""
-    if not request.cookies.get(COOKIE):
+    if not cookie_of(request):
         return None
     try:
         return await caller(request, house)
@@ -104,7 +106,8 @@ def set_session(answer: Response, house: House, cookie: str, expires: datetime) 
 
     ``lax`` and not ``strict``: an address in a letter must open without signing in again.
     """
-    answer.set_cookie(COOKIE, cookie, httponly=True, samesite="lax", secure=_is_secure(house), expires=expires)
+    is_https = house.settings.is_https
+    answer.set_cookie(session_cookie(is_https), cookie, httponly=True, samesite="lax", secure=is_https, expires=expires)
 
 
 def own_path(text: str) -> str:
@@ -112,10 +115,6 @@ def own_path(text: str) -> str:
     is_path = text.startswith("/") and not text.startswith(("//", "/\\"))
     is_plain = all(33 <= ord(character) < 127 and character != "\\" for character in text)
     return text if is_path and is_plain and len(text) <= _TEXT_MAX else "/"
-
-
-def _is_secure(house: House) -> bool:
-    return house.settings.cert is not None or house.settings.url.startswith("https:")
 
 
 def _redirect(where: str) -> RedirectResponse:
