@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fairlead.autoscaler.decide import decide
 from fairlead.autoscaler.learn import Learnt, learn, service_s
+from fairlead.autoscaler.signals import History, Limits, Signals
 from fairlead.figures import COLD, Figures, Histogram, observed
 
 
@@ -42,6 +44,21 @@ def test_a_batch_is_shared_by_its_calls_and_counts_only_for_a_crowd() -> None:
 
     assert service_s(both, 1) == pytest.approx(0.05)
     assert service_s(both, 100) == pytest.approx(0.08 / 64)
+
+
+@pytest.mark.parametrize("before_s", [0.0, 100.0])
+def test_counters_that_say_that_calls_take_nothing_or_less_are_no_reason_to_divide_by(before_s: float) -> None:
+    """Read in the middle of a call, or said by a bundle that lies: one model's figures must not end the loop of all."""
+    learnt = learn(learn(Learnt(), figures(1, before_s), None), Figures(served=5, batches=Histogram((5,), 5.0)), None)
+    took = service_s(learnt, 1)
+
+    assert took is not None
+    assert took > 0
+    signals = [Signals(at=at, ready=1, in_flight=2, backlog=1, calls=9 * at, service_s=took) for at in range(9)]
+    history = History(wanted=1)
+    for one in signals:
+        decision, history = decide(one, Limits(most=4), history)
+        assert 1 <= decision.wanted <= 4
 
 
 def test_calls_at_once_share_a_replica() -> None:
