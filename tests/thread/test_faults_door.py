@@ -18,15 +18,15 @@ import psutil
 import pytest
 from tests.thread import kit
 from tests.thread.callers import Callers, quantile_s
+from tests.thread.promises import SLACK
 from tests.thread.rig import Platform, platform, until
 
 pytestmark = pytest.mark.timeout(600)
-SLACK = 3
 BODY_MAX_BYTES = 16 * 1024**2
 TIMEOUT_S = 10
 """Of the model: with it and five seconds a slow reader is cut."""
 PER_S = 20.0
-HEADERS_S, BODY_S, P99_TIMES = 10.0, 60.0, 1.5
+HEADERS_S, BODY_S, P99_TIMES, JITTER_S = 10.0, 60.0, 1.5, 0.01
 MORE_MB, IDLE_MB, NEW_S = 64, 300, 0.050
 READS_S = 25.0
 """So long a slow reader reads; its call is over in the replica before."""
@@ -188,6 +188,9 @@ def slowly(house: Platform, crowd: dict[str, int], calm_s: float) -> None:
         usual = quantile_s(callers.since(began + 1), 0.99)
         members, held = asyncio.run(_crowd(house, crowd))
         inside = [call for call in callers.calls if held[0] < call.sent < held[1]]
+        alone = time.monotonic()
+        until(lambda: time.monotonic() - alone > calm_s, "what calls take without them, once more")
+        usual = max(usual, quantile_s(callers.since(alone + 1), 0.99))
         assert callers.failed() == []
     assert until(lambda: not house.get("/models/calm")["replicas"][0]["in_flight"] or None, "nothing is held") is True
     for kind, count in crowd.items():
@@ -199,8 +202,8 @@ def slowly(house: Platform, crowd: dict[str, int], calm_s: float) -> None:
             assert {one.said[:12] for one in members if one.kind == kind} <= {b"HTTP/1.1 408", b""}
     windows = [inside[at : at + 100] for at in range(0, max(1, len(inside) - 100), 100)]
     slowest = min(quantile_s(window, 0.99) for window in windows)
-    print(f"p99 {usual * 1000:.0f} ms before, {slowest * 1000:.0f} ms in the best hundred of them all")
-    assert slowest <= P99_TIMES * usual + 0.01
+    print(f"p99 {usual * 1000:.0f} ms without them, {slowest * 1000:.0f} ms in the best hundred of them all")
+    assert slowest <= P99_TIMES * usual + JITTER_S * SLACK
 
 
 async def _crowd(house: Platform, crowd: dict[str, int]) -> tuple[list[Slow], tuple[float, float]]:

@@ -72,7 +72,7 @@ def test_a_burst_of_jobs_has_replicas_grow_and_leave_and_each_is_done_once(house
     assert rules[0] == "idle"
     shown = house.ok("models", "show", "slow")
     assert " → 4" in shown
-    assert "jobs wait; at 0.4" in shown
+    assert "jobs wait; at " in shown
 
 
 def test_a_burst_of_requests_is_answered_whole_while_replicas_come_and_go(house: Platform) -> None:
