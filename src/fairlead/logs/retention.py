@@ -31,6 +31,7 @@ from fairlead.store.records import (
     Obligation,
     Run,
     RunState,
+    ScalingDecision,
     Schedule,
     Token,
 )
@@ -109,6 +110,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("obligation", Obligation.id, _obligations),
     Kind("token", Token.jti, _tokens),
     Kind("schedule", Schedule.id, _schedules),
+    Kind("scaling decision", ScalingDecision.id, lambda before: (ScalingDecision.at < before,)),
     Kind("former secret", FormerSecret.id, _former_secrets),
 )
 """In this order: what refers to another goes before it."""

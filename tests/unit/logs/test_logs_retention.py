@@ -35,6 +35,7 @@ from fairlead.store.records import (
     Obligation,
     Run,
     RunState,
+    ScalingDecision,
     Schedule,
     Token,
     User,
@@ -180,6 +181,8 @@ async def test_what_ended_long_ago_goes_and_what_ended_lately_or_goes_on_stays(d
             )
         session.add(Obligation(kind="end_run", ref="run-old", due_at=LONG_AGO, done_at=LONG_AGO))
         session.add(Obligation(kind="end_run", ref="run-live", due_at=NOW))
+        for at, why in ((LONG_AGO, "old"), (LATELY, "new")):
+            session.add(ScalingDecision(model="m", version="1", at=at, was=1, wanted=2, rule="queue", why=why))
         session.add(RunState(schedule="sch-gone", key="k", value=b"1", version=1, at=LONG_AGO))
 
     await database.write(write)
@@ -193,6 +196,7 @@ async def test_what_ended_long_ago_goes_and_what_ended_lately_or_goes_on_stays(d
     assert await ids(database, Token.jti) == {"tok-new", "tok-live"}
     assert await ids(database, Obligation.ref) == {"run-live"}
     assert await ids(database, Schedule.id) == {"sch-1"}
+    assert await ids(database, ScalingDecision.why) == {"new"}
     assert await ids(database, RunState.key) == set()
 
 
