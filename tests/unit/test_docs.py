@@ -143,6 +143,16 @@ def fault(command: Any, words: list[str]) -> str:
     return f"unknown {unknown}, lacking {lacking}" if unknown or lacking else ""
 
 
+def test_each_decision_has_its_number_and_who_made_it_when() -> None:
+    pages = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for number, page in enumerate(pages, 1):
+        said = page.read_text(encoding="utf-8")
+        assert said.startswith(f"# ADR {number}: "), page.name
+        parts = ("| Date |", "| Status |", "## Context", "## Decision", "## Consequences")
+        assert [part for part in parts if part not in said] == [], page.name
+
+
 def test_the_readme_has_two_make_commands() -> None:
     assert [words for words in calls(ROOT / "README.md") if words[0] == "make"] == [["make", "demo"], ["make", "test"]]
 
