@@ -232,7 +232,7 @@ class Prepare:
 
     def _known(self, name: str, environment: str) -> tuple[str, ...]:
         """Return what the version of ``name`` that was looked into last needed of the same environment."""
-        files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+        files = sorted(self._folder.glob("*.json"), key=_written_at, reverse=True)
         for file in files[:_LOOKED_THROUGH]:
             try:
                 kept = msgspec.json.decode(file.read_bytes(), type=Kept)
@@ -303,6 +303,13 @@ def _state(task: Task, step: str, said: str) -> Prepared:
 
 def _info(error: Error) -> ErrorInfo:
     return bounds.error(ErrorInfo.of(error))
+
+
+def _written_at(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:  # tidied away meanwhile
+        return 0.0
 
 
 def _plain(digest: str) -> str:
