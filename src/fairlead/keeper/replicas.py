@@ -52,8 +52,12 @@ class Replicas:
         self._wake = asyncio.Event()
         self._rotation: tuple[dict[str, tuple[str, ...]], frozenset[str]] = ({}, frozenset())
         self._tasks: set[asyncio.Task[None]] = set()
+        self._starting: set[asyncio.Task[None]] = set()
+        """Those that may begin a process: replicas and zygotes."""
         self._group: asyncio.TaskGroup | None = None
-        self._warmer = Warmer(engine, launcher, zygote_memory_mb, spawn=self._spawn, on_failure=self._cannot_start)
+        self._warmer = Warmer(
+            engine, launcher, zygote_memory_mb, spawn=self._spawn_start, on_failure=self._cannot_start
+        )
         self._is_told = False
         self._routed: frozenset[str] | None = None
         self._closing = False
@@ -214,6 +218,9 @@ class Replicas:
     async def stop_all(self, grace_s: float) -> None:
         """End every replica and zygote: drain for ``grace_s`` seconds, then kill. Nothing is started any more."""
         self._closing = True
+        for task in (starting := tuple(self._starting)):
+            task.cancel()  # whoever starts a process ends it then, or has it among those that are known
+        await asyncio.gather(*starting, return_exceptions=True)
         now = self._clock.monotonic()
         ids = [(version, replica) for version in self._versions.values() for replica in version.replicas.values()]
         for version, replica in ids:
@@ -308,7 +315,7 @@ class Replicas:
         match step:
             case pool.Start():
                 assert version.wanted is not None
-                self._spawn(self._start(version, version.wanted), f"start {'@'.join(version.key)}")
+                self._spawn_start(self._start(version, version.wanted), f"start {'@'.join(version.key)}")
                 version.launching += 1
                 version.again_at = now + TICK_S
             case pool.Leave(name, reason):
@@ -333,7 +340,7 @@ class Replicas:
                 self._spawn(self._engine.stop(name, 0), f"kill {name}")
 
     async def _start(self, version: Version, wanted: messages.VersionWanted) -> None:
-        """Start one replica and follow its channel until it goes."""
+        """Start one replica, and have its channel followed until it goes."""
         try:
             launch = await self._launcher(wanted)
         except (Error, OSError) as error:
@@ -360,7 +367,7 @@ class Replicas:
                 self._cannot_start(version, not_started(error))
             return
         replica.pid = observed.pid
-        await self._follow(version, replica, Path(launch.fork.keep))
+        self._spawn(self._follow(version, replica, Path(launch.fork.keep)), f"follow {replica.id}")
 
     def _cannot_start(self, version: Version, error: Error) -> None:
         model, number = version.key
@@ -463,7 +470,12 @@ class Replicas:
         else:
             version.fail(replica.error or ended_at_load(observed.reason))
 
-    def _spawn(self, work: Awaitable[None], name: str) -> None:
+    def _spawn_start(self, work: Awaitable[None], name: str) -> None:
+        task = self._spawn(work, name)
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    def _spawn(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
         """Run ``work`` beside the loop. A fault in it is one replica's: the loop drives all others, and its limits end
         what nobody follows any more."""
 
@@ -479,6 +491,7 @@ class Replicas:
         task = self._group.create_task(guarded(), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def _send_quietly(link: ReplicaLink, message: messages.ToReplica) -> None:

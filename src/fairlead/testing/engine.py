@@ -28,6 +28,9 @@ class HistoryEngine:
         """Each call as (verb, replica or zygote), oldest first."""
         self.failures: list[Error | OSError] = []
         """Raised by the next starts, first one first."""
+        self.may_start = asyncio.Event()
+        """Cleared: starts and warm-ups take until it is set; one that is canceled meanwhile leaves nothing."""
+        self.may_start.set()
 
     def end(self, replica: str, code: int | None) -> None:
         """The replica ends now: exit code, minus the signal, or ``None`` when nobody saw it."""
@@ -44,6 +47,7 @@ class HistoryEngine:
 
     async def warm(self, launch: Launch) -> None:
         self.said.append(("warm", launch.zygote))
+        await self.may_start.wait()
         self._up(launch)
 
     async def cool(self, zygote: str) -> None:
@@ -58,6 +62,7 @@ class HistoryEngine:
         self.said.append(("start", launch.replica))
         if self.failures:
             raise self.failures.pop(0)
+        await self.may_start.wait()
         self._up(launch)
         observed = Observed(
             replica=launch.replica,

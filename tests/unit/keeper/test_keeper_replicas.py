@@ -173,3 +173,26 @@ async def test_who_waits_for_a_version_that_is_dropped_is_told_at_once(machine: 
     async with asyncio.timeout(DEADLINE_S):
         with pytest.raises(NotFound, match="not served here"):
             await waiting
+
+
+@pytest.mark.parametrize("at", ["launch", "start", "started"])
+async def test_a_replica_whose_start_goes_on_when_all_is_stopped_is_stopped_too(machine: Machine, at: str) -> None:
+    if at == "launch":
+        machine.may_launch.clear()
+    if at == "start":
+        machine.engine.may_start.clear()
+    machine.replicas.want((WANTED,))
+    async with asyncio.timeout(DEADLINE_S):
+        while machine.launches < 1 or (machine.starts < 1 and at != "launch"):
+            await asyncio.sleep(0.001)
+        stopping = asyncio.create_task(machine.replicas.stop_all(0))
+        await asyncio.sleep(0.001)
+        machine.may_launch.set()
+        machine.engine.may_start.set()
+        await stopping
+        for _ in range(10):
+            await machine.clock.advance(1)
+            machine.replicas.nudge()
+            await asyncio.sleep(0.001)
+    assert not [one for one in machine.engine.observe() if one.alive]
+    assert not machine.engine.zygotes()
