@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller
 from fairlead.apps import sight
+from fairlead.errors import without_folders
 from fairlead.jobs import queries as jobs
 from fairlead.messages import NodeReport, ProgramReport
 from fairlead.models import queries
@@ -54,6 +55,13 @@ def counts(session: Session, caller: Caller) -> Counts:
             select(Device.status, func.count()).where(Device.status != DeviceStatus.RETIRED).group_by(Device.status),
         ),
     )
+
+
+def shown(troubles: Sequence[str], home: Home, *, operates: bool) -> tuple[str, ...]:
+    """Return ``troubles`` as the caller may read them: where things lie here is for those who operate it."""
+    if operates:
+        return tuple(troubles)
+    return tuple(without_folders(trouble.replace(str(home.root), "the home")) for trouble in troubles)
 
 
 def keeper(home: Home) -> tuple[str, ...]:

@@ -48,7 +48,10 @@ async def test_a_keeper_that_was_killed_is_told_of_at_once(world: Any) -> None:
     assert "the keeper is gone" in view["troubles"][0]
     assert f"fairlead up --home {world.house.home.root}" in view["troubles"][0]
     assert view["home"] == str(world.house.home.root)
-    assert (await world.ok(world.by("zoe").get("/api/v1/status")))["home"] is None
+    others = await world.ok(world.by("zoe").get("/api/v1/status"))
+    assert others["home"] is None
+    assert "the keeper is gone" in others["troubles"][0]
+    assert str(world.house.home.root) not in str(others), "S-23: where things lie here is for configurers"
     ended.communicate()
     assert "the keeper is gone" in (await world.ok(world.by("eve").get("/api/v1/status")))["troubles"][0]
 

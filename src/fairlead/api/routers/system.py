@@ -116,11 +116,12 @@ async def status(house: TheHouse, who: Who) -> StatusView:
         *house.reconcile.troubles(models),
         *condition.troubles(reports, alive_now, models),
     )
+    operates = who.may(Verb.OPERATE)
     return StatusView(
         state="degraded" if troubles else "ok",
-        home=str(house.settings.home) if who.may(Verb.OPERATE) else None,
-        troubles=list(troubles),
-        processes=process_views(reports),
+        home=str(house.settings.home) if operates else None,
+        troubles=list(condition.shown(troubles, house.home, operates=operates)),
+        processes=process_views(reports, operates=operates),
         models=found.models,
         runs=found.runs,
         jobs=found.jobs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fairlead.api.views.base import View
+from fairlead.errors import without_folders
 from fairlead.messages import NodeReport
 
 
@@ -60,7 +61,7 @@ class StatusView(View):
     devices: dict[str, int]
 
 
-def process_views(reports: tuple[NodeReport, ...]) -> list[ProcessView]:
+def process_views(reports: tuple[NodeReport, ...], *, operates: bool) -> list[ProcessView]:
     return [
         ProcessView(
             name=one.name,
@@ -69,7 +70,7 @@ def process_views(reports: tuple[NodeReport, ...]) -> list[ProcessView]:
             status=one.status,
             since=one.since,
             restarts=one.restarts,
-            reason=one.reason,
+            reason=one.reason if operates else without_folders(one.reason),
         )
         for report in reports
         for one in report.programs
