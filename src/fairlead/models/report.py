@@ -197,25 +197,36 @@ def _late_calls(session: Session, reports: Sequence[NodeReport]) -> dict[plan.Ke
 
 def _new_crashes(session: Session, reports: Sequence[NodeReport]) -> dict[plan.Key, tuple[datetime, str]]:
     """Return when and how versions crashed last, where that is to be noted."""
-    new = {}
-    for one in (one for report in reports for one in report.versions if one.crashed_at is not None):
-        at, noted = from_text(str(one.crashed_at)), _noted(session, one, _CRASHED)
-        if noted is None or at - noted >= timedelta(seconds=CRASH_EVERY_S):
+    found = [one for report in reports for one in report.versions if one.crashed_at is not None]
+    noted, new = _noted(session, found, _CRASHED), {}
+    for one in found:
+        at, before = from_text(str(one.crashed_at)), noted.get(_ref(one))
+        if before is None or at - before >= timedelta(seconds=CRASH_EVERY_S):
             new[one.model, one.version] = (at, one.crash)
     return new
 
 
 def _new_shifts(session: Session, reports: Sequence[NodeReport]) -> dict[plan.Key, tuple[datetime, str]]:
     """Return when replicas of versions were ejected last, or no more, and why, where that is to be noted."""
-    new = {}
-    for one in (one for report in reports for one in report.versions if one.shifted_at is not None):
-        at, noted = from_text(str(one.shifted_at)), _noted(session, one, _SHIFTED)
-        if noted is None or at > noted:
+    found = [one for report in reports for one in report.versions if one.shifted_at is not None]
+    noted, new = _noted(session, found, _SHIFTED), {}
+    for one in found:
+        at, before = from_text(str(one.shifted_at)), noted.get(_ref(one))
+        if before is None or at > before:
             new[one.model, one.version] = (at, one.shift)
     return new
 
 
-def _noted(session: Session, one: VersionReport, begins: str) -> datetime | None:
-    """Return when something that begins so was noted of a version last."""
-    of = (Event.kind == "version", Event.ref == f"{one.model}@{one.version}", Event.said.startswith(begins))
-    return session.scalar(select(func.max(Event.at)).where(*of))
+def _noted(session: Session, versions: Iterable[VersionReport], begins: str) -> dict[str, datetime]:
+    """Return when something that begins so was noted of versions last: one query, since it is asked each second."""
+    refs = {_ref(one) for one in versions}
+    if not refs:
+        return {}
+    of = (Event.kind == "version", Event.ref.in_(refs), Event.said.startswith(begins))
+    return {
+        ref: at for ref, at in session.execute(select(Event.ref, func.max(Event.at)).where(*of).group_by(Event.ref))
+    }
+
+
+def _ref(one: VersionReport) -> str:
+    return f"{one.model}@{one.version}"
