@@ -16,6 +16,8 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Upper bounds of the buckets of batch sizes: ``(rows - 1).bit_length()`` is the index."""
 COLD = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Upper bounds of the buckets of cold starts."""
+SENSIBLE_S = 10.0 * 365 * 86_400
+"""No call takes as long."""
 OUTCOMES = ("invalid", "busy", "unavailable", "canceled", "failed")
 """How a call ends that is not answered: refused for what it is, no room, no time or no replica, not wanted any more,
 the model's fault."""
@@ -110,12 +112,16 @@ def recent(made: Figures, window_s: float) -> Recent:
 
 
 def cost_s(made: Figures) -> float | None:
-    """Return the seconds of a model's code that each answered call took: of a batch its share; None without a call."""
+    """Return the seconds of a model's code that each answered call took: of a batch its share.
+
+    None without a call, and where the counters say nothing sensible: they come from a bundle's process.
+    """
     if made.served <= 0:
         return None
+    each_s = max(made.duration.total - made.queue.total, 0.0) / made.served  # in this order not a number stays one
     if made.batches.count > 0:
-        return made.compute.total / made.served * made.batches.count / made.served
-    return max(0.0, made.duration.total - made.queue.total) / made.served
+        each_s = made.compute.total / made.served * made.batches.count / made.served
+    return each_s if 0 <= each_s < SENSIBLE_S else None
 
 
 def quantile(of: Histogram, bounds: Sequence[float], share: float) -> float | None:

@@ -33,6 +33,8 @@ SPAN_S = 2.0
 """A rate is believed from a window of so many seconds on."""
 ERRORS, PANIC_ERRORS = 2.0, 3.0
 """Standard errors of a count that are taken for chance; a short window is looked at ten times as often."""
+LEAST_S = 1e-6
+"""A call takes so much at least."""
 SAMPLES = 15
 """From so many on it is told how unevenly calls come."""
 TIGHT = 4.0
@@ -135,7 +137,7 @@ def _sudden(samples: Sequence[Sample], at: float) -> _Rate:
 def _service_s(signals: Signals, history: History) -> float | None:
     """Return what a call takes; where none was timed yet, what the first has taken so far."""
     if signals.service_s is not None:
-        return signals.service_s
+        return max(LEAST_S, signals.service_s)
     if history.stuck is None or signals.at - history.stuck < TICK_S:
         return None
     return signals.at - history.stuck

@@ -15,6 +15,7 @@ HALF_CALLS = 10.0
 HALF_LOOKS = 20.0
 """and after so many looks at least: one second with many calls does not outweigh the minute before."""
 HALF_STARTS = 1.0
+ROWS_MAX = 2**20
 LEAST_S = 1e-6
 """A call takes so much at least: counters that are read in the middle of a call, or lie, may say 0 or less."""
 
@@ -68,7 +69,8 @@ def _costs(learnt: Learnt, figures: Figures | None, concurrency: int) -> Learnt:
         return replace(learnt, seen=figures)
     rows = 1
     if new.batches.count > 0:
-        rows = 1 << max(0, int(new.batches.total / new.batches.count).bit_length() - 1)
+        mean = new.batches.total / new.batches.count
+        rows = 1 << (int(mean).bit_length() - 1) if 1 <= mean < ROWS_MAX else 1
     costs = dict(learnt.costs)
     costs[rows] = costs.get(rows, Cost()).with_(max(LEAST_S, each_s / concurrency), new.served)
     return replace(learnt, seen=figures, costs=tuple(sorted(costs.items())))

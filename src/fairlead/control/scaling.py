@@ -108,13 +108,17 @@ class Scaling:
         for key in [key for key in self._states if key not in seen.asked]:
             del self._states[key]
         for key, asked in seen.asked.items():
-            self._decide_one(key, asked, seen, at)
+            try:
+                self._decide_one(key, asked, seen, at)
+            except Exception:  # noqa: BLE001 - figures come from bundles: those of one must not hold up all others
+                _log.exception("nothing was decided about %s@%s", *key)
         granted = self._share(seen)
         made = []
         for key, state in list(self._states.items()):
             was = before.get(key, state.granted)
             state.granted = granted[key]
-            assert state.last is not None
+            if state.last is None:
+                continue
             if state.granted != was or _written(state.granted) != seen.asked[key].replicas:
                 made.append(self._made(key, state, was, seen.cores))
             elif not (state.granted or state.ready or state.starting):

@@ -95,3 +95,13 @@ def test_starts_are_learnt_from_what_is_new() -> None:
 
     assert learn(learnt, None, observed(first, COLD, 2.0)).start_s == pytest.approx(3.0)
     assert learn(learnt, None, first).start_s == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0, 1e300])
+def test_counters_that_say_nothing_sensible_teach_nothing(wrong: float) -> None:
+    known = learn(Learnt(), figures(100, 0.05), None)
+    lie = Figures(served=200, compute=Histogram((200,), wrong), batches=Histogram((200,), 200.0))
+    odd = Figures(served=200, compute=Histogram((200,), 10.0), batches=Histogram((200,), wrong))
+
+    assert service_s(learn(known, lie, None), 1) == pytest.approx(0.05)
+    assert service_s(learn(known, odd, None), 1) == pytest.approx(0.05)

@@ -85,3 +85,12 @@ def test_what_a_call_takes_follows_what_is_new() -> None:
 
     tally.heard("a", Figures(served=20, duration=Histogram((20,), 6.0)), adopted=False)
     assert tally.cost_s == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_what_a_call_takes_is_never_nonsense(wrong: float) -> None:
+    tally = Tally()
+
+    tally.heard("a", Figures(served=10, duration=Histogram((10,), wrong)), adopted=False)
+
+    assert tally.cost_s is None
