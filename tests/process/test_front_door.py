@@ -620,17 +620,15 @@ def moving() -> Iterator[House]:
         yield build(stack)
 
 
-def test_a_revoked_token_is_refused_within_a_second(moving: House) -> None:
+def test_a_revoked_token_is_refused_and_no_other(moving: House) -> None:
     one = moving.echo("one")
     moving.state = DoorState(jwks=moving.keys.jwks(), routes=(model("flowers"),), endpoints={"flowers@1": (one,)})
     moving.start()
     minted = identity.mint("ada", ("user",), keys=moving.keys, days=1, now=datetime.now(UTC))
     other = moving.token()
     assert moving.predict("flowers", minted.token).status == 200
-    began = time.monotonic()
     assert moving.publish(denied={minted.jti: minted.expires.timestamp()}) == ""
     eventually(lambda: moving.predict("flowers", minted.token).status == 401, "the token is refused")
-    assert time.monotonic() - began < 5  # 1 s on a machine that does nothing else
     refused(moving.predict("flowers", minted.token), 401, "token_revoked")
     refused(moving.call("GET", "/api/v1/models", token=minted.token), 401, "token_revoked")
     assert moving.predict("flowers", other).status == 200
