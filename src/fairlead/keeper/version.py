@@ -53,6 +53,8 @@ class Version:
     """Starts that are under way and have no replica yet."""
     again_at: float = 0
     """No start before this moment."""
+    is_held: bool = False
+    """No start for now: what it left is being removed."""
     loop: str = ""
     """Why it counts as crashing in a loop."""
     failed: messages.ErrorInfo | None = None
@@ -102,11 +104,19 @@ class Version:
         return True
 
     def may_start(self, now: float) -> bool:
-        return self.is_prepared and self.failed is None and not self.launching and now >= self.again_at
+        return not self.is_held and self.is_prepared and self.failed is None and not self.launching and now >= self.again_at
 
-    def has_crashed(self, now: float) -> bool:
-        """Whether replicas ended by themselves lately, and nothing has lived long since."""
-        return bool(restarts.forgotten(self.crashes, now))
+    def steps(self, now: float) -> list[pool.Step]:
+        """Return what is to be done with its replicas now."""
+        return pool.decide(
+            self.wanted,
+            list(self.replicas.values()),
+            self.demand(),
+            now,
+            may_start=self.may_start(now),
+            compiled=self.is_compiled,
+            crashed=bool(restarts.forgotten(self.crashes, now)),
+        )
 
     def demand(self) -> pool.Demand:
         waiting = len(self.waiters) + self.jobs_waiting
