@@ -312,8 +312,7 @@ def _usable(session: Session, name: str, number: str, alias: str) -> None:
             code="version_not_ready",
             hint=f"fairlead why {name}@{number}",
         )
-    bundle = session.get_one(Bundle, version.digest)
-    usage.keep(session, version.created_by, bundle.digest, name, bundle.size_bytes)  # where it was given back
+    usage.keep_again(session, version.created_by, session.get_one(Bundle, version.digest), name)
     manifest = queries.manifest_of(version)
     vault.require(session, name, manifest.run.secrets)
     if alias == PRODUCTION:
