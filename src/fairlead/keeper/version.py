@@ -53,8 +53,6 @@ class Version:
     """Starts that are under way and have no replica yet."""
     again_at: float = 0
     """No start before this moment."""
-    is_held: bool = False
-    """No start for now: what it left is being removed."""
     loop: str = ""
     """Why it counts as crashing in a loop."""
     failed: messages.ErrorInfo | None = None
@@ -104,7 +102,7 @@ class Version:
         return True
 
     def may_start(self, now: float) -> bool:
-        return not self.is_held and self.is_prepared and self.failed is None and not self.launching and now >= self.again_at
+        return self.is_prepared and self.failed is None and not self.launching and now >= self.again_at
 
     def steps(self, now: float) -> list[pool.Step]:
         """Return what is to be done with its replicas now."""
