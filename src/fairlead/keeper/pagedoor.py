@@ -74,12 +74,13 @@ class PageDoor:
             writer.transport.abort()
 
     async def _serve(self, task: asyncio.Task[None], caller: Connection) -> None:
-        head = await read_head(caller[0])
-        token, expires = field(head, b"x-fairlead-token"), field(head, b"x-fairlead-expires")
-        if token in self._denied:
-            return
-        self._open[task] = token
+        head = b""
         try:
+            head = await read_head(caller[0])
+            token, expires = field(head, b"x-fairlead-token"), field(head, b"x-fairlead-expires")
+            if token in self._denied:
+                return
+            self._open[task] = token
             page = await self._dial(field(head, b"x-fairlead-page"))
         except Error as error:
             await refuse(caller, error, field(head, b"x-request-id"))
