@@ -94,10 +94,27 @@ class MailStatus(StrEnum):
     FAILED = "failed"
 
 
-Status = VersionStatus | ReplicaStatus | RunStatus | JobStatus | CommandStatus | DeviceStatus | MailStatus
+class DeliveryStatus(StrEnum):
+    """What became of a callback."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+Status = (
+    VersionStatus
+    | ReplicaStatus
+    | RunStatus
+    | JobStatus
+    | CommandStatus
+    | DeviceStatus
+    | MailStatus
+    | DeliveryStatus
+)
 
 _V, _P, _R, _J, _C, _D = VersionStatus, ReplicaStatus, RunStatus, JobStatus, CommandStatus, DeviceStatus
-_M = MailStatus
+_M, _B = MailStatus, DeliveryStatus
 _MOVES: tuple[tuple[Status, frozenset[Status]], ...] = (
     (_V.BUILDING, frozenset({_V.STARTING, _V.READY, _V.FAILED, _V.RETIRED})),
     (_V.STARTING, frozenset({_V.READY, _V.FAILED, _V.RETIRED})),
@@ -140,6 +157,9 @@ _MOVES: tuple[tuple[Status, frozenset[Status]], ...] = (
     (_M.SENT, frozenset()),
     (_M.KEPT, frozenset({_M.WAITING})),
     (_M.FAILED, frozenset({_M.WAITING})),
+    (_B.WAITING, frozenset({_B.DELIVERED, _B.FAILED})),
+    (_B.DELIVERED, frozenset()),
+    (_B.FAILED, frozenset()),
 )
 MOVES: Mapping[tuple[type[Status], Status], frozenset[Status]] = {(type(old), old): new for old, new in _MOVES}
 """The kind of life stands in the key: members of two enums with the same text are equal and hash alike."""
@@ -174,5 +194,7 @@ _FINAL: frozenset[tuple[type[Status], Status]] = frozenset(
         _J.CANCELED,
         _C.OBSERVED,
         _C.FAILED,
+        _B.DELIVERED,
+        _B.FAILED,
     )
 )

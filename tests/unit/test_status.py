@@ -10,6 +10,7 @@ from fairlead.errors import Conflict
 from fairlead.status import (
     MOVES,
     CommandStatus,
+    DeliveryStatus,
     DeviceStatus,
     JobStatus,
     MailStatus,
@@ -22,7 +23,7 @@ from fairlead.status import (
     is_final,
 )
 
-LIVES = (VersionStatus, ReplicaStatus, RunStatus, JobStatus, CommandStatus, DeviceStatus, MailStatus)
+LIVES = (VersionStatus, ReplicaStatus, RunStatus, JobStatus, CommandStatus, DeviceStatus, MailStatus, DeliveryStatus)
 ALL: list[Status] = [status for life in LIVES for status in life]
 
 

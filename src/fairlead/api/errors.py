@@ -39,6 +39,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "body_too_large": 413,
     "not_a_zip": 415,
     "encoding_unknown": 415,
+    "unsupported_media_type": 415,
     "encoding_invalid": 400,
     "not_offered": 501,
     "timed_out": 504,

@@ -20,6 +20,7 @@ from fairlead.bus.gate import DeviceGate
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock, SystemClock
 from fairlead.control.asks import Asks
+from fairlead.control.callbacks import Callbacks
 from fairlead.control.calls import Calls
 from fairlead.control.devicelink import DeviceLink
 from fairlead.control.figures import Figures
@@ -34,10 +35,12 @@ from fairlead.control.pushes import Pushes
 from fairlead.control.reconcile import Reconcile
 from fairlead.control.runflow import RunFlow
 from fairlead.control.scaling import Scaling
+from fairlead.control.sender import Sender
 from fairlead.control.spans import Spans
 from fairlead.control.waiters import Waiters
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
+from fairlead.jobs.addresses import Allowed
 from fairlead.messages import CallsTold, JobBegan, JobEnded, JobMoved, JobReturned, MetricsAsk, NodeReport, WantedAsk
 from fairlead.settings import Home, Settings
 from fairlead.store.database import Database, open_database
@@ -70,6 +73,8 @@ class House:
         self.sign_in = SignIn(database, clock)
         self.quotas = Defaults.of(settings)
         self.jobs = JobFlow(database, bus, bucket, clock, self.nodes, self.waiters)
+        self.callback_hosts = Allowed.parse(settings.callback_hosts or "")
+        self.callbacks = Callbacks(database, clock, self.sealer, Sender(self.callback_hosts))
         self.devices = DeviceLink(database, bus, bucket, clock, self.waiters)
         self.post = Post(database, bucket, clock, settings)
         self.runs = RunFlow(database, clock, self.nodes, self.waiters, self.post, settings)
@@ -106,6 +111,8 @@ class House:
 
     def _tell_moved(self, moved: Collection[Ref]) -> None:
         self.waiters.tell(*(f"commands/{ref}" for kind, ref in moved if kind == "command"))
+        if any(kind == "delivery" for kind, _ in moved):
+            self.callbacks.nudge()
 
     async def failed(self) -> None:
         """Return when the store is beyond repair by itself: control must end, and start anew."""
@@ -144,6 +151,7 @@ class House:
             "scaling": self.scaling.run,
             "jobs": self.jobs.run,
             "expiry": self.jobs.expire,
+            "callbacks": self.callbacks.run,
             "readings": self.devices.keep,
             "commands": self.devices.sweep,
             "freshness": self.devices.tidy,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.jobs import policy
+from fairlead.jobs import callbacks, policy
 from fairlead.jobs.policy import GiveUp
 from fairlead.messages import ErrorInfo
 from fairlead.status import JobStatus
@@ -37,6 +37,7 @@ def finish(session: Session, job: Job, status: JobStatus, reason: str, now: date
     job.finished_at = now
     job.expires_at = now + timedelta(days=policy.RETENTION_DAYS)
     move_to(session, job, status, reason, now, by=by)
+    callbacks.put(session, job, now)
 
 
 def locked(session: Session, job_ids: Iterable[str]) -> list[Job]:

@@ -133,12 +133,19 @@ def order_all(session: Session, nodes: Mapping[str, str], now: datetime) -> list
                 content_type=job.content_type,
                 accept=job.accept,
                 user=job.created_by,
-                timeout_s=job.timeout_s,
+                timeout_s=_time_of(job, now),
                 request=job.request,
                 trace=job.trace,
             )
         )
     return orders
+
+
+def _time_of(job: Job, now: datetime) -> float:
+    """Return the seconds that an attempt has: none works beyond the job's deadline."""
+    if job.deadline_at is None:
+        return job.timeout_s
+    return min(job.timeout_s, max(0.001, (job.deadline_at - now).total_seconds()))
 
 
 def renew(session: Session, held: Mapping[str, int], now: datetime) -> None:

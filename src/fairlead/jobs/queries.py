@@ -13,7 +13,7 @@ from fairlead.accounts.policy import Caller, Verb
 from fairlead.errors import Conflict, Invalid, NotFound
 from fairlead.status import JobStatus
 from fairlead.store import lookup
-from fairlead.store.records import Event, Job
+from fairlead.store.records import Delivery, Event, Job
 
 LIST_MAX = 500
 _FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
@@ -92,6 +92,9 @@ def forget(session: Session, jobs: Sequence[str], now: datetime) -> None:
     """Remove jobs that are still over, with their history; what they left in the bucket is gone already."""
     gone = list(session.scalars(select(Job.id).where(Job.id.in_(jobs), *_over(now))))
     session.execute(delete(Event).where(Event.kind == "job", Event.ref.in_(gone)))
+    told = select(Delivery.id).where(Delivery.job.in_(gone))
+    session.execute(delete(Event).where(Event.kind == "delivery", Event.ref.in_(told)))
+    session.execute(delete(Delivery).where(Delivery.job.in_(gone)))
     session.execute(delete(Job).where(Job.id.in_(gone)))
 
 

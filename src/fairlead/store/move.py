@@ -12,6 +12,7 @@ from fairlead.status import Status, check_move
 from fairlead.store.records import (
     AppVersion,
     Command,
+    Delivery,
     Device,
     Event,
     Job,
@@ -20,7 +21,7 @@ from fairlead.store.records import (
     Run,
 )
 
-Moving = ModelVersion | AppVersion | Job | Run | Command | Device | Mail
+Moving = ModelVersion | AppVersion | Job | Run | Command | Device | Mail | Delivery
 """Records that have a status."""
 
 
@@ -51,6 +52,8 @@ def kind_of(record: Moving) -> str:
             return "device"
         case Mail():
             return "mail"
+        case Delivery():
+            return "delivery"
 
 
 def ref_of(record: Moving) -> str:

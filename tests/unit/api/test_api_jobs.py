@@ -202,3 +202,59 @@ async def test_jobs_of_a_model_that_is_removed_end(flowers: Any) -> None:
     await flowers.bus.request(JobEnded("local", first, 1, error=lost))
     ended = await flowers.ok(zoe.get(f"/api/v1/jobs/{first}", params={"wait": 20}))
     assert (ended["status"], ended["error"]["code"]) == ("failed", "version_gone")
+
+
+async def test_a_job_has_a_deadline(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    flowers.keeper.does_jobs = False
+    soon = await flowers.ok(zoe.post(CALL, json={"month": 1}, headers={"X-Deadline": "0.2"}))
+    done = await flowers.ok(zoe.get(f"/api/v1/jobs/{soon['id']}", params={"wait": 20}))
+    assert (done["status"], done["error"]["code"]) == ("failed", "deadline_exceeded")
+    moment = await flowers.ok(zoe.post(CALL, json={"month": 1}, headers={"X-Deadline": "2999-11-20T14:03:00+01:00"}))
+    assert moment["deadline_at"] == "2999-11-20T13:03:00Z"
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"X-Deadline": "tomorrow"}, "deadline_invalid"),
+        ({"X-Deadline": "2026-11-20T14:03:00"}, "deadline_invalid"),
+        ({"X-Deadline": "inf"}, "deadline_invalid"),
+        ({"X-Deadline": "nan"}, "deadline_invalid"),
+        ({"X-Deadline": "-1"}, "deadline_past"),
+        ({"X-Deadline": "2020-01-01T00:00:00Z"}, "deadline_past"),
+        ({"X-Priority": "urgent"}, "priority_unknown"),
+        ({"Idempotency-Key": "k" * 256}, "idempotency_key_invalid"),
+        ({"X-Callback-Url": "not a url"}, "callback_invalid"),
+        ({"X-Callback-Url": "http://127.0.0.1:9/"}, "callback_private"),
+        ({"X-Callback-Url": "http://2852039166/latest/meta-data"}, "callback_private"),
+        ({"X-Callback-Url": "https://hooks.example.org/"}, "callback_secret_missing"),
+    ],
+)
+async def test_wishes_that_cannot_be_met_are_refused_and_nothing_is_kept(
+    flowers: Any, headers: dict[str, str], code: str
+) -> None:
+    zoe = flowers.by("zoe")
+    flowers.refused(await zoe.post(CALL, content=b"x" * 100_000, headers=headers), 422, code)
+    assert (await zoe.get("/api/v1/jobs")).json()["items"] == []
+    assert [entry async for entry in flowers.house.bucket.list("in/")] == []
+
+
+async def test_the_end_of_a_job_is_told_to_whoever_asked_for_it(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    made = await zoe.post("/api/v1/callbacks/secret")
+    assert (made.status_code, made.json()["secret"][:6]) == (201, "whsec_")
+    url = "https://hooks.invalid/jobs"
+    job = await flowers.ok(zoe.post(CALL, json={"month": 1}, headers={"X-Callback-Url": url}))
+    assert job["callback"] == url
+    await flowers.ok(zoe.get(f"/api/v1/jobs/{job['id']}", params={"wait": 20}))
+
+    async def tried() -> bool:
+        told = (await flowers.ok(zoe.get(f"/api/v1/jobs/{job['id']}/callbacks")))["items"]
+        return [one["url"] for one in told] == [url] and told[0]["attempts"] > 0
+
+    await flowers.until(tried)
+    (told,) = (await flowers.ok(zoe.get(f"/api/v1/jobs/{job['id']}/callbacks")))["items"]
+    assert (told["status"], told["answered"], "callback_unresolved" in told["reason"]) == ("waiting", None, True)
+    assert told["next_attempt_at"] is not None
+    flowers.refused(await flowers.by("ben").get(f"/api/v1/jobs/{job['id']}/callbacks"), 404, "job_not_found")

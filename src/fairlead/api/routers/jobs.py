@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
-import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sqlalchemy.orm import Session
 
-from fairlead import ids
 from fairlead.accounts.policy import Caller
+from fairlead.api import asking
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.errors import request_id, trace_of
+from fairlead.api.errors import request_id
 from fairlead.api.stream import event, sse
 from fairlead.api.views.base import Page, page
-from fairlead.api.views.jobs import JobView, job_view
-from fairlead.buckets.keys import input_key
+from fairlead.api.views.jobs import CallbackView, JobView, SecretMadeView, callback_view, job_view
 from fairlead.control.house import House
 from fairlead.errors import Conflict, Error, Invalid, NotFound, Unavailable
-from fairlead.jobs import inputs, policy, queries, service
-from fairlead.jobs.forms import with_query
+from fairlead.jobs import callbacks, queries, service
 from fairlead.models import queries as models
-from fairlead.modelserver.protocols.packing import unpacked
 from fairlead.status import JobStatus, is_final
 from fairlead.store.records import Job, ModelVersion
 
 calls = APIRouter(tags=["calls"])
 router = APIRouter(tags=["jobs"])
-WAIT_MAX_S = 300.0
-_WAIT = re.compile(r"wait\s*=\s*(\d+(?:\.\d+)?)")
-_FILENAME = re.compile(r'filename="([^"]*)"')
 
 
 @calls.post("/v1/models/{ref}/{entry}", status_code=202)
@@ -49,45 +40,29 @@ async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: s
         return models.version_of(session, name, version)
 
     version = await house.database.read(look)
-    body = await _body(request, house.settings.body_max_bytes)
-    if packing := request.headers.get("content-encoding", ""):
-        body = await asyncio.to_thread(unpacked, body, packing, house.settings.body_max_bytes)
-    inputs.check(version.signature, entry, body)
-    job_id = ids.new("job")
-    files = ((version.signature or {}).get("endpoints") or {}).get(entry, {}).get("files", ())
-    content_type = request.headers.get("content-type", "application/json")
-    body, content_type = with_query(body, content_type, request.url.query, files)
-    asked: dict[str, Any] = {
-        "model": name,
-        "endpoint": entry,
-        "content_type": content_type,
-        "accept": request.headers.get("accept", "*/*"),
-        "idempotency_key": request.headers.get("idempotency-key"),
-        "priority": request.headers.get("x-priority", "normal"),
-        "id": job_id,
-        "request": request_id(request),
-        "trace": trace_of(request),
-    }
-    if len(body) > policy.INLINE_MAX_BYTES:
-        key = input_key(name, job_id, _filename(request))
-        await house.bucket.put(key, body, content_type=content_type)
-        asked |= {"input_key": key, "input_hash": hashlib.sha256(body).hexdigest()}
-    else:
-        asked["body"] = body
-    timeout_s = models.manifest_of(version).run.timeout_s
-    submission = service.Submission(**asked, version=version.version, timeout_s=timeout_s)
-    one = service.Asked(who, submission, house.clock.now(), house.quotas)
-    submitted = await house.database.write_joined(service.submit_all, one)
-    house.jobs.nudge()
-    if submitted.again and asked.get("input_key"):
-        await house.bucket.delete(str(asked["input_key"]))
-    wait_s = _wait(request)
+    asked = await asking.submission(request, house, version, entry)
+    submitted = await _keep(house, service.Asked(who, asked, house.clock.now(), house.quotas))
+    job, wait_s = submitted.job, asking.wait_s(request)
     if wait_s:
-        job = await _wait_for(house, who, submitted.job.id, wait_s)
+        job = await _wait_for(house, who, job.id, wait_s)
         if is_final(job.status):
             return await _outcome(house, job, request)
-        return _accepted(job)
-    return _accepted(submitted.job)
+    return _accepted(job)
+
+
+async def _keep(house: House, asked: service.Asked) -> service.Submitted:
+    """Return the job once it is on disk; an input that it does not need is taken out of the bucket again."""
+    needed = False
+    try:
+        if (url := asked.submission.callback_url) is not None:
+            await house.database.read(lambda s: callbacks.accept(s, asked.caller, url, house.callback_hosts))
+        submitted = await house.database.write_joined(service.submit_all, asked)
+        needed = not submitted.again
+    finally:
+        if not needed and asked.submission.input_key:
+            await house.bucket.delete(asked.submission.input_key)
+    house.jobs.nudge()
+    return submitted
 
 
 @router.get("/jobs")
@@ -133,6 +108,22 @@ async def follow(job: str, house: TheHouse, who: Who) -> StreamingResponse:
     return sse(house, who, _events(house, who, found.id))
 
 
+@router.get("/jobs/{job}/callbacks")
+async def list_callbacks(job: str, house: TheHouse, who: Who) -> Page[CallbackView]:
+    """Return what was told, or is to be told, of a job: one each time that it ended."""
+    return await house.database.read(
+        lambda s: page([callback_view(one) for one in callbacks.of_job(s, queries.get(s, who, job))])
+    )
+
+
+@router.post("/callbacks/secret", status_code=201)
+async def new_callback_secret(house: TheHouse, who: Who) -> SecretMadeView:
+    """Make the secret that signs one's callbacks, shown only now; the one before signs as well for a day."""
+    now = house.clock.now()
+    secret = await house.database.write(lambda s: callbacks.new_secret(s, who, now, house.sealer))
+    return SecretMadeView(secret=secret)
+
+
 @router.delete("/jobs/{job}")
 async def cancel(job: str, house: TheHouse, who: Who) -> JobView:
     """Cancel a job; 409 ``job_ended`` for one that has succeeded or failed."""
@@ -149,30 +140,9 @@ async def replay(job: str, house: TheHouse, who: Who) -> JobView:
     return job_view(changed)
 
 
-async def _body(request: Request, most: int) -> bytes:
-    parts, size = [], 0
-    async for block in request.stream():
-        size += len(block)
-        if size > most:
-            raise Invalid(f"the body has more than {most} bytes", code="body_too_large", hint="send less at once")
-        parts.append(block)
-    return b"".join(parts)
-
-
-def _filename(request: Request) -> str:
-    named = _FILENAME.search(request.headers.get("content-disposition", ""))
-    return named[1] if named and named[1] else "body"
-
-
-def _wait(request: Request) -> float:
-    """Return the seconds of ``Prefer: wait=N`` (RFC 7240), at most ``WAIT_MAX_S``."""
-    named = _WAIT.search(request.headers.get("prefer", ""))
-    return min(float(named[1]), WAIT_MAX_S) if named else 0
-
-
 async def _wait_for(house: House, who: Caller, prefix: str, wait_s: float, told: int | None = None) -> Job:
     first = await house.database.read(lambda session: queries.get(session, who, prefix))
-    deadline = house.clock.monotonic() + min(wait_s, WAIT_MAX_S)
+    deadline = house.clock.monotonic() + min(wait_s, asking.WAIT_MAX_S)
     with house.waiters.ticket(first.id) as ticket:
         while True:
             job = await house.database.read(lambda session: queries.get(session, who, first.id))

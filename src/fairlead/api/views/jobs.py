@@ -6,8 +6,8 @@ from typing import Any
 
 from fairlead import ids
 from fairlead.api.views.base import View, moment
-from fairlead.status import JobStatus
-from fairlead.store.records import Job
+from fairlead.status import DeliveryStatus, JobStatus
+from fairlead.store.records import Delivery, Job
 
 
 class ProgressView(View):
@@ -35,6 +35,8 @@ class JobView(View):
     progress: ProgressView | None
     error: dict[str, Any] | None
     created_by: str
+    callback: str | None
+    """Where its end is told."""
     request_id: str | None
     """Of the request that submitted it."""
     trace_id: str | None
@@ -63,7 +65,43 @@ def job_view(job: Job) -> JobView:
         progress=ProgressView(step=progress.step, total=progress.total, note=progress.note) if progress else None,
         error={"code": job.error.code, "message": job.error.message, "hint": job.error.hint} if job.error else None,
         created_by=job.created_by,
+        callback=job.callback_url,
         request_id=job.request or None,
         trace_id=ids.trace_id(job.trace) or None,
         links={"self": base, "events": f"{base}/events", "result": f"{base}/result"},
+    )
+
+
+class CallbackView(View):
+    """What was told of the end of a job, and how it went."""
+
+    id: str
+    """The ``webhook-id``."""
+    url: str
+    status: str
+    reason: str | None
+    answered: int | None
+    """HTTP status of the last answer."""
+    attempts: int
+    next_attempt_at: str | None
+    created_at: str | None
+    finished_at: str | None
+
+
+class SecretMadeView(View):
+    secret: str
+
+
+def callback_view(delivery: Delivery) -> CallbackView:
+    waits = delivery.status is DeliveryStatus.WAITING
+    return CallbackView(
+        id=delivery.id,
+        url=delivery.url,
+        status=delivery.status.value,
+        reason=delivery.reason or None,
+        answered=delivery.answered or None,
+        attempts=delivery.attempts,
+        next_attempt_at=moment(delivery.due_at) if waits else None,
+        created_at=moment(delivery.created_at),
+        finished_at=moment(delivery.finished_at),
     )

@@ -35,18 +35,22 @@ def submit(
     body: str = typer.Option("", "--body", help="A JSON body."),
     settings: list[str] = typer.Option([], "--set", help="name=value"),
     key: str = typer.Option("", "--idempotency-key", help="The same key and body give the same job."),
+    priority: str = typer.Option("", "--priority", help="normal or batch, which comes after normal."),
+    deadline: str = typer.Option("", "--deadline", help="Seconds, or a moment (2026-11-20T14:03:00Z): fails after it."),
+    callback: str = typer.Option("", "--callback", help="URL that is told once it has ended; see jobs secret."),
 ) -> None:
     """Keep calls until they are done; prints one id a line."""
     from fairlead.cli.commands.bundles import body_of
 
     path = f"/v1/models/{named('model', model)}/jobs"
     calls = [body_of(body, file, settings, "--body") for file in files or (None,)]
-    key_of = {"Idempotency-Key": key} if key else {}
+    said = {"Idempotency-Key": key, "X-Priority": priority, "X-Deadline": deadline, "X-Callback-Url": callback}
+    headers = {name: value for name, value in said.items() if value}
     if key and len(calls) > 1:
         raise typer.BadParameter("--idempotency-key is one job's: submit the files one by one")
     with Api(timeout_s=600) as api:
         for call in calls:
-            call["headers"] = call.get("headers", {}) | key_of
+            call["headers"] = call.get("headers", {}) | headers
             view = api.send("POST", path, **call).json()
             terminal.result(view["id"], view)
 
@@ -103,6 +107,22 @@ def wait(job: str, timeout: float = typer.Option(600, "--timeout", help="Seconds
     _print(view)
     if view["status"] != "succeeded":
         raise typer.Exit(1)
+
+
+@app.command()
+def callbacks(job: str) -> None:
+    """Show what was told of a job's end, and how it went."""
+    with Api() as api:
+        view = api.get(f"/jobs/{job}/callbacks")
+    terminal.table(view["items"], ("id", "url", "status", "attempts", "next_attempt_at", "reason"), view)
+
+
+@app.command()
+def secret() -> None:
+    """Make the secret that signs your callbacks; it is shown once, and the one before signs as well for a day."""
+    with Api() as api:
+        view = api.post("/callbacks/secret")
+    terminal.result(view["secret"], view)
 
 
 @app.command()

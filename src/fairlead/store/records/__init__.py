@@ -2,6 +2,7 @@
 
 from fairlead.store.records.accounts import FormerSecret, Secret, Token, User
 from fairlead.store.records.base import Base, JsonOf, Moment, status_of
+from fairlead.store.records.deliveries import CallbackSecret, Delivery
 from fairlead.store.records.devices import Command, Device, DeviceType, Hold, LastValue, Location, Reading
 from fairlead.store.records.jobs import Job, Progress
 from fairlead.store.records.journal import Event, Node
@@ -20,7 +21,9 @@ __all__ = [
     "Bundle",
     "BundleFile",
     "CallMark",
+    "CallbackSecret",
     "Command",
+    "Delivery",
     "Device",
     "DeviceType",
     "Dst",
