@@ -82,6 +82,9 @@ async def read(world: Any, name: str, path: str) -> str:
     if path.endswith(("/events", "/follow")):
         path += "?after=0" if path.endswith("v1/events") else ""
         call = asyncio.create_task(_stream(world, name, path))
+        async with asyncio.timeout(30):  # until it answers at all: a slow machine must not make this see nothing
+            while not (call.done() or _SEEN.get((name, path))):
+                await asyncio.sleep(0.01)
         await asyncio.wait([call], timeout=0.5)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
