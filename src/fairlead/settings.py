@@ -80,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     user_stored_mb: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
     """Megabytes (1,048,576 bytes) of bundles of each person without a quota of their own; configurers have none; 0: as
     many as fit."""
+    scratch_mb: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 4096
+    """Megabytes of files that a version of a model, or a run, may keep on a machine; 0: as many as fit."""
     zygote_memory_mb: int = 2048
     """Memory that warm zygotes of sleeping models may keep."""
     token_days: int = 30

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from fairlead.clock import SystemClock, to_text
 from fairlead.errors import NotFound, Unavailable
 from fairlead.identity.seal import Sealer, secret_name
+from fairlead.keeper.diskbound import DiskBound
 from fairlead.keeper.models_call import Reply
 from fairlead.keeper.readings import Readings
 from fairlead.keeper.run_state import RunPorts
@@ -26,6 +27,7 @@ from fairlead.messages import (
     Answer,
     CommandAsk,
     DeviceBinding,
+    ErrorInfo,
     MailAsk,
     Measured,
     Message,
@@ -500,3 +502,46 @@ async def test_a_run_whose_secret_is_missing_names_it(tmp_path: Path) -> None:
         await it.runs.converge((it.wanted(secrets={"KEY": b""}),))
 
         assert "needs the secret KEY" in (await it.until(RunStatus.FAILED)).reason
+
+
+GREEDY = """
+import os, pathlib, fairlead
+app = fairlead.App()
+
+@app.start
+async def begin():
+    mark = await app.state.get("starts", 0)
+    await app.state.set("starts", mark + 1)
+    if mark:
+        return
+    if os.fork() == 0:  # outlives whoever only ends the app
+        os.setsid()
+        import time
+        time.sleep(600)
+    for number in range(40):
+        pathlib.Path(os.environ["TMPDIR"], f"file-{number}").write_bytes(os.urandom(1024 * 1024))
+"""
+
+
+async def test_s62_a_run_that_fills_the_disk_is_ended_says_why_and_gives_the_room_back(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(GREEDY)
+        scratch = it.home.scratch / "run-1"
+
+        def shut_out(name: str, error: ErrorInfo) -> AbstractAsyncContextManager[None]:
+            found = it.runs.shut_out(name, f"{error.code}: {error.message}")
+            assert found is not None
+            return found
+
+        bound = DiskBound(it.home, 20, SystemClock(), shut_out)
+        await it.runs.converge((it.wanted(),))
+        await wait_for(lambda: len(list(scratch.glob("file-*"))) == 40, it.said)
+        assert await bound.once() == ("run-1",)
+        await wait_for(lambda: it.report().restarts == 1, it.said)
+        assert not list(scratch.glob("file-*"))
+        await it.until(RunStatus.READY)
+        assert "disk_quota: its files took" in (it.home.logs / "run-1.log").read_text()
+        assert await bound.once() == ()
+        holders = [pid for pid in proc.pids() if proc.uid_of(pid) == scratch.stat().st_uid]
+        assert scratch.stat().st_uid == os.getuid() or len(holders) == 1, "what it forked is gone"
+        assert it.runs.shut_out("run-2", "") is None

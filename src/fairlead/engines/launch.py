@@ -74,6 +74,7 @@ def launch(
     device: str = "cpu",
     secrets: Mapping[str, str] | None = None,
     body_max_bytes: int = 100 * 1024**2,
+    disk_mb: int = 0,
     compiled: Compiled | None = None,
 ) -> Launch:
     """Return how to start ``replica`` (see :func:`replica_name`) of ``wanted``.
@@ -91,6 +92,7 @@ def launch(
         env={**spec.env, **(secrets or {})},
         marker={**marker, _SPEC: msgspec.json.encode(zygote_spec).decode()},
         memory_mb=wanted.memory_mb,
+        disk_mb=disk_mb,
         outbound=wanted.outbound,
         gpu=spec.gpu,
     )
@@ -116,9 +118,6 @@ def launch(
         compiled=str(compiled.folder) if compiled else "",
         preload=zygote_spec.preload,
     )
-    # it may be started before all is known that it should import: a fork tells it the rest
-    bare = msgspec.json.encode(msgspec.structs.replace(zygote_spec, preload=())).decode()
-    bare_rules = msgspec.structs.replace(made, env={**made.env, _SPEC: bare})
     return Launch(
         replica=replica,
         zygote=zygote,
@@ -127,10 +126,16 @@ def launch(
         rules=made,
         spec=zygote_spec,
         fork=fork,
-        fingerprint=fingerprint(bare_rules, wanted.attempt),
+        fingerprint=fingerprint(_bare(made, zygote_spec), wanted.attempt),
         secrets=seal.fingerprint(wanted.secrets),
         compiled=compiled is not None,
     )
+
+
+def _bare(made: rules.Rules, spec: ZygoteSpec) -> rules.Rules:
+    """Return the rules without what it imports: it may start before that is known; a fork tells it the rest."""
+    bare = msgspec.json.encode(msgspec.structs.replace(spec, preload=())).decode()
+    return msgspec.structs.replace(made, env={**made.env, _SPEC: bare})
 
 
 def _zygote_spec(

@@ -41,6 +41,7 @@ def launch_for(
     device: str = "cpu",
     secrets: Mapping[str, str] | None = None,
     body_max_bytes: int = 100 * 1024**2,
+    disk_mb: int = 0,
     compiled: Compiled | None = None,
 ) -> Launch:
     """Return how to start a replica of ``wanted`` here, a new one unless named: what this machine holds is asked.
@@ -63,6 +64,7 @@ def launch_for(
         device=device,
         secrets=secrets,
         body_max_bytes=body_max_bytes,
+        disk_mb=disk_mb,
         compiled=compiled,
     )
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from fairlead.keeper.accesslog import AccessLog
 from fairlead.keeper.certificate import Certificate
 from fairlead.keeper.compiling import Compiling
 from fairlead.keeper.devicedoor import DeviceDoor
+from fairlead.keeper.diskbound import DiskBound
 from fairlead.keeper.early import Early
 from fairlead.keeper.files import BucketFiles
 from fairlead.keeper.frontdoor import FrontDoor
@@ -57,6 +58,7 @@ from fairlead.keeper.tidy import Tidy
 from fairlead.keeper.version import Key
 from fairlead.keeper.waker import Waker
 from fairlead.messages import (
+    ErrorInfo,
     FromReplica,
     JobOrder,
     JobStop,
@@ -197,6 +199,8 @@ class House:
         self._group.create_task(forever(self._access_log.run), name="access log")
         tidy = Tidy(self.home, self.clock, lambda: self.wanted, self.settings.keep_days)
         self._group.create_task(forever(tidy.run), name="tidy")
+        bound = DiskBound(self.home, self.settings.scratch_mb, self.clock, self._shut_out)
+        self._group.create_task(forever(bound.run), name="disk bound")
         self._group.create_task(forever(self._keep_converging), name="converge")
         await control
         await self._ask_wanted()
@@ -341,6 +345,7 @@ class House:
             environment=environment,
             secrets=secrets,
             body_max_bytes=self.settings.body_max_bytes,
+            disk_mb=self.settings.scratch_mb,
             compiled=compiled,
         )
         return await asyncio.to_thread(made)  # user ids lie in a file that is synced, and locked while it is tidied
@@ -355,6 +360,11 @@ class House:
         assert self.jobs is not None
         self.jobs.lost(key, replica, reason)
         self.changed.set()
+
+    def _shut_out(self, name: str, error: ErrorInfo) -> AbstractAsyncContextManager[None]:
+        """Return the block in which nothing of the run or zygote ``name`` runs here."""
+        run = self.runs.shut_out(name, f"{error.code}: {error.message}") if self.runs is not None else None
+        return run or self.replicas.shut_out(name, error)
 
     def _door_took(self, versions: Collection[str], sockets: Collection[str]) -> None:
         """Let go of what the front door has forgotten, and tell control what it does now: somebody waits for that."""
@@ -386,6 +396,7 @@ class House:
             marker=marker_of(self.home),
             secrets=self._secrets,
             changed=self._runs_changed,
+            disk_mb=self.settings.scratch_mb,
         )
 
     def _runs_changed(self) -> None:

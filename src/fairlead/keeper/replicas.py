@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fairlead import messages
 from fairlead.clock import Clock, to_text
 from fairlead.engines import Engine, Observed, ReplicaLink
+from fairlead.engines.launch import zygote_name
 from fairlead.errors import Error, Unavailable
-from fairlead.keeper import compiled, pool, waiting
+from fairlead.keeper import compiled, pool, stopping, waiting
 from fairlead.keeper.faults import ended_at_load, not_served, not_started
 from fairlead.keeper.metrics import Counted
 from fairlead.keeper.version import Key, Version, replica_reports, version_report
@@ -221,18 +223,22 @@ class Replicas:
         for task in (starting := tuple(self._starting)):
             task.cancel()  # whoever starts a process ends it then, or has it among those that are known
         await asyncio.gather(*starting, return_exceptions=True)
-        now = self._clock.monotonic()
-        ids = [(version, replica) for version in self._versions.values() for replica in version.replicas.values()]
-        for version, replica in ids:
-            replica.left = replica.left or now
-            link = version.links.get(replica.id)
-            if link is not None:
-                await _send_quietly(link, messages.Drain(grace_s=grace_s))
-        async with asyncio.TaskGroup() as group:
-            for _, replica in ids:
-                group.create_task(self._engine.stop(replica.id, grace_s), name=f"stop {replica.id}")
-        for name in self._engine.zygotes():
-            await self._engine.cool(name)
+        await stopping.drain_all(self._engine, self._versions.values(), grace_s, self._clock.monotonic())
+
+    @asynccontextmanager
+    async def shut_out(self, zygote: str, error: messages.ErrorInfo) -> AsyncIterator[None]:
+        """End what runs of the version of ``zygote``; inside the block nothing of it starts."""
+        held = [one for one in self._versions.values() if one.digest and zygote_name(one.key[0], one.digest) == zygote]
+        try:
+            for version in held:
+                version.is_held = True
+                await stopping.kill_all(self._engine, version, error)
+            await self._engine.cool(zygote)
+            yield
+        finally:
+            for version in held:
+                version.is_held = False
+            self.nudge()
 
     async def _watch(self) -> None:
         while True:
@@ -317,7 +323,7 @@ class Replicas:
                 link = version.links.get(name)
                 if link is not None:
                     grace_s = pool.drain_s(version.wanted)
-                    self._spawn(_send_quietly(link, messages.Drain(grace_s=grace_s)), f"drain {name}")
+                    self._spawn(stopping.send_quietly(link, messages.Drain(grace_s=grace_s)), f"drain {name}")
                 else:
                     self._spawn(self._engine.stop(name, STOP_GRACE_S), f"stop {name}")
             case pool.Kill(name, reason):
@@ -482,10 +488,3 @@ class Replicas:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def _send_quietly(link: ReplicaLink, message: messages.ToReplica) -> None:
-    try:
-        await link.send(message)
-    except Unavailable:
-        return  # it is gone, which is what a drain wants

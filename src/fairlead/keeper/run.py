@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from fairlead.clock import from_text
@@ -76,6 +77,10 @@ class DrivenRun:
         if not self._over.is_set():
             self._verdict = (status, reason)
             self._over.set()
+
+    def shut_out(self, reason: str) -> AbstractAsyncContextManager[None]:
+        """Kill its processes; they are started again after the block."""
+        return self._processes.shut_out(reason)
 
     def pause(self, grace_s: float) -> None:
         """Have its processes stopped with the platform; a later keeper goes on with the run."""

@@ -87,6 +87,7 @@ def program(
     port: int,
     marker: Mapping[str, str],
     secrets: Mapping[str, str],
+    disk_mb: int = 0,
 ) -> Program:
     """Return how to start one process of ``run`` in its sandbox."""
     own = {"FAIRLEAD_RUN": run.run, "FAIRLEAD_SOCKET": str(paths.socket), "TZ": "UTC"}
@@ -104,6 +105,7 @@ def program(
         env={**run.env, **secrets},
         marker={**marker, **own},
         memory_mb=run.memory_mb,
+        disk_mb=disk_mb,
         outbound=run.outbound,
     )
     made = rules.for_app(ground, argv, isolation, uid=uid, channel=str(paths.folder), port=port if takes_port else 0)

@@ -6,16 +6,19 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fairlead.clock import to_text
 from fairlead.errors import Internal, Unavailable
 from fairlead.keeper import run_policy
 from fairlead.keeper.run_launch import KIND, WEB, has_page_socket, program
 from fairlead.keeper.run_state import RunState
 from fairlead.status import RunStatus
 from fairlead.supervisor import Child, CrashLoop, Exit, Restart, decide, forget, logfile, start_aside, strays
+from fairlead.supervisor.child import kill_session
 from fairlead.supervisor.restarts import forgotten
 
 _log = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class RunProcesses:
         self._processes: dict[str, Process] = {}
         self._failed_starts = 0
         self._killed = ""
+        self._held = asyncio.Lock()
 
     @property
     def has_any(self) -> bool:
@@ -74,7 +78,8 @@ class RunProcesses:
         while True:
             try:
                 if process.child is None:
-                    process.child = await self._start(process, folder, environment)
+                    async with self._held:
+                        process.child = await self._start(process, folder, environment)
                 ended = await process.child.wait()
                 process.child.close()
                 process.child = None
@@ -109,6 +114,19 @@ class RunProcesses:
             if process.child is not None:
                 process.child.signal(signal.SIGKILL)
                 process.started = self._clock.monotonic()
+
+    @asynccontextmanager
+    async def shut_out(self, reason: str) -> AsyncIterator[None]:
+        """SIGKILL to all and what they started; inside the block none is started again."""
+        async with self._held:
+            self.kill(reason)
+            logfile.note(self._state.paths.log, to_text(self._clock.now()), f"its processes are killed: {reason}")
+            for process in self._processes.values():
+                if process.child is not None:
+                    await asyncio.to_thread(kill_session, process.child.pid)
+            if self._state.uid is not None:
+                await strays.end("", uids=(self._state.uid,), grace_s=0)
+            yield
 
     async def stop(self, grace_s: float, reason: str) -> None:
         """SIGTERM to all, SIGKILL after ``grace_s``; nothing of the run's user is left."""
@@ -168,6 +186,7 @@ class RunProcesses:
             port=state.kept.port,
             marker=ports.marker,
             secrets=ports.secrets.opened(wanted.app, wanted.secrets),
+            disk_mb=ports.disk_mb,
         )
         labels = {"kind": KIND, "run": wanted.run, "process": process.name, "attempt": str(state.kept.attempt)}
         child, _ = await start_aside(made, ports.home.children, labels=labels)

@@ -53,6 +53,8 @@ class RunPorts:
     """Opens those of the run's app."""
     changed: Callable[[], None]
     """Called when a report would say something new."""
+    disk_mb: int = 0
+    """Largest file that a run writes; 0: as large as any may be."""
 
 
 class Kept(msgspec.Struct, omit_defaults=True):

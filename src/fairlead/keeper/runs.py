@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
@@ -71,6 +72,11 @@ class Runs:
     def pages(self) -> dict[str, str]:
         """Return by run where its page answers: the path of a socket, or ``host:port``; only of ready runs."""
         return {run: page for run, driven in self._runs.items() if (page := driven.state.ready_page)}
+
+    def shut_out(self, run: str, reason: str) -> AbstractAsyncContextManager[None] | None:
+        """End the processes of a run, which are started again after the block; ``None``: there is no such run here."""
+        driven = self._runs.get(run)
+        return driven.shut_out(reason) if driven is not None else None
 
     async def let_go(self) -> None:
         """Close all channels and leave the processes to a later keeper."""

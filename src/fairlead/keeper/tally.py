@@ -20,6 +20,8 @@ _CAUSES = (
     ("stuck", "stuck"),
     ("stopped by", "stopped"),
     ("not ready after", "not_ready"),
+    ("disk_quota", "disk_quota"),
+    ("ended by SIGSYS", "sandbox_denied"),
 )
 
 

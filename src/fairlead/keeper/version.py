@@ -53,6 +53,8 @@ class Version:
     """Starts that are under way and have no replica yet."""
     again_at: float = 0
     """No start before this moment."""
+    is_held: bool = False
+    """No start for now: what it left is being removed."""
     loop: str = ""
     """Why it counts as crashing in a loop."""
     failed: messages.ErrorInfo | None = None
@@ -102,7 +104,8 @@ class Version:
         return True
 
     def may_start(self, now: float) -> bool:
-        return self.is_prepared and self.failed is None and not self.launching and now >= self.again_at
+        may_ever = self.is_prepared and self.failed is None and not self.is_held
+        return may_ever and not self.launching and now >= self.again_at
 
     def steps(self, now: float) -> list[pool.Step]:
         """Return what is to be done with its replicas now."""
@@ -128,7 +131,7 @@ class Version:
     def choose_for_job(self, now: float, limit: int) -> pool.Replica | None:
         """Return the replica in rotation with the fewest jobs, below ``limit``, to which there is a channel."""
         ready = [r for r in self.replicas.values() if r.in_rotation(now) and r.id in self.links]
-        free = [replica for replica in ready if len(replica.jobs) < limit]
+        free = [replica for replica in ready if len(replica.jobs) < limit and not (replica.alone and replica.jobs)]
         return min(free, key=lambda replica: (bool(replica.ejected), len(replica.jobs)), default=None)
 
     def compare(self, now: float, at: str) -> None:

@@ -107,6 +107,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     marker: Mapping[str, str] = {}
     """The platform's variables; they win."""
     memory_mb: int = 512
+    disk_mb: int = 0
+    """Largest file that it writes; 0: as large as any may be."""
     outbound: bool = False
     gpu: bool = False
 
@@ -191,7 +193,10 @@ def _rules(
         devices=(*_DEVICES, *(_GPU_DEVICES if ground.gpu else ())),
         uid=uid if isolation.own_uid else None,
         outbound=ground.outbound,
-        limits=Limits(data_bytes=0 if ground.gpu else ground.memory_mb * 4 * 1024**2 + 2 * 1024**3),
+        limits=Limits(
+            data_bytes=0 if ground.gpu else ground.memory_mb * 4 * 1024**2 + 2 * 1024**3,
+            file_bytes=ground.disk_mb * 1024**2 or Limits().file_bytes,
+        ),
     )
 
 

@@ -10,6 +10,10 @@ import msgspec
 
 from fairlead.supervisor.proc import session_members
 
+_HINTS = {
+    int(signal.SIGKILL): " (out of memory, or stopped by hand)",
+    int(signal.SIGSYS): " (sandbox_denied: a system call of a kind that no bundle may make)",
+}
 UNWATCHED = "ended while nobody watched"
 
 
@@ -31,8 +35,7 @@ def exit_of(code: int | None) -> Exit:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    hint = " (out of memory, or stopped by hand)" if code == -signal.SIGKILL else ""
-    return Exit(code, f"ended by {name}{hint}")
+    return Exit(code, f"ended by {name}{_HINTS.get(-code, '')}")
 
 
 class Child:

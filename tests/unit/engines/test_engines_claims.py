@@ -32,7 +32,9 @@ def observed(pid: int) -> Observed:
 @pytest.mark.parametrize(
     "pid", [1, os.getppid(), os.getpid(), 0, -1, 2**40], ids=["init", "parent", "self", "zero", "minus", "huge"]
 )
-def test_s64_a_process_that_is_no_child_of_the_zygote_is_not_taken_for_its_replica(tmp_path: Path, pid: int) -> None:
+async def test_s64_a_process_that_is_no_child_of_the_zygote_is_not_taken_for_its_replica(
+    tmp_path: Path, pid: int
+) -> None:
     home = Home(tmp_path)
-    assert LocalEngine(home)._take(observed(pid), zygote=os.getpid()) is False
+    assert await LocalEngine(home)._take(observed(pid), zygote=os.getpid()) is False
     assert not home.children.exists()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fairlead.engines import Launch
@@ -16,7 +17,7 @@ from fairlead.engines.launch import Compiled
 from fairlead.engines.local import launch_for
 from fairlead.errors import NotFound, Unavailable
 from fairlead.keeper.replicas import Replicas
-from fairlead.messages import EnvironmentSpec, ModelSpec, VersionWanted
+from fairlead.messages import EnvironmentSpec, ErrorInfo, ModelSpec, VersionWanted
 from fairlead.settings import Home
 from fairlead.testing.clock import ManualClock
 from fairlead.testing.engine import HistoryEngine
@@ -196,3 +197,29 @@ async def test_a_replica_whose_start_goes_on_when_all_is_stopped_is_stopped_too(
             await asyncio.sleep(0.001)
     assert not [one for one in machine.engine.observe() if one.alive]
     assert not machine.engine.zygotes()
+
+
+async def test_s62_what_is_shut_out_is_killed_says_why_and_starts_again_only_afterwards(machine: Machine) -> None:
+    other = msgspec.structs.replace(
+        WANTED, spec=ModelSpec(name="other", version="1", runtime="python"), digest="sha256:f"
+    )
+    machine.replicas.want((msgspec.structs.replace(WANTED, proven=True), other))
+    await machine.until_started(2)
+    async with asyncio.timeout(DEADLINE_S):
+        while len(alive := [one for one in machine.engine.observe() if one.alive]) < 2:
+            await asyncio.sleep(0.001)
+    (zygote,) = {one.zygote for one in alive if one.model == "faces"}
+    async with machine.replicas.shut_out(zygote, ErrorInfo(code="disk_quota", message="too much", hint="less")):
+        for _ in range(60):
+            await machine.clock.advance(0.2)
+            machine.replicas.nudge()
+            await asyncio.sleep(0.001)
+        assert {one.model for one in machine.engine.observe() if one.alive} == {"other"}
+        assert zygote not in machine.engine.zygotes()
+    async with asyncio.timeout(DEADLINE_S):
+        while not [one for one in machine.engine.observe() if one.alive and one.model == "faces"]:
+            await machine.clock.advance(1)
+            machine.replicas.nudge()
+            await asyncio.sleep(0.001)
+    counted = {one.model: one.tally.restarts for one in machine.replicas.counted()}
+    assert counted["faces"] == {"disk_quota": 1}

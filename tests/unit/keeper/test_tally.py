@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from fairlead.figures import SECONDS, Figures, Histogram, observed
 from fairlead.keeper.tally import EVERY_S, WINDOW_S, Tally, cause_of
+from fairlead.supervisor.child import exit_of
 
 
 def made(served: int, seconds: float = 0.02) -> Figures:
@@ -69,7 +72,9 @@ def test_the_last_minutes_forget_what_is_older() -> None:
         ("stuck: a call made no progress for 70 s", "stuck"),
         ("stopped by a signal", "stopped"),
         ("not ready after 120 s", "not_ready"),
-        ("killed by SIGKILL", "ended"),
+        ("disk_quota: its files took 30 MB", "disk_quota"),
+        (exit_of(-signal.SIGSYS).reason, "sandbox_denied"),
+        (exit_of(-signal.SIGKILL).reason, "ended"),
     ],
 )
 def test_causes_are_a_few_words(reason: str, cause: str) -> None:

@@ -36,6 +36,14 @@ def test_a_replica_writes_only_its_scratch_sockets_and_logs() -> None:
     assert (rules.level, rules.uid, rules.view) == (Level.FULL, 200001, True)
 
 
+def test_s62_no_file_is_longer_than_all_of_them_may_be() -> None:
+    def longest(ground: Ground) -> int:
+        return for_replica(ground, (), FULL, uid=200001, sockets="/s", logs="/l").limits.file_bytes
+
+    assert longest(msgspec.structs.replace(GROUND, disk_mb=20)) == 20 * 1024**2
+    assert longest(GROUND) == Rules().limits.file_bytes
+
+
 def test_rules_never_ask_for_more_than_the_machine_has() -> None:
     rules = for_replica(GROUND, (), WEAK, uid=200001, sockets="/s", logs="/l")
 

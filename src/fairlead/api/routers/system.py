@@ -81,6 +81,7 @@ async def system(house: TheHouse, who: Who) -> SystemView:
             "token_per_s": settings.token_per_s,
             "user_calls_per_day": settings.user_calls_per_day,
             "user_stored_mb": settings.user_stored_mb,
+            "scratch_mb": settings.scratch_mb,
             "zygote_memory_mb": settings.zygote_memory_mb,
             "token_days": settings.token_days,
         },
