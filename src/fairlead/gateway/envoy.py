@@ -38,6 +38,9 @@ class Gateway:
         self._log = log
         self._admin: Admin | None = None
         self._lock = asyncio.Lock()
+        self._doubtful = {self.files.denied, self.files.clusters, self.files.routes, self.files.listeners}
+        """Files that Envoy may have refused or not read: that such a one holds what is wanted does not mean that Envoy
+        does."""
 
     def prepare(self, first: Snapshot) -> None:
         """Write the bootstrap file, and ``first`` where there are no files yet: the last good ones outlive us."""
@@ -140,9 +143,16 @@ class Gateway:
         return [*parts, (self.files.clusters, new.clusters)]
 
     async def _put(self, file: Path, content: bytes) -> str:
-        """Write one file and wait for Envoy's word on it."""
-        if file.exists() and file.read_bytes() == content:
+        """Write one file and wait for Envoy's word on it; one that it has not taken is written once more."""
+        if file not in self._doubtful and file.exists() and file.read_bytes() == content:
             return ""
+        self._doubtful.add(file)
+        said = await self._written(file, content)
+        if not said:
+            self._doubtful.discard(file)
+        return said
+
+    async def _written(self, file: Path, content: bytes) -> str:
         try:
             before = await self._updates(file)
         except Unavailable:
