@@ -209,9 +209,8 @@ def _caller(run: Run) -> Caller:
 
 
 def _job_state(job: Job) -> dict[str, Any]:
-    error = (
-        None if job.error is None else {"code": job.error.code, "message": job.error.message, "hint": job.error.hint}
-    )
+    ended = job.error if is_final(job.status) else None
+    error = None if ended is None else {"code": ended.code, "message": ended.message, "hint": ended.hint}
     return {"id": job.id, "status": job.status.value, "reason": job.reason or None, "error": error}
 
 

@@ -24,7 +24,7 @@ def failed(session: Session, job: Job, error: ErrorInfo, now: datetime, chance: 
             job.error = final
             finish(session, job, JobStatus.FAILED, reason, now)
         case retry:
-            job.due_at = retry.due_at
+            job.due_at, job.error = retry.due_at, error
             if job.status is JobStatus.RUNNING:
                 move_to(session, job, JobStatus.QUEUED, retry.reason, now)
             else:

@@ -136,6 +136,7 @@ def order_all(session: Session, nodes: Mapping[str, str], now: datetime) -> list
                 timeout_s=_time_of(job, now),
                 request=job.request,
                 trace=job.trace,
+                alone=job.error is not None and job.error.code == policy.LOST,
             )
         )
     return orders

@@ -16,6 +16,8 @@ BACKOFF_FIRST_S = 1.0
 BACKOFF_FACTOR = 5.0
 BACKOFF_MAX_S = 300.0
 RETENTION_DAYS = 7.0
+LOST = "replica_lost"
+"""The replica ended while it had the job, which may be why: the job is alone on its replica when it is tried again."""
 INLINE_MAX_BYTES = 64 * 1024
 """Inputs and results up to this size live in the row, larger ones in the bucket."""
 
@@ -71,7 +73,7 @@ def lost(began: bool, replica: str, node: str) -> ErrorInfo:
     """Return the error of an order whose lease ran out."""
     if began:
         return ErrorInfo(
-            "replica_lost", f"replica {replica} of node {node} was not heard of again", kind="unavailable", retry=True
+            LOST, f"replica {replica} of node {node} was not heard of again", kind="unavailable", retry=True
         )
     return ErrorInfo("not_begun", f"nobody on node {node} began it", kind="unavailable", retry=True)
 

@@ -282,6 +282,7 @@ def cancel(session: Session, caller: Caller, job: Job, now: datetime) -> Job:
             hint=f"fairlead jobs {'result' if job.status is JobStatus.SUCCEEDED else 'show'} {job.id}",
         )
     if not is_final(job.status):
+        job.error = None
         finish(session, job, JobStatus.CANCELED, f"canceled by {caller.name}", now, by=caller.name)
     return job
 

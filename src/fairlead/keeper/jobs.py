@@ -192,6 +192,8 @@ class Jobs:
             if found is None:
                 break
             replica, link = found
+            if waiting.orders[0].alone and replica.jobs:
+                break  # it may take its neighbors with it; what they have in hand they end soon
             order = waiting.orders.popleft()
             if self._held.get(order.job) != order.epoch:
                 continue  # a newer attempt waits here
@@ -199,6 +201,7 @@ class Jobs:
             del self._held[order.job]
             self._in_hand[order.job] = item
             replica.jobs.add(order.job)
+            replica.alone = order.alone
             self._spawn(partial(self._begin, item, replica, link), f"begin {order.job}", item)
         if waiting.orders:
             self._replicas.note_jobs(key, len(waiting.orders))

@@ -68,6 +68,8 @@ class Replica:
     """Where it failed to load."""
     since: str = ""
     jobs: set[str] = field(default_factory=set)
+    alone: bool = False
+    """The one job that it has is to be alone on it."""
     secrets: str = ""
     """Tells by which secrets it was started (``identity.seal.fingerprint``)."""
     compiled: bool = False

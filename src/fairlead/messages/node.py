@@ -89,6 +89,8 @@ class JobOrder(Message, frozen=True):
     """Id of the request that submitted it."""
     trace: str = ""
     """Its W3C ``traceparent``."""
+    alone: bool = False
+    """An attempt before ended with its replica: no other job shall be on the replica that does it now."""
 
 
 class JobStop(Message, frozen=True):

@@ -65,6 +65,10 @@ async def test_a_job_is_told_once_it_ended(flowers: Any) -> None:
     job = (await flowers.by("zoe").post(CALL, json={"month": 1})).json()["id"]
     await flowers.ok(flowers.by("zoe").get(f"/api/v1/jobs/{job}", params={"wait": 20}))
 
+    async def heard() -> bool:
+        return bool(told)
+
+    await flowers.until(heard)
     assert [(one.id, one.status.value, one.finished_at is not None) for one in told] == [(job, "succeeded", True)]
 
 

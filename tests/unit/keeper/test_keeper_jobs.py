@@ -554,3 +554,22 @@ async def test_a_loop_that_begins_again_follows_the_replicas_it_had(node: Node) 
     await until(lambda: node.replicas.link_for_job(KEY) is not None)
     await at_work(node, order())
     assert list(node.played) == [one for verb, one in node.engine.said if verb == "start"]
+
+
+async def test_a_job_that_may_have_ended_its_replica_is_alone_on_the_next(node: Node) -> None:
+    replica = await at_work(node, order("job-1"))
+    await node.jobs.take(order("job-2", 2, alone=True))
+    await node.jobs.take(order("job-3"))
+    node.jobs.nudge()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert replica.begun == [("job-1", 1)]
+    replica.say(JobDone("job-1", 1, body=b"4"))
+    await until(lambda: ("job-2", 2) in replica.begun)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert ("job-3", 1) not in replica.begun
+    replica.say(JobDone("job-2", 2, body=b"4"))
+    await until(lambda: ("job-3", 1) in replica.begun)
+    replica.say(JobDone("job-3", 1, body=b"4"))
+    await until(lambda: not node.jobs.in_hand())

@@ -6,7 +6,7 @@ from typing import Any
 
 from fairlead import ids
 from fairlead.api.views.base import View, moment
-from fairlead.status import DeliveryStatus, JobStatus
+from fairlead.status import DeliveryStatus, JobStatus, is_final
 from fairlead.store.records import Delivery, Job
 
 
@@ -47,6 +47,7 @@ class JobView(View):
 def job_view(job: Job) -> JobView:
     base = f"/api/v1/jobs/{job.id}"
     progress = job.progress
+    error = job.error if is_final(job.status) else None  # before: that of the last attempt, which the reason tells
     return JobView(
         id=job.id,
         model=job.model,
@@ -63,7 +64,7 @@ def job_view(job: Job) -> JobView:
         attempts=job.attempts,
         next_attempt_at=moment(job.due_at) if job.attempts and job.status is JobStatus.QUEUED else None,
         progress=ProgressView(step=progress.step, total=progress.total, note=progress.note) if progress else None,
-        error={"code": job.error.code, "message": job.error.message, "hint": job.error.hint} if job.error else None,
+        error={"code": error.code, "message": error.message, "hint": error.hint} if error is not None else None,
         created_by=job.created_by,
         callback=job.callback_url,
         request_id=job.request or None,
