@@ -65,3 +65,29 @@ def simulate(
     if picture is not None:
         picture.write_text(elasticity.picture(compared), encoding="utf-8")
         terminal.note(f"wrote {picture}")
+
+
+@app.command()
+def load(
+    model: str = typer.Argument(help="NAME, NAME@ALIAS or NAME@VERSION."),
+    images: Path | None = typer.Option(None, "--images", help="Folder of files, each one call."),
+    rows: Path | None = typer.Option(None, "--rows", help="File of JSON bodies, one a line, each one call."),
+    expect: Path | None = typer.Option(None, "--expect", help="CSV: file or row number, and the right answer."),
+    key: str = typer.Option("", "--field", help="Field of the answer that is checked: name, label, prediction, or so."),
+    settings: list[str] = typer.Option([], "--set", help="name=value beside each file"),
+    requests: int = typer.Option(0, "--requests", min=0, max=1_000_000, help="Calls; 0: each file or row once."),
+    workers: int = typer.Option(100, "--workers", min=1, max=1000, help="Calls that wait for answers at a time."),
+    predict: bool = typer.Option(False, "--predict", help="Predictions, each sent once, instead of jobs."),
+    rate: float = typer.Option(0, "--rate", min=0, max=10_000, help="Calls a second whatever answers take (Poisson)."),
+    trace: Path | None = typer.Option(None, "--trace", help="CSV file with the moment of each call in column one."),
+    seed: int = typer.Option(1, "--seed", help="Of --rate: another one, other moments."),
+    timeout: float = typer.Option(600, "--timeout", min=0.1, max=86_400, help="Seconds for each call."),
+    settle: float = typer.Option(0, "--settle", min=0, max=3600, help="Seconds to watch replicas leave afterwards."),
+    chart: Path | None = typer.Option(None, "--chart", help="Write the chart to this SVG file."),
+) -> None:
+    """Send a load, wait for every answer and check it. Exit 1 when one is wrong or missing; Ctrl-C ends it early."""
+    from fairlead.cli import loading
+
+    given = loading.Asked(model, images, rows, expect, requests, workers, predict, rate, trace, seed, timeout, settle)
+    plan = loading.plan(given, key, settings)
+    raise typer.Exit(loading.carry_out(plan, chart))

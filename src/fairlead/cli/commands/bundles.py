@@ -166,7 +166,7 @@ def predict(
 ) -> None:
     """Call a model."""
     path = f"/v1/models/{named('model', model)}/predict"
-    _check_output(output)
+    check_output(output)
     sent = body_of(body, file, settings)
     pieces = _Pieces()
     with Api(timeout_s=600) as api:
@@ -215,7 +215,7 @@ def _explained(error: Refused, settings: list[str]) -> Refused:
     return error
 
 
-def _check_output(output: Path | None) -> None:
+def check_output(output: Path | None) -> None:
     """Refuse a place that cannot be written before anything is called."""
     if output is None:
         return
@@ -247,17 +247,17 @@ def body_of(body: str, file: Path | None, settings: list[str], option: str = "--
         return {
             "content": file.read_bytes(),
             "headers": {"Content-Type": kind, "Content-Disposition": f'attachment; filename="{file.name}"'},
-            "params": _pairs(settings),
+            "params": pairs(settings),
         }
     if body:
         return {
             "content": sys.stdin.buffer.read() if body == "-" else body.encode(),
             "headers": {"Content-Type": "application/json"},
         }
-    return {"json": {name: as_value(value) for name, value in _pairs(settings).items()}}
+    return {"json": {name: as_value(value) for name, value in pairs(settings).items()}}
 
 
-def _pairs(settings: list[str]) -> dict[str, str]:
+def pairs(settings: list[str]) -> dict[str, str]:
     """Return the values by name; raises for a name that is given twice."""
     pairs = [_pair(item) for item in settings]
     twice = next((name for name, _ in pairs if [one for one, _ in pairs].count(name) > 1), None)
