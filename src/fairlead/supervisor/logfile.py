@@ -30,10 +30,11 @@ def open_append(path: Path) -> int:
 
 
 def rotate(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
-    """Copy its last ``limit_bytes`` to ``<name>.1`` and truncate when it is longer; returns whether it did.
+    """Move what it holds to ``<name>.1`` when it is longer than ``limit_bytes``; returns whether it did.
 
-    The writer keeps its descriptor (it appends, so it goes on at the start); lines written between copy and
-    truncation are lost.
+    Of one that grew beyond twice that between two looks the end is kept.
+
+    The writer keeps its descriptor (it appends, so it goes on at the start); lines written meanwhile are lost.
     """
     try:
         descriptor = _open(path, os.O_RDWR)
@@ -43,8 +44,9 @@ def rotate(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
         size = os.fstat(source.fileno()).st_size
         if size <= limit_bytes:
             return False
-        source.seek(size - limit_bytes)
-        source.readline()  # the first line may be cut
+        if size > 2 * limit_bytes:
+            source.seek(size - 2 * limit_bytes)
+            source.readline()  # the first line may be cut
         older = path.with_name(path.name + ".1")
         with contextlib.suppress(OSError):  # what a bundle may have put there keeps no log from being bounded
             if older.is_dir() and not older.is_symlink():
