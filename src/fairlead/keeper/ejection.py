@@ -45,6 +45,8 @@ AGAIN_S, AGAIN_MAX_S = 30.0, 600.0
 """Without enough calls to tell, an ejected replica is tried again after so long; twice as long each time."""
 FORGIVEN_S = 600.0
 """In rotation for so long, what was before is forgotten."""
+REPLACED_S, REPLACED_APART_S = 10.0, 60.0
+"""Ejected for so long, one that fails all its calls is replaced; two of a version are so long apart."""
 _FAILED = OUTCOMES.index("failed")
 
 
@@ -59,6 +61,8 @@ class Seen:
     ejected: bool = False
     due: bool = False
     """It is ejected for so long that it is tried again."""
+    cause: str = ""
+    """What it is ejected for: slow, hangs or fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +85,53 @@ class Return:
     why: str
 
 
-Step = Eject | Return
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Have another replica take its place: it answers nothing, and the others do."""
+
+    replica: str
+    why: str
+
+
+Step = Eject | Return | Replace
 
 
 def decide(seen: Sequence[Seen]) -> list[Step]:
-    """Return who is to be ejected or to return; at least half of the replicas always get their share."""
+    """Return who is to be ejected or to return; at least half of the replicas always get their share.
+
+    Where there is no more room, one that fails is ejected in place of one that is only slow: that one answers.
+    """
     inside = [one for one in seen if not one.ejected]
     outside = [one for one in seen if one.ejected]
     back = [Return(one.replica, why) for one in outside if (why := _well(one, inside))]
     known = {step.replica for step in back}
-    outside = sorted((one for one in outside if one.replica not in known), key=lambda one: _mean_s(one.calls))
+    outside = [one for one in outside if one.replica not in known]
+    outside.sort(key=lambda one: (one.cause == "fails", _mean_s(one.calls)))
     room = len(seen) // 2
-    back += [Return(one.replica, "the others are too few") for one in outside[: max(0, len(outside) - room)]]
+    over = max(0, len(outside) - room)
+    back += [Return(one.replica, "the others are too few") for one in outside[:over]]
     left = room - min(room, len(outside))
-    found = [_worse(one, [other for other in inside if other is not one]) for one in inside] if left else []
+    found = [_worse(one, [other for other in inside if other is not one]) for one in inside] if room else []
     worst = sorted((step for step in found if step is not None), key=lambda step: -step.times)
-    return [*back, *worst[:left]]
+    steps: list[Step] = [*back, *worst[:left]]
+    slow = [one for one in outside[over:] if one.cause == "slow" and not _fails(one.calls)]
+    failing = [step for step in worst[left:] if step.cause == "fails"]
+    for one, step in zip(slow, failing, strict=False):
+        steps += [Return(one.replica, f"it is only slow, and {step.replica} fails"), step]
+    return steps
 
 
 def _worse(one: Seen, others: Sequence[Seen]) -> Eject | None:
     """Return why the replica is to be ejected, None where it is not."""
     pooled = sum((other.calls for other in others), Figures())
-    ended, failed = _ended(one.calls), _failures(one.calls)
+    if _fails(one.calls):
+        well = sum((other.calls for other in others if not _fails(other.calls)), Figures())
+        if _ended(well) >= OTHERS_MIN and _failures(well) <= OTHERS_FAIL_SHARE * _ended(well):
+            ended, failed = _ended(one.calls), _failures(one.calls)
+            why = f"{failed} of its last {ended} calls failed, {_failures(well)} of {_ended(well)} of the others"
+            return Eject(one.replica, "fails", why, math.inf)
     if _ended(pooled) < OTHERS_MIN:
         return None
-    if (
-        failed >= FAILS_MIN
-        and failed >= FAILS_SHARE * ended
-        and _failures(pooled) <= OTHERS_FAIL_SHARE * _ended(pooled)
-    ):
-        why = f"{failed} of its last {ended} calls failed, {_failures(pooled)} of {_ended(pooled)} of the others"
-        return Eject(one.replica, "fails", why, math.inf)
     usual = _usual_s(others)
     if usual is None:
         return None
@@ -162,6 +182,11 @@ def _failures(calls: Figures) -> int:
     return calls.refused[_FAILED] if len(calls.refused) > _FAILED else 0
 
 
+def _fails(calls: Figures) -> bool:
+    failed = _failures(calls)
+    return failed >= FAILS_MIN and failed >= FAILS_SHARE * _ended(calls)
+
+
 def _ended(calls: Figures) -> int:
     return calls.served + _failures(calls)
 
@@ -196,6 +221,8 @@ class _Course:
     stuck_s: float = 0.0
     why: str = ""
     """Why it is ejected; empty: it is not."""
+    cause: str = ""
+    since_out: float = 0.0
     due: float = 0.0
     times: int = 0
     """How often it was ejected, until that was forgotten."""
@@ -218,13 +245,23 @@ class _Course:
         if self.newest is not None:
             self.marks.append((now, self.newest))
 
-    def eject(self, why: str, now: float) -> None:
+    def eject(self, step: Eject, now: float) -> None:
         self.times = self.times + 1 if now - self.returned < FORGIVEN_S else 1
-        self.why, self.due = why, now + min(AGAIN_MAX_S, AGAIN_S * 2 ** (self.times - 1))
+        self.why, self.due = step.why, now + min(AGAIN_MAX_S, AGAIN_S * 2 ** (self.times - 1))
+        self.cause, self.since_out = step.cause, now
         self.begin_anew(now)
 
+    def is_hopeless(self, now: float) -> bool:
+        """Whether it failed all its calls since it was ejected, or as often as it was tried."""
+        if not self.why or self.cause != "fails" or now - self.since_out < REPLACED_S:
+            return False
+        calls = self.lately(now)
+        if calls.served:
+            return False
+        return _failures(calls) >= PROBES_MIN or self.times > 1
+
     def take_back(self, now: float) -> None:
-        self.why, self.returned = "", now
+        self.why, self.cause, self.returned = "", "", now
         self.begin_anew(now)
 
 
@@ -234,6 +271,7 @@ class Ejection:
     def __init__(self) -> None:
         self._courses: dict[str, _Course] = {}
         self._looked = -math.inf
+        self._replaced = -math.inf
 
     @property
     def ejected(self) -> Mapping[str, str]:
@@ -252,23 +290,34 @@ class Ejection:
         self._courses.pop(replica, None)
 
     def look(self, rotation: Collection[str], now: float) -> list[Step]:
-        """Return what changes for the replicas in ``rotation``, which is noted; those out of it are taken back."""
+        """Return what changes for the replicas in ``rotation``, which is noted; those out of it are taken back.
+
+        One that is to be replaced is told once, and stays ejected until it is gone.
+        """
         outside = [replica for replica in self.ejected if replica not in rotation]
         if now - self._looked < LOOK_S and not outside:
             return []
         self._looked = now
         for replica in outside:
             self._courses[replica].take_back(now)
-        steps = decide([self._seen(replica, now) for replica in sorted(rotation) if replica in self._courses])
+        steps: list[Step] = decide(
+            [self._seen(replica, now) for replica in sorted(rotation) if replica in self._courses]
+        )
         for step in steps:
             course = self._courses[step.replica]
             if isinstance(step, Eject):
-                course.eject(step.why, now)
+                course.eject(step, now)
             else:
                 course.take_back(now)
+        if now - self._replaced >= REPLACED_APART_S:
+            hopeless = [one for one in sorted(self.ejected) if self._courses[one].is_hopeless(now)]
+            for replica in hopeless[:1]:
+                self._replaced = now
+                steps.append(Replace(replica, f"it fails all its calls: {self._courses[replica].why}"))
         return steps
 
     def _seen(self, replica: str, now: float) -> Seen:
         course = self._courses[replica]
         is_out = bool(course.why)
-        return Seen(replica, course.lately(now), course.in_hand, course.stuck_s, is_out, is_out and now >= course.due)
+        due = is_out and now >= course.due
+        return Seen(replica, course.lately(now), course.in_hand, course.stuck_s, is_out, due, course.cause)

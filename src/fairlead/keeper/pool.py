@@ -77,6 +77,8 @@ class Replica:
     was_ready: bool = False
     ejected: str = ""
     """Why it gets hardly any calls (``keeper.ejection``); empty: it gets its share."""
+    hopeless: str = ""
+    """Why another is to take its place (``keeper.ejection``)."""
 
     @property
     def is_live(self) -> bool:
@@ -166,6 +168,8 @@ def decide(
             live.append(replica)
         elif replica.drained is None and replica.forgotten is not None and now - replica.forgotten >= LEAVE_S:
             steps.append(DrainNow(replica.id))
+    steps += [Leave(replica.id, replica.hopeless) for replica in live if replica.hopeless]
+    live = [replica for replica in live if not replica.hopeless]
     count = awake(wanted, demand, now) if wanted is not None else 0
     if wanted is not None:
         live, outdated = _apart(live, fingerprint(wanted.secrets), compiled)

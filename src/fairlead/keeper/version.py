@@ -11,7 +11,7 @@ from fairlead import messages
 from fairlead.engines import ReplicaLink
 from fairlead.errors import Error, Unavailable
 from fairlead.keeper import pool
-from fairlead.keeper.ejection import Eject, Ejection
+from fairlead.keeper.ejection import Eject, Ejection, Replace
 from fairlead.keeper.tally import Tally
 from fairlead.status import ReplicaStatus, VersionStatus
 from fairlead.supervisor import proc, restarts
@@ -141,6 +141,9 @@ class Version:
             if isinstance(step, Eject):
                 self.tally.ejected(step.cause)
                 self.shift = f"a replica is ejected: {step.replica} {step.cause}: {step.why}"
+            elif isinstance(step, Replace):
+                self.shift = f"a replica is replaced: {step.replica}: {step.why}"
+                self.replicas[step.replica].hopeless = step.why
             else:
                 self.shift = f"a replica is ejected no more: {step.replica}: {step.why}"
             self.shifted_at = at

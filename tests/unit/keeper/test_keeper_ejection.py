@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 
 from fairlead.figures import OUTCOMES, SECONDS, Figures, Histogram
 from fairlead.keeper import ejection
-from fairlead.keeper.ejection import Eject, Ejection, Return, Seen, decide
+from fairlead.keeper.ejection import Eject, Ejection, Replace, Return, Seen, decide
 
 _SPREAD = (0.7, 0.9, 1.0, 1.1, 1.4)
 """Calls are not all alike."""
@@ -74,6 +74,21 @@ def test_one_in_which_calls_hang_is_ejected_before_any_of_them_ends() -> None:
     assert decide([seen("a", calls(100, 1.0)), seen("b", calls(0, 0), in_hand=4, stuck_s=2.5)]) == []
 
 
+def test_one_that_fails_goes_before_one_that_is_only_slow() -> None:
+    """Of three one may be out: the slow one answers right, the failing one answers nothing."""
+    slow = seen("slow", calls(5, 0.5), ejected=True, cause="slow")
+    steps = decide([seen("well", calls(100, 0.05)), slow, seen("bad", calls(3, 0.05, failed=60))])
+    assert [type(step) for step in steps] == [Return, Eject]
+    assert [step.replica for step in steps] == ["slow", "bad"]
+    out = seen("bad", calls(0, 0.05, failed=9), ejected=True, cause="fails")
+    assert decide([seen("well", calls(100, 0.05)), out, seen("slow", calls(20, 0.5))]) == []
+
+
+def test_one_that_fails_is_found_beside_another_that_does() -> None:
+    bad = calls(0, 0.05, failed=60)
+    assert len(ejected(decide([seen("well", calls(100, 0.05)), seen("b", bad), seen("c", bad)]))) == 1
+
+
 # --- who is not -----------------------------------------------------------------------------------------------------------
 
 
@@ -131,7 +146,13 @@ durations = some.sampled_from([0.001, 0.01, 0.05, 0.2, 1.0, 10.0])
 replicas = some.lists(
     some.builds(
         lambda count, seconds, queue, failed, in_hand, stuck, out, due: Seen(
-            "", calls(count, seconds, queue_s=queue, failed=failed), in_hand, stuck, out, due and out
+            "",
+            calls(count, seconds, queue_s=queue, failed=failed),
+            in_hand,
+            stuck,
+            out,
+            due and out,
+            "slow" if out else "",
         ),
         some.integers(0, 60),
         durations,
@@ -147,7 +168,7 @@ replicas = some.lists(
 
 
 def named(states: Sequence[Seen]) -> list[Seen]:
-    return [Seen(f"r{i}", s.calls, s.in_hand, s.stuck_s, s.ejected, s.due) for i, s in enumerate(states)]
+    return [Seen(f"r{i}", s.calls, s.in_hand, s.stuck_s, s.ejected, s.due, s.cause) for i, s in enumerate(states)]
 
 
 @given(replicas)
@@ -276,3 +297,34 @@ def test_figures_that_cannot_be_harm_nothing() -> None:
         told.heard("a", said, now)
         told.heard("b", calls(10 * now, 0.05), now, in_hand=2**40, stuck_s=float("nan"))
         told.look(("a", "b"), now)
+
+
+def test_one_that_fails_all_its_calls_is_replaced_and_another_not_soon_after() -> None:
+    """Nothing ends it otherwise: it beats, and makes progress."""
+    told, now = Ejection(), 0.0
+    total = {name: Figures() for name in "abcd"}
+    steps: list[tuple[float, ejection.Step]] = []
+    while now < 60:
+        now += 1
+        for name in total:
+            bad = name in "cd"
+            count = 1 if name in told.ejected else 20
+            total[name] = total[name] + (calls(0, 0.05, failed=count) if bad else calls(count, 0.05))
+            told.heard(name, total[name], now)
+        steps += [(now, step) for step in told.look(total, now)]
+    assert [type(step) for _, step in steps] == [Eject, Eject, Replace]
+    assert steps[2][0] - steps[0][0] <= 15
+
+
+def test_one_that_fails_only_some_of_its_calls_is_not_replaced() -> None:
+    told, total = Ejection(), {"a": Figures(), "b": Figures()}
+    steps: list[ejection.Step] = []
+    for now in range(1, 90):
+        count = 2 if "b" in told.ejected else 20
+        total["a"] = total["a"] + calls(20, 0.05)
+        total["b"] = total["b"] + calls(count // 2, 0.05, failed=count)
+        for name, made in total.items():
+            told.heard(name, made, now)
+        steps += told.look(total, now)
+    assert ejected(steps) == ["b"]
+    assert not [step for step in steps if isinstance(step, Replace)]

@@ -265,3 +265,10 @@ def test_a_replica_that_says_that_it_ends_and_does_not_is_killed(status: Replica
     assert steps(wanted(1), ending, may_start=False) == [
         Kill("a", f"said that it ends, and did not within {limit:g} s")
     ]
+
+
+def test_a_replica_that_answers_nothing_leaves_and_another_starts() -> None:
+    bad = replica("bad")
+    bad.hopeless = "it fails all its calls"
+    said = steps(wanted(2, may_sleep=False), replica("well"), bad)
+    assert said == [Leave("bad", "it fails all its calls"), Start("wanted")]
