@@ -64,3 +64,14 @@ def test_a_version_that_is_not_there_is_told(cli: Callable[..., Said], house: Do
     code, out, err = cli("models", "show", "m@9")
     assert (code, out) == (3, "")
     assert "nothing" in err
+
+
+def test_who_may_call_a_model_is_changed(cli: Callable[..., Said], signed_in: Door) -> None:
+    signed_in.says("PATCH /api/v1/models/m", MODEL | {"visibility": "public"})
+    assert cli("models", "set", "m", "--visibility", "public")[:2] == (0, "m: public\n")
+    assert signed_in.asked[-1] == ("PATCH /api/v1/models/m", b'{"visibility":"public"}')
+
+    signed_in.says("PATCH /api/v1/models/m", MODEL | {"visibility": "public", "pending": "the front door lags"}, 202)
+    code, _, said = cli("models", "set", "m", "--visibility", "public")
+    assert code == 6, said
+    assert "not_in_force" in said

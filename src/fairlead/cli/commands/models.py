@@ -68,6 +68,8 @@ def show(name: str = typer.Argument(help="name, name@alias or name@version")) ->
         terminal.result(f"  {alias}: {targets(items)}")
     for field, words in (model.get("inputs") or {}).items():
         terminal.result(f"  input {field}: {words}")
+    for field, words in (model.get("outputs") or {}).items():
+        terminal.result(f"  output {field}: {words}")
     rows = [version | {"reason": telling(version)} for version in model["versions"]]
     terminal.table(rows, ("version", "status", "created_at", "created_by", "reason"))
     live = [version for version in model["versions"] if version["status"] not in ("failed", "retired")]
@@ -132,10 +134,13 @@ def _traffic(one: dict[str, Any]) -> str:
 
 @app.command()
 def alias(name: str, assignment: str = typer.Argument(help="alias=version, or alias=1.3.0:10,1.2.0:90")) -> None:
-    """Point an alias at a version, or share traffic between some."""
+    """Point an alias at a version, share traffic between some, or remove it (alias=)."""
     label, equals, spec = assignment.partition("=")
     if not equals:
         raise typer.BadParameter(f"{assignment}: write alias=version")
+    if not spec:
+        _remove_alias(named("model", name), named("alias", label))
+        return
     wanted: list[dict[str, Any]] = []
     for part in spec.split(","):
         version, _, weight = part.partition(":")
@@ -145,10 +150,10 @@ def alias(name: str, assignment: str = typer.Argument(help="alias=version, or al
             raise typer.BadParameter(f"{part}: a version with weight 0 takes no call; leave it out")
         wanted.append({"version": version, "weight": int(weight or 100)})
     if len(wanted) == 1 and ":" in spec:
-        lone = wanted[0]["version"]
+        lone, rest = wanted[0]["version"], 100 - wanted[0]["weight"]
         raise typer.BadParameter(
             f"{spec}: one version alone takes all calls; write {label}={lone}, or who takes the rest:"
-            f" {label}={spec},VERSION:90"
+            f" {label}={spec},VERSION:{rest if rest > 0 else 100}"
         )
     with Api() as api:
         view = api.put(f"/models/{named('model', name)}/aliases/{named('alias', label)}", {"targets": wanted})
@@ -166,12 +171,25 @@ def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> N
     terminal.result(f"{view['alias']}: {view['from']} → {view['to']}", view)
 
 
+@app.command("set")
+def change(
+    name: str,
+    visibility: str = typer.Option(..., "--visibility", help="private, team, or public, which a configurer grants."),
+) -> None:
+    """Change who may see and call a model; public: anyone, without a token, at a bounded rate."""
+    with Api() as api:
+        view = api.patch(f"/models/{named('model', name)}", {"visibility": visibility})
+    if pending := view.get("pending"):
+        raise _not_in_force(f"{name} is {visibility}", pending)
+    terminal.result(f"{name}: {view['visibility']}", view)
+
+
 @app.command()
 def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
-    """Remove a model, or one version (name@version)."""
+    """Remove a model, or one version that no alias names (name@version)."""
     model, at, version = name.partition("@")
     path = f"/models/{named('model', model)}" + (f"/versions/{named('version', version)}" if at else "")
-    if not terminal.confirm(f"remove {name}? calls to it will answer 404", yes=yes):
+    if not terminal.confirm(f"remove {name}? calls to it will answer {410 if at else 404}", yes=yes):
         terminal.error("nothing was removed", hint="say --yes", code="not_confirmed")
         raise typer.Exit(1)
     with Api() as api:
@@ -179,6 +197,15 @@ def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
     if pending := view.get("pending"):
         raise _not_in_force(f"{name} is removed", pending)
     terminal.result(f"removed {name}")
+
+
+def _remove_alias(name: str, label: str) -> None:
+    """Remove an alias; ``production`` is kept by the platform."""
+    with Api() as api:
+        view = api.delete(f"/models/{name}/aliases/{label}") or {}
+    if pending := view.get("pending"):
+        raise _not_in_force(f"{label} of {name} is removed", pending)
+    terminal.result(f"removed {name}@{label}")
 
 
 def _until_in_force(api: Api, name: str, version: str, view: dict[str, Any], done: str) -> None:
