@@ -232,7 +232,13 @@ def test_s70_a_cookie_from_another_site_changes_nothing(town: Town) -> None:
     body = {"label": "forged"}
     for origin in ({}, {"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://page.apps.localhost"}):
         refused(town.call("POST", "/api/v1/tokens", "", json=body, headers=cookie | origin), 403, "origin_refused")
+        plain = {"content": b'{"tries": "[]"}', "headers": cookie | origin | {"content-type": "text/plain"}}
+        for path in ("/v1/models/victim/predict", "/v1/models/victim/jobs"):
+            refused(town.call("POST", path, "", **plain), 403, "origin_refused")
     assert town.call("GET", "/api/v1/me", "", headers=cookie).status_code == 200
+    own = cookie | {"origin": f"http://127.0.0.1:{town.platform.port}"}
+    answer = town.call("POST", "/v1/models/victim/predict", "", json={"tries": "[]"}, headers=own)
+    assert answer.status_code == 200, answer.text
 
 
 # --- roles (S-08) -----------------------------------------------------------------------------------------------------
