@@ -121,9 +121,11 @@ def _of_models(session: Session, caller: Caller) -> dict[str, int]:
     main = {
         name: max(targets, key=lambda target: target.weight).version for name, targets in session.execute(production)
     }
-    rows = select(ModelVersion.model, ModelVersion.version, ModelVersion.status).order_by(ModelVersion.ordinal)
+    rows = select(ModelVersion.model, ModelVersion.version, ModelVersion.status).where(
+        ModelVersion.removed_at.is_(None)
+    )
     found: dict[str, str] = {}
-    for name, version, status in session.execute(rows):
+    for name, version, status in session.execute(rows.order_by(ModelVersion.ordinal)):
         if main.get(name, version) == version:
             found[name] = status.value
     return _sorted(found.get(name, "empty") for name in names)

@@ -152,7 +152,10 @@ def _model(session: Session, caller: Caller, name: str, ref: str) -> tuple[Sourc
         raise NotFound(f"there is no log of {name[:80]!r}", code="log_not_found", hint=hint)
     check_owner(caller, model.owner, f"the model {name}", READ)
     if not ref:
-        return tuple(map(_version, queries.versions_of(session, name)))
+        # What was removed keeps its log as long as logs are kept.
+        all_of_it = select(ModelVersion).where(ModelVersion.model == name).order_by(ModelVersion.ordinal.desc())
+        return tuple(map(_version, session.scalars(all_of_it)))
     version = session.get(ModelVersion, (name, ref))
-    number = ref if version is not None else queries.resolve(session, caller, name, ref)
-    return (_version(queries.version_of(session, name, number)),)
+    if version is None:
+        version = queries.version_of(session, name, queries.resolve(session, caller, name, ref))
+    return (_version(version),)

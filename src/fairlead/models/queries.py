@@ -36,16 +36,16 @@ def list_all(session: Session, caller: Caller | None) -> list[Model]:
 
 
 def versions_of(session: Session, name: str) -> list[ModelVersion]:
-    """Return the versions of a model, the newest first."""
-    query = select(ModelVersion).where(ModelVersion.model == name).order_by(ModelVersion.ordinal.desc())
-    return list(session.scalars(query))
+    """Return the versions of a model that were not removed, the newest first."""
+    query = select(ModelVersion).where(ModelVersion.model == name, ModelVersion.removed_at.is_(None))
+    return list(session.scalars(query.order_by(ModelVersion.ordinal.desc())))
 
 
 def versions_of_all(session: Session, names: Collection[str]) -> dict[str, list[ModelVersion]]:
     """Return the versions of these models by name, the newest first: one query however many there are."""
-    query = select(ModelVersion).where(ModelVersion.model.in_(names)).order_by(ModelVersion.ordinal.desc())
+    query = select(ModelVersion).where(ModelVersion.model.in_(names), ModelVersion.removed_at.is_(None))
     found: dict[str, list[ModelVersion]] = {name: [] for name in names}
-    for version in session.scalars(query):
+    for version in session.scalars(query.order_by(ModelVersion.ordinal.desc())):
         found[version.model].append(version)
     return found
 
@@ -59,9 +59,9 @@ def aliases_of_all(session: Session, names: Collection[str]) -> dict[str, list[A
 
 
 def version_of(session: Session, name: str, number: str) -> ModelVersion:
-    """Return the version; raises :class:`NotFound`."""
+    """Return the version; raises :class:`NotFound`, also for one that was removed."""
     found = session.get(ModelVersion, (name, number))
-    if found is None:
+    if found is None or found.removed_at is not None:
         raise NotFound(
             f"there is no version {number} of {name}",
             code="version_not_found",

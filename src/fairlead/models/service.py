@@ -86,11 +86,12 @@ def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Pus
     _ask_grants(model, manifest)
     before = _same(session, pushed)
     version = before or _add(session, caller, pushed, now)
+    came_back = before is not None and _come_back(session, before, caller, now)
     if before is not None and before.status is VersionStatus.FAILED:
         _try_again(session, before, caller, now)
     if alias is not None:
         version.takes, version.takes_at = alias, now
-    return Push(version, again=before is not None)
+    return Push(version, again=before is not None and not came_back)
 
 
 def move_alias(
@@ -221,7 +222,10 @@ def set_visibility(session: Session, caller: Caller, name: str, visibility: str,
 
 
 def retire(session: Session, caller: Caller, name: str, number: str, now: datetime) -> ModelVersion:
-    """Retire a version that no alias names: it is stopped and answers 410; one that is not ready yet is given up."""
+    """Remove a version that no alias names: it is stopped, answers 410, is not listed and gives its bytes back.
+
+    Its number stays taken; the same content pushed again brings it back. One that is not ready yet is given up.
+    """
     _managed(session, caller, name)
     version = queries.version_of(session, name, number)
     holders = [held.alias for held in queries.aliases_of(session, name) if number in _versions(held.targets)]
@@ -231,6 +235,8 @@ def retire(session: Session, caller: Caller, name: str, number: str, now: dateti
         )
     _retire(session, version, caller, now)
     usage.give_back(session, name, version.digest)
+    note(session, "version", f"{name}@{number}", "removed", now, by=caller.name, status=version.status)
+    session.flush()
     return version
 
 
@@ -260,6 +266,7 @@ def _retire(session: Session, version: ModelVersion, caller: Caller, now: dateti
         move_to(session, version, VersionStatus.FAILED, said, now, by=caller.name)
     elif version.status in (VersionStatus.READY, VersionStatus.SLEEPING):
         move_to(session, version, VersionStatus.RETIRED, said, now, by=caller.name)
+    version.removed_at = now
 
 
 def say(targets: Sequence[Target]) -> str:
@@ -402,6 +409,16 @@ def next_number(taken: Sequence[str] | dict[str, int]) -> str:
     """Return the next of 1, 2, 3 … that is above all whole numbers in ``taken``."""
     numbers = [int(version) for version in taken if version.isdecimal() and version.isascii()]
     return str(max(numbers, default=0) + 1)
+
+
+def _come_back(session: Session, version: ModelVersion, caller: Caller, now: datetime) -> bool:
+    """Have a version that was removed in the list again; False where it was not removed."""
+    if version.removed_at is None:
+        return False
+    version.removed_at = None
+    said = f"pushed again by {caller.name} after it was removed"
+    note(session, "version", f"{version.model}@{version.version}", said, now, by=caller.name, status=version.status)
+    return True
 
 
 def _try_again(session: Session, version: ModelVersion, caller: Caller, now: datetime) -> None:

@@ -209,6 +209,21 @@ async def test_production_is_moved_and_rolled_back(world: Any) -> None:
     world.refused(await ada.put("/api/v1/models/flowers/aliases/canary", json=body), 404, "version_not_found")
     world.refused(await ada.put("/api/v1/models/flowers/aliases/canary", json={"targets": []}), 422, "invalid_input")
     world.refused(await ada.delete("/api/v1/models/flowers/versions/2"), 409, "version_in_use")
+    assert (await ada.delete("/api/v1/models/flowers/aliases/canary")).status_code == 204
+    world.refused(await ada.delete("/api/v1/models/flowers/aliases/canary"), 404, "version_not_found")
+    world.refused(await ada.delete("/api/v1/models/flowers/aliases/production"), 409, "alias_kept")
+
+
+async def test_a_removed_version_is_not_listed_and_is_gone_the_second_time(world: Any) -> None:
+    ada = world.by("ada")
+    await world.model()
+    await world.model(content="other")
+    assert (await ada.delete("/api/v1/models/flowers/versions/1")).status_code == 204
+    world.refused(await ada.delete("/api/v1/models/flowers/versions/1"), 404, "version_not_found")
+    world.refused(await ada.get("/api/v1/models/flowers/versions/1"), 404, "version_not_found")
+    assert [one["version"] for one in (await ada.get("/api/v1/models/flowers")).json()["versions"]] == ["2"]
+    audit = (await world.by("eve").get("/api/v1/audit")).json()["items"]
+    assert [one["said"] for one in audit if one["ref"] == "flowers@1"].count("removed") == 1
 
 
 async def test_docs_come_from_the_stored_signature(world: Any) -> None:

@@ -66,6 +66,17 @@ def test_a_version_that_is_not_there_is_told(cli: Callable[..., Said], house: Do
     assert "nothing" in err
 
 
+def test_an_alias_is_removed_by_naming_nothing(cli: Callable[..., Said], house: Door) -> None:
+    house.says("DELETE /api/v1/models/m/aliases/staging", {})
+    assert cli("models", "alias", "m", "staging=")[:2] == (0, "removed m@staging\n")
+
+
+def test_the_hint_of_a_lone_weight_sums_to_a_hundred(cli: Callable[..., Said], house: Door) -> None:
+    code, _, err = cli("models", "alias", "m", "production=3:40")
+    assert code != 0
+    assert "production=3:40,VERSION:60" in " ".join(err.replace("│", " ").split())
+
+
 def test_who_may_call_a_model_is_changed(cli: Callable[..., Said], signed_in: Door) -> None:
     signed_in.says("PATCH /api/v1/models/m", MODEL | {"visibility": "public"})
     assert cli("models", "set", "m", "--visibility", "public")[:2] == (0, "m: public\n")

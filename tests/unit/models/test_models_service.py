@@ -359,6 +359,31 @@ def test_retiring(session: Session) -> None:
     assert session.scalar(select(ModelVersion.takes).where(ModelVersion.version == "2")) is None
 
 
+def test_a_removed_version_is_not_there_until_its_content_is_pushed_again(session: Session) -> None:
+    push(session, "a")
+    settle(session)
+    push(session, "b", 1)
+    settle(session, at_s=1)
+    service.retire(session, ADA, "flowers", "1", NOW)
+
+    with pytest.raises(NotFound):
+        service.retire(session, ADA, "flowers", "1", NOW)
+    with pytest.raises(NotFound):
+        service.move_alias(session, ADA, "flowers", "production", (Target("1"),), NOW)
+    with pytest.raises(NotFound):
+        service.rollback(session, ADA, "flowers", NOW)
+    assert [one.version for one in queries.versions_of(session, "flowers")] == ["2"]
+    noted = [(one.said, one.by) for one in session.scalars(select(Event).where(Event.ref == "flowers@1"))]
+    assert noted.count(("removed", "ada")) == 1
+    with pytest.raises(Conflict):
+        push(session, "c", 2, version="1")  # its number stays taken
+
+    back = push(session, "a", 3)
+    settle(session, at_s=3)
+    assert (back.version.version, back.again) == ("1", False)
+    assert targets(session) == "1"
+
+
 def test_calls_are_noted_now_and_then(session: Session) -> None:
     push(session, "a")
     settle(session)
@@ -383,7 +408,8 @@ def test_a_removed_model_is_as_if_it_were_not_there_and_its_name_is_free(session
     assert queries.list_all(session, EVE) == []
     rows = wanted.load(session)
     assert (wanted.versions(rows, NOW, SEALER), wanted.routes(rows)) == ((), ())
-    states = {one.version: one.status for one in queries.versions_of(session, "flowers")}
+    assert queries.versions_of(session, "flowers") == []
+    states = {one.version: one.status for one in session.scalars(select(ModelVersion))}
     assert states == {"1": VersionStatus.RETIRED, "2": VersionStatus.FAILED}
 
     assert push(session, "three", who=BOB).version.version == "3"

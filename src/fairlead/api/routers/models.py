@@ -160,6 +160,14 @@ async def move_alias(
     return view | await _pending(house, response)
 
 
+@router.delete("/models/{name}/aliases/{alias}", status_code=204, response_class=Response, responses=_PENDING)
+async def remove_alias(name: str, alias: str, house: TheHouse, who: Who) -> Response:
+    """Remove an alias but ``production``; 202 with ``pending`` where a front door still leads by it."""
+    now = house.clock.now()
+    await house.database.write(lambda session: service.remove_alias(session, who, name, alias, now))
+    return await _gone(house)
+
+
 @router.post("/models/{name}/rollback")
 async def rollback(name: str, body: RollbackBody, response: Response, house: TheHouse, who: Who) -> dict[str, Any]:
     """Put back what an alias held before; 202 with ``pending`` where a front door does not do so yet."""

@@ -65,6 +65,7 @@ class ModelView(View):
     aliases: dict[str, list[TargetView]]
     versions: list[VersionView]
     inputs: dict[str, str] = {}
+    outputs: dict[str, str] = {}
     signature: dict[str, Any] | None = None
     examples: list[dict[str, Any]] = []
     replicas: list[ReplicaView] = []
@@ -116,7 +117,8 @@ def model_view(
         url=f"{url}/v1/models/{model.name}/predict",
         aliases={alias.alias: target_views(alias.targets) for alias in aliases},
         versions=[with_serving(version_view(version), model.name, reports) for version in versions],
-        inputs=_inputs(main.signature) if main else {},
+        inputs=_in_words(main.signature, "input") if main else {},
+        outputs=_in_words(main.signature, "output") if main else {},
         signature=main.signature if main else None,
         examples=[msgspec.to_builtins(example) for example in manifest.examples] if manifest else [],
         replicas=[view for report in reports for view in _replicas(report, model.name)],
@@ -146,10 +148,10 @@ def with_serving(view: VersionView, model: str, reports: tuple[NodeReport, ...])
     return view
 
 
-def _inputs(signature: dict[str, Any] | None) -> dict[str, str]:
-    """Return each input of ``predict`` in a few words: ``integer, 1 to 12``."""
+def _in_words(signature: dict[str, Any] | None, way: str) -> dict[str, str]:
+    """Return each input or output of ``predict`` in a few words: ``integer, 1 to 12``; none where it says nothing."""
     endpoint = ((signature or {}).get("endpoints") or {}).get("predict") or {}
-    return inputs_in_words(endpoint.get("input") or {})
+    return inputs_in_words(endpoint.get(way) or {})
 
 
 def _main(versions: list[ModelVersion], aliases: list[Alias]) -> ModelVersion | None:

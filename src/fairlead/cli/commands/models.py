@@ -133,8 +133,10 @@ def _traffic(one: dict[str, Any]) -> str:
 
 
 @app.command()
-def alias(name: str, assignment: str = typer.Argument(help="alias=version, or alias=1.3.0:10,1.2.0:90")) -> None:
-    """Point an alias at a version, share traffic between some, or remove it (alias=)."""
+def alias(
+    name: str, assignment: str = typer.Argument(help="alias=version, alias=1.3.0:10,1.2.0:90, or alias= to remove it")
+) -> None:
+    """Point an alias at one version or several, or remove it."""
     label, equals, spec = assignment.partition("=")
     if not equals:
         raise typer.BadParameter(f"{assignment}: write alias=version")
@@ -186,7 +188,7 @@ def change(
 
 @app.command()
 def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
-    """Remove a model, or one version that no alias names (name@version)."""
+    """Remove a model, or one version (name@version)."""
     model, at, version = name.partition("@")
     path = f"/models/{named('model', model)}" + (f"/versions/{named('version', version)}" if at else "")
     if not terminal.confirm(f"remove {name}? calls to it will answer {410 if at else 404}", yes=yes):

@@ -107,6 +107,8 @@ class ModelVersion(Base, kw_only=True):
     last_called_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
     error: Mapped[ErrorInfo | None] = mapped_column(ERROR, default=None)
     """Why it failed, with its code and what to do."""
+    removed_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    """Since when it is not listed any more; its number stays taken, and its content pushed again brings it back."""
 
     __table_args__ = (
         UniqueConstraint("model", "ordinal"),
