@@ -14,7 +14,7 @@ from tests.process.test_model_server import GATE, Replica, spec_of, wait_for
 
 import fairlead
 from fairlead.gateway import DoorState
-from fairlead.messages import Drain, JobStart, Target
+from fairlead.messages import Drain, JobPartial, JobStart, Target
 from fairlead.status import ReplicaStatus
 
 EVENTS = {"accept": "text/event-stream"}
@@ -125,6 +125,8 @@ def test_a_drain_waits_for_the_end_of_a_stream(replica: Replica) -> None:
 
 def test_a_job_of_a_generator_has_the_list_as_its_result(replica: Replica) -> None:
     replica.keeper.send(JobStart("job-1", 1, "count", b'{"n": 2}', "application/json", "*/*", "ada", 20))
+    told = replica.keeper.until(lambda message: isinstance(message, JobPartial))
+    assert (told.job, told.epoch, told.first, told.pieces[0]) == ("job-1", 1, 0, b'{"number":0}')
     assert json.loads(replica.keeper.done("job-1").body) == [{"number": 0}, {"number": 1}]
 
 

@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.guide import Section
 from tests.thread import kit
 from tests.thread.rig import Platform, platform, until
+
+from fairlead import Client
 
 _WORK = """
 import os
@@ -29,6 +32,17 @@ class M(fairlead.Model):
             os._exit(7)
         time.sleep(nap_s)
         return n
+"""
+_STORY = """
+import time
+from collections.abc import Iterator
+import fairlead
+
+class M(fairlead.Model):
+    def predict(self, words: int) -> Iterator[str]:
+        for number in range(words):
+            yield f"word {number}"
+            time.sleep(0.4)
 """
 LATE_S = 90
 
@@ -145,3 +159,17 @@ def test_a_job_that_ends_its_replica_takes_others_with_it_once_at_most(house: Pl
     assert time.monotonic() - began < LATE_S
     with house.client() as client:
         assert client.delete(f"/api/v1/jobs/{bad}").json()["status"] in {"canceled", "failed"}
+
+
+def test_the_pieces_of_a_streaming_model_are_told_while_its_job_runs(house: Platform, tmp_path: Path) -> None:
+    house.ok("push", str(kit.model(tmp_path / "story", _STORY)))
+    with Client(house.url, house.token) as client:
+        job = client.model("story").submit(words=6)
+        events = list(job.events())
+        pieces = [said for name, said in events if name == "partial"]
+        assert [one["piece"] for one in pieces] == [f"word {number}" for number in range(6)]
+        assert {one["attempt"] for one in pieces} == {1}
+        running = [said["status"] for name, said in events if name == "progress"]
+        assert "running" in running
+        assert [name for name, _ in events][-1] == "done"
+        assert job.result(timeout_s=LATE_S) == [f"word {number}" for number in range(6)]

@@ -14,7 +14,18 @@ import msgspec
 
 from fairlead import ids
 from fairlead.errors import Invalid
-from fairlead.messages import JobMoved, JobOrder, JobStop, Measured, Message, NodeReport, NodeWanted, Rest, Wake
+from fairlead.messages import (
+    JobMoved,
+    JobOrder,
+    JobPartial,
+    JobStop,
+    Measured,
+    Message,
+    NodeReport,
+    NodeWanted,
+    Rest,
+    Wake,
+)
 
 CALLOUT = "$SYS.REQ.USER.AUTH"
 """Where nats-server asks who may sign in."""
@@ -29,6 +40,7 @@ _PATTERNS: Mapping[type[Message], str] = {
     Rest: "fl.node.{node}.rest",
     NodeReport: "fl.report.{node}",
     JobMoved: "fl.moved",
+    JobPartial: "fl.partial",
     Measured: "fl.measured.{device}",
 }
 """All other classes are asked of control: ``fl.ask.<class>``."""
@@ -98,7 +110,7 @@ def control_permissions() -> Permissions:
             *("fl.node.>", "fl.measured.*", "fl.queue.*", "dev.*.cmd", "dev.*.error"),
             *("_INBOX.>", "$JS.API.>", "$JS.ACK.>"),
         ),
-        subscribe=("fl.report.*", "fl.moved", "fl.ask.*", "dev.>", f"{inbox('control')}.>"),
+        subscribe=("fl.report.*", "fl.moved", "fl.partial", "fl.ask.*", "dev.>", f"{inbox('control')}.>"),
     )
 
 
@@ -106,7 +118,7 @@ def keeper_permissions(node: str) -> Permissions:
     """What the keeper of ``node`` may do: report and ask as itself, hear what is meant for it and readings."""
     name = _token(node, "node")
     return Permissions(
-        publish=(f"fl.report.{name}", "fl.moved", "fl.ask.*"),
+        publish=(f"fl.report.{name}", "fl.moved", "fl.partial", "fl.ask.*"),
         subscribe=(f"fl.node.{name}.*", "fl.measured.*", f"{inbox(f'keeper-{name}')}.>"),
     )
 

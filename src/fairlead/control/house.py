@@ -41,7 +41,17 @@ from fairlead.control.waiters import Waiters
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
 from fairlead.jobs.addresses import Allowed
-from fairlead.messages import CallsTold, JobBegan, JobEnded, JobMoved, JobReturned, MetricsAsk, NodeReport, WantedAsk
+from fairlead.messages import (
+    CallsTold,
+    JobBegan,
+    JobEnded,
+    JobMoved,
+    JobPartial,
+    JobReturned,
+    MetricsAsk,
+    NodeReport,
+    WantedAsk,
+)
 from fairlead.settings import Home, Settings
 from fairlead.store.database import Database, open_database
 from fairlead.store.move import Ref
@@ -138,6 +148,7 @@ class House:
         await self.devices.refresh()
         await self.bus.subscribe(NodeReport, self.reconcile.heard)
         await self.bus.subscribe(JobMoved, self.jobs.moved)
+        await self.bus.subscribe(JobPartial, self.jobs.partial)
         await self.bus.serve(JobBegan, self.jobs.began)
         await self.bus.serve(JobEnded, self.jobs.ended)
         await self.bus.serve(JobReturned, self.jobs.returned)

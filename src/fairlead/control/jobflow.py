@@ -17,10 +17,21 @@ from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
+from fairlead.control.partials import Partials
 from fairlead.control.waiters import Waiters
 from fairlead.errors import Unavailable
 from fairlead.jobs import orders, queries, service
-from fairlead.messages import Answer, ErrorInfo, JobBegan, JobEnded, JobMoved, JobReturned, JobStop, NodeReport
+from fairlead.messages import (
+    Answer,
+    ErrorInfo,
+    JobBegan,
+    JobEnded,
+    JobMoved,
+    JobPartial,
+    JobReturned,
+    JobStop,
+    NodeReport,
+)
 from fairlead.status import is_final
 from fairlead.store.database import Database
 from fairlead.store.records import Job, Progress
@@ -49,6 +60,7 @@ class JobFlow:
         self._wake = asyncio.Event()
         self.on_end: Callable[[Job], None] = lambda job: None
         """Told of each job of which an attempt came to an end that is final."""
+        self.partials = Partials()
         self._missing: dict[str, dict[tuple[str, int], float]] = {}
         """By node: orders (job and epoch) that it does not name, and since when (monotonic)."""
 
@@ -125,6 +137,11 @@ class JobFlow:
         now = self._clock.now()
         progress = Progress(step=message.step, total=message.total, note=message.note)
         await self._database.write(lambda session: service.progress(session, message.job, message.epoch, progress, now))
+        self._waiters.tell(message.job)
+
+    async def partial(self, message: JobPartial) -> None:
+        """Keep pieces of an answer for those who follow."""
+        self.partials.take(message)
         self._waiters.tell(message.job)
 
     async def ended(self, message: JobEnded) -> Answer:

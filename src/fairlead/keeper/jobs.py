@@ -146,6 +146,10 @@ class Jobs:
                 item = self._in_hand.get(message.job)
                 if item is not None and (item.key, item.replica) == (key, replica):
                     self._spawn(partial(self._outcomes.moved, message), f"progress {message.job}")
+            case messages.JobPartial():
+                item = self._in_hand.get(message.job)
+                if item is not None and (item.order.epoch, item.key, item.replica) == (message.epoch, key, replica):
+                    self._spawn(partial(self._outcomes.partial, message), f"pieces of {message.job}")
 
     def _carry_on(self, key: Key, replica: str, held: messages.JobHeld) -> None:
         """Take into hand what a replica works on for a keeper that was here before, unless a newer attempt is known."""

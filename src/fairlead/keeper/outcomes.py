@@ -43,6 +43,10 @@ class Outcomes:
         )
         await self._bus.publish(moved)
 
+    async def partial(self, message: messages.JobPartial) -> None:
+        """Pass on pieces of a job's answer; nobody says them again."""
+        await self._bus.publish(message)
+
     async def send_back(self, order: messages.JobOrder) -> None:
         """Tell that there is no room for an order; said once: what control does not hear it finds out by itself."""
         returned = messages.JobReturned(node=self._node, job=order.job, epoch=order.epoch)

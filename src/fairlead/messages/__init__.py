@@ -67,6 +67,7 @@ from fairlead.messages.replica import (
     JobCancel,
     JobDone,
     JobHeld,
+    JobPartial,
     JobProgress,
     JobStart,
     ToReplica,
@@ -81,6 +82,8 @@ from fairlead.messages.reports import (
 )
 from fairlead.messages.wire import (
     FRAME_MAX_BYTES,
+    PARTIAL_BYTES,
+    PIECE_BYTES,
     Message,
     Part,
     decode,
@@ -102,6 +105,8 @@ from fairlead.messages.zygote import (
 __all__ = [
     "FRAME_MAX_BYTES",
     "HANDLERS_FAIL",
+    "PARTIAL_BYTES",
+    "PIECE_BYTES",
     "Answer",
     "AppWanted",
     "Attachment",
@@ -131,6 +136,7 @@ __all__ = [
     "JobHeld",
     "JobMoved",
     "JobOrder",
+    "JobPartial",
     "JobProgress",
     "JobReturned",
     "JobStart",

@@ -55,6 +55,17 @@ class JobProgress(Message, frozen=True):
     preview: bytes = b""
 
 
+class JobPartial(Message, frozen=True):
+    """Pieces of a job's answer, as its generator yields them: for those who follow; the result has them all."""
+
+    job: str
+    epoch: int
+    first: int
+    """Number of the first of ``pieces``, counted from 0."""
+    pieces: tuple[bytes, ...]
+    """JSON each."""
+
+
 class JobHeld(Message, frozen=True):
     """The replica works on this job: told to each keeper that dials, so that a new one carries it on."""
 
@@ -78,5 +89,5 @@ class Drain(Message, frozen=True):
     grace_s: float = 30
 
 
-FromReplica = Beat | JobProgress | JobDone | JobHeld
+FromReplica = Beat | JobProgress | JobPartial | JobDone | JobHeld
 ToReplica = JobStart | JobCancel | Drain

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 
 FRAME_MAX_BYTES = 64 * 1024**2
+PARTIAL_BYTES = 256 * 1024
+"""Pieces of one job's answer that are told while it is made, ``PIECE_BYTES`` for each beside its own."""
+PIECE_BYTES = 64
 _LENGTH = struct.Struct(">I")
 
 

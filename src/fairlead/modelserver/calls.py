@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from fairlead.sdk.files import Image
 
 ProgressHook = Callable[[int, int | None, "Image | None", str], None]
+PieceHook = Callable[[int, bytes], None]
+"""Told of each piece that is gathered: its number and its JSON."""
 
 
 class Call:
@@ -24,7 +26,7 @@ class Call:
     ``respond`` makes the reply of a call of tensors from its answers; no other call has it.
     """
 
-    __slots__ = ("body", "canceled", "deadline", "endpoint", "id", "on_progress", "peer", "respond")
+    __slots__ = ("body", "canceled", "deadline", "endpoint", "id", "on_piece", "on_progress", "peer", "respond")
     respond: Callable[[Sequence[Any]], Reply]
 
     def __init__(self, endpoint: str, body: bytes, id: str, deadline: float) -> None:
@@ -32,6 +34,7 @@ class Call:
         self.body = body
         self.id = id
         self.deadline = deadline
+        self.on_piece: PieceHook | None = None
         self.on_progress: ProgressHook | None = None
         self.canceled = False
         self.peer: Any = None
@@ -97,6 +100,7 @@ class TypedCall(Call):
         trace: str = "",
         asked_by: str = "",
         on_progress: ProgressHook | None = None,
+        on_piece: PieceHook | None = None,
     ) -> None:
         super().__init__(endpoint, body, id, deadline)
         self._content_type = content_type
@@ -106,6 +110,7 @@ class TypedCall(Call):
         self._trace = trace
         self._asked_by = asked_by
         self.on_progress = on_progress
+        self.on_piece = on_piece
 
     @property
     def content_type(self) -> str:

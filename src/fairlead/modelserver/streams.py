@@ -90,18 +90,22 @@ def _pieces_of(call: Any) -> Pieces | None:
 class _Gathered:
     """The pieces of one row for a caller who wants them as a list."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: Any) -> None:
         self.pieces: list[Any] = []
+        self._tell = getattr(call, "on_piece", None)
         self._left = LIST_MAX_BYTES
 
     def add(self, piece: Any) -> None:
-        self._left -= len(encode_json(piece)) + 1
+        encoded = encode_json(piece)
+        self._left -= len(encoded) + 1
         if self._left < 0:
             raise Invalid(
                 f"the answer has more than {LIST_MAX_BYTES} bytes, too much for a list",
                 code="stream_too_long",
                 hint=f"ask for it in pieces: Accept: {MEDIA_TYPE}",
             )
+        if self._tell is not None:
+            self._tell(len(self.pieces), encoded)
         self.pieces.append(piece)
 
 
@@ -133,7 +137,8 @@ def run_of(function: Callable[..., Any], take: Callable[[Any], tuple[Any, ...]],
 
 
 def _send(made: Iterator[Any]) -> Any:
-    call, gathered = scopes.get()[0], _Gathered()
+    call = scopes.get()[0]
+    gathered = _Gathered(call)
     into = _pieces_of(call)
     with closing(cast(Any, made)):
         for piece in made:
@@ -147,7 +152,8 @@ def _send(made: Iterator[Any]) -> Any:
 
 
 async def _asend(made: AsyncIterator[Any]) -> Any:
-    call, gathered = scopes.get()[0], _Gathered()
+    call = scopes.get()[0]
+    gathered = _Gathered(call)
     into = _pieces_of(call)
     async with aclosing(cast(Any, made)):
         async for piece in made:

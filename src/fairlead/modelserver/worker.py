@@ -15,20 +15,23 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from fairlead.errors import Internal
 from fairlead.messages import (
     FRAME_MAX_BYTES,
+    PARTIAL_BYTES,
+    PIECE_BYTES,
     Beat,
     Drain,
     JobCancel,
     JobDone,
     JobHeld,
+    JobPartial,
     JobProgress,
     JobStart,
     Message,
@@ -195,6 +198,7 @@ class Channel:
             trace=order.trace,
             asked_by=order.request,
             on_progress=self._progress_of(order),
+            on_piece=_Partials(order, self._loop, self._broadcast).add,
         )
         self._jobs[order.job] = (order.epoch, call)
         future = self._replica.start(call)
@@ -239,6 +243,40 @@ class Channel:
             asyncio.run_coroutine_threadsafe(self._broadcast(message), self._loop)
 
         return hook
+
+
+class _Partials:
+    """Pieces of one job on their way to its keeper: several in a message, ten messages a second at most.
+
+    What is told is bounded; the result has all of it.
+    """
+
+    def __init__(
+        self, order: JobStart, loop: asyncio.AbstractEventLoop, send: Callable[[Message], Coroutine[Any, Any, bool]]
+    ) -> None:
+        self._order, self._loop, self._send = order, loop, send
+        self._lock = threading.Lock()
+        self._first, self._held = 0, list[bytes]()
+        self._left, self._sent_at = PARTIAL_BYTES, 0.0
+
+    def add(self, number: int, piece: bytes) -> None:
+        """Take a piece, from any thread."""
+        with self._lock:
+            self._left -= len(piece) + PIECE_BYTES
+            if self._left < 0:
+                return
+            if not self._held:
+                self._first = number
+                wait_s = max(0.0, self._sent_at + _PROGRESS_S - time.monotonic())
+                self._loop.call_soon_threadsafe(self._loop.call_later, wait_s, self._flush)
+            self._held.append(piece)
+
+    def _flush(self) -> None:
+        with self._lock:
+            first, pieces, self._held = self._first, tuple(self._held), []
+            self._sent_at = time.monotonic()
+        task = self._loop.create_task(self._send(JobPartial(self._order.job, self._order.epoch, first, pieces)))
+        task.add_done_callback(lambda _: None)
 
 
 def peer_is_trusted(connection: socket.socket) -> bool:

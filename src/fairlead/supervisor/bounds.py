@@ -13,7 +13,7 @@ import msgspec
 
 from fairlead.errors import Problem
 from fairlead.figures import Figures
-from fairlead.messages import Beat, ErrorInfo, FromReplica, JobDone, JobProgress
+from fairlead.messages import PARTIAL_BYTES, PIECE_BYTES, Beat, ErrorInfo, FromReplica, JobDone, JobPartial, JobProgress
 from fairlead.status import ReplicaStatus
 
 TEXT = 2_000
@@ -68,6 +68,10 @@ def of_replica(message: FromReplica) -> FromReplica:
             return msgspec.structs.replace(
                 message, note=text(message.note, LINE), step=count(message.step), total=total, preview=b""
             )
+        case JobPartial():
+            size = sum(len(piece) + PIECE_BYTES for piece in message.pieces)
+            kept = message.pieces if size <= PARTIAL_BYTES else ()
+            return msgspec.structs.replace(message, first=count(message.first), pieces=kept)
         case _:
             return message
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from fairlead.buckets.keys import result_key
 from fairlead.errors import NotFound
-from fairlead.messages import ErrorInfo, JobEnded, JobOrder
+from fairlead.messages import ErrorInfo, JobBegan, JobEnded, JobOrder, JobPartial
 from fairlead.store.records import Job
 
 CALL = "/v1/models/flowers/jobs"
@@ -262,3 +263,29 @@ async def test_the_end_of_a_job_is_told_to_whoever_asked_for_it(flowers: Any) ->
     assert (told["status"], told["answered"], "callback_unresolved" in told["reason"]) == ("waiting", None, True)
     assert told["next_attempt_at"] is not None
     flowers.refused(await flowers.by("ben").get(f"/api/v1/jobs/{job['id']}/callbacks"), 404, "job_not_found")
+
+
+async def test_whoever_follows_a_job_hears_the_pieces_of_its_answer(flowers: Any) -> None:
+    zoe, bus = flowers.by("zoe"), flowers.bus
+    flowers.keeper.does_jobs = False
+    orders: list[JobOrder] = []
+    await bus.subscribe(JobOrder, lambda order: note(orders, order), node="local")
+    job = (await zoe.post(CALL, json={"month": 1})).json()["id"]
+
+    async def ordered() -> bool:
+        return bool(orders)
+
+    await flowers.until(ordered)
+    await bus.request(JobBegan("local", job, orders[0].epoch, "replica-1"))
+    for first, piece in ((0, b'"a"'), (1, b"{"), (2, b'"c"')):
+        await bus.publish(JobPartial(job, orders[0].epoch, first, (piece,)))
+    await bus.publish(JobPartial(job, orders[0].epoch - 1, 9, (b"1",)))
+    await bus.settle()
+    await bus.request(JobEnded("local", job, orders[0].epoch, body=b'["a", "b", "c"]'))
+    text = (await zoe.get(f"/api/v1/jobs/{job}/events")).text
+    events = [block.split("\n")[:2] for block in text.strip().split("\n\n")]
+    assert [name for name, _ in events] == ["event: partial", "event: partial", "event: done"]
+    assert [json.loads(data.removeprefix("data: ")) for _, data in events[:2]] == [
+        {"attempt": 1, "index": 0, "piece": "a"},
+        {"attempt": 1, "index": 2, "piece": "c"},
+    ]

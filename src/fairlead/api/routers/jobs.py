@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sqlalchemy.orm import Session
@@ -194,11 +195,16 @@ def _error_of(job: Job) -> Error:
 
 
 async def _events(house: House, who: Caller, job_id: str) -> AsyncIterator[bytes]:
-    last = None
+    last, epoch, number = None, 0, -1
     with house.waiters.ticket(job_id) as ticket:
         while not house.closing.is_set():
             job = await house.database.read(lambda session: queries.get(session, who, job_id))
             view = job_view(job)
+            told, pieces = house.jobs.partials.after(job_id, epoch, number)
+            epoch, number = told, number if told == epoch else -1
+            for number, piece in pieces:
+                said = {"attempt": view.attempts, "index": number, "piece": msgspec.json.decode(piece)}
+                yield event("partial", said)
             if is_final(job.status):
                 yield event("done" if job.status is JobStatus.SUCCEEDED else "error", view.model_dump())
                 return
