@@ -14,7 +14,8 @@ import msgspec
 
 from fairlead.sdk.inputs import raise_problems
 from fairlead.sdk.schemas import shape_from
-from fairlead.sdk.shapes import Check, Shape
+from fairlead.sdk.checking import Check
+from fairlead.sdk.shapes import Shape
 
 CHECKED_BYTES = 8 * 1024
 """Longer bodies are not looked at: it would take control's time from everybody."""

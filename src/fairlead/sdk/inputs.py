@@ -15,12 +15,12 @@ from typing import Annotated, Any, TypedDict
 import msgspec
 
 from fairlead.errors import Invalid, Problem
+from fairlead.sdk.checking import COUNTED_MAX, Check
 from fairlead.sdk.files import File
 from fairlead.sdk.model import TensorType
 from fairlead.sdk.shapes import (
     MISSING,
     AnyShape,
-    Check,
     Described,
     FieldOf,
     FileShape,
@@ -118,7 +118,7 @@ class Signature:
         if not isinstance(values, list):
             into.fault("", "type", "is not a list", "give a list of rows")
             raise_problems(into.problems, into.count)
-        rows = [self.shape.check(value, f"[{index}]", into) for index, value in enumerate(values)]
+        rows = into.each(self.shape.check, values)
         raise_problems(into.problems, into.count)
         return rows
 
@@ -168,7 +168,8 @@ def raise_problems(problems: list[Problem], count: int = 0) -> None:
         return
     first, count = problems[0], max(count, len(problems))
     text = f"{first.path}: {first.message}" if first.path else first.message
-    more = f" (and {count - 1} more)" if count > 1 else ""
+    over = "over " if count > COUNTED_MAX else ""
+    more = f" (and {over}{min(count - 1, COUNTED_MAX)} more)" if count > 1 else ""
     raise Invalid(text + more, hint=first.hint, problems=tuple(problems))
 
 

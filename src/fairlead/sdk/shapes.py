@@ -11,6 +11,7 @@ import copy
 import datetime
 import decimal
 import difflib
+import itertools
 import math
 import re
 import typing
@@ -21,6 +22,7 @@ from typing import Annotated, Any
 import msgspec
 
 from fairlead.errors import Problem
+from fairlead.sdk.checking import Check
 from fairlead.sdk.files import File
 
 MISSING = object()
@@ -41,29 +43,10 @@ LEAVES: dict[Any, str] = {
     uuid.UUID: "a UUID",
 }
 _BITS_SAID = 128
+_KEY_SAID = 100
+"""Longer keys are cut, and not compared with known ones."""
 _ROW = re.compile(r"^\[\d+\]\.?")
 """Where in a list of rows something is."""
-
-
-PROBLEMS_MAX = 100
-"""So many faults are told of one input; the others are counted."""
-
-
-class Check:
-    """One pass over one input: collects problems. ``lax`` reads numbers from text, as queries and forms have them."""
-
-    def __init__(self, lax: bool = False) -> None:
-        self.lax = lax
-        self.problems: list[Problem] = []
-        self.count = 0
-
-    def fault(self, path: str, rule: str, message: str, hint: str = "") -> None:
-        self.take([Problem(path=path, rule=rule, message=message, hint=hint)])
-
-    def take(self, problems: list[Problem], more: int = 0) -> None:
-        """Note ``problems``, and how many more there are than are told."""
-        self.count += len(problems) + more
-        self.problems += problems[: max(0, PROBLEMS_MAX - len(self.problems))]
 
 
 class Shape:
@@ -227,7 +210,7 @@ class ListShape(Shape):
             value = [value]  # a query has one value where a list is wanted
         for rule, message, hint in _limits(value, self.meta):
             into.fault(path, rule, message, hint)
-        items = [self.item.check(item, f"{path}[{index}]", into) for index, item in enumerate(value)]
+        items = into.each(self.item.check, value, path)
         try:
             return self.make(items)
         except TypeError as error:
@@ -354,11 +337,16 @@ class ObjectShape(Shape):
             known.append(self.tag[0])
             if value.get(self.tag[0]) != self.tag[1]:
                 into.fault(join(path, self.tag[0]), "tag", f"is not {said(self.tag[1])}", f"give {said(self.tag[1])}")
-        for key in value if self.closed else ():
-            if key not in known:
-                close = difflib.get_close_matches(key, known, 1)
-                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-                into.fault(join(path, key), "unknown_key", "is not a field", hint)
+        unknown = len(value) - sum(key in value for key in dict.fromkeys(known))
+        if not self.closed or not unknown:
+            return
+        told = list(itertools.islice((key for key in value if key not in known), into.room))
+        for key in told:
+            close = difflib.get_close_matches(key, known, 1) if len(key) <= _KEY_SAID else []
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+            shown = key if len(key) <= _KEY_SAID else f"{key[:_KEY_SAID]}…"
+            into.fault(join(path, shown), "unknown_key", "is not a field", hint)
+        into.take([], unknown - len(told))
 
     def schema(self) -> dict[str, Any]:
         if self._open:  # a type that holds itself

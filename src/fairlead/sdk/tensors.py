@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairlead.sdk.shapes import Check, Shape
+from fairlead.sdk.checking import Check
+from fairlead.sdk.shapes import Shape
 
 
 class TensorShape(Shape):

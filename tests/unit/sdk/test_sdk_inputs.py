@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 import fairlead
 from fairlead.errors import Invalid
+from fairlead.sdk.checking import COUNTED_MAX, Check
 from fairlead.sdk.inputs import Signature, signature_from, signature_of
+from fairlead.sdk.shaping import shape_of
 
 
 class Flight(fairlead.Input):
@@ -238,3 +240,40 @@ def test_schema_and_decoder_agree(body: dict[str, Any]) -> None:
         accepted = True
     big = isinstance(body.get("hour"), int | float) and abs(body["hour"]) >= 2**53
     assert accepted == valid or big  # whole floats and integers of more than 64 bits are a matter of the parser
+
+
+def test_a_body_with_very_many_unknown_keys_is_refused_without_a_look_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compare a key with those that are known takes microseconds: of millions it would take the replica."""
+    compared: list[str] = []
+
+    def compare(key: str, *rest: object) -> list[str]:
+        compared.append(key)
+        return []
+
+    monkeypatch.setattr("difflib.get_close_matches", compare)
+
+    def predict(x: float) -> float:
+        return x
+
+    signature = signature_of(predict)
+    body = msgspec.json.encode({f"k{number}": 1 for number in range(20_000)} | {"k" * 10_000: 1})
+    with pytest.raises(Invalid) as caught:
+        signature.decode(body)
+    assert len(compared) < 100
+    assert len(caught.value.problems) == 100
+    assert str(caught.value).endswith("(and over 1000 more)")
+    with pytest.raises(Invalid) as caught:
+        signature.decode(msgspec.json.encode({"x": 1, "k" * 10_000: 1}))
+    assert len(str(caught.value)) < 200  # the key is cut
+
+
+def test_a_list_with_very_many_faults_is_not_read_to_its_end() -> None:
+    into = Check()
+    assert len(into.each(shape_of(float).check, ["a"] * 50_000)) == COUNTED_MAX
+    assert len(into.problems) == 100
+
+    def predict(x: list[float]) -> float:
+        return x[0]
+
+    with pytest.raises(Invalid, match="and 999 more"):
+        signature_of(predict).decode(msgspec.json.encode({"x": ["a"] * 50_000}))
