@@ -153,7 +153,11 @@ def _wishes(
     for rate, rule, window_s in ((usual, "requests", STABLE_S), (sudden, "panic", PANIC_S)):
         said = f"{_short(rate.mean)} calls a second in the last {window_s:g} s; at {each}"
         said += f", they keep {_short(rate.mean * service_s)} replicas busy"
-        yield _Wish(_roomy(rate.low, rate, service_s, limits, history), rule, said)
+        count = _roomy(rate.low, rate, service_s, limits, history)
+        even = _roomy(rate.low, replace(rate, uneven=1.0), service_s, limits, history)
+        if math.ceil(count) > math.ceil(even):
+            said += f", and come in bursts that want room: {_short(count)}"
+        yield _Wish(count, rule, said)
     slow_s = max(signals.start_s or 0.0, 0.0)
     if signals.in_flight is not None:
         aim_s = max(PRESS_S, limits.slo_s or 0.0, slow_s, 2 * service_s * limits.concurrency)

@@ -105,6 +105,10 @@ class Pushes:
         # what is shared is fetched and unpacked; all is packed and put into the bucket
         self.uploads.make_room(who.name, wanted, 2 * (shared + total))
         still = [(one, self.uploads.offset(who.name, one.sha256)) for one in missing.values()]
+        for one, at in still:
+            if at > one.size:
+                message = f"{one.path}: {at} bytes of this content are here, and the list says that it has {one.size}"
+                raise Invalid(message, code="bundle_invalid", hint="list each file with its size in bytes")
         rest = tuple((one, at) for one, at in still if one.sha256 not in sources.sent)
         return Plan(archive.digest(files), rest, total)
 

@@ -399,3 +399,11 @@ async def test_two_pushes_of_the_same_files_at_once_are_one_version(world: Any) 
     view = await world.ok(ada.client.get("/api/v1/models/flowers"))
     assert [one["version"] for one in view["versions"]] == ["1"]
     assert left(world) == []
+
+
+async def test_a_size_below_what_came_already_is_refused(world: Any) -> None:
+    ada = Sender(world)
+    await ada.send(WEIGHTS, 0)
+    files = [{"path": "weights.bin", "size": 5, "sha256": sha(WEIGHTS)}]
+    error = world.refused(await ada.client.post("/api/v1/bundles/plan", json={"files": files}), 422, "bundle_invalid")
+    assert f"{len(WEIGHTS)} bytes" in error["message"]

@@ -183,3 +183,9 @@ def test_words_end_with_time_and_are_few() -> None:
     late = words.give(ticket)
     now = 61.0
     assert words.take(late, "night") is None
+
+
+async def test_a_form_of_very_many_fields_is_refused(door: Any) -> None:
+    headers = {**OWN, "content-type": "application/x-www-form-urlencoded"}
+    door.refused(await door.by("").post("/sign-in", content="&" * 200_000, headers=headers), 422, "form_invalid")
+    door.refused(await door.by("").get(f"/sign-in?{'&' * 500}next=/"), 422, "form_invalid")

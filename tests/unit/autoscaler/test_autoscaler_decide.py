@@ -233,3 +233,13 @@ def test_constant_load_turns_at_most_once_in_five_minutes(rate: float, service_s
     made = Fleet(arrivals.constant(shape), Fairlead(limits), start_s=1.0, most=20).run()
 
     assert made.turns_within(300) <= 1
+
+
+def test_what_bursts_ask_for_is_said() -> None:
+    """100,000 calls at once and then none: the mean alone explains nothing."""
+    history, why = History(), ""
+    for second in range(70):
+        calls = 100_000 * (1 + second // 20)
+        decision, history = decide(Signals(at=second, calls=calls, ready=1, service_s=1.2e-05), CALM, history)
+        why = decision.why if decision.wanted > 1 else why
+    assert "come in bursts that want room" in why

@@ -377,3 +377,8 @@ def test_outputs_are_told_where_the_answers_have_a_type() -> None:
         for each in (one, two, three)
     ]
     assert told == [[("output", "FP64", [-1, -1])], [("label", "BYTES", [-1]), ("box", "FP64", [-1, 2])], []]
+
+
+def test_a_time_that_no_clock_has_is_endless() -> None:
+    for asked, seconds in ((2_000_000, 2.0), (10**400, math.inf), (2**64, math.inf), (0, math.inf)):
+        assert v2.timeout_of(msgspec.convert({"inputs": [], "parameters": {"timeout": asked}}, v2.Head)) == seconds

@@ -18,7 +18,7 @@ from fairlead.api.handover import Ticket
 from fairlead.api.html import page
 from fairlead.apps.pages import show_page
 from fairlead.control.house import House
-from fairlead.errors import Error, Forbidden, Kind, NotFound
+from fairlead.errors import Error, Forbidden, Invalid, Kind, NotFound
 from fairlead.identity.cookies import session_cookie
 from fairlead.identity.tokens import for_page, verify
 
@@ -36,7 +36,7 @@ async def form(request: Request, house: TheHouse) -> Response:
     The query is what the front door writes: ``next=`` is its last part, and everything after it, as it was asked for.
     """
     before, _, back = request.url.query.partition("next=")
-    host = parse_qs(before, max_num_fields=_FIELDS_MAX).get("at", [""])[-1]
+    host = _fields(before).get("at", [""])[-1]
     who = await known(request, house)
     if who is None:
         return _form(house, host, back)
@@ -47,7 +47,7 @@ async def form(request: Request, house: TheHouse) -> Response:
 async def sign_in(request: Request, house: TheHouse) -> Response:
     """Sign in by name and password; the cookie that comes with it is what pages show instead of a token."""
     check_origin(request)
-    sent = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=_FIELDS_MAX)
+    sent = _fields((await request.body()).decode("utf-8", "replace"))
     user, password, host, back = (sent.get(name, [""])[-1][:_TEXT_MAX] for name in ("user", "password", "at", "next"))
     try:
         signed = await house.sign_in.sign_in(
@@ -60,6 +60,15 @@ async def sign_in(request: Request, house: TheHouse) -> Response:
     answer = await _lead_back(request, house, signed.minted.cookie, host, back)
     set_session(answer, house, signed.minted.cookie, signed.minted.expires)
     return answer
+
+
+def _fields(text: str) -> dict[str, list[str]]:
+    """Return the fields of a form; raises :class:`Invalid` for more than the page has."""
+    try:
+        return parse_qs(text, max_num_fields=_FIELDS_MAX)
+    except ValueError as error:
+        hint = f"open {PATH} and fill in what it asks for"
+        raise Invalid("this is not what the form sends", code="form_invalid", hint=hint) from error
 
 
 @router.post("/sign-out")

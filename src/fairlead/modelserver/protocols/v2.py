@@ -36,6 +36,8 @@ CODES = {"BOOL": "?", "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q", "UI
 }
 """Datatypes and their characters in :mod:`struct`, whose standard sizes are the protocol's."""
 LENGTH = struct.Struct("<I")
+_TIMEOUT_END_US = 2**53
+"""Longer is endless: the model's own bounds a call anyway."""
 NOT_HERE = ("shared_memory_region",)
 
 
@@ -112,7 +114,7 @@ def _raw_head(size: int, inputs: Sequence[Declared]) -> Head:
 def timeout_of(head: Head) -> float:
     """Return the seconds that the caller gives (parameter ``timeout``, in microseconds); endless without it."""
     asked = head.parameters.get("timeout")
-    return asked / 1e6 if type(asked) is int and asked > 0 else math.inf
+    return asked / 1e6 if type(asked) is int and 0 < asked < _TIMEOUT_END_US else math.inf
 
 
 def rows_of(head: Head, rest: memoryview, inputs: Sequence[Declared], signature: Signature) -> list[Any]:
