@@ -21,6 +21,8 @@ from fairlead.supervisor import strays
 
 _log = logging.getLogger(__name__)
 EVERY_S = 2.0
+_SHARE = 20
+"""Of the time at most one part in so many is spent looking."""
 CODE = "disk_quota"
 ShutOut = Callable[[str, ErrorInfo], AbstractAsyncContextManager[None]]
 """Ends what runs of a run or a zygote, by name; nothing of it starts again inside the block."""
@@ -35,8 +37,10 @@ class DiskBound:
     async def run(self) -> None:
         """Look until canceled."""
         while self._limit:
-            await self._clock.sleep(EVERY_S)
+            began = self._clock.monotonic()
             await self.once()
+            took_s = self._clock.monotonic() - began
+            await self._clock.sleep(max(EVERY_S, _SHARE * took_s))
 
     async def once(self) -> tuple[str, ...]:
         """Look, end who has too much, and return their names."""
@@ -48,12 +52,14 @@ class DiskBound:
 
     def _over(self) -> dict[str, int]:
         """Return who has too much, and how much; of whoever is far over, only that."""
+        owners = {scratch.name: _owner(scratch) for scratch in self._home.scratch.iterdir()}
+        uids = {uid for uid in owners.values() if uid is not None}
+        nameless = diskused.nameless(uids, self._home.scratch.stat().st_dev)
         found = {}
-        for scratch in self._home.scratch.iterdir():
-            name, uid = scratch.name, _owner(scratch)
-            bytes_ = diskused.used((scratch, self._home.run / name), uid, self._limit)
-            logs = diskused.used((self._home.logs / name,), None, self._limit + diskused.LOGS_BYTES)
-            bytes_ += max(0, logs - diskused.LOGS_BYTES)
+        for name, uid in owners.items():
+            bytes_ = diskused.used((self._home.scratch / name, self._home.run / name), self._limit)
+            logs = diskused.used((self._home.logs / name,), self._limit + diskused.LOGS_BYTES)
+            bytes_ += max(0, logs - diskused.LOGS_BYTES) + (nameless.get(uid, 0) if uid is not None else 0)
             if bytes_ > self._limit:
                 found[name] = bytes_
         return found
@@ -78,7 +84,7 @@ class DiskBound:
         for folder in (self._home.scratch / name, self._home.run / name):
             diskused.empty(folder)
         logs = self._home.logs / name
-        if diskused.used((logs,), None, diskused.LOGS_BYTES) > diskused.LOGS_BYTES:
+        if diskused.used((logs,), diskused.LOGS_BYTES) > diskused.LOGS_BYTES:
             diskused.empty(logs)
 
 

@@ -22,12 +22,10 @@ UNKNOWN = 1 << 62
 """What is too deep to be looked at."""
 
 
-def used(folders: Collection[Path], uid: int | None, enough: int) -> int:
-    """Return the bytes that are allocated below ``folders``, and in files of ``uid`` that have no name any more.
-
-    It stops counting once there is more than ``enough``.
-    """
-    total, seen = 0, set()
+def used(folders: Collection[Path], enough: int) -> int:
+    """Return the bytes that are allocated below ``folders``; it stops counting once there is more than ``enough``."""
+    total = 0
+    seen: set[tuple[int, int]] = set()
     for found in _entries(folders):
         if found is None:
             return UNKNOWN
@@ -38,7 +36,7 @@ def used(folders: Collection[Path], uid: int | None, enough: int) -> int:
         total += max(found.st_blocks * 512, ENTRY_BYTES)
         if total > enough:
             return total
-    return total + (_nameless(uid, {os.stat(one).st_dev for one in folders if one.is_dir()}) if uid else 0)
+    return total
 
 
 def _entries(folders: Collection[Path]) -> Iterator[os.stat_result | None]:
@@ -67,11 +65,12 @@ def _entries(folders: Collection[Path]) -> Iterator[os.stat_result | None]:
             os.close(descriptor)
 
 
-def _nameless(uid: int, devices: Collection[int]) -> int:
-    """Return the bytes of files on ``devices`` that processes of ``uid`` hold open and have removed."""
-    found = {}
-    for pid in pids():
-        if uid_of(pid) != uid:
+def nameless(uids: Collection[int], device: int) -> dict[int, int]:
+    """Return by user the bytes of files on ``device`` that their processes hold open and have removed."""
+    found: dict[int, dict[int, int]] = {}
+    for pid in pids() if uids else ():
+        uid = uid_of(pid)
+        if uid not in uids:
             continue
         folder = f"/proc/{pid}/fd"
         try:
@@ -83,9 +82,9 @@ def _nameless(uid: int, devices: Collection[int]) -> int:
                 held = os.stat(f"{folder}/{number}")
             except OSError:
                 continue
-            if held.st_nlink == 0 and stat.S_ISREG(held.st_mode) and held.st_dev in devices:
-                found[held.st_dev, held.st_ino] = held.st_blocks * 512
-    return sum(found.values())
+            if held.st_nlink == 0 and stat.S_ISREG(held.st_mode) and held.st_dev == device:
+                found.setdefault(uid, {})[held.st_ino] = held.st_blocks * 512
+    return {uid: sum(files.values()) for uid, files in found.items()}
 
 
 def empty(folder: Path) -> None:

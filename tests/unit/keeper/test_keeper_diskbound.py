@@ -36,23 +36,25 @@ def test_what_is_allocated_counts_once_and_links_lead_nowhere(tmp_path: Path) ->
     (mine / "link").symlink_to(elsewhere)
     with (mine / "sparse").open("wb") as sparse:
         sparse.truncate(500 * MB)
-    found = diskused.used((mine, tmp_path / "absent"), None, MANY)
+    found = diskused.used((mine, tmp_path / "absent"), MANY)
     assert 3 * MB <= found < 4 * MB
 
 
 def test_empty_files_count_too(tmp_path: Path) -> None:
     for number in range(300):
         (tmp_path / str(number)).touch()
-    assert diskused.used((tmp_path,), None, MANY) >= 300 * diskused.ENTRY_BYTES
-    assert diskused.used((tmp_path,), None, MB // 2) < 300 * diskused.ENTRY_BYTES, "it stops once that is enough"
+    assert diskused.used((tmp_path,), MANY) >= 300 * diskused.ENTRY_BYTES
+    assert diskused.used((tmp_path,), MB // 2) < 300 * diskused.ENTRY_BYTES, "it stops once that is enough"
 
 
 def test_files_that_were_removed_while_open_count_where_the_user_is_known(tmp_path: Path) -> None:
     with write(tmp_path / "file", 3 * MB).open("rb"):
         (tmp_path / "file").unlink()
-        assert diskused.used((tmp_path,), os.getuid() or None, MANY) == (3 * MB if os.getuid() else 0)
-        assert diskused._nameless(os.getuid(), {tmp_path.stat().st_dev}) >= 3 * MB
-    assert diskused.used((tmp_path,), None, MANY) == 0
+        device = tmp_path.stat().st_dev
+        assert diskused.used((tmp_path,), MANY) == 0
+        assert diskused.nameless({os.getuid()}, device)[os.getuid()] >= 3 * MB
+        assert diskused.nameless({os.getuid()}, device + 1) == {}
+        assert diskused.nameless((), device) == {}
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def deep(tmp_path: Path) -> Path:
 
 
 def test_what_is_too_deep_to_be_looked_at_is_too_much_and_goes(deep: Path) -> None:
-    assert diskused.used((deep,), None, MANY) == diskused.UNKNOWN
+    assert diskused.used((deep,), MANY) == diskused.UNKNOWN
     diskused.empty(deep)
     assert list(deep.iterdir()) == []
 
