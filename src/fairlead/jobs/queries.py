@@ -26,7 +26,11 @@ def get(session: Session, caller: Caller, prefix: str) -> Job:
     """
     found = lookup.beginning(session, Job, prefix, _seen(caller))
     if not found:
-        raise NotFound(f"there is no job {prefix}", code="job_not_found", hint="fairlead jobs lists them")
+        raise NotFound(
+            f"there is no job {prefix}",
+            code="job_not_found",
+            hint="fairlead jobs lists them; one is kept for seven days after its end",
+        )
     if len(found) > 1:
         raise Conflict(f"{prefix} begins several jobs", code="ambiguous", hint="give more of the id")
     return found[0]

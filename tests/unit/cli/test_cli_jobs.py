@@ -97,3 +97,21 @@ def test_what_would_be_ignored_is_not_submitted(
     assert code in (2, 5)
     assert said in err
     assert signed_in.asked == []
+
+
+def test_all_failed_jobs_are_replayed_page_by_page(cli: Callable[..., Said], signed_in: Door) -> None:
+    pages = {
+        "GET /api/v1/jobs": {"items": [{"id": "job-2"}], "next": "job-2"},
+        "before": {"items": [{"id": "job-1"}], "next": None},
+    }
+
+    class Pages(dict[str, tuple[int, bytes, str]]):
+        def get(self, asked: str, default: Any = None) -> Any:
+            path, _, query = asked.partition("?")
+            if path.startswith("POST"):
+                return 200, json.dumps(VIEW | {"id": path.split("/")[-2]}).encode(), "application/json"
+            return 200, json.dumps(pages["before" if "before=job-2" in query else path]).encode(), "application/json"
+
+    signed_in.answers = Pages(signed_in.answers)
+    code, out, _ = cli("jobs", "replay", "--failed", "m")
+    assert (code, [line.split()[0] for line in out.splitlines()]) == (0, ["job-2", "job-1"])

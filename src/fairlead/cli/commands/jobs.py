@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, Refused, named
-from fairlead.cli.commands.noun import group
 
 FINAL = ("succeeded", "failed", "canceled")
 
@@ -19,13 +19,33 @@ def register(app: typer.Typer) -> None:
     """Jobs have no verbs of their own at the top."""
 
 
-def _list() -> None:
+app = typer.Typer(help="Durable calls of models.", invoke_without_command=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _list(
+    context: typer.Context,
+    model: str = typer.Option("", "--model", help="Jobs of this model."),
+    status: str = typer.Option("", "--status", help="queued, running, succeeded, failed or canceled."),
+    limit: int = typer.Option(50, "--limit", help="As many of the newest, up to 500."),
+) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    chosen = {name: value for name, value in (("model", model), ("status", status)) if value}
     with Api() as api:
-        view = api.get("/jobs")
+        view = api.get("/jobs", limit=limit, **chosen)
     terminal.table(view["items"], ("id", "model", "version", "status", "attempts", "created_at", "reason"), view)
 
 
-app = group("Durable calls of models.", _list)
+def _failed(api: Api, model: str) -> Iterator[str]:
+    """Yield the ids of all failed jobs of ``model``, the newest first."""
+    page: dict[str, Any] = {"model": model, "status": "failed", "limit": 100}
+    while True:
+        found = api.get("/jobs", **page)
+        yield from (item["id"] for item in found["items"])
+        if not found["next"]:
+            return
+        page["before"] = found["next"]
 
 
 @app.command()
@@ -119,7 +139,7 @@ def callbacks(job: str) -> None:
 
 @app.command()
 def secret() -> None:
-    """Make the secret that signs your callbacks; it is shown once, and the one before signs as well for a day."""
+    """Make the secret that signs your callbacks. It is shown once, and the one before signs as well for a day."""
     with Api() as api:
         view = api.post("/callbacks/secret")
     terminal.result(view["secret"], view)
@@ -142,7 +162,7 @@ def replay(
     if bool(job) == bool(failed):
         raise typer.BadParameter("name a job, or --failed MODEL")
     with Api() as api:
-        names = [job] if job else [item["id"] for item in api.get("/jobs", model=failed, status="failed")["items"]]
+        names = [job] if job else list(_failed(api, failed))
         for name in names:
             _print(api.post(f"/jobs/{name}/replay"))
     if not names:
