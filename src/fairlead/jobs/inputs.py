@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from fairlead.sdk.checking import Check
 from fairlead.sdk.inputs import raise_problems
 from fairlead.sdk.schemas import shape_from
-from fairlead.sdk.checking import Check
 from fairlead.sdk.shapes import Shape
 
 CHECKED_BYTES = 8 * 1024
