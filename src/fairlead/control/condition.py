@@ -107,6 +107,11 @@ def troubles(reports: Sequence[NodeReport], alive: Sequence[NodeReport], models:
             for one in report.replicas
             if one.status is ReplicaStatus.CRASH_LOOP and one.model in models
         ]
+        found += [
+            f"{one.model}@{one.version} does not answer: {one.loop}; fairlead logs {one.model}"
+            for one in report.versions
+            if one.loop and one.model in models
+        ]
     return tuple(found)
 
 

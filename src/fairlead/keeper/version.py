@@ -193,6 +193,9 @@ class Version:
             case restarts.Restart(at):
                 self.again_at, self.loop = at, ""
             case restarts.CrashLoop(why, at):
+                if not self.loop and moment is not None:
+                    self.shift = f"a replica is not started again at once: {why}; last: {reason}"
+                    self.shifted_at = moment
                 self.again_at, self.loop = at, f"{why}; last: {reason}"
                 self.dismiss(Unavailable(self.loop, code="crash_loop", retry_after_s=at - now))
 

@@ -84,6 +84,11 @@ class VersionReport(Part, frozen=True):
     shift: str = ""
     """Which, and why."""
 
+    @property
+    def loop(self) -> str:
+        """Why none of its replicas answers though it was ready once, as far as that is known: they end at once."""
+        return self.reason if self.status is VersionStatus.STARTING else ""
+
 
 class ProgramReport(Part, frozen=True):
     """One of the platform's own programs on a node."""

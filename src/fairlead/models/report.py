@@ -35,7 +35,7 @@ CALLED_EVERY_S = 30.0
 CRASH_EVERY_S = 60.0
 """Crashes of a version are noted at most so often."""
 _CRASHED = "a replica crashed: "
-_SHIFTED = "a replica is ejected"
+_SHIFTED = "a replica is "
 _ROUNDS_MAX = 8
 _FACTS = (
     ModelVersion.model,

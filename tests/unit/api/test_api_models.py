@@ -13,6 +13,7 @@ import pytest
 from fairlead.api import stream
 from fairlead.api.routers import bundles
 from fairlead.api.views.models import VersionView, with_serving
+from fairlead.clock import to_text
 from fairlead.control import condition, reconcile
 from fairlead.messages import NodeReport, VersionReport
 from fairlead.modelserver.protocols.words import inputs_in_words
@@ -292,3 +293,24 @@ def test_a_version_says_how_it_crashed_last() -> None:
 
     assert with_serving(view, "mood", reports).crash == "2026-11-20T14:05:00Z: exit 3"
     assert with_serving(view, "another", reports).crash == ""
+
+
+async def test_an_alias_that_moves_onto_a_version_that_crashes_in_a_loop_warns(world: Any) -> None:
+    """Its calls are answered 503 from then on: whoever moves it, and whoever looks, is told."""
+    ada = world.by("ada")
+    await world.model()
+    loop = "6 starts without a healthy minute; last: exit 3"
+    one = VersionReport("flowers", "1", VersionStatus.STARTING, reason=loop)
+
+    def tell() -> None:
+        world.house.nodes.take(NodeReport("local", 1, to_text(world.house.clock.now()), versions=(one,)))
+
+    tell()
+    moved = await ada.put("/api/v1/models/flowers/aliases/canary", json={"targets": [{"version": "1"}]})
+    (warning,) = moved.json()["warnings"]
+    assert warning.startswith(f"flowers@1 does not answer: {loop}")
+    tell()
+    view = await world.ok(ada.get("/api/v1/models/flowers"))
+    assert view["versions"][0]["reason"] == f"crash_loop: {loop}"
+    tell()
+    assert any(loop in one for one in (await world.ok(ada.get("/api/v1/status")))["troubles"])

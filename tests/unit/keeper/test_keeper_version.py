@@ -129,3 +129,11 @@ def test_f09_a_version_compares_what_its_replicas_say_and_notes_who_is_ejected_a
     assert version.shift.startswith("a replica is ejected: b slow: ")
     assert version.shifted_at is not None
     assert version.tally.ejections == {"slow": 1}
+
+
+def test_that_a_crash_loop_begins_is_told_once() -> None:
+    version = Version(("echo", "1"))
+    for number in range(8):
+        version.crashed(started=float(number), now=number + 0.5, reason="exit 3", chance=0, moment=f"at {number}")
+    assert version.shift.startswith("a replica is not started again at once: ")
+    assert version.shifted_at == "at 5"

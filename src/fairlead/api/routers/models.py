@@ -14,7 +14,15 @@ from fairlead.accounts.policy import Caller
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import Body, Page, Refusal, page
-from fairlead.api.views.models import ModelView, VersionView, model_view, target_views, version_view, with_serving
+from fairlead.api.views.models import (
+    ModelView,
+    VersionView,
+    loop_of,
+    model_view,
+    target_views,
+    version_view,
+    with_serving,
+)
 from fairlead.api.views.scaling import ScalingView, scaling_view
 from fairlead.bundles.specs import model_spec
 from fairlead.control.house import House
@@ -25,7 +33,7 @@ from fairlead.models import replicas as records
 from fairlead.modelserver.protocols.docs import openapi_of
 from fairlead.modelserver.protocols.page import POLICY, page_of
 from fairlead.status import VersionStatus
-from fairlead.store.records import Model, ModelVersion
+from fairlead.store.records import Alias, Model, ModelVersion
 
 calls = APIRouter(tags=["calls"])
 router = APIRouter(tags=["models"])
@@ -157,7 +165,7 @@ async def move_alias(
     targets = [Target(one.version, one.weight) for one in body.targets]
     placed = await house.database.write(lambda s: service.move_alias(s, who, name, alias, targets, now))
     view = {"alias": placed.alias, "targets": [view.model_dump() for view in target_views(placed.targets)]}
-    return view | await _pending(house, response)
+    return view | _warned(house, name, placed) | await _pending(house, response)
 
 
 @router.delete("/models/{name}/aliases/{alias}", status_code=204, response_class=Response, responses=_PENDING)
@@ -178,10 +186,22 @@ async def rollback(name: str, body: RollbackBody, response: Response, house: The
             service.say(queries.alias_of(session, name, body.alias).targets) if queries.get(session, who, name) else ""
         )
         placed = service.rollback(session, who, name, now, body.alias)
-        return {"alias": placed.alias, "from": before, "to": service.say(placed.targets)}
+        moved = {"alias": placed.alias, "from": before, "to": service.say(placed.targets)}
+        return moved | _warned(house, name, placed)
 
     view = await house.database.write(write)
     return view | await _pending(house, response)
+
+
+def _warned(house: House, name: str, alias: Alias) -> dict[str, list[str]]:
+    """Return what to add to an answer where a version that the alias names does not answer now."""
+    alive = house.nodes.alive()
+    found = [
+        f"{name}@{one.version} does not answer: {loop}; fairlead logs {name}"
+        for one in alias.targets
+        if (loop := loop_of(name, one.version, alive))
+    ]
+    return {"warnings": found} if found else {}
 
 
 async def _pending(house: House, response: Response) -> dict[str, str]:

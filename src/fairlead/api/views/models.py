@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -145,7 +146,22 @@ def with_serving(view: VersionView, model: str, reports: tuple[NodeReport, ...])
         if (one.model, one.version) == (model, view.version) and one.crashed_at is not None
     ]
     view.crash = "{}: {}".format(*max(crashes)) if crashes else ""
+    if view.status in ("ready", "sleeping") and (loop := loop_of(model, view.version, reports)):
+        view.reason = f"crash_loop: {loop}"
     return view
+
+
+def loop_of(model: str, version: str, reports: Sequence[NodeReport]) -> str:
+    """Return why no replica of the version answers, nothing where one does."""
+    return next(
+        (
+            one.loop
+            for report in reports
+            for one in report.versions
+            if (one.model, one.version) == (model, version) and one.loop
+        ),
+        "",
+    )
 
 
 def _in_words(signature: dict[str, Any] | None, way: str) -> dict[str, str]:

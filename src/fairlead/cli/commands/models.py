@@ -160,6 +160,8 @@ def alias(
     with Api() as api:
         view = api.put(f"/models/{named('model', name)}/aliases/{named('alias', label)}", {"targets": wanted})
         _until_in_force(api, name, wanted[0]["version"], view, f"{label} is {targets(wanted)}")
+    for warning in view.get("warnings") or ():
+        terminal.note(f"warning: {warning}")
     terminal.result(f"{label}: {targets(wanted)}", view)
 
 
@@ -170,6 +172,8 @@ def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> N
         view = api.post(f"/models/{named('model', name)}/rollback", {"alias": alias})
         version = view["to"].partition(",")[0].partition(":")[0]
         _until_in_force(api, name, version, view, f"{alias} is {view['to']}")
+    for warning in view.get("warnings") or ():
+        terminal.note(f"warning: {warning}")
     terminal.result(f"{view['alias']}: {view['from']} → {view['to']}", view)
 
 
