@@ -18,7 +18,7 @@ def plan(**options: object) -> Plan:
 def calls() -> list[Sent]:
     return [
         Sent("a.jpg", 0.0, 0.0, 0.5, "correct"),
-        Sent("a.jpg", 0.0, 0.0, 2.0, "correct"),
+        Sent("a.jpg", 0.0, 1.5, 2.0, "correct"),
         Sent("a.jpg", 1.0, 1.0, 3.0, "wrong", "expected ada, got bo"),
         Sent("a.jpg", 1.0, 3.5, 4.0, "failed", "model_failed"),
     ]
