@@ -95,7 +95,8 @@ class Resources(Table, frozen=True, kw_only=True):
     cpu: Annotated[float, Meta(gt=0, le=1024)] = 0.1
     """Share of processors asked for when placing; 1 = a core."""
     memory_mb: Annotated[int, Meta(ge=16, le=16_777_216)] = 512
-    """Memory in MB; more ends the process."""
+    """Memory in MB that it is meant to take. A process may hold four times as much and 2 GiB of data, with a GPU
+    without bound; beyond that an allocation fails. What all its processes take together is not bounded."""
     gpu: float | str = 0
     """``1`` or ``0.5``: needed; ``"0..1"``: if there is one; 0: none."""
 
