@@ -117,7 +117,7 @@ def _look(manifest: ModelManifest | AppManifest, folder: Path, paths: set[str]) 
     """Yield where the manifest names what is not there."""
     run = manifest.run
     if isinstance(run.requires, str) and run.requires not in paths:
-        hint = reading.closest(run.requires, paths) or "write it, or list the requirements in fairlead.toml"
+        hint = reading.closest(run.requires, paths) or f'write it, or give a list: requires = ["{run.requires}"]'
         yield Problem("run.requires", "missing", f"{run.requires} is not in the bundle", hint)
     else:
         try:
@@ -215,7 +215,9 @@ def _warnings(manifest: ModelManifest | AppManifest, folder: Path) -> Iterator[P
     if manifest.access.visibility == "public":
         yield Problem("access.visibility", "public", "anyone may call it once a configurer has agreed")
     if manifest.network.outbound:
-        yield Problem("network.outbound", "outbound", "it has no network until a configurer has agreed")
+        granted = f"once it is pushed a configurer says: fairlead models set {manifest.name} --outbound"
+        hint = granted if isinstance(manifest, ModelManifest) else "an app cannot be granted it in this version"
+        yield Problem("network.outbound", "outbound", "it has no network until a configurer has agreed", hint)
     if manifest.run.entry is not None:
         first = manifest.run.entry.partition(":")[0].partition(".")[0]
         if first in sys.stdlib_module_names:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator
-from http.client import HTTPException, HTTPMessage
+from http.client import BadStatusLine, HTTPException, HTTPMessage
 from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
@@ -123,7 +124,14 @@ class Api:
             raise _unreachable(self.url, error) from error
         if answer.is_success:
             return answer
-        raise refusal(answer, self.url)
+        raise self._refusal(answer)
+
+    def _refusal(self, answer: Answer) -> Refused:
+        """Return the error in ``answer``; where a variable's token was refused, that is what to change."""
+        refused = refusal(answer, self.url)
+        if answer.status_code == 401 and os.environ.get("FAIRLEAD_TOKEN") == self._session.token:
+            refused.hint = f"FAIRLEAD_TOKEN goes before your sessions: unset it, or give it a token of {self.url}"
+        return refused
 
     def events(self, path: str, **params: Any) -> Iterator[tuple[str, Any]]:
         """Yield (event, data) of a stream of server-sent events until it ends."""
@@ -133,7 +141,7 @@ class Api:
                 self.url, f"/api/v1{path}", connect_s=CONNECT_S, headers=self._headers, params=params
             ) as answer:
                 if answer.status != 200:
-                    raise refusal(Answer(answer.status, answer.headers, answer.read()), self.url)
+                    raise self._refusal(Answer(answer.status, answer.headers, answer.read()))
                 yield from _parse(http.lines_of(answer))
         except (OSError, HTTPException) as error:
             raise _unreachable(self.url, error) from error
@@ -197,6 +205,8 @@ def _unreachable(url: str, error: Exception) -> Refused:
         hint = "SSL_CERT_FILE names a file of certificates to trust"
     elif isinstance(error, ssl.SSLError):
         hint = "does it speak TLS? try http:// instead of https://"
+    elif url.startswith("http://") and isinstance(error, (ConnectionResetError, BadStatusLine)):
+        hint = f"something answers, but not in HTTP: if it speaks TLS, write https://{url.removeprefix('http://')}"
     return Refused(f"{url} cannot be reached: {_said(error)}", exit_code=6, code="unreachable", hint=hint)
 
 

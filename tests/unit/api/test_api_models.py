@@ -215,6 +215,15 @@ async def test_production_is_moved_and_rolled_back(world: Any) -> None:
     world.refused(await ada.delete("/api/v1/models/flowers/aliases/production"), 409, "alias_kept")
 
 
+async def test_a_configurer_grants_the_network(world: Any) -> None:
+    await world.model()
+    change = {"outbound": True}
+    world.refused(await world.by("ada").patch("/api/v1/models/flowers", json=change), 403, "role_needed")
+    await world.ok(world.by("eve").patch("/api/v1/models/flowers", json=change))
+    audit = (await world.by("eve").get("/api/v1/audit")).json()["items"]
+    assert "outbound granted" in [one["said"] for one in audit if one["ref"] == "flowers"]
+
+
 async def test_a_removed_version_is_not_listed_and_is_gone_the_second_time(world: Any) -> None:
     ada = world.by("ada")
     await world.model()

@@ -42,6 +42,15 @@ def test_a_whole_bundle_is_listed(tmp_path: Path) -> None:
     assert (checked.problems, checked.warnings) == ((), ())
 
 
+def test_hints_tell_how_requirements_are_listed_and_the_network_granted(tmp_path: Path) -> None:
+    checked = check(bundle(tmp_path, MODEL + 'requires = "numpy"\n[network]\noutbound = true\n'))
+
+    assert [one.hint for one in checked.problems] == ['write it, or give a list: requires = ["numpy"]']
+    assert [one.hint for one in checked.warnings] == [
+        "once it is pushed a configurer says: fairlead models set m --outbound"
+    ]
+
+
 def test_nothing_of_a_bundle_is_run(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     folder = tmp_path / "bundle"

@@ -41,6 +41,30 @@ def home_of(door: Door, folder: Path) -> Home:
     return home
 
 
+def test_where_a_variables_token_is_refused_the_variable_is_named(
+    cli: Callable[..., Said], door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAIRLEAD_TOKEN", "fl_old")
+    monkeypatch.setenv("FAIRLEAD_URL", door.url)
+    door.says("GET /api/v1/me", {"error": {"code": "token_invalid", "message": "no", "hint": "sign in"}}, 401)
+    code, _, err = cli("whoami")
+    assert code == 4
+    assert "FAIRLEAD_TOKEN" in err
+    door.says("POST /api/v1/login", {"token": token("ada"), "user": "ada", "roles": ["user"]})
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    assert "unset FAIRLEAD_TOKEN" in cli("login", door.url, "--user", "ada")[2]
+
+
+def test_an_address_that_speaks_no_http_is_said_to_speak_tls_perhaps() -> None:
+    from http.client import BadStatusLine
+
+    from fairlead.cli.api import _unreachable
+
+    assert "https://a:1" in _unreachable("http://a:1", BadStatusLine("\x15\x03")).hint
+    assert "https://a:1" in _unreachable("http://a:1", ConnectionResetError()).hint
+    assert "fairlead up" in _unreachable("http://a:1", ConnectionRefusedError()).hint
+
+
 def test_sessions_are_listed_and_one_is_in_use(cli: Callable[..., Said], door: Door, other_door: Door) -> None:
     door.says("GET /api/v1/me", ME)
     other_door.says("GET /api/v1/me", {}, 401)

@@ -61,7 +61,8 @@ class RollbackBody(Body):
 
 
 class ModelChange(Body):
-    visibility: str
+    visibility: str | None = None
+    outbound: bool | None = None
 
 
 @calls.get("/v1/models")
@@ -100,11 +101,18 @@ async def docs(ref: str, house: TheHouse, who: Who) -> HTMLResponse:
 
 @router.patch("/models/{name}")
 async def change(name: str, body: ModelChange, response: Response, house: TheHouse, who: Who) -> ModelView:
-    """Change who sees a model; 202 with ``pending`` where a front door does not do so yet."""
+    """Change who sees a model, or grant it the network; 202 with ``pending`` where a front door lags."""
     now = house.clock.now()
-    view = await house.database.write(
-        lambda s: _view(s, house, service.set_visibility(s, who, name, body.visibility, now))
-    )
+
+    def write(session: Session) -> ModelView:
+        model = queries.get(session, who, name)
+        if body.visibility is not None:
+            model = service.set_visibility(session, who, name, body.visibility, now)
+        if body.outbound is not None:
+            model = service.grant(session, who, name, "outbound", body.outbound, now)
+        return _view(session, house, model)
+
+    view = await house.database.write(write)
     return view.model_copy(update=await _pending(house, response))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def login(
         answer = sign_in(url or "http://127.0.0.1:8080", user, read_password())
     roles = ", ".join(answer["roles"])
     terminal.result(f"signed in as {answer['user']} ({roles})", answer | {"token": "kept"})
+    if os.environ.get("FAIRLEAD_TOKEN"):
+        terminal.note("FAIRLEAD_TOKEN is set and goes before this session: unset FAIRLEAD_TOKEN to use it")
 
 
 def logout(

@@ -180,14 +180,22 @@ def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> N
 @app.command("set")
 def change(
     name: str,
-    visibility: str = typer.Option(..., "--visibility", help="private, team, or public, which a configurer grants."),
+    visibility: str = typer.Option("", "--visibility", help="private, team, or public, which a configurer grants."),
+    outbound: bool = typer.Option(None, "--outbound/--no-outbound", help="Whether it has the network it asks for."),
 ) -> None:
-    """Change who may see and call a model; public: anyone, without a token, at a bounded rate."""
+    """Change who may see and call a model, or grant it the network.
+
+    Public: anyone, without a token, at a bounded rate.
+    """
+    wanted = ({"visibility": visibility} if visibility else {}) | ({} if outbound is None else {"outbound": outbound})
+    if not wanted:
+        raise typer.BadParameter("say --visibility, --outbound or --no-outbound")
     with Api() as api:
-        view = api.patch(f"/models/{named('model', name)}", {"visibility": visibility})
+        view = api.patch(f"/models/{named('model', name)}", wanted)
     if pending := view.get("pending"):
-        raise _not_in_force(f"{name} is {visibility}", pending)
-    terminal.result(f"{name}: {view['visibility']}", view)
+        raise _not_in_force(f"{name} is {view['visibility']}", pending)
+    said = "" if outbound is None else f", network {'granted' if outbound else 'no longer granted'}"
+    terminal.result(f"{name}: {view['visibility']}{said}", view)
 
 
 @app.command()
