@@ -42,6 +42,10 @@ class M(fairlead.Model):
                 number += 1
         finally:
             (self.folder / name).touch()
+    def flood(self, name: str, pieces: int) -> Iterator[str]:
+        for number in range(pieces):
+            (self.folder / name).write_text(str(number))
+            yield "x" * 1_000_000
     def large(self) -> Iterator[str]:
         while True: yield "x" * 1_000_000
     def gate(self) -> Iterator[str]:
@@ -105,6 +109,25 @@ def test_a_caller_that_leaves_ends_the_generator(replica: Replica) -> None:
         assert next(response.iter_lines()) == "data: 0"
     wait_for((replica.folder / "left").exists)
     assert replica.call("predict", {"text": "ok"}).json() == ["ok"]
+
+
+def test_a_caller_that_does_not_read_holds_the_generator_up(replica: Replica) -> None:
+    """Pieces wait for their reader: in the generator, not in the replica's memory."""
+    made = replica.folder / "flood"
+    with replica.http.stream("POST", "/v1/models/m/flood", json={"name": "flood", "pieces": 2000}, headers=EVENTS):
+        wait_for(lambda: made.exists() and made.read_text() not in ("", "0"))
+        last = ""
+        while last != made.read_text():  # until it stands still for as long as twenty other calls take
+            last = made.read_text()
+            assert [replica.call("predict", {"text": "ok"}).json() for _ in range(20)] == [["ok"]] * 20
+        assert int(last) < 100
+    assert replica.call("predict", {"text": "ok"}).json() == ["ok"]
+
+
+def test_all_of_a_long_stream_arrives(replica: Replica) -> None:
+    found = events(replica.call("flood", {"name": "whole", "pieces": 60}, headers=EVENTS | {"prefer": "wait=60"}))
+    assert found[-1] == ("done", {"pieces": 60})
+    assert all(value == "x" * 1_000_000 for _, value in found[:-1])
 
 
 def test_what_is_too_long_for_a_list_is_refused(replica: Replica) -> None:

@@ -32,6 +32,7 @@ from fairlead.modelserver.loading import Loaded, load
 from fairlead.modelserver.meter import Meter
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.modelserver.protocols.http import Front
+from fairlead.modelserver.protocols.paced import THREADS
 from fairlead.modelserver.worker import Channel
 from fairlead.sdk.traces import last_lines, stack_text, trace
 from fairlead.status import ReplicaStatus
@@ -290,5 +291,6 @@ def http_server(front: Front, path: Path) -> Server:
         http=HTTPModes.http1,
         websockets=False,
         backlog=_BACKLOG,
+        runtime_blocking_threads=THREADS,
         log_enabled=False,
     )

@@ -26,7 +26,7 @@ from fairlead.sdk.model import Canceled, InvalidInput, scopes
 MEDIA_TYPE = "text/event-stream"
 LIST_MAX_BYTES = 16 * 1024**2
 """So much is gathered for callers who want one answer."""
-_AHEAD = 64
+_AHEAD = 16
 """Pieces that may wait for a slow reader."""
 _LOOK_S = 0.05
 _ALIVE_S = 15.0

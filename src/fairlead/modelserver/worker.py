@@ -187,6 +187,7 @@ class Channel:
             if running[0] >= order.epoch:
                 return  # delivered twice
             running[1].canceled = True
+        partials = _Partials(order, self._loop, self._broadcast)
         call = TypedCall(
             order.endpoint,
             order.body,
@@ -198,13 +199,13 @@ class Channel:
             trace=order.trace,
             asked_by=order.request,
             on_progress=self._progress_of(order),
-            on_piece=_Partials(order, self._loop, self._broadcast).add,
+            on_piece=partials.add,
         )
         self._jobs[order.job] = (order.epoch, call)
         future = self._replica.start(call)
-        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._end, order, call, done))
+        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._end, order, call, partials, done))
 
-    def _end(self, order: JobStart, call: Call, future: Future[Reply]) -> None:
+    def _end(self, order: JobStart, call: Call, partials: _Partials, future: Future[Reply]) -> None:
         if self._jobs.get(order.job) == (order.epoch, call):
             del self._jobs[order.job]
         error = future.exception()
@@ -221,10 +222,12 @@ class Channel:
                 )
                 info = msgspec.structs.replace(error_info(large), retry=False)
                 done = JobDone(order.job, order.epoch, error=info)
-        task = self._loop.create_task(self._tell(done), name=f"result of {order.job}")
+        task = self._loop.create_task(self._tell(done, partials.rest()), name=f"result of {order.job}")
         task.add_done_callback(lambda _: None)
 
-    async def _tell(self, done: JobDone) -> None:
+    async def _tell(self, done: JobDone, pieces: JobPartial | None = None) -> None:
+        if pieces is not None:
+            await self._broadcast(pieces)
         if not await self._broadcast(done):
             self._unheard = [*self._unheard[-_KEPT_RESULTS:], done]
 
@@ -271,12 +274,20 @@ class _Partials:
                 self._loop.call_soon_threadsafe(self._loop.call_later, wait_s, self._flush)
             self._held.append(piece)
 
-    def _flush(self) -> None:
+    def rest(self) -> JobPartial | None:
+        """Return what is not sent yet: nothing may follow the result."""
         with self._lock:
+            if not self._held:
+                return None
             first, pieces, self._held = self._first, tuple(self._held), []
             self._sent_at = time.monotonic()
-        task = self._loop.create_task(self._send(JobPartial(self._order.job, self._order.epoch, first, pieces)))
-        task.add_done_callback(lambda _: None)
+        return JobPartial(self._order.job, self._order.epoch, first, pieces)
+
+    def _flush(self) -> None:
+        pieces = self.rest()
+        if pieces is not None:
+            task = self._loop.create_task(self._send(pieces))
+            task.add_done_callback(lambda _: None)
 
 
 def peer_is_trusted(connection: socket.socket) -> bool:

@@ -18,6 +18,7 @@ from fairlead.modelserver.meter import HEADER as TOKEN
 from fairlead.modelserver.meter import Meter
 from fairlead.modelserver.protocols.answers import JSON, encode_json, error_body, error_text
 from fairlead.modelserver.protocols.docs import openapi_body, signature_view
+from fairlead.modelserver.protocols.paced import PacedStreams
 from fairlead.modelserver.protocols.packing import WORTH_BYTES, packed, wished
 from fairlead.modelserver.protocols.page import POLICY, page_of
 from fairlead.modelserver.protocols.receive import GivenUp, Receiver, too_slow
@@ -142,6 +143,7 @@ class Front:
         self._probe = probe
         self._meter = meter or Meter()
         self._receiver = Receiver(body_max_bytes)
+        self._streams = PacedStreams()
         self._targets: dict[str, str] = {}
         self.ids = RequestIds()
         self._version = ("x-fairlead-version", plane.spec.version)
@@ -211,7 +213,8 @@ class Front:
             self._version,
             ("x-request-id", call.id),
         ]
-        failed = await send(call, call.pieces, self._submit, lambda: proto.response_stream(200, headers))
+        with self._streams.stream(proto, headers) as stream:
+            failed = await send(call, call.pieces, self._submit, stream.begin)
         if failed is not None:
             self._failed(failed, scope)
         else:
