@@ -162,10 +162,14 @@ def named(noun: str, name: str) -> str:
     )
 
 
+_NO_NAME = re.compile(r"[\x00-\x20?#%\\\ud800-\udfff]")
+"""What leads elsewhere, and bytes that are no UTF-8."""
+
+
 def _check_path(path: str) -> None:
     """Refuse a path that would lead elsewhere than it was written for."""
     parts = path.removeprefix("/").split("/")
-    wrong = next((part for part in parts if part in ("", ".", "..") or re.search(r"[\x00-\x20?#%\\]", part)), None)
+    wrong = next((part for part in parts if part in ("", ".", "..") or _NO_NAME.search(part)), None)
     if wrong is not None:
         raise Refused(
             f"{unquote(wrong)!r} is no name" if wrong else "a name is empty",

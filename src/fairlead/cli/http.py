@@ -121,7 +121,7 @@ def _connection(place: SplitResult, connect_s: float) -> http.client.HTTPConnect
 
 
 def _target(path: str, params: Mapping[str, Any] | None) -> str:
-    query = urlencode({name: _word(value) for name, value in (params or {}).items()})
+    query = urlencode({name: _word(value) for name, value in (params or {}).items()}, errors="replace")
     return quote(path, safe=_SAFE) + (f"?{query}" if query else "")
 
 

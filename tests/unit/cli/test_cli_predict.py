@@ -43,12 +43,22 @@ def test_what_is_no_name_leads_nowhere(
     assert signed_in.asked == []
 
 
-@pytest.mark.parametrize("path", ["/devices/../types/fan", "/devices/", "/devices/a b", "/jobs/x?y=1", "/runs/%2e"])
+@pytest.mark.parametrize(
+    "path", ["/devices/../types/fan", "/devices/", "/devices/a b", "/jobs/x?y=1", "/runs/%2e", "/jobs/\udcff"]
+)
 def test_no_path_leads_elsewhere(signed_in: Door, path: str) -> None:
     with Api() as api, pytest.raises(Refused) as refused:
         api.get(path)
 
     assert (refused.value.code, signed_in.asked) == ("name_invalid", [])
+
+
+@pytest.mark.parametrize("words", [("secrets", "rm", "\udcff", "A"), ("jobs", "replay", "\udcff")])
+def test_a_name_that_is_no_utf_8_is_no_name(cli: Callable[..., Said], signed_in: Door, words: tuple[str, ...]) -> None:
+    code, _, err = cli(*words)
+
+    assert (code, "no name" in err) == (5, True)
+    assert signed_in.asked == []
 
 
 @pytest.mark.parametrize("place", ["nowhere/x", "."])
@@ -65,6 +75,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_call(
     ("words", "said"),
     [
         (("--json", "{}", "--set", "a=1"), "--json is the whole body"),
+        (("--json", "@in.json"), "write --file in.json"),
         (("--set", "a=1", "--set", "a=2"), "--set a is given twice"),
     ],
 )

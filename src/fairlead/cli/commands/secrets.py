@@ -23,6 +23,10 @@ def _list() -> None:
 app = group("Secrets of models and apps.", _list)
 
 
+def _path(bundle: str, name: str) -> str:
+    return f"/secrets/{quote(bundle, safe='', errors='replace')}/{quote(name, safe='', errors='replace')}"
+
+
 @app.command("ls")
 def list_(bundle: str = typer.Argument("", help="A model or app; default: all of yours.")) -> None:
     """List secrets by name; values are never shown."""
@@ -33,7 +37,7 @@ def list_(bundle: str = typer.Argument("", help="A model or app; default: all of
 def set_(bundle: str = typer.Argument(help="A model or app."), name: str = typer.Argument()) -> None:
     """Set a secret; its value comes from stdin, or is asked for. Replicas with an older value are replaced."""
     with Api() as api:
-        view = api.put(f"/secrets/{quote(bundle, safe='')}/{quote(name, safe='')}", {"value": _value(name)})
+        view = api.put(_path(bundle, name), {"value": _value(name)})
     terminal.result(f"{bundle} {name} set", view)
 
 
@@ -41,7 +45,7 @@ def set_(bundle: str = typer.Argument(help="A model or app."), name: str = typer
 def remove(bundle: str, name: str) -> None:
     """Remove a secret that no version needs."""
     with Api() as api:
-        api.delete(f"/secrets/{quote(bundle, safe='')}/{quote(name, safe='')}")
+        api.delete(_path(bundle, name))
     terminal.result(f"{bundle} {name} removed")
 
 
