@@ -166,7 +166,9 @@ def raise_problems(problems: list[Problem], count: int = 0) -> None:
     """Raise :class:`Invalid` that names ``problems``, of ``count`` in all; nothing when there is none."""
     if not problems:
         return
-    first, count = problems[0], max(count, len(problems))
+    # A name that was mistyped is why another is missing.
+    first = next((one for one in problems if one.hint.startswith("did you mean")), problems[0])
+    count = max(count, len(problems))
     text = f"{first.path}: {first.message}" if first.path else first.message
     over = "over " if count > COUNTED_MAX else ""
     more = f" (and {over}{min(count - 1, COUNTED_MAX)} more)" if count > 1 else ""

@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 
+from fairlead.api.views.inference import metadata_view
 from fairlead.clock import SystemClock, to_text
 from fairlead.figures import Figures, Histogram, recent
-from fairlead.messages import NodeReport, ReplicaReport, Rest, VersionReport, Wake
+from fairlead.messages import ModelSpec, NodeReport, ReplicaReport, Rest, VersionReport, Wake
 from fairlead.status import ReplicaStatus, VersionStatus
 
 FIGURES = Figures(
@@ -48,6 +49,11 @@ def hear(world: Any, **replica: Any) -> None:
     )
     world.house.nodes.take(NodeReport("local", 1, now, replicas=(one,), versions=(version,)))
     world.house.waiters.tell("reports")
+
+
+def test_weights_of_torch_with_code_are_no_torchscript() -> None:
+    signature = {"endpoints": {"predict": {"input": {}, "output": {}}}}
+    assert metadata_view(ModelSpec("m", "1", "torch"), signature, ["1"])["platform"] == "pytorch"
 
 
 async def test_the_server_tells_its_name_and_that_it_lives_without_a_token(world: Any) -> None:

@@ -86,6 +86,16 @@ def test_all_wrong_fields_are_reported_at_once_with_hints() -> None:
     assert "(and 2 more)" in str(caught.value)
 
 
+def test_a_mistyped_name_is_told_before_the_one_that_is_missing_by_it() -> None:
+    def greet(name: str) -> str:
+        return name
+
+    with pytest.raises(Invalid) as caught:
+        signature_of(greet).decode(b'{"nam": "Ada"}')
+    assert str(caught.value).startswith("nam: ")
+    assert caught.value.hint == "did you mean name?"
+
+
 def test_a_missing_field_and_a_wrong_type() -> None:
     assert faults(signature_of(flight), b'{"month": "six"}') == {"carrier": "missing", "month": "type"}
 

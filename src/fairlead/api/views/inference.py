@@ -15,7 +15,7 @@ from fairlead.store.records import ModelVersion
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "parameters", "statistics")
 CALLABLE = (VersionStatus.READY, VersionStatus.SLEEPING)
 """Statuses of versions that answer a call: one that sleeps wakes for it."""
-_PLATFORMS = {"onnx": "onnx_onnxv1", "torch": "pytorch_torchscript"}
+_PLATFORMS = {"onnx": "onnx_onnxv1", "torch": "pytorch"}
 _LOADING = (VersionStatus.BUILDING, VersionStatus.STARTING)
 
 

@@ -249,6 +249,8 @@ def body_of(body: str, file: Path | None, settings: list[str], option: str = "--
             "headers": {"Content-Type": kind, "Content-Disposition": f'attachment; filename="{file.name}"'},
             "params": pairs(settings),
         }
+    if body.startswith("@") or (body != "-" and Path(body).suffix == ".json" and Path(body).is_file()):
+        raise typer.BadParameter(f"{option} is the body itself; of a file write --file {body.removeprefix('@')}")
     if body:
         return {
             "content": sys.stdin.buffer.read() if body == "-" else body.encode(),
