@@ -22,6 +22,8 @@ CHECKS = (
 ENDLESS = r"/(events|follow)$"
 OWN_WAY_IN = r"/login(/here)?$"
 """Ten wrong passwords lock the door, which is tested elsewhere."""
+OWN_TOKEN = r"/tokens/\{token\}$"
+"""Any unique beginning of an id will do: what is made up may revoke the very token that it is asked with."""
 NOT_HERE = r"^/v[12]/models/\{(ref|name)\}(/\{entry\}|/versions/\{ref\})?(/jobs)?$"
 """What the front door answers itself where there is no such model."""
 LAST = 2**63 - 1
@@ -44,7 +46,7 @@ def test_no_call_that_the_description_allows_or_forbids_fails_on_our_side(house:
     command = [str(Path(sys.executable).parent / "st"), "run", "openapi.json", "--url", house.url]
     command += ["-H", f"Authorization: Bearer {house.token}", "--checks", ",".join(CHECKS), "--no-color"]
     command += ["--phases", "coverage,fuzzing", "--max-examples", "3", "--seed", "1", "--generation-database", "none"]
-    command += ["--exclude-path-regex", f"{ENDLESS}|{OWN_WAY_IN}", "--suppress-health-check", "all"]
+    command += ["--exclude-path-regex", f"{ENDLESS}|{OWN_WAY_IN}|{OWN_TOKEN}", "--suppress-health-check", "all"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
 
