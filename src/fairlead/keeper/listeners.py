@@ -48,7 +48,14 @@ def check_listeners(settings: Settings) -> None:
 
 def _in_use(settings: Settings, taken: Sequence[tuple[str, str]]) -> Conflict:
     """Return the refusal that names every address that is taken, and the command that avoids them all."""
-    flags = " ".join(f"{flag} 127.0.0.1:PORT" for flag, _ in taken)
+    known = Settings(home=settings.home)
+    named = [("--listen", settings.listen, known.listen), ("--devices", settings.devices, known.devices)]
+    busy = {flag for flag, _ in taken}
+    flags = " ".join(
+        f"{flag} {'127.0.0.1:PORT' if flag in busy else address}"
+        for flag, address, default in named
+        if flag in busy or address != default
+    )
     home = "" if settings.home == default_home() else f"--home {settings.home} "
     addresses = " and ".join(f"{flag} {address}" for flag, address in taken)
     return Conflict(

@@ -59,6 +59,17 @@ def test_every_address_that_is_taken_is_named_with_a_command_of_this_home(tmp_pa
     assert command in refused.value.hint
 
 
+def test_an_address_that_is_free_stays_as_it_was_given(tmp_path: Path) -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        one.listen()
+        free = "127.0.0.2:18097"
+        with pytest.raises(Conflict) as refused:
+            check_listeners(Settings(home=tmp_path, listen=free, devices=f"127.0.0.1:{one.getsockname()[1]}"))
+
+    assert f"--listen {free} --devices 127.0.0.1:PORT" in refused.value.hint
+
+
 @pytest.mark.parametrize("port", ["\u00b2", "9" * 5000, "70000", "0", ""])
 def test_what_is_no_port_is_refused_in_words(port: str) -> None:
     with pytest.raises(Invalid) as refused:
