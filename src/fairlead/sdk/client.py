@@ -184,7 +184,7 @@ class Job:
         return self._view.status
 
     def events(self) -> Iterator[tuple[str, Any]]:
-        """Yield ``progress``, ``partial``, ``done`` and ``error`` events until the job has ended, over lost connections too.
+        """Yield ``progress``, ``partial``, ``done`` and ``error`` until the job has ended, over lost connections too.
 
         Raises :class:`Error` where the platform stays away.
         """
