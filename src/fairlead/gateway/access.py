@@ -269,8 +269,8 @@ def limit_filter() -> Resource:
 def cookie_filter() -> Resource:
     """Return the filter that takes the platform's cookie out of requests for pages, switched on by their routes.
 
-    Both names are meant, since a browser may have kept a cookie from before there was TLS. Models get no cookies at all,
-    so this costs them nothing.
+    Both names are meant, since a browser may have kept a cookie from before there was TLS. Models get no cookies
+    at all, so this costs them nothing.
     """
     script = f"""
 function envoy_on_request(handle)
