@@ -90,10 +90,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Days that events, ended commands and runs, mails and expired tokens are kept."""
     mail: str | None = None
     """``smtp://user:password@host:port``; without it mails go to the outbox only."""
-    log_level: str = "info"
-    """debug, info, warning or error."""
     callback_hosts: str | None = None
     """Private hosts that callbacks of jobs may reach: names, addresses and networks, ``hooks.lan, 10.0.3.0/24``."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
     access_log: Literal["all", "errors", "off"] = "all"
     """Which requests the front door writes a line of: ``all``, ``errors`` (400 and above) or ``off``."""
     otlp: str | None = None

@@ -103,14 +103,7 @@ class DeliveryStatus(StrEnum):
 
 
 Status = (
-    VersionStatus
-    | ReplicaStatus
-    | RunStatus
-    | JobStatus
-    | CommandStatus
-    | DeviceStatus
-    | MailStatus
-    | DeliveryStatus
+    VersionStatus | ReplicaStatus | RunStatus | JobStatus | CommandStatus | DeviceStatus | MailStatus | DeliveryStatus
 )
 
 _V, _P, _R, _J, _C, _D = VersionStatus, ReplicaStatus, RunStatus, JobStatus, CommandStatus, DeviceStatus
