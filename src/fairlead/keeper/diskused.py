@@ -70,7 +70,7 @@ def nameless(uids: Collection[int], device: int) -> dict[int, int]:
     found: dict[int, dict[int, int]] = {}
     for pid in pids() if uids else ():
         uid = uid_of(pid)
-        if uid not in uids:
+        if uid is None or uid not in uids:
             continue
         folder = f"/proc/{pid}/fd"
         try:
