@@ -26,7 +26,7 @@ from fairlead.api.views.models import (
 from fairlead.api.views.scaling import ScalingView, scaling_view
 from fairlead.bundles.specs import model_spec
 from fairlead.control.house import House
-from fairlead.errors import Unavailable
+from fairlead.errors import Invalid, Unavailable
 from fairlead.messages import ModelSpec, Target
 from fairlead.models import queries, service
 from fairlead.models import replicas as records
@@ -103,6 +103,9 @@ async def docs(ref: str, house: TheHouse, who: Who) -> HTMLResponse:
 async def change(name: str, body: ModelChange, response: Response, house: TheHouse, who: Who) -> ModelView:
     """Change who sees a model, or grant it the network; 202 with ``pending`` where a front door lags."""
     now = house.clock.now()
+
+    if body.visibility is None and body.outbound is None:
+        raise Invalid("nothing to change", code="nothing_to_change", hint="send visibility, outbound or both")
 
     def write(session: Session) -> ModelView:
         model = queries.get(session, who, name)
