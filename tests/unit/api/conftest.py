@@ -71,6 +71,8 @@ class Keeper:
         self.fail: set[str] = set()
         self.answer = b'{"late": true}'
         self.does_jobs = True
+        self.silent = False
+        """Whether somebody else speaks for it."""
         self.door_lags = False
         self._door_holds = 0
 
@@ -80,6 +82,8 @@ class Keeper:
         await self.report()
 
     async def report(self) -> None:
+        if self.silent:
+            return
         wanted = self.wanted
         self._door_holds = self._door_holds if self.door_lags else wanted.generation
         models = [_model(version.spec.name, version, self.fail) for version in wanted.versions]

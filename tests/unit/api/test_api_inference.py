@@ -36,6 +36,7 @@ def refused(answer: httpx.Response, status: int) -> str:
 
 def hear(world: Any, **replica: Any) -> None:
     """Have control hear of one replica of ``flowers@1``."""
+    world.keeper.silent = True
     now = to_text(SystemClock().now())
     one = ReplicaReport("r1", "flowers", "1", **({"status": ReplicaStatus.READY} | replica))
     version = VersionReport(
