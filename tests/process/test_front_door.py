@@ -23,6 +23,7 @@ from typing import Any
 
 import jwt
 import msgspec
+import psutil
 import pytest
 
 from fairlead import identity
