@@ -24,7 +24,7 @@ test-parts: setup
 	$(BIN)/python -m pytest -q tests/unit tests/contract -n 2 --dist loadfile $(ARGS)
 
 test-real: setup
-	$(BIN)/python -m pytest -q tests/process tests/thread $(ARGS)
+	$(BIN)/python -m pytest -q tests/process tests/thread -n 2 --dist loadfile $(ARGS)
 
 test-all: test
 	FAIRLEAD_HYPOTHESIS=explore $(BIN)/python -m pytest -q tests/unit -n 2 --dist loadfile --timeout 1200

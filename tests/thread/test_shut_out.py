@@ -292,7 +292,7 @@ def test_s08_each_verb_takes_its_role(town: Town) -> None:
             if role not in ALLOWED[verb]:
                 refused(town.call(method, filled, who, **more), 403, "role_needed")
     assert town.run_of("page")["id"] == run
-    assert town.api("GET", "/me", "bob") == {"user": "bob", "roles": ["user"]}
+    assert town.api("GET", "/me", "bob")["roles"] == ["user"]
 
 
 def test_s08_bundles_take_the_role_of_their_kind(town: Town) -> None:
