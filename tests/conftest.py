@@ -1,10 +1,11 @@
-"""How examples of property tests are chosen, in all tests.
+"""How examples of property tests are chosen, in all tests; and Ctrl-C reaches what tests start.
 
 The same ones each time, so that a run is bounded and repeats; ``FAIRLEAD_HYPOTHESIS=explore`` looks for others, and for
 ten times as many. Tests that need fewer say so as a part of ``settings.default.max_examples``.
 """
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -20,3 +21,8 @@ settings.register_profile(
 )
 settings.register_profile("explore", settings.get_profile("ci"), max_examples=10 * CI_EXAMPLES, derandomize=False)
 settings.load_profile(os.environ.get("FAIRLEAD_HYPOTHESIS", "ci"))
+
+# A shell without job control starts what runs in the background with SIGINT ignored, and children inherit that: the
+# command line would rightly go on where a test presses Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
