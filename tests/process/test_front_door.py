@@ -29,7 +29,7 @@ import pytest
 from fairlead import identity
 from fairlead.errors import Busy, Unavailable
 from fairlead.gateway import DoorSettings, DoorState, Gateway, snapshot
-from fairlead.keeper.waker import Waker
+from fairlead.keeper.doors.waker import Waker
 from fairlead.messages import ExtraRoute, ModelRoute, PageRoute, Spent, Target
 
 DEADLINE_S = 30

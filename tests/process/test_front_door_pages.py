@@ -16,7 +16,7 @@ from tests.process.test_front_door import DEADLINE_S, House, build, model, refus
 from fairlead import identity
 from fairlead.gateway import DoorState
 from fairlead.identity.tokens import verify
-from fairlead.keeper.pagedoor import PageDoor
+from fairlead.keeper.doors.pagedoor import PageDoor
 from fairlead.messages import PageRoute
 
 UPGRADE = ("connection: Upgrade", "upgrade: websocket")

@@ -16,7 +16,7 @@ from tests.process.test_front_door import House, build, eventually, model
 
 from fairlead.clock import SystemClock
 from fairlead.gateway import DoorState, DoorStats
-from fairlead.keeper.accesslog import AccessLog
+from fairlead.keeper.doors.accesslog import AccessLog
 from fairlead.messages import Target
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fairlead.keeper import finding
+from fairlead.keeper.bundles import finding
 
 LIMIT_S = 60
 

@@ -16,12 +16,12 @@ import pytest
 from fairlead.clock import SystemClock, to_text
 from fairlead.errors import NotFound, Unavailable
 from fairlead.identity.seal import Sealer, secret_name
-from fairlead.keeper.diskbound import DiskBound
-from fairlead.keeper.models_call import Reply
-from fairlead.keeper.readings import Readings
-from fairlead.keeper.run_state import RunPorts
-from fairlead.keeper.runs import Runs
-from fairlead.keeper.secrets import Secrets
+from fairlead.keeper.bundles.diskbound import DiskBound
+from fairlead.keeper.bundles.secrets import Secrets
+from fairlead.keeper.running.models_call import Reply
+from fairlead.keeper.running.readings import Readings
+from fairlead.keeper.running.runs import Runs
+from fairlead.keeper.running.state import RunPorts
 from fairlead.messages import (
     HANDLERS_FAIL,
     Answer,

@@ -352,7 +352,6 @@ ANSWERS = {
     "two lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok",
     "length and chunks": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\nok",
     "a zero in a header": b"HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 2\r\n\r\nok",
-    "an upgrade": b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nI am yours",
     "HTTP/2": b"HTTP/2 200 OK\r\ncontent-length: 2\r\n\r\nok",
 }
 
@@ -367,6 +366,28 @@ def test_s64_an_answer_that_is_no_http_is_ours(town: Town, what: str) -> None:
     assert predict(town, "victim", "ada").status_code == 200
     until(lambda: predict(town, "hostile", "ada").status_code == 200, "the model answers again")
     assert town.platform.pids()["envoy"] == pid
+
+
+def test_s64_an_upgrade_that_nobody_asked_for_opens_no_tunnel(town: Town) -> None:
+    """S-64: the connection of who called stays the front door's: the next answer on it is whose it was asked of."""
+    switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nI am yours"
+    body = json.dumps({"tries": json.dumps([["answer", switch]])}).encode()
+    ask_hostile, ask_victim = (
+        request(f"POST /v1/models/{name}/predict HTTP/1.1", f"authorization: Bearer {town.tokens['ada']}", body=sent)
+        for name, sent in (("hostile", body), ("victim", b'{"tries": "[]"}'))
+    )
+    with socket.create_connection(("127.0.0.1", town.platform.port), timeout=10) as sock:
+        sock.sendall(ask_hostile.replace(b"connection: close\r\n", b""))
+        answer = sock.recv(65_536)
+        sock.sendall(ask_victim)
+        with contextlib.suppress(ConnectionError):
+            while chunk := sock.recv(65_536):
+                answer += chunk
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    assert b"upgrade" not in head.lower(), answer
+    assert rest.startswith(b"HTTP/1.1 200 OK\r\n"), answer
+    assert rest.endswith(b'"[]"'), answer
+    until(lambda: predict(town, "hostile", "ada").status_code == 200, "the model answers again")
 
 
 def test_s64_a_forged_answer_sets_nothing_of_the_platforms(town: Town) -> None:

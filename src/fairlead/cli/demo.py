@@ -14,7 +14,7 @@ import msgspec
 import fairlead
 from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, Refused
-from fairlead.keeper import simulator
+from fairlead.keeper.programs import simulator
 from fairlead.settings import Home, Settings
 
 PLACE = "demo/room"

@@ -12,7 +12,6 @@ from fairlead.gateway.access import (
     roles_filter,
     shape_filter,
 )
-from fairlead.gateway.answers import answers_filter
 from fairlead.gateway.door import DoorSettings
 from fairlead.gateway.observed import access_log, id_filters, request_ids, tracing
 from fairlead.gateway.refusals import local_replies
@@ -121,7 +120,6 @@ def _filters(door: DoorSettings, jwks: str, revoked_file: str) -> list[Resource]
         quota_filter(),
         *people,
         limit_filter(),
-        answers_filter(),
         router,
     ]
 

@@ -24,8 +24,9 @@ BUNDLES = "/api/v1/bundles"
 """Only here control takes bodies that are longer than a model's."""
 PAGE_DOOR = "/.fairlead"
 """Below this path of every page control answers: there a visitor's cookie for the page is set."""
-UPGRADE = ("upgrade", "websocket")
-_LASTING = (UPGRADE, ("accept", "text/event-stream"))
+
+
+_LASTING = (("upgrade", "websocket"), ("accept", "text/event-stream"))
 
 
 class Access(StrEnum):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fairlead.gateway.access import longer, route_access, spent_access
-from fairlead.gateway.answers import no_switch
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.resources import (
     AGAIN,
@@ -25,7 +24,6 @@ from fairlead.gateway.resources import (
     typed,
 )
 from fairlead.gateway.routes import (
-    UPGRADE,
     Fit,
     Refusal,
     Route,
@@ -154,8 +152,6 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
         made["request_headers_to_remove"] = [*hidden, *extra[route.kind]]
     if route.kind == "model":
         made["response_headers_to_remove"] = list(_NOT_A_MODELS)
-    if route.kind == "model" or (route.kind == "page" and door.page_socket and route.lasts != UPGRADE):
-        made["typed_per_filter_config"].update(no_switch())
     if route.kind == "page":
         made["route"]["upgrade_configs"] = [{"upgrade_type": "websocket", "enabled": True}]
     if route.produces:

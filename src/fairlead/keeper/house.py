@@ -27,36 +27,38 @@ from fairlead.exposition import Family
 from fairlead.gateway import DoorSettings, DoorStats, Gateway, door_settings
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
-from fairlead.keeper import closing, descriptors, metrics, services, simulator
-from fairlead.keeper.accesslog import AccessLog
-from fairlead.keeper.certificate import Certificate
-from fairlead.keeper.compiling import Compiling
-from fairlead.keeper.devicedoor import DeviceDoor
-from fairlead.keeper.diskbound import DiskBound
-from fairlead.keeper.early import Early
-from fairlead.keeper.files import BucketFiles
-from fairlead.keeper.frontdoor import FrontDoor
-from fairlead.keeper.inspection import Inspector
-from fairlead.keeper.jobs import Jobs
+from fairlead.keeper import descriptors
+from fairlead.keeper.bundles.compiling import Compiling
+from fairlead.keeper.bundles.diskbound import DiskBound
+from fairlead.keeper.bundles.early import Early
+from fairlead.keeper.bundles.inspection import Inspector
+from fairlead.keeper.bundles.prepare import Prepare
+from fairlead.keeper.bundles.secrets import Secrets
+from fairlead.keeper.bundles.tidy import Tidy
+from fairlead.keeper.doors import closing, metrics
+from fairlead.keeper.doors.accesslog import AccessLog
+from fairlead.keeper.doors.certificate import Certificate
+from fairlead.keeper.doors.devicedoor import DeviceDoor
+from fairlead.keeper.doors.frontdoor import FrontDoor
+from fairlead.keeper.doors.metricsdoor import MetricsDoor
+from fairlead.keeper.doors.pagedoor import PageDoor
+from fairlead.keeper.doors.waker import Waker
 from fairlead.keeper.memory import Memory
-from fairlead.keeper.meter import Meter
-from fairlead.keeper.meter import tell as tell_calls
-from fairlead.keeper.metricsdoor import MetricsDoor
-from fairlead.keeper.models_call import Place, ReplicaCaller
-from fairlead.keeper.pagedoor import PageDoor
-from fairlead.keeper.prepare import Prepare
-from fairlead.keeper.programs import Programs
-from fairlead.keeper.readings import Readings
-from fairlead.keeper.replicas import Replicas
+from fairlead.keeper.programs import services, simulator
+from fairlead.keeper.programs.programs import Programs
 from fairlead.keeper.report import report
-from fairlead.keeper.run_state import RunPorts
-from fairlead.keeper.runs import Runs
-from fairlead.keeper.secrets import Secrets
-from fairlead.keeper.targets import Targets
+from fairlead.keeper.running.files import BucketFiles
+from fairlead.keeper.running.models_call import Place, ReplicaCaller
+from fairlead.keeper.running.readings import Readings
+from fairlead.keeper.running.runs import Runs
+from fairlead.keeper.running.state import RunPorts
+from fairlead.keeper.serving.jobs import Jobs
+from fairlead.keeper.serving.meter import Meter
+from fairlead.keeper.serving.meter import tell as tell_calls
+from fairlead.keeper.serving.replicas import Replicas
+from fairlead.keeper.serving.targets import Targets
+from fairlead.keeper.serving.version import Key
 from fairlead.keeper.tasks import Tasks, forever
-from fairlead.keeper.tidy import Tidy
-from fairlead.keeper.version import Key
-from fairlead.keeper.waker import Waker
 from fairlead.messages import (
     ErrorInfo,
     FromReplica,

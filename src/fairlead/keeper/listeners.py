@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from fairlead.errors import Conflict, Invalid
 from fairlead.gateway.tls import check_pair
-from fairlead.keeper.certificate import read_pair
+from fairlead.keeper.doors.certificate import read_pair
 from fairlead.settings import Home, Settings, default_home
 from fairlead.supervisor import adopt, read_records
 

@@ -22,9 +22,9 @@ from fairlead.bundles.manifest import FILE, AppManifest, parse
 from fairlead.bundles.rules import span
 from fairlead.clock import to_text
 from fairlead.errors import Conflict, Invalid, NotFound
-from fairlead.keeper.channel import RunChannel
-from fairlead.keeper.models_call import Reply
-from fairlead.keeper.readings import Readings
+from fairlead.keeper.running.channel import RunChannel
+from fairlead.keeper.running.models_call import Reply
+from fairlead.keeper.running.readings import Readings
 from fairlead.messages import (
     Answer,
     CommandAsk,

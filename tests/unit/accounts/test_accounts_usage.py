@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from fairlead.accounts import service, usage
 from fairlead.accounts.policy import SYSTEM
 from fairlead.accounts.usage import TOKEN, USER
-from fairlead.keeper.meter import COUNTERS_MAX
-from fairlead.keeper.meter import Meter as KeeperMeter
+from fairlead.keeper.serving.meter import COUNTERS_MAX
+from fairlead.keeper.serving.meter import Meter as KeeperMeter
 from fairlead.messages import CallsTold, Metered, decode, encode
 from fairlead.modelserver.meter import Meter
 from fairlead.store.records import Bundle, BundleFile, CallMark, Token, Usage

@@ -20,7 +20,7 @@ from fairlead.bundles.archive import unpack
 from fairlead.bundles.limits import Limits
 from fairlead.bundles.pack import pack
 from fairlead.control import uploads
-from fairlead.keeper.tidy import Tidy
+from fairlead.keeper.bundles.tidy import Tidy
 
 WEIGHTS = random.Random(1).randbytes(100_000)
 MODEL = 'kind = "model"\nname = "{name}"\n{more}\n[run]\nentry = "model:predict"\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fairlead.figures import Histogram
 from fairlead.gateway import DoorStats, VersionTraffic
-from fairlead.keeper.doortally import DoorTally
+from fairlead.keeper.doors.doortally import DoorTally
 
 
 def seen(**answered: int) -> DoorStats:

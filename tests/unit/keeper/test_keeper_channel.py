@@ -15,11 +15,11 @@ import pytest
 from obstore.store import MemoryStore
 
 from fairlead.buckets.obstore import ObstoreBucket
-from fairlead.keeper import channel as keeper_channel
-from fairlead.keeper.channel import RunChannel
-from fairlead.keeper.files import BucketFiles
-from fairlead.keeper.models_call import Reply
-from fairlead.keeper.readings import Readings
+from fairlead.keeper.running import channel as keeper_channel
+from fairlead.keeper.running.channel import RunChannel
+from fairlead.keeper.running.files import BucketFiles
+from fairlead.keeper.running.models_call import Reply
+from fairlead.keeper.running.readings import Readings
 from fairlead.messages import (
     Answer,
     CommandAsk,

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from fairlead.environments import toolbox
-from fairlead.keeper import compiling
-from fairlead.keeper.compiling import Compiling, Verdict
-from fairlead.keeper.secrets import Secrets
+from fairlead.keeper.bundles import compiling
+from fairlead.keeper.bundles.compiling import Compiling, Verdict
+from fairlead.keeper.bundles.secrets import Secrets
 from fairlead.messages import EnvironmentSpec, ModelSpec, VersionWanted
 from fairlead.sandbox.level import Isolation, Level
 from fairlead.settings import Home

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.keeper import diskused
-from fairlead.keeper.diskbound import DiskBound
+from fairlead.keeper.bundles import diskused
+from fairlead.keeper.bundles.diskbound import DiskBound
 from fairlead.messages import ErrorInfo
 from fairlead.settings import Home
 from fairlead.testing.clock import ManualClock

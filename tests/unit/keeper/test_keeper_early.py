@@ -12,9 +12,9 @@ from fairlead.clock import SystemClock
 from fairlead.engines import Launch
 from fairlead.engines.launch import launch, zygote_name
 from fairlead.errors import Unavailable
-from fairlead.keeper.early import Early
-from fairlead.keeper.version import Version
-from fairlead.keeper.warmer import Warmer
+from fairlead.keeper.bundles.early import Early
+from fairlead.keeper.serving.version import Version
+from fairlead.keeper.serving.warmer import Warmer
 from fairlead.messages import EnvironmentSpec, ModelSpec, VersionWanted
 from fairlead.sandbox.level import Isolation, Level
 from fairlead.settings import Home

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from fairlead.figures import OUTCOMES, SECONDS, Figures, Histogram
-from fairlead.keeper import ejection
-from fairlead.keeper.ejection import Eject, Ejection, Replace, Return, Seen, decide
+from fairlead.keeper.serving import ejection
+from fairlead.keeper.serving.ejection import Eject, Ejection, Replace, Return, Seen, decide
 
 _SPREAD = (0.7, 0.9, 1.0, 1.1, 1.4)
 """Calls are not all alike."""

@@ -10,8 +10,8 @@ import pytest
 from fairlead.buckets.obstore import ObstoreBucket, open_bucket
 from fairlead.buckets.port import Entry
 from fairlead.errors import Conflict
-from fairlead.keeper import files
-from fairlead.keeper.files import BucketFiles
+from fairlead.keeper.running import files
+from fairlead.keeper.running.files import BucketFiles
 
 
 class Counting:

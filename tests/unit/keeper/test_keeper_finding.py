@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from fairlead.keeper import finding
+from fairlead.keeper.bundles import finding
 
 FOLDER = "/srv/bundles/0f"
 

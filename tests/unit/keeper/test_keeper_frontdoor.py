@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.keeper.frontdoor import FrontDoor, left_s
+from fairlead.keeper.doors.frontdoor import FrontDoor, left_s
 from fairlead.messages import NodeWanted, Spent
 
 

@@ -13,7 +13,7 @@ from fairlead.identity.seal import load_sealer
 from fairlead.keeper import home as homes
 from fairlead.keeper.listeners import check_listeners, split
 from fairlead.keeper.memory import Memory
-from fairlead.keeper.targets import choose
+from fairlead.keeper.serving.targets import choose
 from fairlead.messages import ModelRoute, NodeWanted, Target
 from fairlead.settings import SOCKET_PATH_BYTES, Home, Settings
 

@@ -21,11 +21,11 @@ from fairlead.buckets.obstore import ObstoreBucket, open_bucket
 from fairlead.engines import Launch
 from fairlead.engines.local import launch_for
 from fairlead.errors import Error
-from fairlead.keeper import jobs as keeper_jobs
-from fairlead.keeper import pool
-from fairlead.keeper.jobs import OVERTIME_S, Jobs
-from fairlead.keeper.outcomes import INLINE_BYTES
-from fairlead.keeper.replicas import Replicas
+from fairlead.keeper.serving import jobs as keeper_jobs
+from fairlead.keeper.serving import pool
+from fairlead.keeper.serving.jobs import OVERTIME_S, Jobs
+from fairlead.keeper.serving.outcomes import INLINE_BYTES
+from fairlead.keeper.serving.replicas import Replicas
 from fairlead.messages import (
     Answer,
     Beat,

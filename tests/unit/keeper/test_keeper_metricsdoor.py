@@ -14,7 +14,7 @@ import pytest
 from fairlead.errors import Unavailable
 from fairlead.exposition import Family, Sample, gauge
 from fairlead.gateway import DoorStats
-from fairlead.keeper.metricsdoor import MetricsDoor
+from fairlead.keeper.doors.metricsdoor import MetricsDoor
 from fairlead.messages import Answer, ErrorInfo, MetricsAsk
 from fairlead.testing.bus import MemoryBus
 

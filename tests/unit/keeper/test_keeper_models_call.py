@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from fairlead.errors import Unavailable
-from fairlead.keeper.models_call import Place, ReplicaCaller
+from fairlead.keeper.running.models_call import Place, ReplicaCaller
 
 
 @asynccontextmanager
@@ -127,7 +127,7 @@ async def test_broken_call_is_not_made_twice(tmp_path: Path) -> None:
 
 
 async def test_a_call_under_way_is_not_given_up_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fairlead.keeper.models_call._SESSIONS_MAX", 2)
+    monkeypatch.setattr("fairlead.keeper.running.models_call._SESSIONS_MAX", 2)
     began, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(request: web.Request) -> web.Response:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.keeper.pagedoor import PageDoor
-from fairlead.keeper.splice import HEAD_BYTES
+from fairlead.keeper.doors.pagedoor import PageDoor
+from fairlead.keeper.doors.splice import HEAD_BYTES
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 from fairlead.buckets.obstore import open_bucket
 from fairlead.bundles.pack import pack
-from fairlead.keeper.prepare import Prepare, Task
+from fairlead.keeper.bundles.prepare import Prepare, Task
 from fairlead.messages import AppWanted, EnvironmentSpec, NodeWanted
 from fairlead.settings import Home
 

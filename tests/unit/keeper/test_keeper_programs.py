@@ -10,7 +10,7 @@ import pytest
 
 from fairlead.clock import SystemClock
 from fairlead.errors import Unavailable
-from fairlead.keeper.programs import Programs, Spec
+from fairlead.keeper.programs.programs import Programs, Spec
 from fairlead.keeper.tasks import Tasks
 
 ARGV = ("/bin/sleep", "60")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fairlead.errors import Unavailable
-from fairlead.keeper.readings import Feed, Readings
+from fairlead.keeper.running.readings import Feed, Readings
 from fairlead.messages import Measured
 from fairlead.testing.bus import MemoryBus
 

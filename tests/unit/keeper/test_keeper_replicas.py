@@ -16,7 +16,7 @@ from fairlead.engines import Launch
 from fairlead.engines.launch import Compiled
 from fairlead.engines.local import launch_for
 from fairlead.errors import NotFound, Unavailable
-from fairlead.keeper.replicas import Replicas
+from fairlead.keeper.serving.replicas import Replicas
 from fairlead.messages import EnvironmentSpec, ErrorInfo, ModelSpec, VersionWanted
 from fairlead.settings import Home
 from fairlead.testing.clock import ManualClock

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fairlead.keeper import run_policy
-from fairlead.keeper.run_policy import Again, Done, Failed, Signs
+from fairlead.keeper.running import policy as run_policy
+from fairlead.keeper.running.policy import Again, Done, Failed, Signs
 
 LINES = ("Traceback", "ModuleNotFoundError: No module named 'PIL'", "")
 

@@ -10,10 +10,10 @@ from typing import cast
 
 import pytest
 
-from fairlead.keeper import run_port
-from fairlead.keeper.run_health import look_at_port
-from fairlead.keeper.run_processes import RunProcesses
-from fairlead.keeper.run_state import Kept, RunPorts, RunState
+from fairlead.keeper.running import page_port as run_port
+from fairlead.keeper.running.health import look_at_port
+from fairlead.keeper.running.processes import RunProcesses
+from fairlead.keeper.running.state import Kept, RunPorts, RunState
 from fairlead.settings import Home
 from fairlead.status import RunStatus
 from fairlead.testing.wanted import run_wanted

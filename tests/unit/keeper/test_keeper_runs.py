@@ -13,11 +13,11 @@ from typing import cast
 import msgspec
 import pytest
 
-from fairlead.keeper.readings import Readings
-from fairlead.keeper.run_processes import RunProcesses
-from fairlead.keeper.run_state import Kept, RunPorts, RunState
-from fairlead.keeper.runs import Runs
-from fairlead.keeper.secrets import Secrets
+from fairlead.keeper.bundles.secrets import Secrets
+from fairlead.keeper.running.processes import RunProcesses
+from fairlead.keeper.running.readings import Readings
+from fairlead.keeper.running.runs import Runs
+from fairlead.keeper.running.state import Kept, RunPorts, RunState
 from fairlead.sandbox.level import Isolation, Level
 from fairlead.settings import Home
 from fairlead.status import RunStatus

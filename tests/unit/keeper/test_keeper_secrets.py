@@ -6,7 +6,7 @@ import pytest
 
 from fairlead.errors import Invalid
 from fairlead.identity.seal import Sealer, secret_name
-from fairlead.keeper.secrets import Secrets
+from fairlead.keeper.bundles.secrets import Secrets
 from fairlead.messages import (
     EnvironmentSpec,
     ErrorInfo,

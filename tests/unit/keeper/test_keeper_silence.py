@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fairlead.clock import SystemClock
-from fairlead.keeper import programs as room
-from fairlead.keeper.programs import Programs, Spec
-from fairlead.keeper.silence import Silence
+from fairlead.keeper.programs import programs as room
+from fairlead.keeper.programs.programs import Programs, Spec
+from fairlead.keeper.programs.silence import Silence
 from fairlead.keeper.tasks import Tasks
 
 MOST_S = 7.0

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fairlead.clock import SystemClock
-from fairlead.keeper import simulator
-from fairlead.keeper.programs import Programs, Spec
+from fairlead.keeper.programs import simulator
+from fairlead.keeper.programs.programs import Programs, Spec
 from fairlead.keeper.tasks import Tasks
 from fairlead.settings import Home
 

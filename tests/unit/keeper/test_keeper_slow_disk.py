@@ -16,9 +16,9 @@ from fairlead.buckets.obstore import open_bucket
 from fairlead.errors import NotFound
 from fairlead.gateway import DoorSettings, Gateway
 from fairlead.gateway.snapshot import Snapshot
-from fairlead.keeper.finding import Inspection
-from fairlead.keeper.inspection import Inspector
-from fairlead.keeper.prepare import Prepare, Task
+from fairlead.keeper.bundles.finding import Inspection
+from fairlead.keeper.bundles.inspection import Inspector
+from fairlead.keeper.bundles.prepare import Prepare, Task
 from fairlead.messages import EnvironmentSpec
 from fairlead.sandbox.level import Isolation, Level
 from fairlead.settings import Home

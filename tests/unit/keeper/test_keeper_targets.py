@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fairlead.errors import NotFound
-from fairlead.keeper.targets import Targets, choose
+from fairlead.keeper.serving.targets import Targets, choose
 from fairlead.messages import ModelRoute, Target
 
 FACES = ModelRoute("faces", "team", "ada", {"production": (Target("4"),)}, versions=("4",), gone=("3",))

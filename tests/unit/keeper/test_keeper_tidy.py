@@ -19,10 +19,10 @@ from fairlead.engines.launch import zygote_name
 from fairlead.environments import toolbox
 from fairlead.environments.build import MARKER
 from fairlead.keeper import home as homes
-from fairlead.keeper import leftovers
-from fairlead.keeper.leftovers import UNUSED_S, decide
-from fairlead.keeper.prepare import Kept
-from fairlead.keeper.tidy import REPLICA_LOGS, Tidy
+from fairlead.keeper.bundles import leftovers
+from fairlead.keeper.bundles.leftovers import UNUSED_S, decide
+from fairlead.keeper.bundles.prepare import Kept
+from fairlead.keeper.bundles.tidy import REPLICA_LOGS, Tidy
 from fairlead.messages import AppWanted, EnvironmentSpec, NodeWanted, Prepared
 from fairlead.sandbox import uids
 from fairlead.settings import Home

@@ -6,8 +6,8 @@ import pytest
 
 from fairlead.errors import Unavailable
 from fairlead.figures import SECONDS, Figures, observed
-from fairlead.keeper.pool import Replica
-from fairlead.keeper.version import Version, replica_reports, version_report
+from fairlead.keeper.serving.pool import Replica
+from fairlead.keeper.serving.version import Version, replica_reports, version_report
 from fairlead.messages import Beat, EnvironmentSpec, ModelSpec, VersionWanted
 from fairlead.status import ReplicaStatus
 

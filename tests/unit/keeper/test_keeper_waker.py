@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fairlead.errors import Unavailable
-from fairlead.keeper.waker import Waker
+from fairlead.keeper.doors.waker import Waker
 
 LOST = Unavailable("flowers@1 ends again and again", code="crash_loop", hint="fairlead logs flowers")
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from fairlead.identity.seal import fingerprint
-from fairlead.keeper.pool import (
+from fairlead.keeper.serving.pool import (
     DRAIN_S,
     END_S,
     FROZEN_S,

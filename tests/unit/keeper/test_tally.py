@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from fairlead.figures import SECONDS, Figures, Histogram, observed
-from fairlead.keeper.tally import EVERY_S, WINDOW_S, Tally, cause_of
+from fairlead.keeper.serving.tally import EVERY_S, WINDOW_S, Tally, cause_of
 from fairlead.supervisor.child import exit_of
 
 

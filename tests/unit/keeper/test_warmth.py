@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairlead.keeper.warmth import Candidate, Warmth, decide
+from fairlead.keeper.serving.warmth import Candidate, Warmth, decide
 
 
 def test_what_is_wanted_is_warmed_while_there_is_room() -> None:

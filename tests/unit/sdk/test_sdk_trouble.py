@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairlead.keeper import run_policy
+from fairlead.keeper.running import policy as run_policy
 from fairlead.messages import HANDLERS_FAIL
 from fairlead.sdk.trouble import IN_A_ROW, QUIET_S, SAID_MAX, Trouble
 

@@ -11,10 +11,10 @@ from obstore.store import MemoryStore
 import fairlead
 from fairlead.buckets.obstore import ObstoreBucket
 from fairlead.errors import Invalid, NotFound
-from fairlead.keeper.channel import RunChannel
-from fairlead.keeper.files import BucketFiles
-from fairlead.keeper.models_call import Reply
-from fairlead.keeper.readings import Readings
+from fairlead.keeper.running.channel import RunChannel
+from fairlead.keeper.running.files import BucketFiles
+from fairlead.keeper.running.models_call import Reply
+from fairlead.keeper.running.readings import Readings
 from fairlead.messages import (
     Answer,
     CommandAsk,

@@ -10,9 +10,9 @@ from aiohttp import web
 from fairlead import ids
 from fairlead.bus.port import Bus
 from fairlead.errors import Error, Invalid
-from fairlead.keeper.asks import ASK_S, ask
 from fairlead.keeper.channel_routes.answers import answer, parse
 from fairlead.keeper.channel_routes.grant import Grant, chosen
+from fairlead.keeper.running.asks import ASK_S, ask
 from fairlead.messages import CommandAsk, CommandShow, ReleaseAsk
 from fairlead.sdk.wire import CommandState, CommandStates, SendBody
 

@@ -8,9 +8,9 @@ from aiohttp import web
 
 from fairlead.bus.port import Bus
 from fairlead.errors import Invalid
-from fairlead.keeper.asks import ask
 from fairlead.keeper.channel_routes.answers import answer, parse
 from fairlead.keeper.channel_routes.grant import Grant
+from fairlead.keeper.running.asks import ask
 from fairlead.messages import Attachment, MailAsk
 from fairlead.sdk.wire import MEDIA_MAX_BYTES, MailBody, Names
 

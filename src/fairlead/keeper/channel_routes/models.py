@@ -6,10 +6,10 @@ from aiohttp import web
 
 from fairlead.bus.port import Bus
 from fairlead.errors import Invalid
-from fairlead.keeper.asks import ASK_S, ask
 from fairlead.keeper.channel_routes.answers import answer_text, seconds
 from fairlead.keeper.channel_routes.grant import Grant
-from fairlead.keeper.models_call import ModelCaller
+from fairlead.keeper.running.asks import ASK_S, ask
+from fairlead.keeper.running.models_call import ModelCaller
 from fairlead.messages import RunJobShow, RunJobSubmit
 
 _MODEL_S = 300.0

@@ -12,10 +12,10 @@ from aiohttp import web
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock, from_text
 from fairlead.errors import NotFound
-from fairlead.keeper.asks import ask
 from fairlead.keeper.channel_routes.answers import answer, event, seconds
 from fairlead.keeper.channel_routes.grant import Grant, chosen
-from fairlead.keeper.readings import Readings
+from fairlead.keeper.running.asks import ask
+from fairlead.keeper.running.readings import Readings
 from fairlead.messages import DeviceBinding, FreshAsk, Measured
 from fairlead.sdk.wire import Dropped, Measure, Measures
 

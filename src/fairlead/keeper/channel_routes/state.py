@@ -7,9 +7,9 @@ from aiohttp import web
 
 from fairlead.bus.port import Bus
 from fairlead.errors import Invalid, NotFound
-from fairlead.keeper.asks import ask
 from fairlead.keeper.channel_routes.answers import answer, parse
 from fairlead.keeper.channel_routes.grant import Grant
+from fairlead.keeper.running.asks import ask
 from fairlead.messages import StateGet, StatePut
 from fairlead.sdk.wire import Stored
 

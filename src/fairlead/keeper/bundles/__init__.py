@@ -1,0 +1,1 @@
+"""Bundles on this machine: fetched, looked into, compiled, bounded on the disk, removed."""

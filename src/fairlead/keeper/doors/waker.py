@@ -1,0 +1,165 @@
+"""The waker: holds requests for sleeping models until a replica answers, then steps out of the way.
+
+The front door sends a request here when its version has no replica (priority 1 of the version's cluster). The head is
+read, the body stays in the socket; once a replica is there the raw connection is joined to the replica's, so bodies and
+streams of any size pass and nothing is parsed.
+
+One request per connection: the head is passed on with ``connection: close``, so the replica closes after its answer,
+and the front door never reuses a connection that is tied to a replica which may be stopping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from fairlead.errors import Busy, Error, Internal, Invalid, Unavailable
+from fairlead.keeper.doors.splice import CHUNK_BYTES, HEAD_BYTES, close, field, one_request, read_head, refuse, splice
+
+log = logging.getLogger(__name__)
+
+Resolve = Callable[[str, str], Awaitable[Path]]
+"""Name and version in, the serve socket of a ready replica out; starts one if it must. Asked once per held request,
+so that whoever scales sees how many wait. Raises :class:`Error`."""
+
+_BACKLOG = 4096
+_DIAL_S = (0.002, 0.05)  # first and longest pause between attempts
+
+
+class Waker:
+    """Serves ``socket`` from ``open`` to ``close``; at most ``waiting_max`` requests wait per version."""
+
+    def __init__(self, socket: Path, resolve: Resolve, *, hold_s: float = 600, waiting_max: int = 1000) -> None:
+        self._socket = socket
+        self._resolve = resolve
+        self._hold_s = hold_s
+        self._waiting_max = waiting_max
+        self._waiting: Counter[str] = Counter()
+        self._open: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    def waiting(self, model: str, version: str) -> int:
+        """Return how many requests wait for this version now."""
+        return self._waiting[f"{model}@{version}"]
+
+    async def open(self) -> None:
+        """Begin to listen."""
+        self._socket.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._accept, self._socket, limit=HEAD_BYTES, backlog=_BACKLOG)
+        os.chmod(self._socket, 0o600)
+
+    async def close(self) -> None:
+        """Close the door and end what is still joined; the front door repeats what had no answer."""
+        if self._server is not None:
+            self._server.close()
+        tasks = list(self._open)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the caller went away
+        except asyncio.CancelledError:
+            pass  # only close() cancels; asyncio would log it as an error of the connection
+        except Exception:
+            log.exception("a held request failed")
+        finally:
+            self._open.discard(task)
+            await close(writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request_id, head = "", b""
+        try:
+            head = await read_head(reader)
+            request_id = field(head, b"x-request-id")
+            named = field(head, b"x-fairlead-model")
+            if "@" not in named:
+                raise Invalid("no version is named", code="bad_request", hint="call the model at the front door")
+            upstream = await self._join(named)
+        except Error as error:
+            await refuse((reader, writer), error, request_id, plain=_is_plain(head))
+            return
+        try:
+            upstream[1].write(one_request(head))
+            if not await splice((reader, writer), upstream):
+                # a connection that just closes has the front door send the call again, and shun the waker for a while:
+                # a call that ends its process would end them all
+                lost = Unavailable(
+                    "the model's process ended during the call",
+                    code="replica_lost",
+                    hint=f"fairlead logs {named.partition('@')[0]} tells how; the call may be sent again",
+                    retry_after_s=1,
+                )
+                await refuse((reader, writer), lost, request_id, plain=_is_plain(head))
+        finally:
+            # not closed: what a replica does not read would be kept, and waited for, without an end
+            upstream[1].transport.abort()
+
+    async def _join(self, named: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Wait for a replica of ``named`` and connect to it; raises :class:`Error`."""
+        if self._waiting[named] >= self._waiting_max:
+            raise Busy(
+                f"{self._waiting_max} requests wait for {named} already",
+                code="queue_full",
+                hint="try again in a moment, or submit a job",
+                retry_after_s=2,
+            )
+        model, _, version = named.partition("@")
+        self._waiting[named] += 1
+        try:
+            async with asyncio.timeout(self._hold_s):
+                pause_s = _DIAL_S[0]
+                while True:
+                    joined = await _dial(await self._resolve(model, version))
+                    if joined is not None:
+                        return joined
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, _DIAL_S[1])
+        except TimeoutError as error:
+            raise Unavailable(
+                f"{named} was not awake after {self._hold_s:g} s",
+                code="wake_timed_out",
+                hint=f"fairlead why {model} tells what keeps it",
+                retry_after_s=5,
+            ) from error
+        finally:
+            self._waiting[named] -= 1
+            if not self._waiting[named]:
+                del self._waiting[named]
+
+
+async def _dial(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """Return a connection, or None where the replica's queue is full or it has just gone.
+
+    Connecting a Unix socket never waits: a full queue is EAGAIN at once, which asyncio's own connect takes for
+    "in progress".
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        connection.connect(str(path))
+    except (BlockingIOError, ConnectionRefusedError, FileNotFoundError):
+        connection.close()
+        return None
+    except OSError as error:
+        connection.close()
+        raise Internal(f"the replica cannot be reached: {error.strerror}", code="replica_unreachable") from error
+    return await asyncio.open_unix_connection(sock=connection, limit=CHUNK_BYTES)
+
+
+def _is_plain(head: bytes) -> bool:
+    """Whether an error is to be one text: the Open Inference Protocol says them so."""
+    return b" /v2/" in head.partition(b"\r\n")[0]

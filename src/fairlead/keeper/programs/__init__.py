@@ -1,0 +1,1 @@
+"""The platform's own programs on this machine: Envoy, nats-server, control."""

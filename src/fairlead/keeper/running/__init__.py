@@ -1,0 +1,1 @@
+"""Runs of apps on this machine: their processes, their channel, what they know of devices."""
