@@ -82,8 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     many as fit."""
     scratch_mb: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 4096
     """Megabytes of files that a version of a model, or a run, may keep on a machine; 0: as many as fit."""
-    zygote_memory_mb: int = 2048
-    """Memory that warm zygotes of sleeping models may keep."""
+    zygote_memory_mb: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Megabytes that warm zygotes of sleeping models may keep, those used last first; default: a sixteenth of the
+    machine's memory, 256 at least and 4096 at most; 0: none is kept, and every wake imports anew."""
     token_days: int = 30
     """Days that a token lives unless said."""
     keep_days: Annotated[int, msgspec.Meta(ge=1)] = 90

@@ -119,7 +119,7 @@ class House:
             changed=self._replicas_changed,
             metered=self._meter.heard,
             programs=self._compiling,
-            zygote_memory_mb=settings.zygote_memory_mb,
+            zygote_memory_mb=warmth.budget_mb(settings.zygote_memory_mb, proc.machine_memory_mb()),
         )
         self.front_door = self._make_front_door(door)
         self.prepare = self._make_prepare(engine, group)

@@ -95,3 +95,35 @@ def environ(pid: int) -> dict[str, str]:
         return {}
     pairs = (os.fsdecode(item).partition("=") for item in data.split(b"\0") if item)
     return {key: value for key, _, value in pairs}
+
+
+def memory_mb(pid: int) -> float:
+    """Return the memory of a process: pages that it shares are counted in part (proportional set), so that the sum over
+    processes is what they take together. All that is resident where the kernel does not tell; 0 when it is gone."""
+    try:
+        return _field(PROC / str(pid) / "smaps_rollup", "Pss:") / 1024
+    except (OSError, LookupError):
+        pass
+    try:
+        return _field(PROC / str(pid) / "status", "VmRSS:") / 1024
+    except (OSError, LookupError):
+        return 0.0
+
+
+def _field(file: Path, name: str) -> int:
+    """Return the number after ``name`` in a file of lines ``name number kB``; raises :class:`LookupError`."""
+    for line in file.read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith(name):
+            return int(line.split()[1])
+    raise LookupError(name)
+
+
+def machine_memory_mb() -> float:
+    """Return the memory of this machine, or what its control group may have of it. Format: cgroup-v2."""
+    total = _field(PROC / "meminfo", "MemTotal:") / 1024
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            total = min(total, int(Path(file).read_text(encoding="ascii")) / 1024**2)
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return total

@@ -29,11 +29,13 @@ from fairlead.bundles.limits import Limits
 from fairlead.control import condition
 from fairlead.control.house import House
 from fairlead.errors import Error, Unavailable
+from fairlead.keeper.serving.warmth import budget_mb
 from fairlead.models import queries
 from fairlead.sandbox.level import isolation
 from fairlead.schedules.sight import seen_events
 from fairlead.store import journal
 from fairlead.store.records import Event
+from fairlead.supervisor import proc
 
 health = APIRouter(tags=["health"])
 router = APIRouter(tags=["system"])
@@ -82,7 +84,7 @@ async def system(house: TheHouse, who: Who) -> SystemView:
             "user_calls_per_day": settings.user_calls_per_day,
             "user_stored_mb": settings.user_stored_mb,
             "scratch_mb": settings.scratch_mb,
-            "zygote_memory_mb": settings.zygote_memory_mb,
+            "zygote_memory_mb": int(budget_mb(settings.zygote_memory_mb, proc.machine_memory_mb())),
             "token_days": settings.token_days,
         },
         processes={one.name: one.status for report in reports for one in report.programs},
