@@ -52,6 +52,7 @@ from fairlead.keeper.running.models_call import Place, ReplicaCaller
 from fairlead.keeper.running.readings import Readings
 from fairlead.keeper.running.runs import Runs
 from fairlead.keeper.running.state import RunPorts
+from fairlead.keeper.serving import warmth
 from fairlead.keeper.serving.jobs import Jobs
 from fairlead.keeper.serving.meter import Meter
 from fairlead.keeper.serving.meter import tell as tell_calls
@@ -75,7 +76,7 @@ from fairlead.messages import (
 from fairlead.sandbox import level
 from fairlead.sandbox.uids import uid_for
 from fairlead.settings import Home, Settings
-from fairlead.supervisor import logfile
+from fairlead.supervisor import logfile, proc
 
 _log = logging.getLogger(__name__)
 ASK_AGAIN_S = 1.0
