@@ -23,6 +23,7 @@ from fairlead.control.devicelink import DeviceLink
 from fairlead.control.fitting import Fitted, LeftOut, fit
 from fairlead.control.jobflow import JobFlow
 from fairlead.control.nodes import Nodes
+from fairlead.control.pace import Pace
 from fairlead.control.runflow import RunFlow
 from fairlead.control.waiters import Waiters
 from fairlead.devices.sending import Outgoing
@@ -75,6 +76,7 @@ class Reconcile:
         self._jobs, self._runs, self._devices = jobs, runs, devices
         self._set_denied, self._sealer, self._defaults = denied, sealer, defaults
         self._wake = asyncio.Event()
+        self._pace = Pace()
         self._done = asyncio.Event()
         self._sent: dict[str, NodeWanted] = {}
         self._unsent: dict[str, str] = {}
@@ -84,6 +86,7 @@ class Reconcile:
 
     def nudge(self) -> None:
         """Have the records looked at now: somebody changed what is wanted."""
+        self._pace.ask()
         self._wake.set()
 
     async def settle(self) -> None:
@@ -134,7 +137,8 @@ class Reconcile:
             await self._send(sent)
         await self._jobs.heard(report)
         self._waiters.tell("reports")
-        self.nudge()
+        if self._pace.is_news(report):
+            self.nudge()
 
     async def asked(self, message: WantedAsk) -> Answer:
         """Answer a keeper that starts."""
@@ -164,6 +168,15 @@ class Reconcile:
         reports = self._nodes.reports()
         if outgoing:
             await self._devices.send(outgoing)
+        began, written = self._clock.monotonic(), self._database.written
+        if not self._pace.is_due(began, written):
+            return
+        self._pace.begin(written)
+        await self._looked(reports, now)
+        ended = self._clock.monotonic()
+        self._pace.end(ended, ended - began)
+
+    async def _looked(self, reports: tuple[NodeReport, ...], now: datetime) -> None:
         # Beside the writer: nearly every look finds that nothing changed, and with many models it takes its time.
         if await self._database.read(lambda session: self._is_at_rest(session, reports, now)):
             return

@@ -76,6 +76,8 @@ class Database:
         """How often something came to a status, of what was committed since the start."""
         self.on_moved: Callable[[Collection[Ref]], None] = lambda moved: None
         """Told of the records that moved, once that is committed."""
+        self.written = 0
+        """Groups of writes that were committed since the start and, as far as that is known, changed something."""
         self._writer = _engine(url, writes=True)
         self._reader = _engine(url, writes=False)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
@@ -210,8 +212,11 @@ class Database:
                 moves: Counter[Move] = Counter()
                 moved: set[Ref] = set()
                 connection.info[MOVES], connection.info[MOVED] = moves, moved
+                before = _rows_changed(connection)
                 outcomes = [outcome for unit in _units(group) for outcome in _run(connection, unit)]
+                after = _rows_changed(connection)
             self.moves.update(moves)
+            self.written += after is None or after != before
             if moved:
                 self._loop.call_soon_threadsafe(self._tell, moved)
             return outcomes
@@ -325,6 +330,12 @@ def _prepare_sqlite_writer(connection: Any, _record: object) -> None:
 def _prepare_sqlite_reader(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA query_only = ON")
+
+
+def _rows_changed(connection: Connection) -> int | None:
+    """Return how many rows were changed on this connection, None where the driver does not count them."""
+    raw: Any = connection.connection.dbapi_connection
+    return raw.total_changes if isinstance(raw, sqlite3.Connection) else None
 
 
 def _units(group: Sequence[_Write]) -> list[list[_Write]]:
