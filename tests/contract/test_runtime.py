@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from fairlead.bundles import pickled
 from fairlead.errors import Invalid
 from fairlead.messages import ModelSpec
 from fairlead.modelserver.loading import load
 from fairlead.modelserver.protocols.tensors import Kind, outputs_of
-from fairlead.modelserver.runtimes import pickles
 from fairlead.modelserver.runtimes.onnx import OnnxRuntime
 from fairlead.modelserver.runtimes.port import Runtime
 from fairlead.modelserver.runtimes.python import PythonRuntime
@@ -326,7 +326,7 @@ def test_a_pickle_that_no_longer_opens_names_the_version_to_require(tmp_path: Pa
     finally:
         del sys.modules[module.__name__]
     for file in tmp_path.iterdir():
-        packed = pickles.saved_with(file)
+        packed = pickled.saved_with(file)
         assert packed == sklearn.__version__, file.name
         with pytest.raises(Invalid, match="cannot be opened: No module named") as caught:
             SklearnRuntime(file.name).load(tmp_path)

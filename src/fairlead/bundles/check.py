@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from posixpath import normpath
@@ -13,12 +11,11 @@ from typing import Any
 
 import msgspec
 
-from fairlead.bundles import listing, pack, reading, rules, specs
+from fairlead.bundles import artifacts, entries, listing, pack, reading, rules, specs
 from fairlead.bundles.archive import File, Limits
-from fairlead.bundles.manifest import FILE, AppManifest, ModelManifest, parse
+from fairlead.bundles.manifest import FILE, AppManifest, ModelManifest, examine
 from fairlead.errors import Invalid, Problem
 
-_SOURCE_MAX_BYTES = 5 * 1024**2
 _PROGRAMS = ("/usr/bin/", "/bin/", "/usr/local/", "/usr/lib/", "/usr/lib64/", "/lib/", "/lib64/")
 """Where programs of the machine are that an app may run, as ``sandbox.rules`` has it."""
 _PICKLES = (".joblib", ".pkl", ".pickle", ".pt", ".pth", ".bin")
@@ -86,36 +83,41 @@ def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) 
         files = pack.files(folder, everything=everything)
     except Invalid as error:
         problems += error.problems
-    manifest, text = None, ""
+    manifest, whole, text = None, False, ""
+    wrong: tuple[Problem, ...] = ()
     try:
         text = (folder / FILE).read_text(encoding="utf-8")
-        manifest = parse(text)
+        manifest, wrong = examine(text)
+        whole = manifest is not None and not wrong
     except FileNotFoundError:
         problems.append(
             Problem(FILE, "missing", "is missing", "fairlead init KIND NAME writes one; KIND is model or app")
         )
     except (OSError, UnicodeDecodeError) as error:
         problems.append(Problem(FILE, "unreadable", f"cannot be read: {error}"))
-    except Invalid as error:
-        problems += error.problems
+    problems += wrong
     problems += listing.faults(files, limits)
-    told: list[Problem] = [*_keys(files)]
+    told: list[Problem] = [*_keys(files), *artifacts.pointers(_a_model(manifest), folder, files)]
     if manifest is not None:
-        found = list(_look(manifest, folder, {file.path for file in files}))
         lines = reading.lines(text)
-        placed = [problem if problem.line else _placed(problem, lines) for problem in found]
-        problems += placed
+        above = {problem.path for problem in wrong}
+        found = [one for one in _look(manifest, folder, files) if not reading.covered(one, above)]
+        problems += [problem if problem.line else _placed(problem, lines) for problem in found]
         told += [_placed(problem, lines) for problem in _warnings(manifest, folder)]
-    return Checked(manifest, tuple(files), tuple(problems), tuple(told))
+    return Checked(manifest if whole else None, tuple(files), tuple(problems), tuple(told))
+
+
+def _a_model(manifest: ModelManifest | AppManifest | None) -> ModelManifest | None:
+    return manifest if isinstance(manifest, ModelManifest) else None
 
 
 def _placed(problem: Problem, lines: Mapping[str, int]) -> Problem:
     return msgspec.structs.replace(problem, line=reading.line_of(lines, problem.path))
 
 
-def _look(manifest: ModelManifest | AppManifest, folder: Path, paths: set[str]) -> Iterator[Problem]:
-    """Yield where the manifest names what is not there."""
-    run = manifest.run
+def _look(manifest: ModelManifest | AppManifest, folder: Path, files: Iterable[File]) -> Iterator[Problem]:
+    """Yield where the manifest names what is not there, or not what it should be."""
+    run, paths = manifest.run, {file.path for file in files}
     if isinstance(run.requires, str) and run.requires not in paths:
         hint = reading.closest(run.requires, paths) or f'write it, or give a list: requires = ["{run.requires}"]'
         yield Problem("run.requires", "missing", f"{run.requires} is not in the bundle", hint)
@@ -128,10 +130,14 @@ def _look(manifest: ModelManifest | AppManifest, folder: Path, paths: set[str]) 
         yield Problem("fairlead", "reserved", "a module of this name hides the platform's own", "rename it")
     if isinstance(manifest, ModelManifest):
         yield from _artifact(manifest, paths)
+        yield from artifacts.faults(manifest, folder, files)
     elif manifest.processes:
         yield from _programs(manifest, folder, paths)
     if run.entry is not None:
-        yield from _entry(run.entry, run.python, folder, paths)
+        entry = entries.Entry(run.entry, run.python, folder, paths)
+        yield from entry.problems
+        if isinstance(manifest, ModelManifest):
+            yield from entries.faults(manifest, entry.body())
 
 
 def _artifact(manifest: ModelManifest, paths: set[str]) -> Iterator[Problem]:
@@ -161,49 +167,6 @@ def _programs(manifest: AppManifest, folder: Path, paths: set[str]) -> Iterator[
             yield Problem(f"processes.{name}", "mode", f"{program} is not executable", f"chmod +x {program}")
 
 
-def _entry(entry: str, python: str, folder: Path, paths: set[str]) -> Iterator[Problem]:
-    """Yield what is wrong with the module that ``entry`` names: it must be a file that Python can read."""
-    module, _, attribute = entry.partition(":")
-    stem = module.replace(".", "/")
-    path = next((one for one in (f"{stem}.py", f"{stem}/__init__.py") if one in paths), None)
-    if path is None:
-        near = reading.closest(f"{stem}.py", (one for one in paths if one.endswith(".py")))
-        yield Problem("run.entry", "missing", f"{stem}.py is not in the bundle", near or "write it, or name another")
-        return
-    source = folder / path
-    if source.stat().st_size > _SOURCE_MAX_BYTES:
-        yield Problem("run.entry", "too_large", f"{path} is too large to be source code")
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the bundle's escapes; not ours to print
-            tree = ast.parse(source.read_bytes(), filename=path)
-    except SyntaxError as error:
-        if not python:  # its own Python may read what ours cannot
-            yield Problem(path, "syntax", f"{error.msg}", "correct the line", error.lineno)
-        return
-    except (ValueError, RecursionError, MemoryError) as error:
-        yield Problem(path, "syntax", f"cannot be read as Python: {error}")
-        return
-    bound = set(_bound(tree.body))
-    if "*" not in bound and "__getattr__" not in bound and attribute not in bound:
-        hint = reading.closest(attribute, bound) or f"write it there, or name what is there: {module}:NAME"
-        yield Problem("run.entry", "missing", f"{path} defines no {attribute}", hint)
-
-
-def _bound(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Yield the names that statements of a module may bind."""
-    for statement in body:
-        for node in ast.walk(statement):
-            match node:
-                case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                    yield name
-                case ast.Name(id=name, ctx=ast.Store()):
-                    yield name
-                case ast.alias(name=name, asname=other):
-                    yield other or name.split(".")[0]
-
-
 def _keys(files: Iterable[File]) -> Iterator[Problem]:
     for file in files:
         if _KEYS.search(file.path):
@@ -228,12 +191,7 @@ def _warnings(manifest: ModelManifest | AppManifest, folder: Path) -> Iterator[P
     if artifact is not None and artifact.lower().endswith(_PICKLES):
         hint = "it is loaded in the sandbox only; ONNX and safetensors carry no code"
         yield Problem("run.artifact", "pickle_weights", f"{artifact} may run code when it is loaded", hint)
-    requires = manifest.run.requires
-    if manifest.run.runtime == "sklearn" and not isinstance(requires, str):
-        named = [line for line in requires if re.match(r"scikit[-_.]learn\b", line, re.IGNORECASE)]
-        if not any("==" in line for line in named):
-            hint = 'the version that trained it: requires = ["scikit-learn==…"]'
-            yield Problem("run.requires", "unpinned", "scikit-learn is not pinned to the artifact's version", hint)
+    yield from artifacts.pins(manifest, folder)
     for index, example in enumerate(manifest.examples):
         for text in _texts(example.input):
             if _MEDIA.fullmatch(text) and not text.startswith("data:") and not _names_file(text, folder):

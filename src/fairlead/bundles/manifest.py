@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -71,6 +71,9 @@ RUNTIMES = {
 """Ending of an artifact to the runtime that loads it."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]")
 _MEANT = re.compile(r"did you mean (.+)\?")
+_KINDS: dict[type[Manifest], str] = {ModelManifest: "model", AppManifest: "app"}
+_APPS_OWN = {"processes", "devices", "models", "params"}
+"""Tables that only an app has."""
 _TOML_LINE = re.compile(r"at line (\d+)")
 
 
@@ -79,22 +82,34 @@ def parse(text: str, *, source: str = FILE) -> ModelManifest | AppManifest:
 
     ``source`` is what messages call the file. Each problem has the dotted path, the rule and the line.
     """
-    values = _toml(text, source)
+    manifest, problems = examine(text, source=source)
+    if manifest is None or problems:
+        raise _refused(problems, source)
+    return manifest
+
+
+def examine(text: str, *, source: str = FILE) -> tuple[ModelManifest | AppManifest | None, tuple[Problem, ...]]:
+    """Return what the manifest in ``text`` says and all that is wrong with it, placed and by line.
+
+    What is wrong has its default in the manifest, so that the rest can be looked at; None where it is no TOML.
+    """
+    try:
+        values = _toml(text, source)
+    except Invalid as error:
+        return None, error.problems
     problems: list[Problem] = []
     kind = _kind(values, problems)
-    if kind is None:
-        raise _refused(problems, text, source)
     problems += _controls(values, "")
     _runtime(values, kind)
-    manifest = reading.read(values, kind, problems)
+    manifest = reading.read({**values, "kind": _KINDS[kind]}, kind, problems)
     told = {problem.path for problem in problems} | _meant(problems)
     more = [*rules.common(manifest)]
     more += rules.model(manifest) if isinstance(manifest, ModelManifest) else rules.app(manifest)
     problems = [one for one in problems if one.rule != "missing" or one.path not in _meant(problems)]
-    problems += [problem for problem in more if not _covered(problem, told)]
-    if problems:
-        raise _refused(problems, text, source)
-    return manifest
+    problems += [problem for problem in more if not reading.covered(problem, told)]
+    found = reading.lines(text)
+    placed = [msgspec.structs.replace(problem, line=reading.line_of(found, problem.path)) for problem in problems]
+    return manifest, tuple(sorted(placed, key=lambda problem: (problem.line or 0, problem.path)))
 
 
 def _toml(text: str, source: str) -> dict[str, Any]:
@@ -125,18 +140,20 @@ def _is_deep(values: dict[str, Any]) -> bool:
     return bool(level)
 
 
-def _kind(values: dict[str, Any], problems: list[Problem]) -> type[ModelManifest] | type[AppManifest] | None:
+def _kind(values: dict[str, Any], problems: list[Problem]) -> type[ModelManifest] | type[AppManifest]:
+    """Return which kind it is; where it does not say so, which it looks like, so that the rest can be read."""
     kind = values.get("kind")
     if kind == "model":
         return ModelManifest
     if kind == "app":
         return AppManifest
+    near = reading.closest(str(kind), ("model", "app"))
     if kind is None:
         problems.append(Problem("kind", "missing", "is missing", 'kind = "model" or kind = "app"'))
     else:
-        hint = reading.closest(str(kind), ("model", "app")) or "model or app"
+        hint = near or "model or app"
         problems.append(Problem("kind", "choice", f"{str(kind)[:60]!r} is neither model nor app", hint))
-    return None
+    return AppManifest if "app" in near or (not near and _APPS_OWN & values.keys()) else ModelManifest
 
 
 def _runtime(values: dict[str, Any], kind: type[Manifest]) -> None:
@@ -163,14 +180,6 @@ def _meant(problems: Iterable[Problem]) -> set[str]:
     return meant
 
 
-def _covered(problem: Problem, told: Iterable[str]) -> bool:
-    """Whether ``problem`` only follows from one that was told already: at the same place, above, or in what is left."""
-    path = problem.path
-    if any(path == other or path.startswith(f"{other}.") for other in told):
-        return True
-    return problem.rule == "missing" and any(other.startswith(f"{path}.") for other in told)
-
-
 def _controls(value: Any, path: str) -> Iterator[Problem]:
     """Yield where texts hold control or direction characters, which would forge logs and terminals, and where whole
     numbers are longer than those of messages."""
@@ -191,12 +200,12 @@ def _controls(value: Any, path: str) -> Iterator[Problem]:
         yield Problem(path, "range", "is a number beyond 64 bits", "write it as text, or as a number with a point")
 
 
-def _refused(problems: list[Problem], text: str, source: str) -> Invalid:
-    found = reading.lines(text)
-    placed = [msgspec.structs.replace(problem, line=reading.line_of(found, problem.path)) for problem in problems]
-    placed.sort(key=lambda problem: (problem.line or 0, problem.path))
-    first = placed[0]
-    rest = f" (and {len(placed) - 1} more)" if len(placed) > 1 else ""
+def _refused(problems: Sequence[Problem], source: str) -> Invalid:
+    first = problems[0]
+    if first.rule in ("toml", "too_large") and first.path == source:
+        said = f"{source} is not TOML: {first.message}" if first.rule == "toml" else f"{source} {first.message}"
+        return Invalid(said, code="manifest_invalid", hint=first.hint, problems=tuple(problems))
+    rest = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     where = f"{source}:{first.line}" if first.line else source
     message = reading.bounded(f"{where} {first.path}: {first.message}") + rest
-    return Invalid(message, code="manifest_invalid", hint=first.hint, problems=tuple(placed))
+    return Invalid(message, code="manifest_invalid", hint=first.hint, problems=tuple(problems))

@@ -76,6 +76,14 @@ def closest(word: str, among: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
+def covered(problem: Problem, told: Iterable[str]) -> bool:
+    """Whether ``problem`` only follows from one that was told already: at the same place, above, or in what is left."""
+    path = problem.path
+    if any(path == other or path.startswith(f"{other}.") for other in told):
+        return True
+    return problem.rule == "missing" and any(other.startswith(f"{path}.") for other in told)
+
+
 def bounded(message: str) -> str:
     """Return ``message`` no longer than a person reads: keys and names of files may be of any length."""
     return message if len(message) <= _MESSAGE_MAX else f"{message[: _MESSAGE_MAX - 1]}…"
@@ -128,6 +136,8 @@ def _elsewhere(key: str, kind: type, at: str, known: Iterable[str]) -> str:
 
 
 def _purpose(kind: Any, name: str) -> str:
+    if _is_table(kind):
+        return f"write the table [{name}]"
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     return f"one of {', '.join(map(str, choices))}" if choices else f"write {name} = …"
 

@@ -25,6 +25,7 @@ EXAMPLES_BYTES = 128 * 1024
 REQUIREMENT_MAX = 1000
 """Most characters of one requirement."""
 
+_MINORS, _PATCHES = range(11, 30), range(40)
 _MAJOR = re.compile(r"[0-9]{1,9}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _OURS = re.compile(r"(FAIRLEAD_.*|LD_.*|PYTHON.*|PATH|HOME|TMPDIR|PORT)")
@@ -208,9 +209,13 @@ def _python(spec: str) -> Iterator[Problem]:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
-        SpecifierSet(spec)
+        wanted = SpecifierSet(spec)
     except InvalidSpecifier:
         yield Problem("run.python", "python", f"{_short(spec)} is not a range of versions", "as in >=3.11")
+        return
+    if not any(wanted.contains(f"3.{minor}.{patch}") for minor in _MINORS for patch in _PATCHES):
+        message = f"{_short(spec)} leaves out every Python from 3.{_MINORS[0]} on, which Fairlead needs"
+        yield Problem("run.python", "python", message, f"as in >=3.{_MINORS[0]}")
 
 
 def _entry(entry: str | None) -> Iterator[Problem]:

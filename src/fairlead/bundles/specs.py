@@ -10,7 +10,12 @@ from fairlead.bundles.manifest import AppManifest, Manifest, ModelManifest
 from fairlead.errors import Invalid, Problem
 from fairlead.messages import BatchSpec, EnvironmentSpec, ExampleSpec, ModelSpec
 
-RUNTIME_REQUIRES = {"sklearn": "scikit-learn", "onnx": "onnxruntime", "torch": "torch", "python": ""}
+RUNTIME_REQUIRES: dict[str, tuple[str, ...]] = {
+    "sklearn": ("scikit-learn",),
+    "onnx": ("onnxruntime",),
+    "torch": ("torch", "numpy"),  # torch itself does without numpy, arrays of answers do not
+    "python": (),
+}
 """What a runtime needs in the environment; added where the bundle does not name it."""
 REQUIRES_MAX = 1000
 """Most lines of a requirements file; they travel with the version, as its list in the manifest does."""
@@ -44,10 +49,9 @@ def environment_spec(manifest: Manifest, folder: Path) -> EnvironmentSpec:
         raise TypeError(f"{type(manifest).__name__} is neither a model's nor an app's manifest")
     listed = requirements(manifest, folder)
     if isinstance(manifest, ModelManifest):
-        wanted = [RUNTIME_REQUIRES[manifest.run.runtime]]
         named = {_project(line) for line in listed}
-        more = [one for one in wanted if one and not named.intersection(_ALIKE.get(one, (one,)))]
-        listed = (*listed, *dict.fromkeys(more))
+        wanted = RUNTIME_REQUIRES[manifest.run.runtime]
+        listed = (*listed, *(one for one in wanted if not named.intersection(_ALIKE.get(one, (one,)))))
     return EnvironmentSpec(requires=listed, python=manifest.run.python)
 
 

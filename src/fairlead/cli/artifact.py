@@ -10,14 +10,15 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fairlead.bundles import disk
+from fairlead.bundles import artifacts, disk
 from fairlead.bundles.manifest import FILE, RUNTIMES
+from fairlead.bundles.pickled import blocks, saved_with
 from fairlead.cli.commands import templates
 from fairlead.errors import Invalid
-from fairlead.modelserver.runtimes.pickles import blocks, saved_with
 from fairlead.modelserver.runtimes.torch import is_script
 
 _BESIDE = (".data", "_data")
@@ -91,12 +92,32 @@ def _more(file: Path, runtime: str, folder: Path, told: list[str]) -> Iterator[s
         yield from _pins(file, told)
     elif runtime == "onnx":
         yield from _example(folder, file.name, told)
-    elif runtime == "torch" and file.suffix.lower() != ".pt2" and not is_script(file):
+    elif runtime == "torch":
+        yield from _torch(file, folder, told)
+
+
+def _torch(file: Path, folder: Path, told: list[str]) -> Iterator[str]:
+    """Yield the lines for PyTorch, whose version no file tells, and write the code that weights need."""
+    pinned = [f"torch=={_torch_here() or artifacts.TORCH}"]
+    if file.suffix.lower() == ".safetensors":
+        pinned.append("safetensors")
+    if file.suffix.lower() != ".pt2" and not is_script(file):
         yield 'entry = "model:Served"'
-        if file.suffix.lower() == ".safetensors":
-            yield 'requires = ["safetensors"]'
         (folder / "model.py").write_text(_CODE, encoding="utf-8")
-        told.append("the file holds weights: build their module in model.py")
+        told.append("the file holds weights: build their module in place of Net in model.py, then push")
+    yield f"requires = {_text(pinned)}"
+    whose = "as it is installed here" if _torch_here() else "which this version of Fairlead was tried with"
+    told.append(f"requires {pinned[0]}, {whose}: write the version that trained it")
+    told.append("what pip finds for Linux has CUDA, several GB; wheels for CPU come from an index or folder of them,")
+    told.append("which UV_INDEX or UV_FIND_LINKS names where the platform runs")
+
+
+def _torch_here() -> str:
+    """Return the version of PyTorch beside this program, without what it was built for; nothing where there is none."""
+    try:
+        return metadata.version("torch").partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _runtime(file: Path) -> str:

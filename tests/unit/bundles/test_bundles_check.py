@@ -149,6 +149,13 @@ def test_the_environment_has_what_the_runtime_needs(tmp_path: Path) -> None:
     assert (spec.requires, spec.python) == (("numpy>=2", "Pillow", "onnxruntime"), ">=3.11")
 
 
+def test_pytorch_comes_with_numpy_which_answers_are_made_of(tmp_path: Path) -> None:
+    manifest = 'kind = "model"\nname = "m"\n[run]\nartifact = "m.pt"\nrequires = ["torch==2.13.0"]\n'
+    bundle(tmp_path, manifest, **{"m.pt": "x"})
+
+    assert specs.environment_spec(check(tmp_path).require(), tmp_path).requires == ("torch==2.13.0", "numpy")
+
+
 def test_a_named_requirement_is_not_added_again(tmp_path: Path) -> None:
     manifest = 'kind = "model"\nname = "m"\n[run]\nartifact = "m.onnx"\nrequires = ["OnnxRuntime_GPU==1.20"]\n'
     bundle(tmp_path, manifest, **{"m.onnx": "x"})

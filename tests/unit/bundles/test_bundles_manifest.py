@@ -190,7 +190,28 @@ def test_a_page_of_programs_needs_one_called_web() -> None:
     ],
 )
 def test_what_is_no_manifest_is_refused(text: str, path: str, rule: str) -> None:
-    assert told(text) == [(path, rule)]
+    assert (path, rule) in told(text)
+
+
+@pytest.mark.parametrize("kind", ["", 'kind = "modle"\n', 'kind = "ap"\n', 'kind = "thing"\n'])
+def test_a_kind_that_is_wrong_hides_nothing_else(kind: str) -> None:
+    tail = 'entry = "app:app"\n[devices]\nfan = "fan@1"\n' if "ap" in kind else 'artefact = "m.onnx"\n'
+    found = told(f'{kind}name = "No Name"\nsummary = 3\n[run]\npython = "==3.9.*"\n{tail}')
+
+    assert [path for path, _ in found] == [
+        "kind",
+        "name",
+        "summary",
+        "run.python",
+        "devices.fan" if "ap" in kind else "run.artefact",
+    ]
+
+
+def test_a_table_that_is_missing_is_called_a_table() -> None:
+    with pytest.raises(Invalid) as caught:
+        parse('kind = "model"\nname = "m"\n')
+
+    assert [(one.path, one.hint) for one in caught.value.problems] == [("run", "write the table [run]")]
 
 
 def test_a_line_is_found_past_strings_of_many_lines() -> None:

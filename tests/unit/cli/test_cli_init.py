@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
+from fairlead.bundles.artifacts import TORCH as TRIED
 from fairlead.bundles.check import check
+from fairlead.cli import artifact
 from fairlead.cli.artifact import name_of
+
+TORCH = f"torch=={artifact._torch_here() or TRIED}"
 
 Said = tuple[int, str, str]
 Cli = Callable[..., Said]
@@ -103,11 +107,20 @@ def test_weights_of_pytorch_get_code_and_programs_none(cli: Cli, here: Path) -> 
         with zipfile.ZipFile(here / name, "w") as archive:
             archive.writestr(inside, "")
 
-    assert made(cli, "--from", "script.pt")[0]["run"] == {"artifact": "script.pt"}
+    assert made(cli, "--from", "script.pt")[0]["run"] == {"artifact": "script.pt", "requires": [TORCH]}
     manifest, said = made(cli, "--from", "state.pt")
-    assert manifest["run"]["entry"] == "model:Served"
-    assert "build their module in model.py" in said
-    assert made(cli, "--from", "w.safetensors")[0]["run"]["requires"] == ["safetensors"]
+    assert (manifest["run"]["entry"], manifest["run"]["requires"]) == ("model:Served", [TORCH])
+    assert "build their module in place of Net in model.py" in said
+    assert f"requires {TORCH}" in said
+    assert "wheels for CPU" in said
+    assert made(cli, "--from", "w.safetensors")[0]["run"]["requires"] == [TORCH, "safetensors"]
+
+
+def test_the_torch_that_is_installed_here_is_required(cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "state.pth").write_bytes(pickle.dumps({}))
+    monkeypatch.setattr(artifact, "_torch_here", lambda: "2.7.1")
+
+    assert made(cli, "--from", "state.pth")[0]["run"]["requires"] == ["torch==2.7.1"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ _SAVE = (
     "save the program with torch.export.save or torch.jit.save, or the weights with torch.save(module.state_dict(), …) "
     "and an entry that builds the module and fills it from self.weights"
 )
+_SAID_MAX = 300
 
 
 class TorchRuntime:
@@ -115,15 +116,32 @@ def _state(path: Path, device: str) -> Mapping[str, Any]:
     try:
         found = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
-        said = str(error).partition("\n")[0][:200]
+        is_cut = isinstance(error, EOFError) or (not mapped and _begins(path, b"PK\x03\x04"))
         raise Invalid(
-            f"{path.name} is neither a program nor weights: {said}", code="artifact_invalid", hint=_SAVE
+            f"{path.name} is neither a program nor weights: {_said(error)}",
+            code="artifact_invalid",
+            hint="the file is not whole: copy it again" if is_cut else _SAVE,
         ) from error
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]  # what training frameworks keep beside the weights is not needed
     if not isinstance(found, Mapping):
         raise Invalid(f"{path.name} holds a {type(found).__name__}", code="artifact_invalid", hint=_SAVE)
     return found
+
+
+def _begins(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
+
+
+def _said(error: Exception) -> str:
+    """Return what an error of torch says, which goes on for many lines: whole sentences, as far as a person reads."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if len(text) <= _SAID_MAX:
+        return text
+    cut = text[:_SAID_MAX]
+    end = max(cut.rfind(mark) for mark in (". ", "? ", "! "))
+    return cut[: end + 1] if end > 0 else f"{cut.rpartition(' ')[0]} …"
 
 
 def _safetensors(path: Path, device: str) -> Mapping[str, Any]:
