@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +59,7 @@ from fairlead.keeper.serving.meter import tell as tell_calls
 from fairlead.keeper.serving.replicas import Replicas
 from fairlead.keeper.serving.targets import Targets
 from fairlead.keeper.serving.version import Key
+from fairlead.keeper.steps import do_all
 from fairlead.keeper.tasks import Tasks, forever
 from fairlead.messages import (
     ErrorInfo,
@@ -211,27 +212,42 @@ class House:
         await self.start_simulator()
 
     async def close(self) -> None:
-        """Stop everything within its graces: callers first, and what answers them last."""
-        await self.programs.stop("simulator")
-        await closing.callers_gone(self.gateway)
-        async with asyncio.TaskGroup() as together:
-            together.create_task(closing.calls_ended(self.gateway), name="last calls")
+        """Stop everything within its graces: callers first, and what answers them last.
+
+        All is done even where a step fails; the first fault is raised at the end.
+        """
+        await do_all(
+            (
+                ("stopping the simulator", lambda: self.programs.stop("simulator")),
+                ("waiting for callers", lambda: closing.callers_gone(self.gateway)),
+                ("waiting for the last calls and runs", self._end_last),
+                ("closing the waker", self.waker.close),
+                ("closing the pages", self._page_door.close),
+                ("closing the metrics", self._metrics.close),
+                ("stopping the front door", lambda: self.programs.stop("envoy")),
+                ("stopping replicas", lambda: self.replicas.stop_all(DRAIN_S)),
+                ("stopping control", lambda: self.programs.stop("control")),
+                ("leaving the bus", self._leave_bus),
+                ("closing the devices' door", self._devices.close),
+                ("stopping the bus", lambda: self.programs.stop("bus")),
+                ("letting go of replicas", self._caller.close),
+                ("letting go of the front door", self.gateway.close),
+            )
+        )
+
+    async def _end_last(self) -> None:
+        calls = asyncio.create_task(closing.calls_ended(self.gateway), name="last calls")
+        try:
             if self.runs is not None:  # their last commands reach devices through the front door
-                together.create_task(self.runs.stop_all(DRAIN_S), name="last runs")
-        await self.waker.close()
-        await self._page_door.close()
-        await self._metrics.close()
-        await self.programs.stop("envoy")
-        await self.replicas.stop_all(DRAIN_S)
-        await self.programs.stop("control")
+                await self.runs.stop_all(DRAIN_S)
+        finally:
+            await calls
+
+    async def _leave_bus(self) -> None:
         if self._reporting is not None:
             self._reporting.cancel()
         if self._bus is not None:
             await self._bus.close()
-        await self._devices.close()
-        await self.programs.stop("bus")
-        await self._caller.close()
-        await self.gateway.close()
 
     async def start_simulator(self) -> None:
         """Start the simulated devices, if some were set up and they do not run yet."""
@@ -462,8 +478,6 @@ async def open_house(settings: Settings, home: Home, clock: Clock | None = None)
                 await house.open()
                 yield house
             finally:
-                try:
+                with suppress(Error):  # it was logged
                     await asyncio.shield(house.close())
-                except Error as error:
-                    _log.warning("closing: %s", error.message)
                 group.cancel_all()
