@@ -7,7 +7,8 @@ replica of whatever sleeps, and idle ones still go to sleep where no more than t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,7 +22,7 @@ from fairlead.autoscaler.observe import Key, Observed, cores, observe
 from fairlead.autoscaler.signals import TICK_S, Decision, History, Limits, Signals
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
-from fairlead.jobs.backlog import Backlog, backlogs
+from fairlead.jobs.backlog import Backlog, Backlogs
 from fairlead.models import replicas as records
 from fairlead.models.replicas import Asked, Made
 from fairlead.store.database import Database
@@ -59,6 +60,7 @@ class Scaling:
         self._database, self._clock, self._nodes, self._nudge = database, clock, nodes, nudge
         self._states: dict[Key, State] = {}
         self._learnt: dict[Key, Learnt] = {}
+        self._backlogs = Backlogs()
 
     async def run(self) -> None:
         """Decide each second until canceled."""
@@ -88,35 +90,38 @@ class Scaling:
         return self._states.get(key)
 
     def _read(self, session: Session, active: set[Key], now: datetime) -> tuple[dict[Key, Backlog], dict[Key, Asked]]:
-        waiting = backlogs(session, now)
+        waiting = self._backlogs.look(session, now)
         return waiting, records.asked(session, active | waiting.keys() | self._states.keys())
 
     def _learn(self, seen: _Seen) -> None:
-        for key, one in seen.versions.items():
-            if one.figures is None and one.starts is None:
-                continue
-            scale = seen.asked[key].manifest.scale if key in seen.asked else None
-            known = self._learnt.get(key, Learnt())
-            if (one.figures, one.starts) != (known.seen, known.starts):
-                self._learnt[key] = learn.learn(known, one.figures, one.starts, scale.concurrency if scale else 1)
+        for key in seen.versions:
+            with _alone(key, "learnt from"):
+                self._learn_one(key, seen)
         if seen.versions:
             for key in self._learnt.keys() - seen.versions.keys():
                 del self._learnt[key]
+
+    def _learn_one(self, key: Key, seen: _Seen) -> None:
+        one = seen.versions[key]
+        if one.figures is None and one.starts is None:
+            return
+        scale = seen.asked[key].manifest.scale if key in seen.asked else None
+        known = self._learnt.get(key, Learnt())
+        if (one.figures, one.starts) != (known.seen, known.starts):
+            self._learnt[key] = learn.learn(known, one.figures, one.starts, scale.concurrency if scale else 1)
 
     def _decide(self, seen: _Seen, at: float) -> list[Made]:
         before = {key: state.granted for key, state in self._states.items()}
         for key in [key for key in self._states if key not in seen.asked]:
             del self._states[key]
         for key, asked in seen.asked.items():
-            try:
+            with _alone(key, "decided about"):
                 self._decide_one(key, asked, seen, at)
-            except Exception:  # noqa: BLE001 - figures come from bundles: those of one must not hold up all others
-                _log.exception("nothing was decided about %s@%s", *key)
         granted = self._share(seen)
         made = []
         for key, state in list(self._states.items()):
             was = before.get(key, state.granted)
-            state.granted = granted[key]
+            state.granted = granted.get(key, state.granted)
             if state.last is None:
                 continue
             if state.granted != was or _written(state.granted) != seen.asked[key].replicas:
@@ -163,19 +168,8 @@ class Scaling:
     def _share(self, seen: _Seen) -> Mapping[Key, int]:
         claims = []
         for key, state in self._states.items():
-            manifest = seen.asked[key].manifest
-            observed, slo_s = seen.versions.get(key), limits_of(seen.asked[key]).slo_s
-            p99_s = observed.p99_s if observed is not None else None
-            debt = min(1.0, max(0.0, p99_s / slo_s - 1)) if p99_s is not None and slo_s else 0.0
-            claims.append(
-                Claim(
-                    key=key,
-                    wanted=state.last.wanted if state.last else state.granted,
-                    least=manifest.scale.min,
-                    cpu=manifest.resources.cpu,
-                    debt=debt,
-                )
-            )
+            with _alone(key, "claimed for"):
+                claims.append(_claim(key, state, seen.asked[key], seen.versions.get(key)))
         return arbiter.share(claims, seen.cores)
 
     def _made(self, key: Key, state: State, was: int, there: float | None) -> Made:
@@ -185,6 +179,27 @@ class Scaling:
             rule = "cores"
             why = f"{why}; the machine has {there:g} cores for all: {state.granted} of {state.last.wanted}"
         return Made(key, was, state.granted, rule, why, state.last.inputs | {"cores": there})
+
+
+@contextmanager
+def _alone(key: Key, what: str) -> Iterator[None]:
+    """Hold a fault within one version: figures come from bundles, and those of one must not hold up all others."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - see above
+        _log.exception("nothing was %s %s@%s", what, *key)
+
+
+def _claim(key: Key, state: State, asked: Asked, observed: Observed | None) -> Claim:
+    slo_s = limits_of(asked).slo_s
+    p99_s = observed.p99_s if observed is not None else None
+    return Claim(
+        key=key,
+        wanted=state.last.wanted if state.last else state.granted,
+        least=asked.manifest.scale.min,
+        cpu=asked.manifest.resources.cpu,
+        debt=min(1.0, max(0.0, p99_s / slo_s - 1)) if p99_s is not None and slo_s else 0.0,
+    )
 
 
 def limits_of(asked: Asked) -> Limits:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Role
 from fairlead.clock import to_text
@@ -38,7 +40,16 @@ class Stage:
     scaling: Scaling
     nudged: list[str] = field(default_factory=list)
 
-    def say(self, ready: int = 0, *, in_flight: int = 0, waiting: int = 0, jobs: int = 0, calls: int = 0) -> None:
+    def say(
+        self,
+        ready: int = 0,
+        *,
+        in_flight: int = 0,
+        waiting: int = 0,
+        jobs: int = 0,
+        calls: int = 0,
+        versions: tuple[str, ...] = ("1",),
+    ) -> None:
         """Have the node report: calls took 0.1 s each, a start 1 s."""
         figures = Figures(
             served=calls,
@@ -47,26 +58,37 @@ class Stage:
         )
         replicas = tuple(
             ReplicaReport(
-                f"r{n}", "faces", "1", ReplicaStatus.READY, in_flight=in_flight if n == 0 else 0, jobs=jobs * (n == 0)
+                f"r{n}", "faces", one, ReplicaStatus.READY, in_flight=in_flight if n == 0 else 0, jobs=jobs * (n == 0)
             )
+            for one in versions
             for n in range(ready)
         )
         status = VersionStatus.READY if ready else VersionStatus.SLEEPING
-        report = VersionReport(
-            "faces",
-            "1",
-            status,
-            waiting=waiting,
-            figures=figures if calls else None,
-            recent=Recent(requests=calls) if calls else None,
-            cold_starts=observed(Histogram(), COLD, 1.0) if calls else None,
+        reports = tuple(
+            VersionReport(
+                "faces",
+                one,
+                status,
+                waiting=waiting,
+                figures=figures if calls else None,
+                recent=Recent(requests=calls) if calls else None,
+                cold_starts=observed(Histogram(), COLD, 1.0) if calls else None,
+            )
+            for one in versions
         )
-        self.nodes.take(
-            NodeReport("local", 1, to_text(self.clock.now()), replicas=replicas, versions=(report,), cores=2)
-        )
+        self.nodes.take(NodeReport("local", 1, to_text(self.clock.now()), replicas=replicas, versions=reports, cores=2))
 
-    async def submit(self, count: int) -> None:
-        asked = [Asked(ADA, Submission(model="faces", version="1", body=b"{}"), self.clock.now()) for _ in range(count)]
+    async def add(self, version: str) -> None:
+        """Have another version of the model."""
+
+        def write(session: Session) -> None:
+            session.add(version_of(version, session.get_one(ModelVersion, KEY).manifest, self.clock.now()))
+
+        await self.database.write(write)
+
+    async def submit(self, count: int, version: str = "1") -> None:
+        job = Submission(model="faces", version=version, body=b"{}")
+        asked = [Asked(ADA, job, self.clock.now()) for _ in range(count)]
         await self.database.write(lambda session: service.submit_all(session, asked))
 
     async def look(self, seconds: float = 1.0) -> int:
@@ -80,6 +102,19 @@ class Stage:
 
     async def decisions(self) -> list[ScalingDecision]:
         return await self.database.read(lambda session: records.decisions(session, "faces"))
+
+
+def version_of(version: str, manifest: str, now: datetime) -> ModelVersion:
+    return ModelVersion(
+        model="faces",
+        version=version,
+        ordinal=int(version),
+        digest="d",
+        status=VersionStatus.READY,
+        manifest=manifest,
+        created_by="ada",
+        created_at=now,
+    )
 
 
 async def made(folder: Path, *, most: int = 8, cpu: float = 0.1) -> AsyncIterator[Stage]:
@@ -96,18 +131,7 @@ async def made(folder: Path, *, most: int = 8, cpu: float = 0.1) -> AsyncIterato
             session.flush()  # type: ignore[attr-defined]
             session.add(Model(name="faces", owner="ada", created_at=now))  # type: ignore[attr-defined]
             session.flush()  # type: ignore[attr-defined]
-            session.add(  # type: ignore[attr-defined]
-                ModelVersion(
-                    model="faces",
-                    version="1",
-                    ordinal=1,
-                    digest="d",
-                    status=VersionStatus.READY,
-                    manifest=MANIFEST % (most, cpu),
-                    created_by="ada",
-                    created_at=now,
-                )
-            )
+            session.add(version_of("1", MANIFEST % (most, cpu), now))  # type: ignore[attr-defined]
 
         await database.write(fill)
         nudged: list[str] = []
@@ -203,6 +227,27 @@ async def test_a_control_that_begins_anew_holds_what_was_wanted(stage: Stage) ->
     for _ in range(30):
         stage.say(5, in_flight=1, calls=1000)
         assert await stage.look() == 5
+
+
+@pytest.mark.parametrize("step", ["_learn_one", "_decide_one"])
+async def test_a_fault_in_one_version_holds_up_no_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    await stage.add("2")
+    whole = getattr(Scaling, step)
+
+    def faulty(scaling: Scaling, key: tuple[str, str], *rest: object) -> None:
+        if key == ("faces", "2"):
+            raise ZeroDivisionError
+        whole(scaling, key, *rest)
+
+    monkeypatch.setattr(Scaling, step, faulty)
+    await stage.submit(1000, "2")
+    await stage.submit(1000)
+    stage.say(1, in_flight=64, jobs=64, calls=100, versions=("2", "1"))
+
+    await stage.look()
+    assert await stage.look() > 1
 
 
 async def test_cores_are_shared_and_that_is_said(heavy: Stage) -> None:

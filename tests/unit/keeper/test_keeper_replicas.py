@@ -16,7 +16,9 @@ from fairlead.engines import Launch
 from fairlead.engines.launch import Compiled
 from fairlead.engines.local import launch_for
 from fairlead.errors import NotFound, Unavailable
+from fairlead.keeper.serving import pool
 from fairlead.keeper.serving.replicas import Replicas
+from fairlead.keeper.serving.version import Version
 from fairlead.messages import EnvironmentSpec, ErrorInfo, ModelSpec, VersionWanted
 from fairlead.settings import Home
 from fairlead.testing.clock import ManualClock
@@ -104,6 +106,22 @@ async def test_a_disk_that_is_full_at_a_start_leaves_nothing_and_is_tried_again(
     replicas, (version,) = machine.replicas.reports()
     assert [one.replica for one in replicas] == [machine.engine.said[-1][1]]
     assert version.error is None
+
+
+async def test_a_fault_in_one_version_holds_up_no_other(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Version.steps
+
+    def faulty(version: Version, now: float) -> list[pool.Step]:
+        if version.key[0] == "bad":
+            raise ZeroDivisionError
+        return list(steps(version, now))
+
+    monkeypatch.setattr(Version, "steps", faulty)
+    bad = msgspec.structs.replace(WANTED, spec=msgspec.structs.replace(WANTED.spec, name="bad"))
+    machine.replicas.want((bad, WANTED))
+    await machine.until_started(1)
+    replicas, _ = machine.replicas.reports()
+    assert [one.model for one in replicas] == ["faces"]
 
 
 async def test_a_launch_that_takes_long_is_made_once_and_one_that_is_not_wanted_any_more_ends(machine: Machine) -> None:

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fairlead import messages
@@ -251,8 +252,8 @@ class Replicas:
         """Look; where that fails (no descriptor is left) it is done again soon, and nothing is let go of."""
         try:
             look()
-        except Exception:  # noqa: BLE001 - one fault must not take every model's replicas out of hand
-            _log.exception("the replicas were not looked at")
+        except Exception:  # noqa: BLE001 - one version's fault must not take every model's replicas out of hand
+            _log.exception("replicas were not looked at")
 
     async def _take_over(self) -> None:
         """Adopt what an earlier keeper left; where this loop itself begins again, follow what it had."""
@@ -295,18 +296,22 @@ class Replicas:
                 pool.forgive(replica, late)
 
     def _decide(self, now: float) -> None:
-        for key, version in list(self._versions.items()):
-            if version.is_dropped and self._routed is not None and "@".join(key) not in self._routed:
-                version.wanted = None
-                version.dismiss(not_served(*key))
-            version.look_for_stopped(now)
-            for step in version.steps(now):
-                self._carry_out(version, step, now)
-            version.compare(now, to_text(self._clock.now()))
-            version.hand_out(now)
-            if version.wanted is None and not version.replicas and not version.launching:
-                del self._versions[key]
+        for version in list(self._versions.values()):
+            self._try(partial(self._decide_one, version, now))
         self._warmer.look(self._versions.values(), now)
+
+    def _decide_one(self, version: Version, now: float) -> None:
+        key = version.key
+        if version.is_dropped and self._routed is not None and "@".join(key) not in self._routed:
+            version.wanted = None
+            version.dismiss(not_served(*key))
+        version.look_for_stopped(now)
+        for step in version.steps(now):
+            self._carry_out(version, step, now)
+        version.compare(now, to_text(self._clock.now()))
+        version.hand_out(now)
+        if version.wanted is None and not version.replicas and not version.launching:
+            del self._versions[key]
 
     def _carry_out(self, version: Version, step: pool.Step, now: float) -> None:
         match step:
