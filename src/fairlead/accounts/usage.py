@@ -55,11 +55,12 @@ def take(session: Session, told: Iterable[Metered], now: datetime) -> None:
         CallMark.day.in_({day for day, _, _ in said}), CallMark.source.in_({source for _, source, _ in said})
     )
     marks = {(mark.day, mark.source, mark.token): mark for mark in session.scalars(marked)}
+    strange = _strange(session, {(day, source) for day, source, _ in said}, {(day, source) for day, source, _ in marks})
     fresh: Counter[tuple[str, Subject]] = Counter()
     for (day, source, token), calls in said.items():
         mark = marks.get((day, source, token))
         new = calls - (mark.calls if mark is not None else 0)
-        if new <= 0 or token not in users:
+        if new <= 0 or token not in users or (day, source) in strange:
             continue
         if mark is None:
             session.add(CallMark(day=day, source=source, token=token, calls=calls))
@@ -68,6 +69,23 @@ def take(session: Session, told: Iterable[Metered], now: datetime) -> None:
         fresh[day, (TOKEN, token)] += new
         fresh[day, (USER, users[token])] += new
     add(session, fresh)
+
+
+def _strange(session: Session, said: set[tuple[str, str]], known: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the days and sources (``replica/process``) of replicas that counted under another name on that day.
+
+    A replica is one process; one that invents names would leave marks without end.
+    """
+    found, named = set(), {(day, source.partition("/")[0]) for day, source in known}
+    for day, source in sorted(said - known):
+        replica = source.partition("/")[0]
+        others = select(CallMark.source).where(
+            CallMark.day == day, CallMark.source >= f"{replica}/", CallMark.source < f"{replica}0"
+        )
+        if (day, replica) in named or session.scalar(others.limit(1)) is not None:
+            found.add((day, source))
+        named.add((day, replica))
+    return found
 
 
 def add(session: Session, fresh: Mapping[tuple[str, Subject], int]) -> None:

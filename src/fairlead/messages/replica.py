@@ -26,7 +26,7 @@ class Beat(Message, frozen=True):
     figures: Figures | None = None
     """What was counted since the replica began."""
     metered: Metered | None = None
-    """Calls of today and of the day before, by token."""
+    """Calls of today and of the day before, by token: all in the first beat on a channel, then what changed."""
 
 
 class JobStart(Message, frozen=True):

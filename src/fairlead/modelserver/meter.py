@@ -1,4 +1,4 @@
-"""Counts calls by token and UTC day: one addition a call, in a dict that the keeper's channel copies."""
+"""Counts calls by token and UTC day: one addition a call, in a dict that the keeper's channel compares each second."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Meter:
         self._before: tuple[int, dict[str, int]] = (self._day - 1, {})
         self.calls: defaultdict[str, int] = defaultdict(int)
         """Of today by token: counting is ``calls[token] += 1``."""
+        self._told: dict[int, dict[str, int]] = {}
+        """By day what was returned last."""
 
     def turn(self, now: float) -> None:
         """Begin a new day where it is one; to be called every second or so."""
@@ -30,11 +32,21 @@ class Meter:
             self._before, self.calls = (self._day, dict(self.calls)), defaultdict(int)
             self._day = day
 
-    def metered(self) -> Metered | None:
-        """Return all that was counted today and on the day before, None where that is nothing; from any thread."""
+    def metered(self, *, whole: bool = True) -> Metered | None:
+        """Return all that was counted today and on the day before (not ``whole``: the figures that changed since this
+        was asked last), None where that is nothing; from any thread."""
         before, calls, day = self._before, dict(self.calls), self._day
-        days = {_text(number): found for number, found in (before, (day, calls)) if found}
-        return Metered(self._source, days) if days else None
+        counted = dict((before, (day, calls)))
+        told, self._told = {} if whole else self._told, counted
+        days = {number: _changed(told.get(number, {}), found) for number, found in counted.items()}
+        said = {_text(number): found for number, found in days.items() if found}
+        return Metered(self._source, said) if said else None
+
+
+def _changed(told: dict[str, int], found: dict[str, int]) -> dict[str, int]:
+    if not told or told is found:
+        return {} if told is found else found
+    return {token: calls for token, calls in found.items() if told.get(token) != calls}
 
 
 def _text(day: int) -> str:

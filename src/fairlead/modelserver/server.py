@@ -23,7 +23,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
 from fairlead.errors import Error, Internal, Invalid
-from fairlead.messages import Beat, ErrorInfo, ExampleSpec, Fork
+from fairlead.messages import Beat, ErrorInfo, ExampleSpec, Fork, Metered
 from fairlead.modelserver import journal
 from fairlead.modelserver.calls import Call, Reply, TypedCall
 from fairlead.modelserver.dataplane import DataPlane
@@ -103,8 +103,10 @@ class ReplicaServer:
             error=self._error,
             last_lines=self._last_lines,
             figures=load.counts.figures(),
-            metered=self._meter.metered(),
         )
+
+    def metered(self, *, whole: bool) -> Metered | None:
+        return self._meter.metered(whole=whole)
 
     def start(self, call: Call) -> Future[Reply]:
         assert self._loop is not None

@@ -35,6 +35,7 @@ from fairlead.messages import (
     JobProgress,
     JobStart,
     Message,
+    Metered,
     ToReplica,
     frame,
     read_frame,
@@ -57,7 +58,10 @@ class Replica(Protocol):
     """What the channel needs of the server; called from the channel's thread."""
 
     def beat(self) -> Beat:
-        """Return how the replica is right now."""
+        """Return how the replica is right now, without its calls by token."""
+
+    def metered(self, *, whole: bool) -> Metered | None:
+        """Return its calls by token: all, or the figures that changed since this was asked last."""
 
     def start(self, call: Call) -> Future[Reply]:
         """Hand ``call`` to the data plane."""
@@ -74,6 +78,8 @@ class Channel:
         self._replica = replica
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._is_new = False
+        """Somebody listens since the last beat, who was told nothing yet."""
         self._changed = asyncio.Event()
         self._jobs: dict[str, tuple[int, Call]] = {}
         self._unheard: list[JobDone] = []
@@ -94,7 +100,7 @@ class Channel:
 
     def tell_last(self) -> None:
         """Send a last beat, so that what was counted is known; returns once it is sent, or soon after."""
-        beat = self._replica.beat()
+        beat = self._beat(whole=True)
         with contextlib.suppress(TimeoutError):
             asyncio.run_coroutine_threadsafe(self._broadcast(beat), self._loop).result(_LAST_S)
 
@@ -120,7 +126,8 @@ class Channel:
     async def _beating(self) -> None:
         """Beat every second, at once where the status changed, and soon where work began or ended."""
         while True:
-            beat = self._replica.beat()
+            whole, self._is_new = self._is_new, False
+            beat = self._beat(whole=whole)
             await self._broadcast(beat)
             end = time.monotonic() + _BEAT_S
             while not self._changed.is_set() and time.monotonic() < end:
@@ -131,6 +138,9 @@ class Channel:
                 if (now.in_flight, now.queued > 0) != (beat.in_flight, beat.queued > 0):
                     break
             self._changed.clear()
+
+    def _beat(self, *, whole: bool) -> Beat:
+        return msgspec.structs.replace(self._replica.beat(), metered=self._replica.metered(whole=whole))
 
     async def _broadcast(self, message: Message) -> bool:
         data = frame(message)
@@ -152,6 +162,7 @@ class Channel:
             writer.close()
             return
         self._writers.add(writer)
+        self._is_new = True
         self._changed.set()
         try:
             for job, (epoch, call) in list(self._jobs.items()):

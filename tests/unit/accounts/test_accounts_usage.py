@@ -61,10 +61,10 @@ class World:
     def call(self, replica: int, token: str) -> None:
         self.replicas[replica].calls[token] += 1
 
-    def beat(self, replica: int) -> None:
+    def beat(self, replica: int, *, whole: bool = False) -> None:
         one = self.replicas[replica]
-        said = one.metered()
-        self.keeper.heard(f"m-1a-{replica}", said)
+        said = one.metered(whole=whole)
+        self.keeper.heard(f"m-1a-{id(one)}", said)
         for day, calls in (said.days if said else {}).items():
             for token, count in calls.items():
                 self.heard[day, token] += count - self._beaten.get((id(one), day, token), 0)
@@ -104,7 +104,7 @@ class World:
         """It is killed: it knows nothing any more, but those replicas that live say all again."""
         self.keeper = KeeperMeter(lambda: self.now)
         for replica in range(len(self.replicas)):
-            self.beat(replica)
+            self.beat(replica, whole=True)
 
     def midnight(self) -> None:
         self.now += timedelta(minutes=15)
@@ -175,6 +175,41 @@ def test_a_call_after_midnight_is_one_of_the_next_day() -> None:
     said = meter.metered()
     assert said is not None
     assert said.days == {"2026-11-21": {"tok-a": 1, "tok-b": 1}}
+
+
+def test_what_did_not_change_since_it_was_told_is_told_to_those_alone_who_are_new() -> None:
+    meter = Meter(NOW.timestamp())
+    meter.calls.update({"tok-a": 1, "tok-b": 1})
+    assert said_by(meter) == {"2026-11-20": {"tok-a": 1, "tok-b": 1}}
+    assert said_by(meter) == {}
+    meter.calls["tok-b"] += 1
+    assert said_by(meter) == {"2026-11-20": {"tok-b": 2}}
+    meter.calls["tok-a"] += 1
+    meter.turn((NOW + timedelta(minutes=11)).timestamp())
+    meter.calls["tok-c"] += 1
+    assert said_by(meter) == {"2026-11-20": {"tok-a": 2}, "2026-11-21": {"tok-c": 1}}
+    assert said_by(meter) == {}
+    assert said_by(meter, whole=True) == {"2026-11-20": {"tok-a": 2, "tok-b": 2}, "2026-11-21": {"tok-c": 1}}
+    assert said_by(meter) == {}
+
+
+def said_by(meter: Meter, *, whole: bool = False) -> dict[str, dict[str, int]]:
+    said = meter.metered(whole=whole)
+    return said.days if said is not None else {}
+
+
+def test_a_replica_that_invents_names_for_itself_leaves_the_marks_of_one(session: Session) -> None:
+    day = {"2026-11-20": {"tok-a": 1}}
+    usage.take(session, [Metered("m-1a-0/one", day), Metered("m-1a-0/two", day)], NOW)
+    for number in range(20):
+        usage.take(session, [Metered(f"m-1a-0/x{number}", day)], NOW)
+    usage.take(session, [Metered("m-1a-00/one", day), Metered("m-1a-0/one", {"2026-11-20": {"tok-a": 5}})], NOW)
+    session.flush()
+    assert {mark.source: mark.calls for mark in session.scalars(select(CallMark))} == {
+        "m-1a-0/one": 5,
+        "m-1a-00/one": 1,
+    }
+    assert usage.calls(session, TOKEN, ["tok-a"], NOW) == {"tok-a": 6}
 
 
 @pytest.mark.parametrize(
