@@ -46,6 +46,14 @@ def as_error(error: BaseException) -> Error:
         f"the model failed: {type(error).__name__}: {without_folders(str(error))}",
         code="model_failed",
         hint="its log has the traceback; fairlead logs MODEL shows it",
+    if isinstance(error, MemoryError):
+        out = Internal(
+            "the model failed: MemoryError: it needs more memory than memory_mb below [resources] lets it have",
+            code="model_failed",
+            hint="raise memory_mb in fairlead.toml, or take less at once; its log has the traceback: fairlead logs MODEL",
+        )
+        out.__cause__ = error
+        return out
     )
     found.__cause__ = error
     return found

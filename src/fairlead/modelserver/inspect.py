@@ -25,8 +25,8 @@ from fairlead.modelserver.runtimes.python import import_entry
 from fairlead.sdk.traces import last_lines, stack_text, trace
 
 VARIABLE = "FAIRLEAD_INSPECT"
-_EARLIER_S = 3.0
-"""So long before its limit a bundle that hangs says where."""
+_WHERE_EVERY_S = 5.0
+"""So often a bundle that is still loading says where it is."""
 _IMPLIED = frozenset({"numpy", "pandas", "scipy", "torch", "fairlead"})
 """Packages whose own import brings in nearly all of their parts."""
 
@@ -125,7 +125,7 @@ def _watch(limit_s: float) -> None:
     """Have a bundle that crashes, ends this process or hangs say where: the frames go to stderr."""
     faulthandler.enable(file=2, all_threads=False)
     if limit_s:
-        faulthandler.dump_traceback_later(max(limit_s / 2, limit_s - _EARLIER_S), file=2)
+        faulthandler.dump_traceback_later(min(_WHERE_EVERY_S, limit_s / 2), repeat=True, file=2)
     leave = os._exit
 
     def told_exit(status: int) -> NoReturn:
@@ -146,7 +146,7 @@ def _said(error: BaseException, order: Order) -> ErrorInfo:
         hint = f"{log} has the whole traceback; try it here with: fairlead serve FOLDER"
     if isinstance(error, MemoryError):
         text = f"MemoryError: it needs more memory than memory_mb = {order.memory_mb} allows"
-        hint = "raise memory_mb below [run], or load less at once"
+        hint = "raise memory_mb below [resources], or load less at once"
     if isinstance(error, ModuleNotFoundError) and error.name:
         entry = order.entry or (order.spec.entry if order.spec else None) or ""
         own = error.name == entry.partition(":")[0]

@@ -30,7 +30,7 @@ from fairlead.modelserver.dataplane import DataPlane
 from fairlead.modelserver.examples import body_of, difference
 from fairlead.modelserver.loading import Loaded, load
 from fairlead.modelserver.meter import Meter
-from fairlead.modelserver.protocols.answers import error_info
+from fairlead.modelserver.protocols.answers import error_info, every_fault
 from fairlead.modelserver.protocols.http import Front
 from fairlead.modelserver.protocols.paced import THREADS
 from fairlead.modelserver.worker import Channel
@@ -191,7 +191,8 @@ class ReplicaServer:
             reply = await self.plane.infer(TypedCall("predict", body, "example", deadline))
         except Error as error:
             hint = error.hint or "correct the example or the model"
-            raise Invalid(f"example {example.title!r}: {error}", code="example_failed", hint=hint) from error
+            text = f"example {example.title!r}: {every_fault(error)}"
+            raise Invalid(text, code="example_failed", hint=hint, problems=error.problems) from error
         if example.expect is msgspec.UNSET:
             return
         if not reply.content_type.startswith("application/json"):

@@ -36,7 +36,7 @@ def test_of_a_dump_the_frames_of_the_bundle_are_shown() -> None:
     )
     found = finding.too_slow(dump.encode(), 10, FOLDER)
     assert found.error is not None
-    assert "10 s" in found.error.message
+    assert found.error.message == "it was not loaded within 10 s: it was at net.py line 7 in fetch"
     assert found.last_lines[2:] == ('  File "net.py", line 7 in fetch', '  File "model.py", line 9 in load')
 
 
@@ -47,6 +47,22 @@ def test_the_log_has_all_that_was_said_but_the_platforms_frames() -> None:
         '  File "<frozen runpy>", line 88 in _run_code\n{"ok":true}\n'
     )
     assert finding.told(output.encode(), FOLDER) == 'loading\n  File "model.py", line 9 in load'
+
+
+def dump(seconds: int, line: int) -> str:
+    return f'Timeout (0:00:{seconds:02})!\nThread 0x7f (most recent call first):\n  File "{FOLDER}/m.py", line {line} in load\n'
+
+
+def test_of_a_bundle_that_says_where_it_is_now_and_then_the_last_counts() -> None:
+    output = (dump(5, 7) + "half of it\n" + dump(5, 9) + "still\n").encode()
+
+    assert finding.place(output, FOLDER) == "m.py line 9 in load"
+    assert finding.place(b"loading\n", FOLDER) == ""
+    hung = finding.too_slow(output, 12, FOLDER)
+    assert [line for line in hung.last_lines if "m.py" in line] == ['  File "m.py", line 9 in load']
+    assert finding.told(output, FOLDER, loaded=True) == "half of it\nstill"
+    assert "line 9" in finding.told(output, FOLDER)
+    assert finding.read(output, -11, FOLDER, 512).last_lines == ("half of it", "still")
 
 
 LONG = "A" * 9 * 1024**2

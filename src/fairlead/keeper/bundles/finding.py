@@ -15,6 +15,9 @@ LINES = 20
 PRELOAD = 500
 WARNINGS = 50
 _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+')
+_DUMP = re.compile(r"^Timeout \(\d+:\d\d:\d\d")
+"""Begins what ``faulthandler`` says of each thread after so long."""
+_IN_DUMP = re.compile(r"^(Thread 0x|Current thread 0x|  File |  \.\.\.|  <|$)")
 _OURS = re.compile(r"/fairlead/modelserver/|^<frozen ")
 _BECAUSE = {
     signal.SIGKILL: ("it was killed, most likely since it took more memory than memory_mb allows", "raise memory_mb"),
@@ -50,25 +53,61 @@ def read(output: bytes, code: int, folder: str, memory_mb: int) -> Inspection:
 def too_slow(output: bytes, limit_s: float, folder: str) -> Inspection:
     """Return that it was not loaded in time, with the place where it was if it could say so."""
     lines = output.decode("utf-8", errors="replace").splitlines()
-    message = f"it was not loaded within {limit_s:g} s"
+    at = place(output, folder)
+    message = f"it was not loaded within {limit_s:g} s" + (f": it was at {at}" if at else "")
     hint = "does an import or load() wait for something? start_timeout_s below [run] gives it longer"
-    return _failed("start_timeout", message, hint, where(lines, folder))
+    return _failed("start_timeout", message, hint, where(lines, folder, hung=True))
 
 
-def where(lines: list[str], folder: str) -> tuple[str, ...]:
-    """Return the last of ``lines`` that a person needs: of a dump of frames, only those of the bundle itself."""
+def place(output: bytes, folder: str) -> str:
+    """Return the line of the bundle where it was when it last said so, as ``model.py line 12 in load``."""
+    lines = output.decode("utf-8", errors="replace").splitlines()
     root = folder.rstrip("/") + "/"
+    dump = next((index for index in reversed(range(len(lines))) if _DUMP.match(lines[index])), len(lines))
+    for line in lines[dump:]:
+        found = _FRAME.match(line)
+        if found is not None and found["file"].startswith(root):
+            return f"{found['file'].removeprefix(root)} {line[found.end('file') + 3 :]}"
+    return ""
+
+
+def _without_dumps(lines: list[str], *, keep: int = 0) -> list[str]:
+    """Return ``lines`` without what was said now and then of where it is, but for the last ``keep`` times."""
+    kept: list[str] = []
+    left = sum(1 for line in lines if _DUMP.match(line)) - keep
+    dropping = False
+    for line in lines:
+        if _DUMP.match(line):
+            dropping, left = left > 0, left - 1
+        elif dropping and not _IN_DUMP.match(line):
+            dropping = False
+        if not dropping:
+            kept.append(line)
+    return kept
+
+
+def where(lines: list[str], folder: str, *, hung: bool = False) -> tuple[str, ...]:
+    """Return the last of ``lines`` that a person needs: of a dump of frames, only those of the bundle itself.
+
+    What it said now and then of where it is counts only where it ``hung``, and then the last time.
+    """
+    root = folder.rstrip("/") + "/"
+    lines = _without_dumps(lines, keep=1 if hung else 0)
     kept = [
         line.replace(root, "") for line in lines if not (match := _FRAME.match(line)) or match["file"].startswith(root)
     ]
     return bounds.lines([line for line in kept if line.strip()], LINES)
 
 
-def told(output: bytes, folder: str) -> str:
-    """Return all that a bundle said, without the finding and the platform's own frames, for its log."""
+def told(output: bytes, folder: str, *, loaded: bool = False) -> str:
+    """Return all that a bundle said, without the finding and the platform's own frames, for its log.
+
+    Of what it said now and then of where it is the last is kept, unless it was ``loaded`` in the end.
+    """
     lines = output.decode("utf-8", errors="replace").splitlines()
     if lines and lines[-1].startswith('{"ok"'):
         lines.pop()
+    lines = _without_dumps(lines, keep=0 if loaded else 1)
     root = folder.rstrip("/") + "/"
     frames = [(line, _FRAME.match(line)) for line in lines]
     kept = [line for line, frame in frames if frame is None or not _OURS.search(frame["file"])]

@@ -9,7 +9,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,9 @@ from fairlead.sandbox.uids import uid_for
 from fairlead.settings import Home
 from fairlead.supervisor import leftovers, logfile
 
+TOLD_EVERY_S = 10.0
+"""So often it is told how long a bundle has been loading."""
+_PLACE_BYTES = 256 * 1024
 LIMIT_S = 120.0
 """Longest look into an app; a model says itself how long it may take to load."""
 SAID_MAX_BYTES = 16 * 1024**2
@@ -60,8 +64,13 @@ class Inspector:
     def __init__(self, home: Home, isolation: Isolation, marker: Mapping[str, str], secrets: Secrets) -> None:
         self._home, self._isolation, self._marker, self._secrets = home, isolation, marker, secrets
 
-    async def look(self, task: Looked, folder: Path, environment: Path) -> Inspection:
-        """Return what is in the bundle; a bundle that hangs, dies or says nothing is an error in it, not here."""
+    async def look(
+        self, task: Looked, folder: Path, environment: Path, on_step: Callable[[str], None] | None = None
+    ) -> Inspection:
+        """Return what is in the bundle; a bundle that hangs, dies or says nothing is an error in it, not here.
+
+        ``on_step`` is told now and then for how long it has been loading, and where it is.
+        """
         scratch = self._home.scratch / f"look-{task.digest.rpartition(':')[2][:12]}"
         uid = None
         if self._isolation.own_uid:
@@ -69,9 +78,13 @@ class Inspector:
         try:
             make_scratch(scratch, uid)
             limit_s = task.spec.start_timeout_s if task.spec else LIMIT_S
-            output, code = await said_by(
-                self._rules(task, folder, environment, scratch, uid), self._marker, limit_s, whole=True
-            )
+            so_far = bytearray()
+            telling = asyncio.create_task(_tell(on_step, so_far, limit_s, str(folder)))
+            try:
+                made = self._rules(task, folder, environment, scratch, uid)
+                output, code = await said_by(made, self._marker, limit_s, whole=True, output=so_far)
+            finally:
+                telling.cancel()
             found = (
                 finding.too_slow(output, limit_s, str(folder))
                 if code is None
@@ -105,12 +118,28 @@ class Inspector:
         return rules.for_inspect(ground, argv, self._isolation, uid=uid)
 
 
+async def _tell(on_step: Callable[[str], None] | None, output: bytearray, limit_s: float, folder: str) -> None:
+    """Tell now and then how long it has been loading, and where it is if it says so."""
+    began = time.monotonic()
+    while on_step is not None:
+        await asyncio.sleep(TOLD_EVERY_S)
+        at = finding.place(bytes(output[-_PLACE_BYTES:]), folder)
+        where = f", at {at}" if at else ""
+        on_step(f"looking into it: loading for {time.monotonic() - began:.0f} s of at most {limit_s:g}{where}")
+
+
 async def said_by(
-    made: rules.Rules, marker: Mapping[str, str], limit_s: float, *, whole: bool = False
+    made: rules.Rules,
+    marker: Mapping[str, str],
+    limit_s: float,
+    *,
+    whole: bool = False,
+    output: bytearray | None = None,
 ) -> tuple[bytes, int | None]:
     """Return what a program in the sandbox said and its exit code, None when it took longer than ``limit_s``.
 
-    What it leaves behind is ended; ``whole``: and all that its user runs, where it cannot be ended alone.
+    What it leaves behind is ended; ``whole``: and all that its user runs, where it cannot be ended alone. ``output``
+    holds what it said so far.
     """
     before = await asyncio.to_thread(leftovers.of_user, made.uid)
     process = await asyncio.create_subprocess_exec(
@@ -121,7 +150,7 @@ async def said_by(
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
-    output = bytearray()
+    output = bytearray() if output is None else output
     try:
         async with asyncio.timeout(limit_s):
             await _listen(process, output)
@@ -143,7 +172,7 @@ def look_log(home: Home, name: str, digest: str) -> Path:
 
 def keep(path: Path, output: bytes, folder: str, found: Inspection) -> None:
     """Append what the bundle said, and why it failed, to the log at ``path``: JSON lines with the time of now."""
-    said = finding.told(output, folder)
+    said = finding.told(output, folder, loaded=found.error is None)
     at = to_text(SystemClock().now())
     line = {"at": at, "level": "info", "said": "looked into it"}
     if found.error is not None:

@@ -224,7 +224,7 @@ class Prepare:
         if self._early is not None and task.wanted is not None:
             known = await asyncio.to_thread(self._known, task.name, str(environment))
             await self._early.warm(task.wanted, folder, environment, known)
-        found = await self._inspector.look(task, folder, environment)
+        found = await self._inspector.look(task, folder, environment, lambda said: self._say(task, "inspect", said))
         if found.error is not None:
             self._say(task, "failed", found.error.message, error=found.error, last_lines=found.last_lines)
             return

@@ -18,6 +18,8 @@ _NO_FILES = (str, int, float, list)
 _ANY_FILE = "application/octet-stream"
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;[\x20-\x7e]*)?", re.ASCII)
 _MEDIA_TYPE_MAX = 255
+FAULTS_SAID = 5
+"""So many faults of an example are said in one line."""
 _FILE_TYPES = ("image/", "audio/", "video/", "application/pdf", "application/octet-stream")
 
 
@@ -104,6 +106,17 @@ def error_body(error: Error, request_id: str) -> bytes:
     """Return the JSON of ``error`` as the contract writes errors."""
     body = _ErrorBody(error.code, error.message, error.hint, request_id, error.problems)
     return _encoder.encode({"error": body})
+
+
+def every_fault(error: Error) -> str:
+    """Return the message of ``error``; where several things are wrong, each of the first with what to do about it."""
+    if len(error.problems) < 2:
+        return error.message
+    said = [
+        f"{one.path}: {one.message}" + (f" ({one.hint})" if one.hint else "") for one in error.problems[:FAULTS_SAID]
+    ]
+    more = len(error.problems) - FAULTS_SAID
+    return "; ".join(said) + (f" (and {more} more)" if more > 0 else "")
 
 
 def error_text(error: Error) -> str:
