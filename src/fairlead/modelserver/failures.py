@@ -42,10 +42,6 @@ def as_error(error: BaseException) -> Error:
         problem = Problem(path=error.field or "", rule="model", message=error.message)
         text = f"{error.field}: {error.message}" if error.field else error.message
         return Invalid(text, problems=(problem,))
-    found = Internal(
-        f"the model failed: {type(error).__name__}: {without_folders(str(error))}",
-        code="model_failed",
-        hint="its log has the traceback; fairlead logs MODEL shows it",
     if isinstance(error, MemoryError):
         out = Internal(
             "the model failed: MemoryError: it needs more memory than memory_mb below [resources] lets it have",
@@ -54,6 +50,10 @@ def as_error(error: BaseException) -> Error:
         )
         out.__cause__ = error
         return out
+    found = Internal(
+        f"the model failed: {type(error).__name__}: {without_folders(str(error))}",
+        code="model_failed",
+        hint="its log has the traceback; fairlead logs MODEL shows it",
     )
     found.__cause__ = error
     return found
