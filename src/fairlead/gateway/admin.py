@@ -19,15 +19,19 @@ class Admin:
             transport=httpx.AsyncHTTPTransport(uds=socket), base_url="http://envoy", timeout=timeout_s
         )
 
-    async def counters(self, pattern: str) -> Mapping[str, int]:
-        """Return counters and gauges whose names match the expression ``pattern``."""
-        answer = await self._get("/stats", {"format": "json", "filter": pattern})
+    async def counters(self, pattern: str, *, used: bool = False) -> Mapping[str, int]:
+        """Return counters and gauges whose names match the expression ``pattern``; ``used``: that ever changed."""
+        answer = await self._get("/stats", {"format": "json", "filter": pattern} | _used(used))
         found = msgspec.json.decode(answer, type=_Stats)
         return {stat["name"]: int(stat["value"]) for stat in found.stats if isinstance(stat.get("value"), int)}
 
-    async def prometheus(self, pattern: str) -> str:
-        """Return the statistics whose names match ``pattern`` in the Prometheus text format."""
-        return (await self._get("/stats/prometheus", {"filter": pattern})).decode()
+    async def prometheus(self, pattern: str, *, used: bool = False) -> str:
+        """Return the statistics whose names match ``pattern`` in the Prometheus text format, as :meth:`counters`."""
+        return (await self._get("/stats/prometheus", {"filter": pattern} | _used(used))).decode()
+
+    async def details(self, pattern: str) -> bytes:
+        """Return the histograms whose names match ``pattern`` as JSON, with all of their bins."""
+        return await self._get("/stats", {"format": "json", "histogram_buckets": "detailed", "filter": pattern})
 
     async def is_live(self) -> bool:
         """Whether Envoy serves: initialized and not draining."""
@@ -57,6 +61,10 @@ class Admin:
         except httpx.HTTPError as error:
             raise Unavailable(f"the front door's admin interface: {error}", code="front_door_unavailable") from error
         return answer.content
+
+
+def _used(used: bool) -> dict[str, str]:
+    return {"usedonly": ""} if used else {}
 
 
 class _Stats(msgspec.Struct):

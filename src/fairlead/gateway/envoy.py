@@ -117,8 +117,9 @@ class Gateway:
     async def stats(self) -> DoorStats:
         """Return the counters, durations up to 1 s old; raises :class:`Unavailable` when Envoy does not answer."""
         asked = self._asked()
-        counters = await asked.counters(r"^(cluster\..*@.*\.upstream_rq|http\.door\.downstream_)")
-        return read(counters, await asked.prometheus(r"^cluster\..*@.*\.upstream_rq_time$"))
+        # of models that were never called Envoy need not write anything: with a thousand of them it is megabytes
+        counters = await asked.counters(r"^(cluster\..*@.*\.upstream_rq|http\.door\.downstream_)", used=True)
+        return read(counters, await asked.prometheus(r"^cluster\..*@.*\.upstream_rq_time$", used=True))
 
     async def in_hand(self) -> tuple[int, int]:
         """Return how many connections there are, and how many calls of models are under way.

@@ -96,6 +96,11 @@ def route_table(door: DoorSettings, state: DoorState) -> Resource:
     )
 
 
+def is_same_table(one: DoorState, other: DoorState) -> bool:
+    """Whether both have the same route table: it depends on nothing that changes as models wake and fall asleep."""
+    return (one.routes, one.pages, one.gates, one.spent) == (other.routes, other.pages, other.gates, other.spent)
+
+
 def _host(door: DoorSettings, state: DoorState, names: list[str], routes: Iterable[Route]) -> Resource:
     domains = [f"{name}.{door.apps_domain}" for name in names]
     return {"name": domains[0], "domains": domains, "routes": [_route(route, door, state) for route in routes]}

@@ -6,6 +6,8 @@ from fairlead.figures import Histogram
 from fairlead.gateway import DoorStats, VersionTraffic
 from fairlead.keeper.doors.doortally import DoorTally
 
+SERVED = ("m@1",)
+
 
 def seen(**answered: int) -> DoorStats:
     codes = {f"{name[1:]}xx": count for name, count in answered.items()}
@@ -20,11 +22,11 @@ def answered(stats: DoorStats) -> dict[str, int]:
 
 def test_what_envoy_forgets_stays() -> None:
     tally = DoorTally()
-    tally.take(seen())
-    tally.take(seen(c2=5, c5=1))
-    tally.take(seen())  # its replicas changed
+    tally.take(seen(), SERVED)
+    tally.take(seen(c2=5, c5=1), SERVED)
+    tally.take(seen(), SERVED)  # its replicas changed
 
-    found = tally.take(seen(c2=2))
+    found = tally.take(seen(c2=2), SERVED)
 
     assert answered(found) == {"2xx": 7, "5xx": 1}
     assert found.versions["m@1"].duration.count == 8
@@ -33,16 +35,25 @@ def test_what_envoy_forgets_stays() -> None:
 
 def test_what_an_earlier_keeper_saw_is_not_new() -> None:
     tally = DoorTally()
-    tally.take(seen(c2=100))
+    tally.take(seen(c2=100), SERVED)
 
-    assert answered(tally.take(seen(c2=103))) == {"2xx": 3}
+    assert answered(tally.take(seen(c2=103), SERVED)) == {"2xx": 3}
 
 
 def test_a_version_that_is_gone_is_forgotten() -> None:
     tally = DoorTally()
-    tally.take(seen())
-    tally.take(seen(c2=5))
-    tally.take(DoorStats())
+    tally.take(seen(), SERVED)
+    tally.take(seen(c2=5), SERVED)
+    tally.take(DoorStats(), ())
 
-    assert tally.take(DoorStats()).versions == {}
-    assert answered(tally.take(seen(c2=1))) == {"2xx": 1}
+    assert tally.take(DoorStats(), ()).versions == {}
+    assert answered(tally.take(seen(c2=1), SERVED)) == {"2xx": 1}
+
+
+def test_what_was_counted_stays_while_envoy_does_not_name_the_version() -> None:
+    tally = DoorTally()
+    tally.take(DoorStats(), SERVED)
+    tally.take(seen(c2=5), SERVED)
+
+    assert answered(tally.take(DoorStats(), SERVED)) == {"2xx": 5}
+    assert answered(tally.take(seen(c2=1), SERVED)) == {"2xx": 6}

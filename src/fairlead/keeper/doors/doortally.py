@@ -6,7 +6,7 @@ those of replicas, a new keeper begins at 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -20,15 +20,19 @@ class DoorTally:
         self._seen: DoorStats | None = None
         self._totals: dict[str, VersionTraffic] = {}
 
-    def take(self, seen: DoorStats) -> DoorStats:
-        """Add what is new in what Envoy says now, and return all of it; versions that it does not name are dropped."""
+    def take(self, seen: DoorStats, served: Collection[str]) -> DoorStats:
+        """Add what is new in what Envoy says now, and return all of it.
+
+        Versions that it does not name have not been called since their replicas changed: they are dropped only where
+        they are not ``served`` any more.
+        """
         before = self._seen.versions if self._seen is not None else seen.versions
-        self._totals = {
+        self._totals = {name: total for name, total in self._totals.items() if name in served} | {
             name: _joined(self._totals.get(name, VersionTraffic()), before.get(name, VersionTraffic()), now)
             for name, now in seen.versions.items()
         }
         self._seen = seen
-        return msgspec.structs.replace(seen, versions=self._totals)
+        return msgspec.structs.replace(seen, versions=dict(self._totals))
 
 
 def _joined(total: VersionTraffic, before: VersionTraffic, now: VersionTraffic) -> VersionTraffic:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,10 @@ from fairlead.gateway import (
     DoorState,
     DoorStats,
     Gateway,
+    Resource,
     Snapshot,
+    is_same_table,
+    route_table,
     served_versions,
     snapshot,
     version_key,
@@ -46,8 +49,14 @@ class FrontDoor:
         self.said = ""
         """What Envoy had against the last files; empty: it took them."""
         self._tally = DoorTally()
+        self._served: frozenset[str] = frozenset()
+        """Versions to which the files lead."""
+        self._table: tuple[DoorState, Resource] | None = None
+        """The route table that was made last, and of what."""
         self.generation = 0
         """Of the wanted state that the front door holds now."""
+        self.look: Callable[[], Awaitable[None]] | None = None
+        """Called before and after each change, when Envoy may forget what it counted; raises nothing."""
 
     def prepare(self, wanted: NodeWanted) -> None:
         """Write what Envoy starts with."""
@@ -57,6 +66,8 @@ class FrontDoor:
         """Have Envoy take the present state."""
         state = self._state(wanted)
         await self._count()
+        served = served_versions(state.routes)
+        self._served |= frozenset(served)
         said = await self._gateway.publish(self._snapshot(state))
         await self._count()
         if said and said != self.said:
@@ -65,15 +76,18 @@ class FrontDoor:
         if not said:
             self.generation = wanted.generation
             sockets = {path for paths in state.endpoints.values() for path in paths}
-            self._taken(served_versions(state.routes), sockets)
+            self._served = frozenset(served)
+            self._taken(served, sockets)
 
     async def stats(self) -> DoorStats:
         """Return what was counted since the keeper began; raises :class:`Unavailable` while Envoy does not answer."""
-        return self._tally.take(await self._gateway.stats())
+        return self._tally.take(await self._gateway.stats(), self._served)
 
     async def _count(self) -> None:
         with suppress(Unavailable):
             await self.stats()
+        if self.look is not None:
+            await self.look()
 
     async def run(self, wanted: Callable[[], NodeWanted], changed: asyncio.Event) -> None:
         """Publish at each change until canceled; again after ``RETRY_S`` seconds while Envoy refuses.
@@ -94,7 +108,9 @@ class FrontDoor:
                 raise
 
     def _snapshot(self, state: DoorState) -> Snapshot:
-        return snapshot(self._door, state, self._gateway.files, time.time())
+        if self._table is None or not is_same_table(self._table[0], state):
+            self._table = state, route_table(self._door, state)
+        return snapshot(self._door, state, self._gateway.files, time.time(), self._table[1])
 
     def _state(self, wanted: NodeWanted) -> DoorState:
         gates = {version_key(item.spec.name, item.spec.version): item.gate for item in wanted.versions}
