@@ -16,59 +16,22 @@ from pathlib import Path
 
 import httpx
 import paho.mqtt.client as mqtt
+from tests.thread.load_deploy import ECHO, METER, deploy, seen
 from tests.thread.rig import Platform, until
 
-PLACE = "die/room"
-METER = "meter-1"
-ECHO, NAP, FRAGILE, WATCH = "echo", "nap", "fragile", "watch"
-CALLERS = 12
-CALLS_PER_S = 40.0
-JOBS_PER_S = 5.0
-READINGS_PER_S = 5.0
 SETTLED_S = 150.0
 """Longest wait for the last accepted job: the lease of one that was in hand when its keeper died is 30 s."""
 
-_MODEL = """
-import os
-import time
 
-import fairlead
+@dataclass(frozen=True)
+class Rates:
+    """How much there is of what."""
 
-
-class Echo(fairlead.Model):
-    def load(self) -> None:
-        print("loaded", flush=True)
-
-    def predict(self, n: int, die: bool = False) -> dict[str, int]:
-        if die:
-            os._exit(3)
-        time.sleep(0.01)
-        return {"n": n, "pid": os.getpid()}
-"""
-_APP = """
-import fairlead
-
-app = fairlead.App()
-meter, echo = app.device("meter"), app.model("echo")
-
-
-@app.on(meter.count, every=True)
-async def look(reading: fairlead.Reading) -> None:
-    answer = await echo.predict(n=int(reading.value))
-    app.log.info("saw %d", answer["n"])
-"""
-_TYPE = """
-name = "meter"
-version = "1.0.0"
-title = "Meter"
-
-[properties.count]
-type = "number"
-title = "Count"
-minimum = 0
-maximum = 1000000000
-max_per_s = 100
-"""
+    calls_per_s: float = 40.0
+    callers: int = 12
+    """Threads that call; one that still waits for an answer misses its turn."""
+    jobs_per_s: float = 5.0
+    readings_per_s: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -93,6 +56,7 @@ class Load:
 
     platform: Platform
     password: str
+    rates: Rates = Rates()
     calls: list[Call] = field(default_factory=list)
     accepted: dict[str, int] = field(default_factory=dict)
     """Number by id of every job that got its 202."""
@@ -102,8 +66,8 @@ class Load:
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
         self._over = threading.Event()
-        self._token = self.platform.token
-        work = [self._call] * CALLERS + [self._submit] * 2 + [self._measure]
+        self.token = self.platform.token
+        work = [self._call] * self.rates.callers + [self._submit] * 2 + [self._measure]
         self._threads = [threading.Thread(target=each, daemon=True) for each in work]
         for thread in self._threads:
             thread.start()
@@ -118,6 +82,9 @@ class Load:
     def since(self, moment: float) -> list[Call]:
         """Return the calls sent after ``moment`` (monotonic) that have ended."""
         return [call for call in list(self.calls) if call.sent >= moment]
+
+    def last(self, seconds: float) -> list[Call]:
+        return self.since(time.monotonic() - seconds)
 
     def failed(self, since: float = 0) -> list[Call]:
         return [call for call in self.since(since) if not call.is_good]
@@ -137,7 +104,7 @@ class Load:
             if failed:
                 began = failed[-1].sent + 0.001
                 return False
-            busy = len(self.since(began)) >= CALLS_PER_S * seconds / 2
+            busy = len(self.since(began)) >= self.rates.calls_per_s * seconds / 2
             return now - began >= seconds and busy
 
         until(is_steady, "calls are answered without a failure", 60)
@@ -147,22 +114,24 @@ class Load:
 
     def _paced(self, per_s: float) -> Iterator[int]:
         """Yield a number each time one is due; what was missed while the last call hung is not made up for."""
+        if per_s <= 0:
+            return
         due = time.monotonic()
         while not self._over.wait(max(0.0, due - time.monotonic())):
             yield next(self._numbers)
             due = max(due + 1 / per_s, time.monotonic() - 1 / per_s)
 
     def _call(self) -> None:
-        with self.platform.client(self._token, timeout_s=45) as client:
-            for number in self._paced(CALLS_PER_S / CALLERS):
+        with self.platform.client(self.token, timeout_s=45) as client:
+            for number in self._paced(self.rates.calls_per_s / self.rates.callers):
                 sent = time.monotonic()
                 status, pid, said = _predict(client, number)
                 self.calls.append(Call(number, sent, time.monotonic() - sent, status, pid, said))
 
     def _submit(self) -> None:
         """Submit until it is accepted, always under the same key: so a lost 202 makes no second job."""
-        with self.platform.client(self._token, timeout_s=45) as client:
-            for number in self._paced(JOBS_PER_S / 2):
+        with self.platform.client(self.token, timeout_s=45) as client:
+            for number in self._paced(self.rates.jobs_per_s / 2):
                 headers = {"Idempotency-Key": f"job-{number}"}
                 while not self._over.is_set():
                     try:
@@ -182,7 +151,7 @@ class Load:
         client.reconnect_delay_set(1, 1)
         client.connect_async("127.0.0.1", self.platform.mqtt, keepalive=5)
         client.loop_start()
-        for number in self._paced(READINGS_PER_S):
+        for number in self._paced(self.rates.readings_per_s):
             if client.is_connected():
                 client.publish(f"dev/{METER}/state/count", str(number), qos=0)
                 self.readings[number] = time.monotonic()
@@ -203,79 +172,10 @@ def _predict(client: httpx.Client, number: int) -> tuple[int, int, str]:
     return 200, body["pid"], ""
 
 
-# --- what runs ----------------------------------------------------------------------------------------------------------
-
-
-def deploy(platform: Platform, folder: Path) -> str:
-    """Push the models and the app, register the device, start the run; return the device's password."""
-    for name, scale in ((ECHO, "min = 2\nmax = 4"), (NAP, "idle_s = 2"), (FRAGILE, "idle_s = 60")):
-        manifest = (
-            f'kind = "model"\nname = "{name}"\n[run]\nruntime = "python"\nentry = "model:Echo"\n[scale]\n{scale}\n'
-        )
-        _write(folder / name, {"fairlead.toml": manifest, "model.py": _MODEL})
-    manifest = f'kind = "app"\nname = "{WATCH}"\n[run]\nentry = "app:app"\n'
-    manifest += f'[models]\necho = "{ECHO}"\n[devices]\nmeter = {{ type = "meter@1" }}\n'
-    _write(folder / WATCH, {"fairlead.toml": manifest, "app.py": _APP})
-    week = [{"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "from": "00:00", "to": "24:00"}]
-    with platform.client() as client:
-
-        def post(path: str, /, **body: object) -> dict[str, object]:
-            answer = client.post(f"/api/v1{path}", json=body)
-            assert answer.status_code in (200, 201, 202), (path, answer.status_code, answer.text)
-            return dict(answer.json())
-
-        for name in (ECHO, NAP, FRAGILE, WATCH):
-            _push(client, folder / name)
-        post("/types", toml=_TYPE)
-        post("/locations", path=PLACE, zone="UTC", title="Room")
-        password = str(post("/devices", id=METER, type="meter", at=PLACE)["password"])
-        for path in (*(f"/models/{name}" for name in (ECHO, NAP, FRAGILE)), f"/apps/{WATCH}"):
-            until(lambda path=path: is_served(platform, path), f"{path} is ready", 120)
-        post("/schedules", name=WATCH, app=WATCH, at=PLACE, windows=week)
-    until(lambda: run_status(platform) == "ready", "the run is ready", 90)
-    return password
-
-
-def _push(client: httpx.Client, folder: Path) -> None:
-    from fairlead.bundles.pack import pack
-
-    archive = folder.with_suffix(".zip")
-    pack(folder, archive)
-    headers = {"Content-Type": "application/zip"}
-    answer = client.post("/api/v1/bundles", content=archive.read_bytes(), headers=headers)
-    assert answer.status_code == 202, answer.text
-
-
-def is_served(platform: Platform, path: str) -> bool:
-    """Whether the newest version of a model or app is ready."""
-    newest = platform.get(path)["versions"][0]
-    assert newest["status"] != "failed", newest
-    return newest["status"] in ("ready", "sleeping")
-
-
-def run_status(platform: Platform) -> str:
-    runs = platform.get("/runs", live="true")["items"]
-    return str(runs[0]["status"]) if runs else ""
-
-
-def seen(platform: Platform) -> set[int]:
-    """Return the numbers of the readings that the app has handled, from its log."""
-    lines = [
-        line for file in platform.home.glob("logs/run-*.log*") for line in file.read_text(errors="replace").split("\n")
-    ]
-    return {int(line.rpartition("saw ")[2].split('"')[0].split()[0]) for line in lines if "saw " in line}
-
-
-def _write(folder: Path, files: dict[str, str]) -> None:
-    folder.mkdir(parents=True)
-    for name, text in files.items():
-        (folder / name).write_text(text)
-
-
 @contextmanager
-def under_load(platform: Platform, folder: Path) -> Iterator[Load]:
+def under_load(platform: Platform, folder: Path, rates: Rates = Rates()) -> Iterator[Load]:
     """Yield the load on a platform that is up and has everything deployed."""
-    load = Load(platform, deploy(platform, folder))
+    load = Load(platform, deploy(platform, folder), rates)
     try:
         load.steady()
         until(lambda: seen(platform), "readings reach the app")

@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.thread import load as loads
-from tests.thread.load import ECHO, FRAGILE, METER, NAP, Load, after, alive, kill
+from tests.thread.load import Load, after, alive, kill
+from tests.thread.load_deploy import ECHO, FRAGILE, METER, NAP, run_status, seen
 from tests.thread.promises import in_time
 from tests.thread.rig import Platform, platform, until
 
@@ -71,7 +72,7 @@ def is_job_done(load: Load) -> Callable[[], bool]:
 def reading_arrives(load: Load, since: float) -> None:
     """Wait until the app has handled a reading that was sent after ``since``."""
     until(
-        lambda: any(load.readings.get(number, 0) > since for number in loads.seen(load.platform)),
+        lambda: any(load.readings.get(number, 0) > since for number in seen(load.platform)),
         f"a reading of {METER} reaches the app",
         LATE_S,
     )
@@ -122,7 +123,7 @@ def test_app_is_started_again(steady: Load) -> None:
     killed = kill(app)
     took = after(killed, lambda: made.pid_of("run") not in (0, app), "the app runs again", LATE_S)
     print(f"app started again: {took:.2f} s")
-    until(lambda: loads.run_status(made) == "ready", "the run is ready", LATE_S)
+    until(lambda: run_status(made) == "ready", "the run is ready", LATE_S)
     reading_arrives(steady, time.monotonic())
     nothing_failed(steady, killed - 1)
 

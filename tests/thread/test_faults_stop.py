@@ -14,6 +14,7 @@ import pytest
 from tests.thread import kit
 from tests.thread import load as loads
 from tests.thread.load import Load, alive
+from tests.thread.load_deploy import run_status
 from tests.thread.rig import Platform, platform, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -45,7 +46,7 @@ def test_f21_told_to_stop_at_load_it_ends_in_order_and_drops_nothing(tmp_path: P
             for name, signals in SIGNALS.items():
                 _stopped(made, load, name, signals)
                 made.up()
-                until(lambda: loads.run_status(made) == "ready", "the run is ready", 90)
+                until(lambda: run_status(made) == "ready", "the run is ready", 90)
                 load.steady()
             load.stop()
             print(loads.check_jobs(made, load.accepted))
