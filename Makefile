@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-parts test-real test-all check fix bench simulate peers web docs clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench simulate peers chaos web docs clean
 
 setup: $(VENV)/ready
 
@@ -48,6 +48,9 @@ bench: setup
 
 simulate: setup
 	$(BIN)/python benchmarks/simulate.py
+
+chaos: setup
+	$(BIN)/python -m tests.thread.chaos_run --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) --out $(or $(OUT),docs/benchmarks)
 
 peers: setup
 	$(BIN)/python benchmarks/peers.py
