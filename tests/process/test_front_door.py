@@ -826,7 +826,7 @@ async def test_a_sleeping_model_wakes_and_loses_no_request(moving: House) -> Non
     woken = asyncio.Event()
     asked: list[str] = []
 
-    async def resolve(name: str, version: str) -> Path:
+    async def resolve(name: str, version: str, left_s: float | None) -> Path:
         asked.append(f"{name}@{version}")
         await woken.wait()
         return moving.folder / "one.sock"
@@ -870,7 +870,7 @@ async def test_going_to_sleep_and_waking_under_load_fails_nobody(moving: House) 
     one = await asyncio.to_thread(moving.echo, "one")
     moving.state = DoorState(jwks=moving.keys.jwks(), routes=(model("flowers"),), endpoints={"flowers@1": (one,)})
 
-    async def resolve(name: str, version: str) -> Path:
+    async def resolve(name: str, version: str, left_s: float | None) -> Path:
         return Path(one)
 
     waker = Waker(Path(moving.door.waker_socket), resolve)
@@ -904,7 +904,7 @@ async def test_a_call_that_ends_its_process_is_carried_out_twice_at_most(moving:
         jwks=moving.keys.jwks(), routes=(model("flowers"),), endpoints={"flowers@1": tuple(sockets[:awake])}
     )
 
-    async def resolve(name: str, version: str) -> Path:
+    async def resolve(name: str, version: str, left_s: float | None) -> Path:
         return Path(sockets[2])
 
     waker = Waker(Path(moving.door.waker_socket), resolve)
@@ -926,7 +926,7 @@ async def test_a_call_that_ends_its_process_is_carried_out_twice_at_most(moving:
 async def test_a_model_that_cannot_wake_says_why(moving: House) -> None:
     moving.state = DoorState(jwks=moving.keys.jwks(), routes=(model("flowers"), model("roses"), model("late")))
 
-    async def resolve(name: str, version: str) -> Path:
+    async def resolve(name: str, version: str, left_s: float | None) -> Path:
         if name == "flowers":
             raise Busy("1000 requests wait", code="queue_full", retry_after_s=7)
         if name == "roses":

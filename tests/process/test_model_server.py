@@ -14,6 +14,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -448,15 +449,41 @@ def test_a_model_that_hangs_while_it_loads_is_still_seen(start: Callable[..., Re
 def test_a_full_queue_is_429_with_retry_after(start: Callable[..., Replica]) -> None:
     replica = start(queue_max=1, batch=BatchSpec(max_size=1))
     replica.keeper.status(ReplicaStatus.READY)
-    for number in range(2):
-        replica.keeper.send(JobStart(f"job-q{number}", 1, "hold", b"{}", "application/json", "*/*", "", 60))
-    replica.keeper.status(ReplicaStatus.BUSY)
-    full = replica.call("hold", {})
-    assert (full.status_code, error_of(full)["code"]) == (429, "queue_full")
-    assert int(full.headers["retry-after"]) >= 1
-    (replica.folder / "go").touch()
-    replica.keeper.done("job-q1")
+    replica.keeper.send(JobStart("job-q", 1, "hold", b"{}", "application/json", "*/*", "", 60))
+    replica.keeper.until(lambda message: isinstance(message, Beat) and message.in_flight)
+    with ThreadPoolExecutor() as callers:
+        waiting = callers.submit(replica.call, "hold", {})
+        replica.keeper.status(ReplicaStatus.BUSY)
+        full = replica.call("hold", {})
+        assert (full.status_code, error_of(full)["code"]) == (429, "queue_full")
+        assert int(full.headers["retry-after"]) >= 1
+        (replica.folder / "go").touch()
+        assert waiting.result(DEADLINE_S).status_code == 200
+    replica.keeper.done("job-q")
     replica.keeper.status(ReplicaStatus.READY)
+
+
+def test_of_callers_who_cannot_wait_so_long_some_are_refused_at_once_and_the_others_answered(
+    start: Callable[..., Replica],
+) -> None:
+    replica = start()
+    replica.keeper.status(ReplicaStatus.READY)
+    for _ in range(3):
+        assert replica.call("block", {"s": 0.5}).status_code == 200
+
+    def called(number: int) -> tuple[httpx.Response, float]:
+        began = time.monotonic()
+        return replica.call("block", {"s": 0.5}, headers={"prefer": "wait=3"}), time.monotonic() - began
+
+    with ThreadPoolExecutor(20) as callers:
+        found = list(callers.map(called, range(20)))
+    refused = [(answer, took_s) for answer, took_s in found if answer.status_code == 429]
+    assert refused
+    for answer, _ in refused:
+        assert error_of(answer)["code"] == "overloaded"
+        assert 1 <= int(answer.headers["retry-after"]) <= 20
+    assert min(took_s for _, took_s in refused) < 2
+    assert sum(answer.status_code == 200 for answer, _ in found) >= 2
 
 
 @pytest.mark.skipif(isolation().level.rank < Level.LANDLOCK.rank, reason="this kernel has no Landlock")

@@ -4,6 +4,10 @@ Nobody waits for a batch to fill (unless ``max_wait_ms`` says so): what arrives 
 all workers are busy, goes together. A worker that is done takes the next batch itself, without asking the loop. Code
 that fails for a batch is tried again call by call, so that one bad row fails alone.
 
+Requests go before jobs, which get every ``JOBS_TURN``-th batch where requests never end. A request that would be
+answered too late is refused when it comes, and once more when its turn comes, as long as others wait: they get the time
+that it would have taken in vain. One that finds an idle worker is always tried: it tells how long calls take now.
+
 Handing over between the loop and the workers rests on two facts of CPython: ``deque.append`` and ``popleft`` are
 atomic, and each side publishes before it looks (the loop appends, then reads ``_idle``; a worker raises ``_idle``,
 then reads the deque), so a call is never left behind.
@@ -16,23 +20,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from queue import SimpleQueue
 from typing import Any
 
-from fairlead.errors import Busy
 from fairlead.messages import BatchSpec
 from fairlead.modelserver.calls import Reply
-from fairlead.modelserver.failures import as_error, canceled, check_count, timed_out
+from fairlead.modelserver.failures import as_error, canceled, check_count, overloaded, queue_full, timed_out
 from fairlead.modelserver.load import Item, Load
+from fairlead.modelserver.pace import Pace
+from fairlead.modelserver.workers import Workers
 from fairlead.sdk.model import Canceled, scopes
 from fairlead.sdk.tasks import is_canceled
 
 Run = Callable[[Sequence[Any]], Sequence[Any]]
 """Rows in, answers out, one for each and in order; an answer may be an :class:`InvalidInput`."""
 Encode = Callable[["Item", Sequence[Any]], Reply]
-_RETRY_MAX_S = 60.0
-_QUICK_S = 0.002
-_QUICK_BYTES = 256 * 1024
+JOBS_TURN = 20
+"""While requests wait, one of so many batches is of jobs."""
 
 
 class Batcher:
@@ -43,7 +46,15 @@ class Batcher:
     """
 
     def __init__(
-        self, run: Run, encode: Encode, limits: BatchSpec, load: Load, *, together: bool, queue_max: int
+        self,
+        run: Run,
+        encode: Encode,
+        limits: BatchSpec,
+        load: Load,
+        *,
+        together: bool,
+        queue_max: int,
+        concurrency: int,
     ) -> None:
         self._run = run
         self._encode = encode
@@ -53,7 +64,11 @@ class Batcher:
         self._load = load
         self._queue_max = queue_max
         self._waiting: deque[Item] = deque()
-        load.queues.append(self._waiting)
+        self._jobs: deque[Item] = deque()
+        """Jobs that wait: the keeper bounds them."""
+        self._passed = 0
+        """Batches since the last of jobs, while some waited."""
+        load.queues += [self._waiting, self._jobs]
         self._active: set[Item] = set()
         self._finished: deque[tuple[Item, Any]] = deque()
         self.loop = asyncio.get_running_loop()
@@ -62,17 +77,41 @@ class Batcher:
         self._delivering = False
         self._idle: deque[None] = deque()
         """One entry for each worker without work."""
-        self._service_s = 0.0
+        self.pace = Pace(concurrency)
 
     # --- the loop's side ---
 
-    def submit(self, item: Item, *, force: bool = False) -> None:
-        """Queue ``item``; raises :class:`Busy` when the queue is full, unless ``force`` (the call has begun)."""
-        if not force and self.is_full:
-            raise self._full()
+    def submit(self, item: Item, *, force: bool = False, more: int = 0) -> None:
+        """Queue ``item``; ``more`` pieces of its call follow. ``force``: the call has begun.
+
+        Raises :class:`Busy` when the queue is full (``queue_full``) or the answer would come too late (``overloaded``).
+        """
         item.added = time.monotonic()
+        if item.call.is_job:
+            self._active.add(item)
+            self._jobs.append(item)
+            self._schedule()
+            return
+        if not force:
+            self._admit(item, more)
         self._active.add(item)
         self._waiting.append(item)
+        self._schedule()
+
+    def _admit(self, item: Item, more: int) -> None:
+        """Raise :class:`Busy` where the queue is full or ``item`` would be answered too late."""
+        waiting, idle, pace = len(self._waiting), len(self._idle), self.pace
+        if waiting < idle:
+            return  # an idle worker takes it
+        if self.is_full:
+            raise queue_full(waiting, pace.waits_s(waiting))
+        ahead, left_s = waiting + more, item.call.deadline - item.added
+        expected_s = pace.expected_s(ahead, is_idle=idle > 0)
+        if expected_s > left_s:
+            raise overloaded(ahead, expected_s, left_s, pace.waits_s(ahead))
+
+    def _schedule(self) -> None:
+        """Have an idle worker look once this turn of the loop is over, or ``max_wait_ms`` is."""
         if self._idle and not self._scheduled:
             self._scheduled = True
             if self._wait_s > 0 and len(self._waiting) < self.max_rows:
@@ -88,7 +127,7 @@ class Batcher:
 
     def _wake_one(self) -> None:
         """Wake a worker if one is idle and something waits."""
-        if not self._waiting:
+        if not (self._waiting or self._jobs):
             return
         try:
             self._idle.pop()
@@ -98,15 +137,6 @@ class Batcher:
 
     def _wake(self) -> None:
         raise NotImplementedError
-
-    def _full(self) -> Busy:
-        wait_s = min(_RETRY_MAX_S, max(1.0, len(self._waiting) * self._service_s))
-        return Busy(
-            f"{len(self._waiting)} calls wait already",
-            code="queue_full",
-            hint=f"try again in {wait_s:.0f} s, or submit a job: jobs wait as long as it takes",
-            retry_after_s=wait_s,
-        )
 
     @property
     def active(self) -> int:
@@ -145,11 +175,22 @@ class Batcher:
 
     # --- the workers' side ---
 
+    def _lane(self) -> deque[Item]:
+        """Return where the next batch is taken from: requests first, jobs in every ``JOBS_TURN``-th turn."""
+        if not self._jobs:
+            return self._waiting
+        self._passed += 1
+        if self._waiting and self._passed < JOBS_TURN:
+            return self._waiting
+        self._passed = 0
+        return self._jobs
+
     def _take(self) -> list[Item]:
         """Take the next batch off the queue: at most ``max_rows`` and ``max_bytes``, at least one call."""
         batch: list[Item] = []
         rows = size = 0
-        waiting = self._waiting
+        waiting = self._lane()
+        late = time.monotonic() + self.pace.work_s
         while waiting:
             try:
                 item = waiting.popleft()
@@ -161,6 +202,9 @@ class Batcher:
             if item.call.canceled:
                 self._hand_over(item, canceled())
                 continue
+            if item.call.deadline < late and waiting and waiting is self._waiting and item.whole:
+                self._hand_over(item, self._too_late(item))
+                continue
             batch.append(item)
             rows += len(item.rows)
             size += item.bytes
@@ -168,10 +212,15 @@ class Batcher:
                 break
         return batch
 
+    def _too_late(self, item: Item) -> Exception:
+        """Return what a call is told whose turn has come too late."""
+        left_s, ahead = item.call.deadline - time.monotonic(), len(self._waiting)
+        return overloaded(ahead, self.pace.work_s, left_s, self.pace.waits_s(ahead))
+
     def _rest(self) -> bool:
         """Whether the worker may rest: nothing waits even after it said that it is idle, or another was woken."""
         self._idle.append(None)
-        if not self._waiting:
+        if not (self._waiting or self._jobs):
             return True
         try:
             self._idle.pop()
@@ -189,7 +238,7 @@ class Batcher:
         """Give each item its own answers; ``answers`` is an exception when all failed."""
         now = time.monotonic()
         self._load.moved_at = now
-        self._service_s += 0.1 * ((now - started) / len(batch) - self._service_s)
+        self.pace.note(now - started, len(batch))
         if isinstance(answers, BaseException):
             self._load.counts.batch(sum(len(item.rows) for item in batch))
             for item in batch:
@@ -214,7 +263,7 @@ class ThreadBatcher(Batcher):
     """Runs plain functions in ``concurrency`` threads of its own, so that nothing they do stops the event loop."""
 
     def __init__(self, *args: Any, workers: Workers, **named: Any) -> None:
-        super().__init__(*args, **named)
+        super().__init__(*args, concurrency=workers.count, **named)
         self._workers = workers
         self._idle.extend([None] * workers.count)
 
@@ -254,107 +303,6 @@ class ThreadBatcher(Batcher):
             scopes.reset(token)
 
 
-class QuickBatcher(ThreadBatcher):
-    """For artifacts without code, whose cost is known: batches that take less than a switch of threads costs twice
-    over are answered on the event loop itself.
-
-    It begins with threads, and goes back to them when a batch was slow, so the loop is never held for long: the cost
-    of native code depends on the rows alone, and those are bounded by ``max_rows`` and ``_QUICK_BYTES``.
-    """
-
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self._slowest_s = 1.0
-        """Slowest of the last batches: falls by a tenth with each."""
-
-    def submit(self, item: Item, *, force: bool = False) -> None:
-        if self._slowest_s >= _QUICK_S or self._wait_s or len(self._waiting) >= self._queue_max:
-            super().submit(item, force=force)
-            return
-        # the same without what only threads need: this is the hot path
-        item.added = time.monotonic()
-        if self._load.open == 1 and not self._waiting and self._is_quick and item.bytes <= _QUICK_BYTES:
-            self._answer_here([item])  # a lone request: nobody is there to share a batch with
-            return
-        self._active.add(item)
-        self._waiting.append(item)
-        if not self._scheduled:
-            self._scheduled = True
-            self.loop.call_soon(self._kick)
-
-    @property
-    def _is_quick(self) -> bool:
-        return self._slowest_s < _QUICK_S and len(self._idle) == self._workers.count
-
-    def _kick(self) -> None:
-        if self._is_quick:
-            self._scheduled = False
-            self._answer_now()
-        else:
-            super()._kick()
-
-    def _answer_now(self) -> None:
-        waiting = self._waiting
-        while waiting:
-            if not self._is_quick or waiting[0].bytes > _QUICK_BYTES:
-                self._wake_one()
-                break
-            batch = self._take()
-            if batch:
-                self._answer_here(batch)
-        if self._finished:
-            self._deliver()
-
-    def _answer_here(self, batch: list[Item]) -> None:
-        """Answer ``batch`` on the event loop."""
-        self._load.begin(batch)
-        self._answer(batch)
-        self._load.end(batch)
-        if self._finished:
-            self._deliver()
-
-    def _answer(self, batch: list[Item]) -> None:
-        # processor time: a wall clock would count waiting for the interpreter's lock, which threads make longer
-        before_s = time.thread_time()
-        started = time.monotonic()
-        rows = batch[0].rows if len(batch) == 1 else [row for item in batch for row in item.rows]
-        try:  # native code asks for no scope
-            answers = self._run(rows)
-            check_count(answers, len(rows))
-        except Exception:  # noqa: BLE001 - again, call by call: which of them it is about is told there
-            super()._answer(batch)
-        else:
-            self._settle(batch, answers, started)
-        self._slowest_s = max(time.thread_time() - before_s, self._slowest_s * 0.9)
-
-    def _settle(self, batch: list[Item], answers: Any, started: float) -> None:
-        if threading.get_ident() != self._loop_thread or isinstance(answers, BaseException):
-            super()._settle(batch, answers, started)
-            return
-        # the same as above without a step that only threads need: this is the hot path
-        now = time.monotonic()
-        self._load.moved_at = now
-        compute_s = now - started
-        self._service_s += 0.1 * (compute_s / len(batch) - self._service_s)
-        self._load.counts.batch_here(len(answers))
-        encode, forget = self._encode, self._active.discard
-        start = 0
-        for item in batch:
-            end = start + len(item.rows)
-            forget(item)
-            future = item.future
-            if not future.done():
-                try:
-                    reply = encode(item, answers[start:end])
-                    reply.added = item.added
-                    reply.queue_s = started - item.added
-                    reply.compute_s = compute_s
-                    future.set_result(reply)
-                except Exception as error:  # noqa: BLE001 - as in threads
-                    self._finish(item, as_error(error))
-            start = end
-
-
 class LoopBatcher(Batcher):
     """Runs async code on an event loop of its own, up to ``concurrency`` batches at once."""
 
@@ -366,7 +314,7 @@ class LoopBatcher(Batcher):
         concurrency: int,
         **named: Any,
     ) -> None:
-        super().__init__(run, *args, **named)  # type: ignore[arg-type]
+        super().__init__(run, *args, concurrency=concurrency, **named)  # type: ignore[arg-type]
         self._arun = run
         self._model_loop = model_loop
         self._idle.extend([None] * concurrency)
@@ -411,20 +359,3 @@ class LoopBatcher(Batcher):
                 await self._answer([item])
         else:
             self._settle(batch, answers, started)
-
-
-class Workers:
-    """Daemon threads that do what they are given: a thread that hangs in a model never keeps the process alive."""
-
-    def __init__(self, count: int) -> None:
-        self.count = max(1, count)
-        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        for index in range(self.count):
-            threading.Thread(target=self._serve, name=f"predict-{index}", daemon=True).start()
-
-    def put(self, task: Callable[[], None]) -> None:
-        self._tasks.put(task)
-
-    def _serve(self) -> None:
-        while True:
-            self._tasks.get()()

@@ -28,6 +28,7 @@ class Call:
 
     __slots__ = ("body", "canceled", "deadline", "endpoint", "id", "on_piece", "on_progress", "peer", "respond")
     respond: Callable[[Sequence[Any]], Reply]
+    is_job = False
 
     def __init__(self, endpoint: str, body: bytes, id: str, deadline: float) -> None:
         self.endpoint = endpoint
@@ -135,6 +136,13 @@ class TypedCall(Call):
     @property
     def asked_by(self) -> str:
         return self._asked_by
+
+
+class JobCall(TypedCall):
+    """A job: it waits behind requests, and is never refused for how many wait."""
+
+    __slots__ = ()
+    is_job = True
 
 
 class Reply:

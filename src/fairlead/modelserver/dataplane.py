@@ -11,7 +11,7 @@ from typing import Any
 
 from fairlead.errors import Error, NotFound, Unavailable
 from fairlead.messages import BatchSpec, ModelSpec
-from fairlead.modelserver.batcher import Batcher, LoopBatcher, QuickBatcher, ThreadBatcher, Workers
+from fairlead.modelserver.batcher import Batcher, LoopBatcher, ThreadBatcher
 from fairlead.modelserver.calls import Call, Reply
 from fairlead.modelserver.failures import refuse_bad_rows
 from fairlead.modelserver.load import Item, Load
@@ -22,7 +22,9 @@ from fairlead.modelserver.protocols.tensors import Declared, inputs_of
 from fairlead.modelserver.protocols.v2 import read, timeout_of
 from fairlead.modelserver.protocols.v2 import rows_of as tensor_rows
 from fairlead.modelserver.protocols.v2_answers import write
+from fairlead.modelserver.quick import QuickBatcher
 from fairlead.modelserver.runtimes.port import Endpoint
+from fairlead.modelserver.workers import Workers
 from fairlead.sdk.inputs import Signature
 
 INSTANCES = ":predict"
@@ -153,11 +155,12 @@ class DataPlane:
             batcher.submit(Item(call, rows, future, many=many))
             return await future
         pieces: list[asyncio.Future[Answers]] = []
+        more = (len(rows) - 1) // batcher.max_rows
         for start in range(0, len(rows), batcher.max_rows):
             piece: asyncio.Future[Answers] = batcher.loop.create_future()
             pieces.append(piece)
             part = rows[start : start + batcher.max_rows]
-            batcher.submit(Item(call, part, piece, many=True, whole=False), force=start > 0)
+            batcher.submit(Item(call, part, piece, many=True, whole=False), force=start > 0, more=more)
         await asyncio.wait(pieces)  # all of them: what is left alone would warn of its unread error
         failures = [failure for piece in pieces if (failure := piece.exception()) is not None]
         if failures:

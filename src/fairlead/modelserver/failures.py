@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from fairlead.errors import Error, Internal, Invalid, Problem, Unavailable, without_folders
+from fairlead.errors import Busy, Error, Internal, Invalid, Problem, Unavailable, without_folders
 from fairlead.modelserver.load import Item
 from fairlead.sdk.inputs import raise_problems
 from fairlead.sdk.model import InvalidInput
+
+_RETRY_MAX_S = 60.0
+"""Nobody is told to stay away for longer: more replicas may come."""
 
 
 def check_count(answers: Any, rows: int) -> None:
@@ -66,6 +70,33 @@ def timed_out() -> Unavailable:
         hint="submit it as a job, or raise timeout_s in fairlead.toml",
         retry_after_s=1,
     )
+
+
+def queue_full(waiting: int, drained_s: float) -> Busy:
+    """Return the refusal of a call for which there is no room; ``drained_s``: until what waits is worked off."""
+    wait_s = _retry_s(drained_s)
+    return Busy(
+        f"{waiting} calls wait already",
+        code="queue_full",
+        hint=f"try again in {wait_s:.0f} s, or submit a job: jobs wait as long as it takes",
+        retry_after_s=wait_s,
+    )
+
+
+def overloaded(waiting: int, expected_s: float, left_s: float, drained_s: float) -> Busy:
+    """Return the refusal of a call whose answer would come too late; it was not worked on."""
+    wait_s, left = _retry_s(drained_s), f"{max(0.0, left_s):.3g} s are left"
+    wait = "1 call waits" if waiting == 1 else f"{waiting} calls wait"
+    return Busy(
+        f"{wait} already: the answer would take some {expected_s:.3g} s, and {left}",
+        code="overloaded",
+        hint=f"try again in {wait_s:.0f} s, allow it more time, or submit a job: jobs wait as long as it takes",
+        retry_after_s=wait_s,
+    )
+
+
+def _retry_s(drained_s: float) -> float:
+    return min(_RETRY_MAX_S, max(1.0, math.ceil(drained_s)))
 
 
 def canceled() -> Unavailable:

@@ -40,7 +40,7 @@ from fairlead.messages import (
     frame,
     read_frame,
 )
-from fairlead.modelserver.calls import Call, Reply, TypedCall
+from fairlead.modelserver.calls import Call, JobCall, Reply
 from fairlead.modelserver.failures import as_error
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.sdk.files import Image
@@ -199,7 +199,7 @@ class Channel:
                 return  # delivered twice
             running[1].canceled = True
         partials = _Partials(order, self._loop, self._broadcast)
-        call = TypedCall(
+        call = JobCall(
             order.endpoint,
             order.body,
             order.job,

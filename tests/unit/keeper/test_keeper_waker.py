@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fairlead.errors import Unavailable
+from fairlead.keeper.doors.splice import field
 from fairlead.keeper.doors.waker import Waker
 
 LOST = Unavailable("flowers@1 ends again and again", code="crash_loop", hint="fairlead logs flowers")
@@ -21,7 +22,7 @@ LOST = Unavailable("flowers@1 ends again and again", code="crash_loop", hint="fa
 HEAD = b"POST /v1/models/flowers/predict HTTP/1.1\r\nx-fairlead-model: flowers@1\r\ncontent-length: 9000000\r\n\r\n"
 
 
-async def refuse(model: str, version: str) -> Path:
+async def refuse(model: str, version: str, left_s: float | None) -> Path:
     raise LOST
 
 
@@ -57,7 +58,7 @@ async def test_a_replica_that_never_answers_keeps_nothing_once_the_caller_has_go
         replica.listen()
         replica.setblocking(False)
 
-        async def awake(model: str, version: str) -> Path:
+        async def awake(model: str, version: str, left_s: float | None) -> Path:
             return path
 
         waker = Waker(Path(folder) / "waker.sock", awake)
@@ -80,3 +81,33 @@ async def test_a_replica_that_never_answers_keeps_nothing_once_the_caller_has_go
 @pytest.mark.parametrize("path", ["/v2/models/flowers/infer", "/v2/models/flowers/versions/1/infer"])
 async def test_below_v2_a_refusal_is_one_text(path: str) -> None:
     assert (await asked(path))[1] == "flowers@1 ends again and again (fairlead logs flowers)"
+
+
+async def test_a_replica_is_told_what_is_left_of_the_time_that_its_caller_waits() -> None:
+    with tempfile.TemporaryDirectory(prefix="fl-") as folder, socket.socket(socket.AF_UNIX) as replica:
+        path, loop, left = Path(folder) / "serve.sock", asyncio.get_running_loop(), list[float | None]()
+        replica.bind(str(path))
+        replica.listen()
+        replica.setblocking(False)
+
+        async def awake(model: str, version: str, left_s: float | None) -> Path:
+            left.append(left_s)
+            await asyncio.sleep(0.05)
+            return path
+
+        waker = Waker(Path(folder) / "waker.sock", awake)
+        await waker.open()
+        async with asyncio.timeout(30):
+            _, writer = await asyncio.open_unix_connection(Path(folder) / "waker.sock")
+            writer.write(HEAD[:-2] + b"prefer: wait=60, handling=strict\r\n\r\n")
+            call, _ = await loop.sock_accept(replica)
+            with call:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += await loop.sock_recv(call, 65536)
+            writer.transport.abort()
+            await waker.close()
+        told = float(field(head, b"prefer").removeprefix("wait="))
+        assert head.lower().count(b"prefer:") == 1
+        assert left[0] is not None
+        assert 0 < told < left[0] <= 60

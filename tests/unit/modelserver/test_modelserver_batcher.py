@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from fairlead.errors import Busy, Error, Internal, Invalid, Unavailable
 from fairlead.figures import OUTCOMES
 from fairlead.messages import BatchSpec, ModelSpec
-from fairlead.modelserver.calls import Reply, TypedCall
+from fairlead.modelserver.batcher import JOBS_TURN
+from fairlead.modelserver.calls import JobCall, Reply, TypedCall
 from fairlead.modelserver.dataplane import DataPlane
 from fairlead.modelserver.runtimes.port import Endpoint
 from fairlead.sdk.inputs import signature_from
@@ -344,3 +345,85 @@ async def test_calls_batches_and_their_time_are_counted(kind: str) -> None:
     assert made.duration.count == made.queue.count == made.compute.count == 3
     assert made.batches.total == 4
     assert 0 <= made.input_s + made.queue.total + made.compute.total <= made.duration.total
+
+
+async def test_a_call_whose_answer_would_come_too_late_is_refused_when_it_comes(gate: threading.Event) -> None:
+    seen: list[int] = []
+    plane = plane_of(Endpoint("predict", ROW, gated(gate, seen)))
+    batcher = plane._batchers["predict"]
+    tasks = [await ask(plane, 0)]
+    await until(lambda: seen == [1])
+    batcher.pace.note(2.0, 1)
+    with pytest.raises(Busy) as caught:  # 2 s for the one that is worked on, and 2 for itself
+        await plane.infer(call_of({"x": 1}, timeout_s=3))
+    assert (caught.value.code, caught.value.retry_after_s) == ("overloaded", 2.0)
+    tasks.append(await ask(plane, 1, timeout_s=10))
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert len(seen) == 2
+
+
+async def test_a_call_whose_turn_comes_too_late_makes_room_unless_it_is_the_last(gate: threading.Event) -> None:
+    seen: list[int] = []
+    plane = plane_of(Endpoint("predict", ROW, gated(gate, seen)))
+    batcher = plane._batchers["predict"]
+    tasks = [await ask(plane, 0)]
+    await until(lambda: seen == [1])
+    tasks += [await ask(plane, value, timeout_s=5) for value in (1, 2, 3)]
+    batcher.pace.note(20.0, 1)  # calls take longer than when they came
+    gate.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [getattr(one, "code", "answered") for one in outcomes] == [
+        "answered",
+        "overloaded",
+        "overloaded",
+        "answered",
+    ]
+
+
+async def test_jobs_wait_behind_requests_and_go_on_all_the_same(gate: threading.Event) -> None:
+    seen: list[float] = []
+
+    def run(rows: Sequence[Any]) -> list[float]:
+        gate.wait(DEADLINE_S)
+        seen.extend(value_of(row) for row in rows)
+        return [0.0 for _ in rows]
+
+    plane = plane_of(Endpoint("predict", ROW, run), queue_max=100)
+    tasks = [await ask(plane, 0)]
+    await until(lambda: plane.load.in_flight == 1)
+    body, deadline = msgspec.json.encode({"x": -1}), time.monotonic() + DEADLINE_S
+    tasks += [asyncio.create_task(plane.infer(JobCall("predict", body, "job", deadline)), name="job") for _ in range(2)]
+    await asyncio.sleep(0)
+    tasks += [await ask(plane, value) for value in range(1, JOBS_TURN + 6)]
+    assert plane.load.queued == JOBS_TURN + 7
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert seen.index(-1) == JOBS_TURN  # the one that was first, and all but one of a turn
+    assert seen[-1] == -1
+    assert [value for value in seen if value >= 0] == sorted(value for value in seen if value >= 0)
+
+
+async def test_jobs_are_not_refused_where_the_queue_is_full(gate: threading.Event) -> None:
+    plane = plane_of(Endpoint("predict", ROW, gated(gate, [])), queue_max=1)
+    tasks = [await ask(plane, 0)]
+    await until(lambda: plane.load.in_flight == 1)
+    tasks.append(await ask(plane, 1))
+    body, deadline = msgspec.json.encode({"x": 1}), time.monotonic() + DEADLINE_S
+    tasks += [asyncio.create_task(plane.infer(JobCall("predict", body, "job", deadline)), name="job") for _ in range(3)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_jobs_of_a_quick_model_are_answered_too() -> None:
+    plane = plane_of(ENDPOINTS["native"])
+    for _ in range(100):
+        await plane.infer(call_of({"x": 1}))
+    body, deadline = msgspec.json.encode({"x": 1}), time.monotonic() + DEADLINE_S
+    async with asyncio.timeout(DEADLINE_S):
+        replies = await asyncio.gather(
+            *(plane.infer(JobCall("predict", body, "job", deadline)) for _ in range(3)),
+            *(plane.infer(call_of({"x": 2})) for _ in range(3)),
+        )
+    assert [float(reply.body) for reply in replies] == [2, 2, 2, 4, 4, 4]

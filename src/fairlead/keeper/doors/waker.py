@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import socket
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -23,18 +25,19 @@ from fairlead.keeper.doors.splice import CHUNK_BYTES, HEAD_BYTES, close, field, 
 
 log = logging.getLogger(__name__)
 
-Resolve = Callable[[str, str], Awaitable[Path]]
-"""Name and version in, the serve socket of a ready replica out; starts one if it must. Asked once per held request,
-so that whoever scales sees how many wait. Raises :class:`Error`."""
+Resolve = Callable[[str, str, float | None], Awaitable[Path]]
+"""Name, version and how long the request waits (None: it does not say) in, the serve socket of a ready replica out;
+starts one if it must. Asked once per held request, so that whoever scales sees how many wait. Raises :class:`Error`."""
 
 _BACKLOG = 4096
 _DIAL_S = (0.002, 0.05)  # first and longest pause between attempts
+_WAIT = re.compile(r"\bwait=(\d+(?:\.\d+)?)")
 
 
 class Waker:
     """Serves ``socket`` from ``open`` to ``close``; at most ``waiting_max`` requests wait per version."""
 
-    def __init__(self, socket: Path, resolve: Resolve, *, hold_s: float = 600, waiting_max: int = 1000) -> None:
+    def __init__(self, socket: Path, resolve: Resolve, *, hold_s: float = 600, waiting_max: int = 2000) -> None:
         self._socket = socket
         self._resolve = resolve
         self._hold_s = hold_s
@@ -88,12 +91,13 @@ class Waker:
             named = field(head, b"x-fairlead-model")
             if "@" not in named:
                 raise Invalid("no version is named", code="bad_request", hint="call the model at the front door")
-            upstream = await self._join(named)
+            deadline = _deadline(head)
+            upstream = await self._join(named, deadline)
         except Error as error:
             await refuse((reader, writer), error, request_id, plain=_is_plain(head))
             return
         try:
-            upstream[1].write(one_request(head))
+            upstream[1].write(_with_what_is_left(head, deadline))
             if not await splice((reader, writer), upstream):
                 # a connection that just closes has the front door send the call again, and shun the waker for a while:
                 # a call that ends its process would end them all
@@ -108,8 +112,8 @@ class Waker:
             # not closed: what a replica does not read would be kept, and waited for, without an end
             upstream[1].transport.abort()
 
-    async def _join(self, named: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Wait for a replica of ``named`` and connect to it; raises :class:`Error`."""
+    async def _join(self, named: str, deadline: float | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Wait for a replica of ``named`` and connect to it, until ``deadline``; raises :class:`Error`."""
         if self._waiting[named] >= self._waiting_max:
             raise Busy(
                 f"{self._waiting_max} requests wait for {named} already",
@@ -123,7 +127,7 @@ class Waker:
             async with asyncio.timeout(self._hold_s):
                 pause_s = _DIAL_S[0]
                 while True:
-                    joined = await _dial(await self._resolve(model, version))
+                    joined = await _dial(await self._resolve(model, version, _left_s(deadline)))
                     if joined is not None:
                         return joined
                     await asyncio.sleep(pause_s)
@@ -158,6 +162,24 @@ async def _dial(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
         connection.close()
         raise Internal(f"the replica cannot be reached: {error.strerror}", code="replica_unreachable") from error
     return await asyncio.open_unix_connection(sock=connection, limit=CHUNK_BYTES)
+
+
+def _deadline(head: bytes) -> float | None:
+    """Return until when (monotonic) the caller waits; None: ``Prefer`` does not say (RFC 7240)."""
+    wait = _WAIT.search(field(head, b"prefer"))
+    return time.monotonic() + float(wait[1]) if wait else None
+
+
+def _left_s(deadline: float | None) -> float | None:
+    return max(0.0, deadline - time.monotonic()) if deadline is not None else None
+
+
+def _with_what_is_left(head: bytes, deadline: float | None) -> bytes:
+    """Return the head for the replica: the caller waits for what is left of its time."""
+    left_s = _left_s(deadline)
+    if left_s is None:
+        return one_request(head)
+    return one_request(head, b"prefer")[:-2] + f"prefer: wait={left_s:.3f}\r\n\r\n".encode()
 
 
 def _is_plain(head: bytes) -> bool:

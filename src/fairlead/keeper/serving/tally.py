@@ -15,6 +15,8 @@ WINDOW_S = 300.0
 """How far back the figures of the last minutes reach, at most."""
 EVERY_S = 15.0
 """Between two marks of that window."""
+STARTS = 3
+"""Starts that tell what the next takes: the first of a version is longer than one from its zygote."""
 _CAUSES = (
     ("frozen", "frozen"),
     ("stuck", "stuck"),
@@ -39,6 +41,8 @@ class Tally:
     """What a call took lately of a replica; None before the first."""
     _seen: dict[str, Figures] = field(default_factory=dict)
     """By replica: what it said last."""
+    _starts: deque[float] = field(default_factory=lambda: deque(maxlen=STARTS))
+    """What the last starts took."""
     _marks: deque[tuple[float, Figures]] = field(default_factory=deque)
 
     def heard(self, replica: str, said: Figures | None, *, adopted: bool) -> None:
@@ -61,6 +65,12 @@ class Tally:
     def started(self, seconds: float) -> None:
         """Note that a replica became ready so many seconds after its start."""
         self.cold = observed(self.cold, COLD, seconds)
+        self._starts.append(seconds)
+
+    @property
+    def start_s(self) -> float | None:
+        """What a start takes at least, by the last few; None before the first."""
+        return min(self._starts, default=None)
 
     def lost(self, reason: str) -> None:
         """Note that a replica was lost."""

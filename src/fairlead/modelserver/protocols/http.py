@@ -259,7 +259,7 @@ class Front:
             body = encode_json({"error": error_text(error)})
         headers = [self._json, self._version, ("x-request-id", request_id)]
         if error.retry_after_s is not None:
-            headers.append(("retry-after", str(max(1, round(error.retry_after_s)))))
+            headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
         if error.code == "draining":
             headers.append(("x-fairlead-again", "1"))  # has the front door ask another replica, or the waker
         proto.response_bytes(status, headers, body or error_body(error, request_id))
