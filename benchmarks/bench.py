@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 import front_door
 import ledger
 import model_server
+import overload
 from measure import Aimed, aim_table, machine
 
 
@@ -33,6 +34,7 @@ def main() -> int:
         "model server": lambda: model_server.run(options),
         "front door": lambda: front_door.run(door),
         "ledger of jobs": ledger.run,
+        "overload": lambda: overload.run(overload.arguments().parse_args([])),
     }
     return carry_out(steps)
 
