@@ -128,6 +128,35 @@ def model_branches(routes: Iterable[ModelRoute]) -> list[Branch]:
     return [branch for route in routes for branch in _branches(route)]
 
 
+def within(routes: Iterable[Route], start: str) -> tuple[Route, ...]:
+    """Return those of ``routes`` that a path which begins with ``start`` may take, in their order."""
+    found = []
+    for route in routes:
+        if _may_fit(route, start):
+            found.append(route)
+            if _fits_all(route, start):
+                break
+    return tuple(found)
+
+
+def _may_fit(route: Route, start: str) -> bool:
+    below = route.path + "/"
+    match route.fit:
+        case Fit.EXACT:
+            return route.path.startswith(start)
+        case Fit.START:
+            return route.path.startswith(start) or start.startswith(route.path)
+        case Fit.BELOW | Fit.CHILD:
+            return below.startswith(start) or start.startswith(below)
+
+
+def _fits_all(route: Route, start: str) -> bool:
+    """Whether each path that begins with ``start`` takes the route, whatever else is asked."""
+    conditions = route.methods or route.asynchronous or route.too_large or route.lasts
+    below = {Fit.START: route.path, Fit.BELOW: route.path + "/"}.get(route.fit)
+    return below is not None and start.startswith(below) and not conditions
+
+
 def house_routes(*, metrics: bool) -> tuple[Route, ...]:
     """Return the routes of all that is no model: the API, health, the pages of the house."""
     return (

@@ -33,6 +33,7 @@ from fairlead.gateway.routes import (
     model_branches,
     no_page_routes,
     page_routes,
+    within,
 )
 
 _MARGIN_S = 5
@@ -107,13 +108,15 @@ def _host(door: DoorSettings, state: DoorState, names: list[str], routes: Iterab
 
 
 def _house(door: DoorSettings, state: DoorState) -> Resource:
-    house = [_route(route, door, state) for route in house_routes(metrics=bool(door.metrics_socket))]
+    of_house = house_routes(metrics=bool(door.metrics_socket))
+    house = [_route(route, door, state) for route in of_house]
+    by_route = dict(zip(of_house, house, strict=True))
     branches: dict[str, list[Resource]] = {}
     for branch in model_branches(state.routes):
         routes = branches.setdefault(branch.start, [])
         routes.extend(_route(route, door, state) for route in branch.routes)
         if branch.falls_through:
-            routes.extend(house)
+            routes.extend(by_route[route] for route in within(of_house, branch.start))
     if not branches:
         return {"name": "house", "domains": ["*"], "routes": house}
     path = extension("path", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=":path")

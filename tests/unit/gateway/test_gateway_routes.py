@@ -17,6 +17,7 @@ from fairlead.gateway.routes import (
     no_page_routes,
     page_routes,
     served_versions,
+    within,
 )
 from fairlead.messages import ExtraRoute, ModelRoute, PageRoute, Target
 
@@ -56,7 +57,7 @@ def find(path: str, branches: list[Branch], *, method: str = "POST", asynchronou
     routes: tuple[Route, ...] = house
     if starting:
         branch = max(starting, key=lambda one: len(one.start))
-        routes = (*branch.routes, *(house if branch.falls_through else ()))
+        routes = (*branch.routes, *(within(house, branch.start) if branch.falls_through else ()))
     return next(
         route
         for route in routes
@@ -171,3 +172,35 @@ def test_a_page_belongs_to_its_run() -> None:
 
 def test_every_version_that_is_led_to_is_named_once() -> None:
     assert served_versions([FLOWERS]) == ("flowers@1", "flowers@2", "flowers@3")
+
+
+STARTS = (
+    "/",
+    "/v1/models/flowers:",
+    "/v2/models/x",
+    "/delay",
+    "/api",
+    "/api/v1/l",
+    "/v",
+    "/v1",
+    "/metrics",
+    "/healthz/",
+)
+ENDS = ("", "/", "x", "x/y", "predict", "ogin", "1/models", "/models", "/models/x", "repository/x", "s")
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_what_a_branch_leaves_to_the_house_is_what_its_paths_may_take(start: str) -> None:
+    house = house_routes(metrics=True)
+    few = within(house, start)
+    for path in (start + end for end in ENDS):
+        for method in ("GET", "POST"):
+
+            def takes(route: Route, path: str = path, method: str = method) -> bool:
+                return fits(route, path) and (not route.methods or method in route.methods)
+
+            assert [*filter(takes, few)][:1] == [*filter(takes, house)][:1]
+
+
+def test_a_model_brings_few_routes_of_the_house_with_it() -> None:
+    assert len(within(house_routes(metrics=True), "/v1/models/flowers:")) == 2
