@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import delete, select, tuple_
 from sqlalchemy.orm import Session
 
 from fairlead.messages import Metered
-from fairlead.store.records import Bundle, BundleFile, CallMark, StoredBundle, Token, Usage
+from fairlead.store.records import CallMark, StoredBundle, Token, Usage
 
 USER, TOKEN = "user", "token"
 Subject = tuple[str, str]
@@ -141,12 +141,6 @@ def keep(session: Session, user: str, digest: str, name: str, size_bytes: int) -
     """Note that ``user`` pushed the bundle as ``name``."""
     if session.get(StoredBundle, (user, digest, name)) is None:
         session.add(StoredBundle(user=user, digest=digest, name=name, size_bytes=size_bytes))
-
-
-def keep_again(session: Session, user: str, bundle: Bundle, name: str) -> None:
-    """Note once more what was given back. How much it is unpacked is known of its larger files alone."""
-    larger = session.scalar(select(func.sum(BundleFile.size)).where(BundleFile.bundle == bundle.digest)) or 0
-    keep(session, user, bundle.digest, name, max(bundle.size_bytes, larger))
 
 
 def give_back(session: Session, name: str, digest: str = "") -> None:

@@ -10,50 +10,24 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from fairlead import ids
-from fairlead.accounts import quotas, usage
+from fairlead.accounts import quotas
 from fairlead.accounts.policy import Caller, Verb, check
-from fairlead.apps import versions as apps
 from fairlead.buckets.keys import bundle_key
 from fairlead.bundles import archive, disk
 from fairlead.bundles.archive import File
 from fairlead.bundles.check import check as check_bundle
 from fairlead.bundles.limits import Limits
 from fairlead.bundles.listing import read as read_listing
-from fairlead.bundles.manifest import AppManifest, ModelManifest
+from fairlead.bundles.manifest import ModelManifest
 from fairlead.bundles.pack import pack
 from fairlead.bundles.specs import environment_spec
 from fairlead.control import assembly
 from fairlead.control.assembly import Sources
-from fairlead.control.contents import held, record
+from fairlead.control.contents import held
 from fairlead.control.parts import Parts
+from fairlead.control.registering import Checked, Pushed, Stored, register
 from fairlead.control.uploads import Uploads, translated
 from fairlead.errors import Conflict, Invalid
-from fairlead.messages import EnvironmentSpec
-from fairlead.models import service as models
-from fairlead.store.records import AppVersion, ModelVersion
-
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """What a push came to."""
-
-    kind: str
-    name: str
-    version: str
-    digest: str
-    status: str
-    warnings: tuple[str, ...]
-    again: bool
-    """The same content was there already."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Bundle:
-    manifest: ModelManifest | AppManifest
-    digest: str
-    environment: EnvironmentSpec
-    warnings: tuple[str, ...]
-    files: tuple[File, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +129,7 @@ class Pushes:
             bundle = await asyncio.to_thread(self._look, file)
         return await self._keep(bundle, file, who, alias)
 
-    async def _keep(self, bundle: _Bundle, file: Path, who: Caller, alias: str) -> Pushed:
+    async def _keep(self, bundle: Checked, file: Path, who: Caller, alias: str) -> Pushed:
         """Store the checked zip ``file`` and register it."""
         is_model = isinstance(bundle.manifest, ModelManifest)
         check(who, Verb.PUSH_MODELS if is_model else Verb.PUSH_APPS)
@@ -166,40 +140,7 @@ class Pushes:
 
         def write(session: Session) -> Pushed:
             self._check_quota(session, who, bundle.digest, bundle.files)
-            pushed = register(session)
-            usage.keep(session, who.name, bundle.digest, pushed.name, sum(one.size for one in bundle.files))
-            return pushed
-
-        def register(session: Session) -> Pushed:
-            if isinstance(bundle.manifest, ModelManifest):
-                asked = models.Pushed(
-                    manifest=bundle.manifest,
-                    digest=bundle.digest,
-                    size_bytes=size,
-                    key=key,
-                    environment=bundle.environment,
-                    warnings=bundle.warnings,
-                    alias=alias,
-                )
-                push = models.push(session, who, asked, now)
-                record(session, bundle.digest, bundle.files)
-                return _of_model(push.version, bundle, push.again)
-            registered = apps.register(
-                session,
-                apps.Pushed(
-                    manifest=bundle.manifest,
-                    environment=bundle.environment,
-                    digest=bundle.digest,
-                    key=key,
-                    size_bytes=size,
-                ),
-                now,
-                by=who.name,
-                alias=None if alias == models.NO_ALIAS else alias,
-                admin=who.may(Verb.MANAGE_OTHERS),
-            )
-            record(session, bundle.digest, bundle.files)
-            return _of_app(registered.version, bundle, not registered.created)
+            return register(session, who, bundle, Stored(key, size), alias, now)
 
         async with self._parts.keys.holding(key):  # else it might be taken for an orphan of an earlier push
             await self._parts.bucket.put(key, file, content_type="application/zip")
@@ -213,7 +154,7 @@ class Pushes:
     def _check_quota(self, session: Session, who: Caller, digest: str, files: Sequence[File]) -> None:
         quotas.check_stored(session, who.name, digest, sum(one.size for one in files), self._defaults)
 
-    def _look(self, file: Path) -> _Bundle:
+    def _look(self, file: Path) -> Checked:
         """Unpack into a folder of its own, check, and remove it again."""
         folder = file.with_suffix("")
         try:
@@ -222,22 +163,14 @@ class Pushes:
         finally:
             disk.remove(folder)
 
-    def _check(self, folder: Path) -> _Bundle:
+    def _check(self, folder: Path) -> Checked:
         checked = check_bundle(folder, self._limits, everything=True)
         manifest = checked.require()
         warnings = tuple(f"{one.path}: {one.message}" for one in checked.warnings)
         digest = archive.digest(checked.files)
-        return _Bundle(manifest, digest, environment_spec(manifest, folder), warnings, checked.files)
+        return Checked(manifest, digest, environment_spec(manifest, folder), warnings, checked.files)
 
 
 def _missing(path: str) -> Conflict:
     hint = "ask /api/v1/bundles/plan what is missing, and send it"
     return Conflict(f"{path} is not here", code="files_missing", hint=hint)
-
-
-def _of_model(version: ModelVersion, bundle: _Bundle, again: bool) -> Pushed:
-    return Pushed("model", version.model, version.version, bundle.digest, version.status.value, version.warnings, again)
-
-
-def _of_app(version: AppVersion, bundle: _Bundle, again: bool) -> Pushed:
-    return Pushed("app", version.app, version.version, bundle.digest, version.status.value, bundle.warnings, again)

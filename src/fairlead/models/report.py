@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from fairlead.clock import from_text
 from fairlead.messages import NodeReport, Target, VersionReport
 from fairlead.models import plan
+from fairlead.models.aliases import place_alias
 from fairlead.models.plan import (
     Action,
     Held,
@@ -25,7 +26,6 @@ from fairlead.models.plan import (
     Revive,
     TakeAlias,
 )
-from fairlead.models.service import place_alias
 from fairlead.status import JobStatus, VersionStatus
 from fairlead.store.move import move_to, note
 from fairlead.store.records import Alias, Event, Job, Model, ModelVersion

@@ -19,7 +19,7 @@ from fairlead.keeper.serving.meter import COUNTERS_MAX
 from fairlead.keeper.serving.meter import Meter as KeeperMeter
 from fairlead.messages import CallsTold, Metered, decode, encode
 from fairlead.modelserver.meter import Meter
-from fairlead.store.records import Bundle, BundleFile, CallMark, Token, Usage
+from fairlead.store.records import CallMark, Token, Usage
 from fairlead.testing.store import memory
 
 NOW = datetime(2026, 11, 20, 23, 50, tzinfo=UTC)
@@ -262,23 +262,6 @@ def test_days_are_forgotten_and_what_comes_late_is_not_counted_again(session: Se
         assert usage.calls(session, TOKEN, ["tok-a"], NOW) == {"tok-a": 3}
     assert usage.forget(session, NOW + timedelta(days=1), NOW) == 2
     assert usage.calls(session, TOKEN, ["tok-a"], NOW) == {}
-
-
-def test_what_an_alias_names_again_counts_as_large_as_its_files_and_not_as_its_archive(session: Session) -> None:
-    bundle = Bundle(
-        digest="d" * 64, kind="model", name="wide", size_bytes=10, key="k", created_by="ada", created_at=NOW
-    )
-    session.add(bundle)
-    session.flush()
-    session.add(BundleFile(bundle=bundle.digest, path="weights.bin", sha256="e" * 64, size=5_000_000))
-    usage.keep(session, "ada", bundle.digest, "wide", 5_000_100)
-    session.flush()
-    usage.keep_again(session, "ada", bundle, "wide")
-    assert usage.stored(session, ["ada"]) == {"ada": 5_000_100}
-    usage.give_back(session, "wide", bundle.digest)
-    usage.keep_again(session, "ada", bundle, "wide")
-    session.flush()
-    assert usage.stored(session, ["ada"]) == {"ada": 5_000_000}
 
 
 def test_what_grew_while_it_was_told_is_still_due(session: Session) -> None:

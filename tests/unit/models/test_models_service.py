@@ -18,7 +18,7 @@ from fairlead.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from fairlead.identity.seal import Sealer
 from fairlead.logs.facts import why
 from fairlead.messages import EnvironmentSpec, ErrorInfo, NodeReport, Prepared, Target, VersionReport
-from fairlead.models import queries, report, service, wanted
+from fairlead.models import access, aliases, queries, report, service, wanted
 from fairlead.models.service import Push, Pushed
 from fairlead.status import VersionStatus
 from fairlead.store.records import App, Event, ModelVersion
@@ -89,7 +89,7 @@ def status(session: Session, number: str) -> VersionStatus:
 
 
 def targets(session: Session, alias: str = "production") -> str:
-    return service.say(queries.alias_of(session, "flowers", alias).targets)
+    return aliases.say(queries.alias_of(session, "flowers", alias).targets)
 
 
 def test_a_push_becomes_ready_and_takes_production(session: Session) -> None:
@@ -140,13 +140,13 @@ def test_a_new_version_replaces_the_old_and_a_rollback_brings_it_back(session: S
     with pytest.raises(NotFound) as gone:
         queries.resolve(session, ADA, "flowers", "1")
     assert gone.value.code == "version_gone"
-    service.rollback(session, ADA, "flowers", NOW + timedelta(seconds=3))
+    aliases.rollback(session, ADA, "flowers", NOW + timedelta(seconds=3))
     settle(session, at_s=4)
     assert targets(session) == "1"
     assert (status(session, "1"), status(session, "2")) == (VersionStatus.READY, VersionStatus.RETIRED)
     said = session.scalars(select(Event.said).where(Event.kind == "alias").order_by(Event.id)).all()
     assert said == ["→ 1", "1 → 2", "2 → 1"]
-    service.rollback(session, ADA, "flowers", NOW + timedelta(seconds=5))
+    aliases.rollback(session, ADA, "flowers", NOW + timedelta(seconds=5))
     assert targets(session) == "2"
 
 
@@ -156,13 +156,13 @@ def test_an_alias_set_to_what_it_is_changes_nothing_and_a_rollback_goes_to_what_
     push(session, "b", 1, alias="staging")
     settle(session, at_s=2)
     both = (Target("2", 10), Target("1", 90))
-    service.move_alias(session, ADA, "flowers", "production", both, NOW + timedelta(seconds=3))
+    aliases.move_alias(session, ADA, "flowers", "production", both, NOW + timedelta(seconds=3))
     for at_s, alone in enumerate((Target("2", 10), Target("2", 100), Target("2", 7)), 4):
-        service.move_alias(session, ADA, "flowers", "production", (alone,), NOW + timedelta(seconds=at_s))
+        aliases.move_alias(session, ADA, "flowers", "production", (alone,), NOW + timedelta(seconds=at_s))
     assert targets(session) == "2"
     assert queries.alias_of(session, "flowers", "production").moved_at == NOW + timedelta(seconds=4)
 
-    service.rollback(session, ADA, "flowers", NOW + timedelta(seconds=9))
+    aliases.rollback(session, ADA, "flowers", NOW + timedelta(seconds=9))
 
     assert targets(session) == "2:10,1:90"
 
@@ -204,12 +204,12 @@ def test_an_alias_of_its_own_takes_only_that_and_none_takes_nothing(session: Ses
     settle(session, at_s=2)
     assert (targets(session), targets(session, "staging")) == ("1", "2")
     assert status(session, "3") is VersionStatus.RETIRED
-    service.move_alias(session, ADA, "flowers", "canary", [Target("3", 1)], NOW)
+    aliases.move_alias(session, ADA, "flowers", "canary", [Target("3", 1)], NOW)
     settle(session)
     assert status(session, "3") is VersionStatus.READY
-    service.remove_alias(session, ADA, "flowers", "canary", NOW)
+    aliases.remove_alias(session, ADA, "flowers", "canary", NOW)
     with pytest.raises(Conflict):
-        service.remove_alias(session, ADA, "flowers", "production", NOW)
+        aliases.remove_alias(session, ADA, "flowers", "production", NOW)
 
 
 def test_weights_make_a_canary(session: Session) -> None:
@@ -218,7 +218,7 @@ def test_weights_make_a_canary(session: Session) -> None:
     push(session, "b", 1, alias="staging")
     settle(session)
     canary = [Target("2", 10), Target("1", 90)]
-    service.move_alias(session, ADA, "flowers", "production", canary, NOW)
+    aliases.move_alias(session, ADA, "flowers", "production", canary, NOW)
     assert targets(session) == "2:10,1:90"
     assert queries.resolve(session, ADA, "flowers", chance=0.05) == "2"
     assert queries.resolve(session, ADA, "flowers", chance=0.5) == "1"
@@ -243,14 +243,14 @@ def test_wrong_moves_are_refused(session: Session, alias: str, moved: list[Targe
     settle(session)
     push(session, "b", 1)
     with pytest.raises(wrong):
-        service.move_alias(session, ADA, "flowers", alias, moved, NOW)
+        aliases.move_alias(session, ADA, "flowers", alias, moved, NOW)
 
 
 def test_nothing_can_be_rolled_back_to_where_nothing_was(session: Session) -> None:
     push(session, "a")
     settle(session)
     with pytest.raises(Conflict) as refused:
-        service.rollback(session, ADA, "flowers", NOW)
+        aliases.rollback(session, ADA, "flowers", NOW)
     assert refused.value.code == "nothing_before"
 
 
@@ -259,15 +259,15 @@ def test_only_the_owner_and_configurers_change_a_model(session: Session) -> None
     settle(session)
     for act in (
         lambda: push(session, "b", who=BOB),
-        lambda: service.move_alias(session, BOB, "flowers", "x", [Target("1")], NOW),
-        lambda: service.move_alias(session, USER, "flowers", "x", [Target("1")], NOW),
+        lambda: aliases.move_alias(session, BOB, "flowers", "x", [Target("1")], NOW),
+        lambda: aliases.move_alias(session, USER, "flowers", "x", [Target("1")], NOW),
         lambda: push(session, "b", who=USER),
-        lambda: service.grant(session, ADA, "flowers", "public", True, NOW),
-        lambda: service.set_visibility(session, ADA, "flowers", "public", NOW),
+        lambda: access.grant(session, ADA, "flowers", "public", True, NOW),
+        lambda: access.set_visibility(session, ADA, "flowers", "public", NOW),
     ):
         with pytest.raises(Forbidden):
             act()
-    service.move_alias(session, EVE, "flowers", "x", [Target("1")], NOW)
+    aliases.move_alias(session, EVE, "flowers", "x", [Target("1")], NOW)
 
 
 def test_a_private_model_is_not_there_for_others(session: Session) -> None:
@@ -286,11 +286,11 @@ def test_public_is_a_request_until_a_configurer_grants_it(session: Session) -> N
     model = queries.get(session, ADA, "flowers")
     assert (model.visibility, model.asked) == ("team", ("public", "outbound"))
     assert not wanted.versions(wanted.load(session), NOW, SEALER)[0].outbound
-    service.grant(session, EVE, "flowers", "public", True, NOW)
-    service.grant(session, EVE, "flowers", "outbound", True, NOW)
+    access.grant(session, EVE, "flowers", "public", True, NOW)
+    access.grant(session, EVE, "flowers", "outbound", True, NOW)
     assert queries.get(session, None, "flowers").visibility == "public"
     assert wanted.versions(wanted.load(session), NOW, SEALER)[0].outbound
-    service.grant(session, EVE, "flowers", "public", False, NOW)
+    access.grant(session, EVE, "flowers", "public", False, NOW)
     assert model.visibility == "team"
 
 
@@ -337,13 +337,13 @@ def test_a_path_is_taken_from_the_push_on_and_given_back_with_production(session
     push(session, "b", 3, name="other", more=route)
     settle(session, at_s=4)
     for back in (
-        lambda: service.rollback(session, ADA, "flowers", NOW),
-        lambda: service.move_alias(session, ADA, "flowers", "production", (Target("1"),), NOW),
+        lambda: aliases.rollback(session, ADA, "flowers", NOW),
+        lambda: aliases.move_alias(session, ADA, "flowers", "production", (Target("1"),), NOW),
     ):
         with pytest.raises(Conflict) as refused:
             back()
         assert refused.value.code == "route_taken"
-    service.move_alias(session, ADA, "flowers", "staging", (Target("1"),), NOW)
+    aliases.move_alias(session, ADA, "flowers", "staging", (Target("1"),), NOW)
 
 
 def test_retiring(session: Session) -> None:
@@ -369,9 +369,9 @@ def test_a_removed_version_is_not_there_until_its_content_is_pushed_again(sessio
     with pytest.raises(NotFound):
         service.retire(session, ADA, "flowers", "1", NOW)
     with pytest.raises(NotFound):
-        service.move_alias(session, ADA, "flowers", "production", (Target("1"),), NOW)
+        aliases.move_alias(session, ADA, "flowers", "production", (Target("1"),), NOW)
     with pytest.raises(NotFound):
-        service.rollback(session, ADA, "flowers", NOW)
+        aliases.rollback(session, ADA, "flowers", NOW)
     assert [one.version for one in queries.versions_of(session, "flowers")] == ["2"]
     noted = [(one.said, one.by) for one in session.scalars(select(Event).where(Event.ref == "flowers@1"))]
     assert noted.count(("removed", "ada")) == 1

@@ -28,7 +28,7 @@ from fairlead.bundles.specs import model_spec
 from fairlead.control.house import House
 from fairlead.errors import Invalid, Unavailable
 from fairlead.messages import ModelSpec, Target
-from fairlead.models import queries, service
+from fairlead.models import access, aliases, queries, service
 from fairlead.models import replicas as records
 from fairlead.modelserver.protocols.docs import openapi_of
 from fairlead.modelserver.protocols.page import POLICY, page_of
@@ -110,9 +110,9 @@ async def change(name: str, body: ModelChange, response: Response, house: TheHou
     def write(session: Session) -> ModelView:
         model = queries.get(session, who, name)
         if body.visibility is not None:
-            model = service.set_visibility(session, who, name, body.visibility, now)
+            model = access.set_visibility(session, who, name, body.visibility, now)
         if body.outbound is not None:
-            model = service.grant(session, who, name, "outbound", body.outbound, now)
+            model = access.grant(session, who, name, "outbound", body.outbound, now)
         return _view(session, house, model)
 
     view = await house.database.write(write)
@@ -174,7 +174,7 @@ async def move_alias(
     """Point an alias at versions; 202 with ``pending`` where a front door does not do so yet."""
     now = house.clock.now()
     targets = [Target(one.version, one.weight) for one in body.targets]
-    placed = await house.database.write(lambda s: service.move_alias(s, who, name, alias, targets, now))
+    placed = await house.database.write(lambda s: aliases.move_alias(s, who, name, alias, targets, now))
     view = {"alias": placed.alias, "targets": [view.model_dump() for view in target_views(placed.targets)]}
     return view | _warned(house, name, placed) | await _pending(house, response)
 
@@ -183,7 +183,7 @@ async def move_alias(
 async def remove_alias(name: str, alias: str, house: TheHouse, who: Who) -> Response:
     """Remove an alias but ``production``; 202 with ``pending`` where a front door still leads by it."""
     now = house.clock.now()
-    await house.database.write(lambda session: service.remove_alias(session, who, name, alias, now))
+    await house.database.write(lambda session: aliases.remove_alias(session, who, name, alias, now))
     return await _gone(house)
 
 
@@ -194,10 +194,10 @@ async def rollback(name: str, body: RollbackBody, response: Response, house: The
 
     def write(session: Session) -> dict[str, Any]:
         before = (
-            service.say(queries.alias_of(session, name, body.alias).targets) if queries.get(session, who, name) else ""
+            aliases.say(queries.alias_of(session, name, body.alias).targets) if queries.get(session, who, name) else ""
         )
-        placed = service.rollback(session, who, name, now, body.alias)
-        moved = {"alias": placed.alias, "from": before, "to": service.say(placed.targets)}
+        placed = aliases.rollback(session, who, name, now, body.alias)
+        moved = {"alias": placed.alias, "from": before, "to": aliases.say(placed.targets)}
         return moved | _warned(house, name, placed)
 
     view = await house.database.write(write)
