@@ -61,7 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: str | None = None
     """SQLAlchemy URL of the records; default: SQLite in the home."""
     bucket: str | None = None
-    """URL of the bucket; default: a folder in the home."""
+    """The bucket, which no other installation uses: ``s3://BUCKET/PREFIX``, ``gs://BUCKET/…``, ``az://CONTAINER/…`` or
+    a folder; default: a folder in the home. Credentials come from the variables of each cloud."""
     trusted_only: Literal["process", "landlock", "full"] | None = None
     """Refuse bundles below this isolation level: ``process``, ``landlock`` or ``full``."""
     source_builds: bool = False
@@ -138,6 +139,8 @@ class Home:
         self.first = root / "first.json"  # the administrator's first password, until it was shown
         self.options = self.keeper / "options.json"  # what the last `up` was told, for the next
         self.listening = self.keeper / "listening.json"  # where its platform listens, while there is one
+        self.bucket_known = self.keeper / "bucket"  # which bucket, where it is not the folder, this home has used
+        self.results = self.keeper / "results"  # of jobs, on their way from replicas to the bucket
         self.here = self.keeper / "here.key"  # who can read it owns the home and may sign in without a password
 
     @property

@@ -1,12 +1,15 @@
-"""What a bucket promises, in a folder and in memory."""
+"""What a bucket promises, in a folder, in memory and in S3."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import urllib.request
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests import stores
 
 from fairlead.buckets import keys
 from fairlead.buckets.obstore import open_bucket
@@ -14,9 +17,29 @@ from fairlead.buckets.port import OCTETS, Bucket
 from fairlead.errors import Invalid, NotFound, Unavailable
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(scope="module")
+def s3() -> Iterator[stores.S3]:
+    with stores.s3() as store:
+        yield store
+
+
+@pytest.fixture
+def away(s3: stores.S3, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket of S3, with a prefix; this process may use it."""
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    return f"{s3.make(f'b-{uuid.uuid4().hex}')}/some/prefix"
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
-    return open_bucket("memory://" if request.param == "memory" else str(tmp_path / "bucket"))
+    match request.param:
+        case "memory":
+            return open_bucket("memory://")
+        case "s3":
+            return open_bucket(request.getfixturevalue("away"))
+        case _:
+            return open_bucket(str(tmp_path / "bucket"))
 
 
 async def names(bucket: Bucket, prefix: str = "") -> list[str]:
@@ -41,6 +64,31 @@ async def test_the_last_put_counts_with_its_type_too(bucket: Bucket) -> None:
     await bucket.put("a", b"22")
     blob = await bucket.get("a")
     assert (blob.data, blob.content_type) == (b"22", OCTETS)
+
+
+async def test_of_many_who_put_a_new_object_one_does(bucket: Bucket) -> None:
+    assert await bucket.put_new("a/b", b"first", "text/plain")
+    assert not await bucket.put_new("a/b", b"second")
+    blob = await bucket.get("a/b")
+    assert (blob.data, blob.content_type) == (b"first", "text/plain")
+    kept = await asyncio.gather(*(bucket.put_new("c", str(number).encode()) for number in range(8)))
+    assert kept.count(True) == 1
+    assert (await bucket.get("c")).data == str(kept.index(True)).encode()
+    await bucket.delete("c")
+    assert await bucket.put_new("c", b"again")
+
+
+async def test_a_part_of_an_object_is_streamed(bucket: Bucket) -> None:
+    data = bytes(range(256)) * 10_000
+    await bucket.put("a", data)
+
+    async def part(start: int, end: int | None = None) -> bytes:
+        return b"".join([piece async for piece in bucket.stream("a", start=start, end=end)])
+
+    assert await part(0, 10) == data[:10]
+    assert await part(1_000_000) == data[1_000_000:]
+    assert await part(2_000_001, 2_000_002) == data[2_000_001:2_000_002]
+    assert await part(len(data) - 1, len(data) + 500) == data[-1:]
 
 
 async def test_an_empty_object_is_an_object(bucket: Bucket) -> None:
@@ -146,8 +194,22 @@ async def test_many_at_once(bucket: Bucket) -> None:
     assert [each.data for each in got] == [str(number).encode() for number in range(50)]
 
 
-async def test_folder_and_memory_sign_no_urls(bucket: Bucket) -> None:
-    assert await bucket.signed_url("a", expires_s=60) is None
+async def test_folder_and_memory_sign_no_urls(tmp_path: Path) -> None:
+    for url in ("memory://", str(tmp_path / "bucket")):
+        assert await open_bucket(url).signed_url("a", expires_s=60) is None
+
+
+async def test_a_signed_url_of_s3_needs_no_token_and_tells_the_type(away: str) -> None:
+    bucket = open_bucket(away)
+    await bucket.put("out/m/job-1/1", b"a picture", "image/png")
+    url = await bucket.signed_url("out/m/job-1/1", expires_s=60)
+    assert url is not None
+
+    def fetch() -> tuple[bytes, str | None]:
+        with urllib.request.urlopen(url) as answer:
+            return answer.read(), answer.headers["Content-Type"]
+
+    assert await asyncio.to_thread(fetch) == (b"a picture", "image/png")
 
 
 async def test_a_folder_that_cannot_be_written_to_is_unavailable(tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ class Platform:
         self.process: subprocess.Popen[str] | None = None
         self.said: list[str] = []
         self.complained: list[str] = []
+        self.more_env: dict[str, str] = {}
+        """Variables besides."""
         self._readers: list[threading.Thread] = []
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -141,7 +143,8 @@ class Platform:
     @property
     def env(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FAIRLEAD_")}
-        return kept | {"FAIRLEAD_CONFIG": str(self.config), "FAIRLEAD_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+        own = {"FAIRLEAD_CONFIG": str(self.config), "FAIRLEAD_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+        return kept | own | self.more_env
 
     def cli(
         self, *arguments: str, stdin: str = "", timeout_s: float = 180, **env: str

@@ -33,11 +33,22 @@ class Entry(msgspec.Struct, frozen=True):
 class Bucket(Protocol):
     """Objects by key. Keys come from ``buckets.keys``; a bad one raises :class:`Invalid` (``bad_key``).
 
-    All methods raise :class:`Unavailable` (``bucket_down``) when the store cannot be reached, is full or refuses us.
+    All methods raise :class:`Unavailable` when the store cannot be reached (``bucket_down``), is not there
+    (``bucket_missing``), knows us not (``bucket_no_credentials``), refuses us (``bucket_refused``) or is full
+    (``disk_full``).
     """
 
     async def put(self, key: str, data: bytes | Path | AsyncIterable[bytes], content_type: str = OCTETS) -> None:
-        """Keep ``data`` under ``key``, over what was there: whole or not at all, on disk on return."""
+        """Keep ``data`` under ``key``, over what was there: whole or not at all, on disk on return.
+
+        What comes in pieces, or lies in a file, is never whole in memory.
+        """
+
+    async def put_new(self, key: str, data: bytes, content_type: str = OCTETS) -> bool:
+        """Keep ``data`` unless there is an object under ``key`` already; whether it was kept. Of many at once one is.
+
+        A store that was made before S3 knew ``If-None-Match`` may keep the last one.
+        """
 
     async def get(self, key: str) -> Blob:
         """Return the object; raises :class:`NotFound` (``blob_missing``)."""
@@ -45,8 +56,9 @@ class Bucket(Protocol):
     async def head(self, key: str) -> Entry:
         """Return size and content type of the object; raises :class:`NotFound` (``blob_missing``)."""
 
-    def stream(self, key: str) -> AsyncIterator[bytes]:
-        """Yield the object's bytes piece by piece; raises :class:`NotFound` (``blob_missing``) at the first."""
+    def stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the object's bytes from ``start`` to before ``end`` piece by piece; raises :class:`NotFound`
+        (``blob_missing``) at the first. ``start`` is within the object and before ``end``."""
 
     def list(self, prefix: str = "") -> AsyncIterator[Entry]:
         """Yield what lies below ``prefix`` (whole segments: ``a`` finds ``a/b``, not ``ab``), in no order."""

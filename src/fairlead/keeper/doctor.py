@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import msgspec
 
+from fairlead.buckets.obstore import open_bucket
 from fairlead.bus.server import binary as bus_binary
 from fairlead.environments import reachable
 from fairlead.errors import Error
-from fairlead.keeper import descriptors, listening
+from fairlead.keeper import descriptors, listening, storage
 from fairlead.keeper.home import ROOM_BYTES
 from fairlead.keeper.listeners import check_listeners
 from fairlead.sandbox.level import Level, isolation
@@ -51,6 +53,7 @@ def examine(settings: Settings) -> list[Finding]:
         _isolation,
         _home,
         _disk,
+        _bucket,
         _files,
         _listeners,
     ]
@@ -125,6 +128,17 @@ def _disk(settings: Settings) -> Finding:
     parent = next((folder for folder in (settings.home, *settings.home.parents) if folder.exists()), Path("/"))
     free = shutil.disk_usage(parent).free
     return Finding("disk", free >= ROOM_BYTES, f"{free // 1024**2:,} MB free", "free some space")
+
+
+def _bucket(settings: Settings) -> Finding:
+    if settings.bucket is None:
+        return Finding("bucket", True, f"the folder {Home(settings.home).bucket}")
+    try:
+        bucket = open_bucket(settings.bucket)
+        asyncio.run(storage.trial(bucket))
+    except Error as error:
+        return Finding("bucket", False, f"{error.message} ({error.code})", error.hint)
+    return Finding("bucket", True, f"{bucket.place} can be written and read")
 
 
 def _files(settings: Settings) -> Finding:

@@ -57,6 +57,7 @@ from fairlead.keeper.serving.jobs import Jobs
 from fairlead.keeper.serving.meter import Meter
 from fairlead.keeper.serving.meter import tell as tell_calls
 from fairlead.keeper.serving.replicas import Replicas
+from fairlead.keeper.serving.spool import Spool
 from fairlead.keeper.serving.targets import Targets
 from fairlead.keeper.serving.version import Key
 from fairlead.keeper.steps import do_all
@@ -181,7 +182,8 @@ class House:
         control = self._group.create_task(
             self.programs.start(services.control(self.settings, self.home)), name="start control"
         )
-        self.jobs = Jobs(self.settings.node, self.replicas, self.bus, self.bucket, self.clock)
+        spool = Spool(self.home.results, self.settings.body_max_bytes, self.settings.scratch_mb * 1024**2)
+        self.jobs = Jobs(self.settings.node, self.replicas, self.bus, self.bucket, self.clock, spool)
         self.runs = Runs(self._run_ports())
         self._group.create_task(forever(self.replicas.run), name="replicas")
         self._group.create_task(forever(self.jobs.run), name="jobs")

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fairlead.errors import Error, Invalid
-from fairlead.keeper import descriptors, listening
+from fairlead.keeper import descriptors, listening, storage
 from fairlead.keeper import home as homes
 from fairlead.keeper.house import House, open_house
 from fairlead.keeper.listeners import check_listeners
@@ -38,7 +38,8 @@ def run(
     ``stopping`` as soon as it is told to stop; ``options``: what the home's next start shall know of this one.
 
     Raises :class:`fairlead.errors.Error`: ``home_in_use``, ``home_read_only``, ``home_full``, ``home_newer``,
-    ``port_in_use``, ``insecure``, ``too_few_files`` and what the parts raise. What it had started is stopped then.
+    ``port_in_use``, ``insecure``, ``too_few_files``, what :func:`storage.take` and what the parts raise. What it had
+    started is stopped then.
     """
     descriptors.raise_limit()
     check_listeners(settings)
@@ -49,6 +50,7 @@ def run(
     with HomeLock(home.lock):
         homes.prepare(home)
         homes.remove_dead_run_folders(home)
+        storage.take(settings, home)
         listening.keep(home, settings)
         if options is not None:
             listening.remember(home, options)

@@ -40,6 +40,19 @@ class JobStart(Message, frozen=True):
     timeout_s: float
     request: str = ""
     trace: str = ""
+    is_portioned: bool = False
+    """``body`` follows as :class:`JobInput`."""
+
+
+class JobInput(Message, frozen=True):
+    """The next portion of a job's input, in order."""
+
+    job: str
+    epoch: int
+    data: bytes = b""
+    is_last: bool = False
+    is_broken: bool = False
+    """No more of it comes: forget the order."""
 
 
 class JobCancel(Message, frozen=True):
@@ -75,10 +88,20 @@ class JobHeld(Message, frozen=True):
     """Of its time."""
 
 
+class JobPortion(Message, frozen=True):
+    """The next portion of a job's result, in order; :class:`JobDone` follows the last."""
+
+    job: str
+    epoch: int
+    data: bytes
+
+
 class JobDone(Message, frozen=True):
     job: str
     epoch: int
     body: bytes = b""
+    size: int = 0
+    """Bytes of the portions that came before, which are the result in the place of ``body``; 0: there were none."""
     content_type: str = "application/json"
     error: ErrorInfo | None = None
 
@@ -89,5 +112,5 @@ class Drain(Message, frozen=True):
     grace_s: float = 30
 
 
-FromReplica = Beat | JobProgress | JobPartial | JobDone | JobHeld
-ToReplica = JobStart | JobCancel | Drain
+FromReplica = Beat | JobProgress | JobPartial | JobPortion | JobDone | JobHeld
+ToReplica = JobStart | JobInput | JobCancel | Drain

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 FRAME_MAX_BYTES = 64 * 1024**2
+PORTION_BYTES = 1024**2
+"""Inputs and results of jobs that are longer go over a channel in portions of this size: nobody holds all of them."""
 PARTIAL_BYTES = 256 * 1024
 """Pieces of one job's answer that are told while it is made, ``PIECE_BYTES`` for each beside its own."""
 PIECE_BYTES = 64

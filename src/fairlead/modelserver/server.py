@@ -55,7 +55,7 @@ def serve(fork: Fork) -> int:
     """
     journal.begin(fork.replica)
     replica = ReplicaServer(fork)
-    channel = Channel(fork.keep, replica)
+    channel = Channel(fork.keep, replica, fork.body_max_bytes)
     replica.on_change = channel.changed
     channel.start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

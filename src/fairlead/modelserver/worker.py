@@ -23,7 +23,6 @@ import msgspec
 
 from fairlead.errors import Internal
 from fairlead.messages import (
-    FRAME_MAX_BYTES,
     PARTIAL_BYTES,
     PIECE_BYTES,
     Beat,
@@ -31,6 +30,7 @@ from fairlead.messages import (
     JobCancel,
     JobDone,
     JobHeld,
+    JobInput,
     JobPartial,
     JobProgress,
     JobStart,
@@ -41,7 +41,8 @@ from fairlead.messages import (
     read_frame,
 )
 from fairlead.modelserver.calls import Call, JobCall, Reply
-from fairlead.modelserver.failures import as_error
+from fairlead.modelserver.failures import as_error, canceled
+from fairlead.modelserver.portions import Coming, told
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.sdk.files import Image
 
@@ -73,8 +74,9 @@ class Replica(Protocol):
 class Channel:
     """Listens on ``path`` from :meth:`start` on."""
 
-    def __init__(self, path: str, replica: Replica) -> None:
+    def __init__(self, path: str, replica: Replica, result_max_bytes: int) -> None:
         self._path = path
+        self._result_max_bytes = result_max_bytes
         self._replica = replica
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -142,16 +144,20 @@ class Channel:
     def _beat(self, *, whole: bool) -> Beat:
         return msgspec.structs.replace(self._replica.beat(), metered=self._replica.metered(whole=whole))
 
-    async def _broadcast(self, message: Message) -> bool:
-        data = frame(message)
-        heard = False
-        for writer in list(self._writers):
+    async def _send_to(self, writers: list[asyncio.StreamWriter], message: Message) -> list[asyncio.StreamWriter]:
+        """Send to ``writers``; returns those that took it."""
+        data, took = frame(message), []
+        for writer in writers:
             try:
                 writer.write(data)
                 await writer.drain()
-                heard = True
+                took.append(writer)
             except ConnectionError:
                 self._writers.discard(writer)
+        return took
+
+    async def _broadcast(self, message: Message) -> bool:
+        heard = bool(await self._send_to(list(self._writers), message))
         if heard and isinstance(message, Beat) and message.error is not None:
             self._failure_told.set()
         return heard
@@ -170,8 +176,9 @@ class Channel:
             unheard, self._unheard = self._unheard, []
             for done in unheard:
                 await self._tell(done)
+            coming = Coming()
             while True:
-                self._take(msgspec.msgpack.decode(await read_frame(reader), type=ToReplica))
+                self._take(msgspec.msgpack.decode(await read_frame(reader), type=ToReplica), coming)
         except (EOFError, ConnectionError):
             pass
         except (msgspec.DecodeError, ValueError) as error:
@@ -180,11 +187,18 @@ class Channel:
             self._writers.discard(writer)
             writer.close()
 
-    def _take(self, message: ToReplica) -> None:
+    def _take(self, message: ToReplica, coming: Coming) -> None:
         match message:
+            case JobStart(is_portioned=True):
+                coming.begin(message)
             case JobStart():
                 self._begin(message)
+            case JobInput():
+                if order := coming.take(message):
+                    self._begin(order)
             case JobCancel():
+                if order := coming.cancel(message.job):
+                    self._spawn_tell(JobDone(order.job, order.epoch, error=error_info(canceled())))
                 if message.job in self._jobs:
                     self._jobs[message.job][1].canceled = True
             case Drain():
@@ -225,21 +239,27 @@ class Channel:
         else:
             reply = future.result()
             done = JobDone(order.job, order.epoch, body=reply.body, content_type=reply.content_type)
-            if len(reply.body) > FRAME_MAX_BYTES - 4096:
+            if len(reply.body) > self._result_max_bytes:
                 large = Internal(
-                    f"the result has {len(reply.body)} bytes, more than {FRAME_MAX_BYTES - 4096}",
+                    f"the result has {len(reply.body)} bytes, more than {self._result_max_bytes}",
                     code="result_too_large",
-                    hint="answer with less: a smaller picture, fewer rows",
+                    hint="answer with less, or a configurer raises body_max_bytes in settings.toml",
                 )
                 info = msgspec.structs.replace(error_info(large), retry=False)
                 done = JobDone(order.job, order.epoch, error=info)
-        task = self._loop.create_task(self._tell(done, partials.rest()), name=f"result of {order.job}")
+        self._spawn_tell(done, partials.rest())
+
+    def _spawn_tell(self, done: JobDone, pieces: JobPartial | None = None) -> None:
+        task = self._loop.create_task(self._tell(done, pieces), name=f"result of {done.job}")
         task.add_done_callback(lambda _: None)
 
     async def _tell(self, done: JobDone, pieces: JobPartial | None = None) -> None:
         if pieces is not None:
             await self._broadcast(pieces)
-        if not await self._broadcast(done):
+        writers = list(self._writers)  # who dials meanwhile heard only the rest
+        for message in told(done):
+            writers = await self._send_to(writers, message)
+        if not writers:
             self._unheard = [*self._unheard[-_KEPT_RESULTS:], done]
 
     def _progress_of(self, order: JobStart) -> Callable[[int, int | None, Image | None, str], None]:

@@ -26,6 +26,7 @@ from fairlead.keeper.serving import pool
 from fairlead.keeper.serving.jobs import OVERTIME_S, Jobs
 from fairlead.keeper.serving.outcomes import INLINE_BYTES
 from fairlead.keeper.serving.replicas import Replicas
+from fairlead.keeper.serving.spool import Spool
 from fairlead.messages import (
     Answer,
     Beat,
@@ -158,7 +159,8 @@ class Node:
             on_lost=lambda key, replica, reason: self.jobs.lost(key, replica, reason),
             changed=lambda: self.jobs.nudge(),
         )
-        self.jobs = Jobs("local", self.replicas, self.bus, self.bucket, self.clock)
+        spool = Spool(self.home.results, 100 * 1024**2)
+        self.jobs = Jobs("local", self.replicas, self.bus, self.bucket, self.clock, spool)
         self._tasks = [asyncio.create_task(self.replicas.run()), asyncio.create_task(self.jobs.run())]
 
     async def begin_jobs_again(self) -> None:

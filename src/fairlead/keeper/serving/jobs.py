@@ -13,16 +13,19 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from fairlead import messages
 from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.engines import ReplicaLink
-from fairlead.errors import Error, NotFound, Unavailable
+from fairlead.errors import Error, Kind, NotFound, Unavailable
 from fairlead.keeper.serving import pool
+from fairlead.keeper.serving.handing import hand_over
 from fairlead.keeper.serving.outcomes import AGAIN_S, Outcomes
 from fairlead.keeper.serving.replicas import Replicas
+from fairlead.keeper.serving.spool import Spool
 from fairlead.keeper.serving.version import Key
 
 _log = logging.getLogger(__name__)
@@ -58,8 +61,8 @@ class _Waiting:
 class Jobs:
     """All jobs of this machine."""
 
-    def __init__(self, node: str, replicas: Replicas, bus: Bus, bucket: Bucket, clock: Clock) -> None:
-        self._replicas, self._bucket, self._clock = replicas, bucket, clock
+    def __init__(self, node: str, replicas: Replicas, bus: Bus, bucket: Bucket, clock: Clock, spool: Spool) -> None:
+        self._replicas, self._bucket, self._clock, self._spool = replicas, bucket, clock, spool
         self._outcomes = Outcomes(node, bus, bucket, clock)
         self._waiting: dict[Key, _Waiting] = {}
         self._held: dict[str, int] = {}
@@ -131,6 +134,7 @@ class Jobs:
 
     def lost(self, key: Key, replica: str, reason: str) -> None:
         """Send back the jobs that a lost replica had in hand."""
+        self._spool.forget(replica)
         for item in list(self._in_hand.values()):
             if item.key == key and item.replica == replica:
                 self._fail(item, Unavailable(reason, code="replica_lost"), retry=True)
@@ -140,6 +144,8 @@ class Jobs:
         match message:
             case messages.JobHeld():
                 self._carry_on(key, replica, message)
+            case messages.JobPortion():
+                self._spool.add((replica, message.job, message.epoch), message.data)
             case messages.JobDone():
                 self._take_end(key, replica, message)
             case messages.JobProgress():
@@ -174,8 +180,17 @@ class Jobs:
             self._unknown[replica] += 1
             order = messages.JobOrder(job=done.job, epoch=done.epoch, model=key[0], version=key[1])
             item = self._in_hand[done.job] = _InHand(order, key, replica, self._clock.monotonic(), is_unknown=True)
-        if item is not None and (item.order.epoch, item.key, item.replica) == (done.epoch, key, replica):
-            self._end(item, done)
+        counts = item is not None and (item.order.epoch, item.key, item.replica) == (done.epoch, key, replica)
+        file: Path | None = None
+        if done.size:
+            try:
+                file = self._spool.whole((replica, done.job, done.epoch), done.size)
+            except Error as error:
+                done = messages.JobDone(done.job, done.epoch, error=_info(error, retry=error.kind is not Kind.INTERNAL))
+        if item is not None and counts and not item.has_ended:
+            self._end(item, done, file)
+        elif file is not None:
+            file.unlink(missing_ok=True)
 
     def _end_overdue(self) -> None:
         """End what its replica should have ended long ago, and have the replica replaced: it cannot be trusted."""
@@ -240,22 +255,8 @@ class Jobs:
         try:
             if item.has_ended:
                 return  # its replica was lost meanwhile
-            body = (await self._bucket.get(order.input_key)).data if order.input_key else order.body
-            item.is_begun = True
-            await link.send(
-                messages.JobStart(
-                    job=order.job,
-                    epoch=order.epoch,
-                    endpoint=order.endpoint,
-                    body=body,
-                    content_type=order.content_type,
-                    accept=order.accept,
-                    user=order.user,
-                    timeout_s=order.timeout_s,
-                    request=order.request,
-                    trace=order.trace,
-                )
-            )
+            begun = partial(setattr, item, "is_begun", True)
+            await hand_over(order, self._bucket, link, begun, lambda: item.has_ended)
             item.ends_by = self._clock.monotonic() + order.timeout_s + OVERTIME_S
         except NotFound as error:
             self._fail(item, error, retry=False)
@@ -263,20 +264,22 @@ class Jobs:
             self._fail(item, error, retry=True)
 
     def _fail(self, item: _InHand, error: Error, *, retry: bool) -> None:
-        info = messages.ErrorInfo(code=error.code, message=error.message, hint=error.hint, kind=error.kind, retry=retry)
-        self._end(item, messages.JobDone(job=item.order.job, epoch=item.order.epoch, error=info))
+        done = messages.JobDone(job=item.order.job, epoch=item.order.epoch, error=_info(error, retry=retry))
+        self._end(item, done)
 
-    def _end(self, item: _InHand, done: messages.JobDone) -> None:
+    def _end(self, item: _InHand, done: messages.JobDone, file: Path | None = None) -> None:
         if item.has_ended:
             return  # of two ends the first counts
         item.has_ended = True
         self._drop(item, keep=True)
-        self._spawn(partial(self._bring_back, item, done), f"end {done.job}", item)
+        self._spawn(partial(self._bring_back, item, done, file), f"end {done.job}", item)
 
-    async def _bring_back(self, item: _InHand, done: messages.JobDone) -> None:
+    async def _bring_back(self, item: _InHand, done: messages.JobDone, file: Path | None) -> None:
         try:
-            await self._outcomes.bring_back(item.order, done)
+            await self._outcomes.bring_back(item.order, done, file)
         finally:
+            if file is not None:
+                file.unlink(missing_ok=True)
             self._let_go(item)
             self._wake.set()
 
@@ -315,3 +318,7 @@ class Jobs:
 
         assert self._group is not None
         self._group.create_task(guarded(), name=name)
+
+
+def _info(error: Error, *, retry: bool) -> messages.ErrorInfo:
+    return messages.ErrorInfo(code=error.code, message=error.message, hint=error.hint, kind=error.kind, retry=retry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from fairlead import messages
 from fairlead.buckets.keys import result_key
@@ -52,9 +53,10 @@ class Outcomes:
         returned = messages.JobReturned(node=self._node, job=order.job, epoch=order.epoch)
         await self._bus.request(returned, timeout_s=ANSWER_S)
 
-    async def bring_back(self, order: messages.JobOrder, done: messages.JobDone) -> None:
-        """Put a large result into the bucket and tell control until it answered."""
-        key = await self._stored(order, done) if len(done.body) > INLINE_BYTES else ""
+    async def bring_back(self, order: messages.JobOrder, done: messages.JobDone, file: Path | None = None) -> None:
+        """Put a large result, which may lie in ``file``, into the bucket and tell control until it answered."""
+        is_large = file is not None or len(done.body) > INLINE_BYTES
+        key = await self._stored(order, done, file) if is_large else ""
         ended = messages.JobEnded(
             node=self._node,
             job=done.job,
@@ -67,11 +69,11 @@ class Outcomes:
         while not await self._told(ended):
             await self._clock.sleep(AGAIN_S)
 
-    async def _stored(self, order: messages.JobOrder, done: messages.JobDone) -> str:
+    async def _stored(self, order: messages.JobOrder, done: messages.JobDone, file: Path | None) -> str:
         key = result_key(order.model, order.job, order.epoch)
         while True:
             try:
-                await self._bucket.put(key, done.body, content_type=done.content_type)
+                await self._bucket.put(key, file or done.body, content_type=done.content_type)
                 return key
             except Unavailable as error:
                 _log.warning("result not stored yet", extra={"job": done.job, "reason": error.message})
