@@ -124,6 +124,17 @@ def cost_s(made: Figures) -> float | None:
     return each_s if 0 <= each_s < SENSIBLE_S else None
 
 
+def counted_ms(latency_ms: float) -> float:
+    """Return the bound of durations that the front door counts exactly, at or next below ``latency_ms``.
+
+    Envoy's histograms have two significant digits (circllhist), of whole milliseconds: 250 is one, 1234 counts as 1200.
+    """
+    if latency_ms < 1:
+        return 1.0
+    step = 10.0 ** (max(len(str(int(latency_ms))), 2) - 2)
+    return latency_ms // step * step
+
+
 def quantile(of: Histogram, bounds: Sequence[float], share: float) -> float | None:
     """Return the value below which ``share`` of what was counted lies, as if buckets were filled evenly."""
     wanted, below, low = share * of.count, 0, 0.0

@@ -94,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """``smtp://user:password@host:port``; without it mails go to the outbox only."""
     callback_hosts: str | None = None
     """Private hosts that callbacks of jobs may reach: names, addresses and networks, ``hooks.lan, 10.0.3.0/24``."""
+    slo_hour_s: Annotated[int, msgspec.Meta(ge=60, le=3600, multiple_of=60)] = 3600
+    """Seconds that an hour of objectives has: with 60 the windows of alerts are a sixtieth, to try them out."""
     log_level: str = "info"
     """debug, info, warning or error."""
     access_log: Literal["all", "errors", "off"] = "all"

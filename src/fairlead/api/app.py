@@ -21,6 +21,7 @@ from fairlead.api.routers import (
     logs,
     mails,
     models,
+    objectives,
     pages,
     runs,
     schedules,
@@ -58,7 +59,7 @@ def make_app(house: House) -> FastAPI:
     refused: dict[int | str, dict[str, Any]] = {"default": {"model": InferenceRefusal, "description": "refused"}}
     app.include_router(inference.router, responses=refused)
     rooms = (
-        *(system, accounts, bundles, models, apps, jobs, types, locations, devices, commands),
+        *(system, accounts, bundles, models, objectives, apps, jobs, types, locations, devices, commands),
         *(schedules, runs, why, logs, mails, secrets),
     )
     for room in rooms:

@@ -30,6 +30,7 @@ ROOMS = {
     "bundles": ("init", "check", "push", "predict"),
     "serve": ("serve",),
     "models": ("models",),
+    "slo": ("slo",),
     "apps": ("apps",),
     "jobs": ("jobs",),
     "schedules": ("schedules",),

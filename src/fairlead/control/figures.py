@@ -34,15 +34,23 @@ _MOVED = (
 class Figures:
     """Answers what keepers ask."""
 
-    def __init__(self, database: Database, clock: Clock, devices: DeviceLink, defaults: Defaults) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        devices: DeviceLink,
+        defaults: Defaults,
+        objectives: Callable[[], list[Family]],
+    ) -> None:
         self._database, self._clock, self._devices, self._defaults = database, clock, devices, defaults
+        self._objectives = objectives
 
     async def asked(self, ask: MetricsAsk) -> Answer:
         """Answer all that control counts; raises what the store raises."""
         now = self._clock.now()
         waiting = await self._database.read(lambda session: _waiting(session, now.timestamp()))
         used = await self._database.read(lambda session: _used(session, self._defaults, now))
-        found = [*moved(self._database.moves), *waiting, *used, *self._readings(), self._refused()]
+        found = [*moved(self._database.moves), *waiting, *used, *self._readings(), self._refused(), *self._objectives()]
         return Answer(value=msgspec.json.encode(found))
 
     def _readings(self) -> list[Family]:

@@ -28,6 +28,7 @@ from fairlead.control.firstuser import add_missing_types, make_first_user
 from fairlead.control.housekeeping import Housekeeping
 from fairlead.control.jobflow import JobFlow
 from fairlead.control.nodes import Nodes
+from fairlead.control.objectives import Objectives
 from fairlead.control.parts import Parts
 from fairlead.control.post import Post
 from fairlead.control.presence import Connected, Presence
@@ -50,6 +51,7 @@ from fairlead.messages import (
     JobReturned,
     MetricsAsk,
     NodeReport,
+    SlicesTold,
     WantedAsk,
 )
 from fairlead.settings import Home, Settings
@@ -105,7 +107,10 @@ class House:
         self._calls = Calls(database, clock, self.reconcile.nudge)
         parts = Parts(settings, home, clock, database, bus, bucket, self.nodes, self.waiters)
         self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)
-        self._figures = Figures(database, clock, self.devices, self.quotas)
+        self.objectives = Objectives(
+            database, clock, self.post, hour_s=settings.slo_hour_s, url=settings.url, keep_days=settings.keep_days
+        )
+        self._figures = Figures(database, clock, self.devices, self.quotas, self.objectives.families)
         self.pushes = Pushes(parts, self.reconcile.nudge)
         self.housekeeping = Housekeeping(database, bucket, clock, parts.keys, settings.keep_days)
         self._spans = Spans(settings.otlp) if settings.otlp else None
@@ -154,12 +159,14 @@ class House:
         await self.bus.serve(JobReturned, self.jobs.returned)
         await self.bus.serve(WantedAsk, self.reconcile.asked)
         await self.bus.serve(CallsTold, self._calls.told)
+        await self.bus.serve(SlicesTold, self.objectives.told)
         await self.asks.serve()
         await self.bus.serve(MetricsAsk, self._figures.asked)
         await self.bus.subscribe_devices(self.devices.hear)
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "reconcile": self.reconcile.run,
             "scaling": self.scaling.run,
+            "objectives": self.objectives.run,
             "jobs": self.jobs.run,
             "expiry": self.jobs.expire,
             "callbacks": self.callbacks.run,

@@ -9,13 +9,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 
 from fairlead.errors import Unavailable
 from fairlead.gateway.admin import Admin
 from fairlead.gateway.door import DoorSettings
+from fairlead.gateway.measured import Counted, measured
 from fairlead.gateway.resources import LISTENER, ROUTES, Resource
 from fairlead.gateway.snapshot import DoorFiles, Snapshot, bootstrap, document
 from fairlead.gateway.tls import secret
@@ -120,6 +121,10 @@ class Gateway:
         # of models that were never called Envoy need not write anything: with a thousand of them it is megabytes
         counters = await asked.counters(r"^(cluster\..*@.*\.upstream_rq|http\.door\.downstream_)", used=True)
         return read(counters, await asked.prometheus(r"^cluster\..*@.*\.upstream_rq_time$", used=True))
+
+    async def measured(self, slow_ms: Mapping[str, float]) -> dict[str, Counted]:
+        """Return what was counted of the versions in ``slow_ms``; raises :class:`Unavailable` like :meth:`stats`."""
+        return await measured(self._asked(), slow_ms)
 
     async def in_hand(self) -> tuple[int, int]:
         """Return how many connections there are, and how many calls of models are under way.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import delete, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
@@ -24,7 +24,7 @@ from fairlead.jobs import signing
 from fairlead.jobs.addresses import Allowed, check, parse
 from fairlead.status import DeliveryStatus
 from fairlead.store.move import MOVED, move_to, note
-from fairlead.store.records import CallbackSecret, Delivery, Job
+from fairlead.store.records import CallbackSecret, Delivery, Event, Job
 
 WAITS_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """After each try that failed; ten tries within some three days, as Standard Webhooks recommends."""
@@ -111,12 +111,31 @@ def put(session: Session, job: Job, now: datetime) -> None:
         "links": {"self": base, "result": f"{base}/result"},
     }
     body = {"type": f"job.{job.status.value}", "timestamp": to_text(now), "data": data}
+    _put(session, job.callback_url, job.created_by, body, now, job=job.id)
+
+
+def put_of_model(session: Session, model: str, url: str, user: str, body: Mapping[str, object], now: datetime) -> None:
+    """Have something told of a model, signed for ``user``; in the same transaction."""
+    _put(session, url, user, body, now, model=model)
+
+
+def _put(
+    session: Session,
+    url: str,
+    user: str,
+    body: Mapping[str, object],
+    now: datetime,
+    *,
+    job: str = "",
+    model: str = "",
+) -> None:
     delivery = Delivery(
         id=ids.new("msg"),
-        job=job.id,
-        url=job.callback_url,
-        host=parse(job.callback_url).host,
-        user=job.created_by,
+        job=job,
+        model=model,
+        url=url,
+        host=parse(url).host,
+        user=user,
         body=msgspec.json.encode(body),
         due_at=now,
         created_at=now,
@@ -159,7 +178,8 @@ def tried(session: Session, delivery_id: str, how: Tried, now: datetime, chance:
         move_to(session, delivery, DeliveryStatus.DELIVERED, how.said, now)
     elif how.final or delivery.attempts >= TRIES_MAX:
         move_to(session, delivery, DeliveryStatus.FAILED, how.said, now)
-        note(session, "job", delivery.job, f"its callback failed for good: {how.said}", now)
+        kind, ref = ("job", delivery.job) if delivery.job else ("model", delivery.model)
+        note(session, kind, ref, f"its callback failed for good: {how.said}", now)
     else:
         wait_s = max(how.after_s, WAITS_S[delivery.attempts - 1] * (0.75 + 0.5 * chance))
         delivery.due_at = now + timedelta(seconds=min(wait_s, WAITS_S[-1]))
@@ -173,6 +193,14 @@ def tried(session: Session, delivery_id: str, how: Tried, now: datetime, chance:
 def of_job(session: Session, job: Job) -> list[Delivery]:
     """Return what was told, or is to be told, of a job, the first first."""
     return list(session.scalars(select(Delivery).where(Delivery.job == job.id).order_by(Delivery.id)))
+
+
+def forget_told(session: Session, before: datetime) -> None:
+    """Remove what was told of models long ago; what was told of a job goes with it."""
+    old = select(Delivery.id).where(Delivery.job == "", Delivery.finished_at < before)
+    ended = list(session.scalars(old))
+    session.execute(delete(Event).where(Event.kind == "delivery", Event.ref.in_(ended)))
+    session.execute(delete(Delivery).where(Delivery.id.in_(ended)))
 
 
 def _sealed_as(user: str) -> str:

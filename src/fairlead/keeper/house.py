@@ -44,6 +44,7 @@ from fairlead.keeper.doors.metricsdoor import MetricsDoor
 from fairlead.keeper.doors.pagedoor import PageDoor
 from fairlead.keeper.doors.waker import Waker
 from fairlead.keeper.memory import Memory
+from fairlead.keeper.doors.slicing import make_slicing
 from fairlead.keeper.programs import services, simulator
 from fairlead.keeper.programs.programs import Programs
 from fairlead.keeper.report import report
@@ -127,6 +128,8 @@ class House:
         self.front_door = self._make_front_door(door)
         self.prepare = self._make_prepare(engine, group)
         self.waker = Waker(home.waker_socket, self.replicas.resolve)
+        self._slicing = make_slicing(settings, home, self.gateway, clock, lambda: self.wanted, self.programs)
+        self.front_door.look = self._slicing.look
         self._page_door = PageDoor(home.page_socket, self._pages)
         self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families)
         self._access_log = AccessLog(home.access_log, self.gateway, clock)
@@ -202,6 +205,7 @@ class House:
         self._group.create_task(calls, name="calls")
         await self._metrics.open()
         self._group.create_task(forever(self._rotate_logs), name="logs")
+        self._group.create_task(forever(lambda: self._slicing.run(self.bus)), name="objectives")
         self._group.create_task(forever(self._access_log.run), name="access log")
         tidy = Tidy(self.home, self.clock, lambda: self.wanted, self.settings.keep_days)
         self._group.create_task(forever(tidy.run), name="tidy")

@@ -10,6 +10,7 @@ from fairlead.messages.parts import (
     ModelRoute,
     PageRoute,
     RunWanted,
+    Sliced,
     Spent,
     VersionWanted,
 )
@@ -89,6 +90,8 @@ class JobOrder(Message, frozen=True):
     """Id of the request that submitted it."""
     trace: str = ""
     """Its W3C ``traceparent``."""
+    priority: str = "normal"
+    """``normal`` or ``batch``, which is begun after all ``normal`` ones."""
     alone: bool = False
     """An attempt before ended with its replica: no other job shall be on the replica that does it now."""
 
@@ -167,6 +170,20 @@ class CallsTold(Message, frozen=True):
 
     node: str
     told: tuple[Metered, ...]
+
+
+class SlicesTold(Message, frozen=True):
+    """What a front door counted for objectives; asked as a request and repeated until answered.
+
+    What is told of a slice only grows: control keeps the highest, so that nothing counts twice.
+    """
+
+    node: str
+    source: str
+    """Who counts: another name for each count that begins anew."""
+    span_s: int
+    """Length of a slice."""
+    slices: tuple[Sliced, ...]
 
 
 class MetricsAsk(Message, frozen=True):

@@ -109,6 +109,8 @@ class VersionWanted(Part, frozen=True):
     """It was ready once: a replica that does not start is tried again, and the version is not failed."""
     secrets: dict[str, bytes] = {}
     """Its secrets by name, sealed with the home's key; empty bytes: nobody has set it."""
+    slow_ms: float | None = None
+    """Answers that take so long or longer are counted apart; 0: none are; None: nothing was promised of it."""
 
 
 class DeviceBinding(Part, frozen=True):
@@ -216,6 +218,21 @@ class Metered(Part, frozen=True):
     source: str
     """Who counts: another name for each process."""
     days: dict[str, dict[str, int]]
+
+
+class Sliced(Part, frozen=True):
+    """What one front door counted of a version within a slice of time. Each figure only grows."""
+
+    model: str
+    version: str
+    at: int
+    """When the slice begins, Unix seconds."""
+    answered: int = 0
+    """2xx and 3xx."""
+    failed: int = 0
+    """5xx and 429."""
+    slow: int = 0
+    """Answers of any kind that took as long as the objective says, or longer."""
 
 
 class Spent(Part, frozen=True):

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from fairlead.accounts import vault
 from fairlead.bundles.manifest import ModelManifest
 from fairlead.bundles.specs import model_spec
+from fairlead.figures import counted_ms
 from fairlead.identity.seal import Sealer
 from fairlead.messages import ExtraRoute, ModelRoute, Target, VersionWanted
 from fairlead.models.queries import PRODUCTION, is_live, manifest_of
@@ -98,7 +99,15 @@ def version_wanted(version: ModelVersion, model: Model, rows: Rows, now: datetim
         attempt=version.attempt,
         proven=version.ready_at is not None,
         secrets=vault.chosen(manifest.run.secrets, rows.secrets.get(version.model, {})),
+        slow_ms=_slow_ms(manifest),
     )
+
+
+def _slow_ms(manifest: ModelManifest) -> float | None:
+    """Return from when on an answer is slow, as far as it can be counted; None: nothing was promised."""
+    if manifest.slo is None:
+        return None
+    return counted_ms(manifest.slo.latency_ms) if manifest.slo.latency_ms is not None else 0.0
 
 
 def _replicas(version: ModelVersion, manifest: ModelManifest, now: datetime) -> int:

@@ -134,6 +134,13 @@ class Programs:
             for name, running in self._running.items()
         )
 
+    def identity(self, name: str) -> str:
+        """Return what tells the process of a program from all others there ever were; empty: it does not run."""
+        running = self._running.get(name)
+        pid = running.child.pid if running is not None and running.child is not None else 0
+        started = proc.start_time(pid) if pid else None
+        return f"{proc.boot_id()} {pid} {started}" if started is not None else ""
+
     async def _drive(self, running: _Running) -> None:
         """Keep one program running until canceled; the process is let go, not ended."""
         running.child = self._adopted(running)

@@ -8,6 +8,7 @@ from fairlead.store.records.jobs import Job, Progress
 from fairlead.store.records.journal import Event, Node
 from fairlead.store.records.mails import Mail
 from fairlead.store.records.models import Alias, App, AppAlias, AppVersion, Bundle, BundleFile, Model, ModelVersion
+from fairlead.store.records.objectives import SloAlert, SloMark, SloSlice, SloTarget
 from fairlead.store.records.scaling import ScalingDecision
 from fairlead.store.records.schedules import Dst, Obligation, Run, RunState, Schedule, Window
 from fairlead.store.records.usage import CallMark, StoredBundle, Usage
@@ -47,6 +48,10 @@ __all__ = [
     "ScalingDecision",
     "Schedule",
     "Secret",
+    "SloAlert",
+    "SloMark",
+    "SloSlice",
+    "SloTarget",
     "StoredBundle",
     "Token",
     "Usage",

@@ -19,6 +19,9 @@ class Delivery(Base, kw_only=True):
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     """``msg-…``: the receiver knows by it what it has had already."""
     job: Mapped[str] = mapped_column(Text, index=True)
+    """The job that it tells of; empty: it tells of a model's objective."""
+    model: Mapped[str] = mapped_column(Text, default="", server_default="")
+    """The model that it tells of, where it tells of no job."""
     url: Mapped[str] = mapped_column(Text)
     host: Mapped[str] = mapped_column(Text)
     """Of the URL: each host has its turn."""

@@ -117,4 +117,5 @@ class Job(Base, kw_only=True):
         ),
         Index("jobs_model_created_at", "model", "created_at"),
         Index("jobs_expires_at", "expires_at"),
+        Index("jobs_finished_at", "finished_at"),
     )

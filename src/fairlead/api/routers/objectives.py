@@ -1,0 +1,69 @@
+"""Objectives of models: how they stand, as other programs read them, and who is told of alerts."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
+from sqlalchemy.orm import Session
+
+from fairlead.api.deps import TheHouse, Who
+from fairlead.api.views.base import Body
+from fairlead.api.views.objectives import SloTellView, SloView, slo_view, tell_view
+from fairlead.errors import Invalid, NotFound
+from fairlead.mail.outbox import is_address
+from fairlead.objectives import export, service, slices
+
+router = APIRouter(tags=["models"])
+VERSIONS = "3d"
+"""Window of what is shown of each version: older slices are hours."""
+
+
+class TellBody(Body):
+    mail: list[str] | None = None
+    webhook: str | None = None
+    """Empty: none any more."""
+
+
+@router.get("/models/{name}/slo")
+async def show(name: str, house: TheHouse, who: Who) -> SloView:
+    """Return how the objectives of a model stand; 404 ``no_objective`` where nothing is promised of it."""
+    now, slice_s = house.clock.now(), house.objectives.slice_s
+
+    def read(session: Session) -> SloView:
+        manifest = service.of_model(session, who, name)
+        return slo_view(
+            name,
+            service.standings(session, name, manifest, now, slice_s),
+            slices.by_version(session, name, now, VERSIONS, slice_s),
+            service.target_of(session, name),
+            slice_s,
+        )
+
+    return await house.database.read(read)
+
+
+@router.get("/models/{name}/slo/{form}", response_class=PlainTextResponse)
+async def exported(name: str, form: str, house: TheHouse, who: Who) -> PlainTextResponse:
+    """Return the objectives as YAML: ``openslo`` (OpenSLO v1) or ``prometheus`` (rules over ``/metrics``)."""
+    if form not in export.FORMS:
+        raise NotFound(f"objectives are not exported as {form}", code="no_such_path", hint=" or ".join(export.FORMS))
+    now, slice_s = house.clock.now(), house.objectives.slice_s
+
+    def read(session: Session) -> str:
+        manifest = service.of_model(session, who, name)
+        found = service.standings(session, name, manifest, now, slice_s)
+        periods = {one.objective.sli.value: one.period for one in found}
+        return export.export(form, name, service.objectives_of(manifest), periods)
+
+    return PlainTextResponse(await house.database.read(read), media_type="application/yaml")
+
+
+@router.put("/models/{name}/slo/alerts")
+async def tell(name: str, body: TellBody, house: TheHouse, who: Who) -> SloTellView:
+    """Set who is told of a model's alerts, by mail and at a webhook; what is not said stays as it is."""
+    if body.mail is None and body.webhook is None:
+        raise Invalid("nothing to change", code="nothing_to_change", hint="send mail, webhook or both")
+    now, wish = house.clock.now(), service.Wish(body.mail, body.webhook)
+    return await house.database.write(
+        lambda session: tell_view(service.tell(session, who, name, wish, now, house.callback_hosts, is_address))
+    )
