@@ -196,10 +196,11 @@ async def test_replicas_outlive_their_zygote(engine: Engine, home: Home) -> None
 
 
 async def test_a_warm_zygote_runs_without_replicas(engine: Engine, home: Home) -> None:
-    launch = prepare(home)
+    launch, pids = prepare(home), list[int]()
 
-    await engine.warm(launch)
+    await engine.warm(launch, pids.append)
 
+    assert len(pids) == 1, "its process was told of"
     assert list(engine.zygotes()) == [launch.zygote]
     assert engine.observe() == ()
 

@@ -14,10 +14,10 @@ from functools import partial
 from fairlead.accounts import usage
 from fairlead.buckets.port import Bucket, Entry
 from fairlead.clock import Clock
-from fairlead.control.keylocks import KeyLocks
 from fairlead.errors import Busy, NotFound, Unavailable
 from fairlead.logs import retention
 from fairlead.store.database import Database
+from fairlead.supervisor.keylocks import KeyLocks
 
 _log = logging.getLogger(__name__)
 FIRST_S = 60.0

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
-from fairlead.control.keylocks import KeyLocks
 from fairlead.control.nodes import Nodes
 from fairlead.control.waiters import Waiters
 from fairlead.settings import Home, Settings
 from fairlead.store.database import Database
+from fairlead.supervisor.keylocks import KeyLocks
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import msgspec
 
 from fairlead.clock import Clock, SystemClock, to_text
 from fairlead.engines.launch import Compiled, Launch, launch, replica_name
-from fairlead.engines.port import Observed
+from fairlead.engines.port import Begun, Observed
 from fairlead.engines.zygotes import KIND as ZYGOTE
 from fairlead.engines.zygotes import Zygotes
 from fairlead.errors import Internal, Unavailable
@@ -109,8 +109,8 @@ class LocalEngine:
         self._watching.clear()
         self._children.clear()
 
-    async def warm(self, launch: Launch) -> None:
-        await self._zygotes.up(launch, launch.fork.spec.start_timeout_s)
+    async def warm(self, launch: Launch, begun: Begun = lambda pid: None) -> None:
+        await self._zygotes.up(launch, launch.fork.spec.start_timeout_s, begun)
         self._changed.set()
 
     async def cool(self, zygote: str) -> None:

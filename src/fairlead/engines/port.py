@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from fairlead.engines.launch import Launch
+
+Begun = Callable[[int], None]
+"""Hears a pid."""
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +54,11 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Let go of everything; nothing is stopped."""
 
-    async def warm(self, launch: Launch) -> None:
-        """Have the version's zygote up with its imports done, for a later start in milliseconds."""
+    async def warm(self, launch: Launch, begun: Begun = lambda pid: None) -> None:
+        """Have the version's zygote up with its imports done, for a later start in milliseconds.
+
+        ``begun`` hears of its process as soon as there is one.
+        """
 
     async def cool(self, zygote: str) -> None:
         """End a zygote; its replicas live on."""

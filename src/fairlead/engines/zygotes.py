@@ -14,10 +14,12 @@ import msgspec
 from fairlead import messages
 from fairlead.engines.launch import Launch, zygote_socket
 from fairlead.engines.link import dial
+from fairlead.engines.port import Begun
 from fairlead.errors import Unavailable
 from fairlead.sandbox.rules import VARIABLE
 from fairlead.settings import Home
 from fairlead.supervisor import Child, Program, Record, adopt, forget, logfile, start_aside, strays
+from fairlead.supervisor.keylocks import KeyLocks
 
 KIND = "zygote"
 """Label ``kind`` of its record."""
@@ -110,7 +112,7 @@ class Zygotes:
         self._marker = dict(marker)
         self._zygotes: dict[str, Zygote] = {}
         self._listening: dict[str, asyncio.Task[None]] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._keys = KeyLocks()
 
     def pids(self) -> dict[str, int]:
         """Return the pid of each live zygote."""
@@ -136,18 +138,21 @@ class Zygotes:
             forget(self._home.children, record.name)
             return None
 
-    async def up(self, launch: Launch, timeout_s: float) -> Zygote:
+    async def up(self, launch: Launch, timeout_s: float, begun: Begun = lambda pid: None) -> Zygote:
         """Return the zygote of ``launch``, started if there is none, anew if it is outdated.
 
-        Raises :class:`Unavailable` (``zygote_failed``, ``cannot_start``).
+        ``begun`` hears of its process as soon as there is one. Raises :class:`Unavailable` (``zygote_failed``,
+        ``cannot_start``).
         """
-        async with self._locks.setdefault(launch.zygote, asyncio.Lock()):
+        async with self._keys.holding(launch.zygote):
             zygote = self._zygotes.get(launch.zygote)
             if zygote is not None:
                 if zygote.is_up and zygote.record.labels.get("fingerprint") == launch.fingerprint:
+                    begun(zygote.pid)
                     return zygote
                 await self._end(launch.zygote)
             child, record = await self._start(launch)
+            begun(child.pid)
             await self._dial_or_tell(record, child, timeout_s)
             made = self._zygotes[launch.zygote]
             made.imported = frozenset(launch.spec.preload)
@@ -168,7 +173,7 @@ class Zygotes:
             return pid
         except TimeoutError as error:
             _log.warning("%s did not fork within %g s and is ended", name, limit_s)
-            async with self._locks.setdefault(name, asyncio.Lock()):
+            async with self._keys.holding(name):
                 if self._zygotes.get(name) is zygote:
                     await self._end(name)
             raise Unavailable(
@@ -180,7 +185,7 @@ class Zygotes:
 
     async def cool(self, name: str, is_last: Callable[[], bool]) -> None:
         """End a zygote; fine when there is none. When it ``is_last``, nothing of its bundle's user is left running."""
-        async with self._locks.setdefault(name, asyncio.Lock()):
+        async with self._keys.holding(name):
             zygote = self._zygotes.get(name)
             await self._end(name)
             uid = zygote.record.labels.get("uid") if zygote is not None else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import msgspec
 
 from fairlead.clock import Clock, SystemClock, to_text
 from fairlead.engines.launch import Launch
-from fairlead.engines.port import Observed
+from fairlead.engines.port import Begun, Observed
 from fairlead.errors import Error
 from fairlead.supervisor.child import exit_of
 
@@ -45,8 +46,9 @@ class HistoryEngine:
     async def close(self) -> None:
         self.said.append(("close", ""))
 
-    async def warm(self, launch: Launch) -> None:
+    async def warm(self, launch: Launch, begun: Begun = lambda pid: None) -> None:
         self.said.append(("warm", launch.zygote))
+        begun(os.getpid())
         await self.may_start.wait()
         self._up(launch)
 

@@ -11,7 +11,9 @@ import pytest
 from fairlead.clock import SystemClock
 from fairlead.engines import Launch
 from fairlead.engines.launch import launch, zygote_name
+from fairlead.engines.port import Begun
 from fairlead.errors import Unavailable
+from fairlead.keeper.bundles import early
 from fairlead.keeper.bundles.early import Early
 from fairlead.keeper.serving.version import Version
 from fairlead.keeper.serving.warmer import Warmer
@@ -40,9 +42,9 @@ class Engine(HistoryEngine):
         super().__init__()
         self.told: list[tuple[str, ...]] = []
 
-    async def warm(self, launch: Launch) -> None:
+    async def warm(self, launch: Launch, begun: Begun = lambda pid: None) -> None:
         self.told.append(launch.spec.preload)
-        await super().warm(launch)
+        await super().warm(launch, begun)
 
 
 async def begin(wanted: VersionWanted, folder: Path, environment: Path) -> Launch:
@@ -67,14 +69,29 @@ async def refuse(wanted: VersionWanted, folder: Path, environment: Path) -> Laun
 async def warmed(home: Home, *known: str, begin: Any = begin) -> Engine:
     engine = Engine()
     async with asyncio.TaskGroup() as group:
-        early = Early(engine, home, SystemClock(), begin, group)
-        await early.warm(WANTED, home.root, home.root, known)
+        made = Early(engine, home, SystemClock(), begin, group)
+        await made.warm(WANTED, home.root, home.root, known)
     return engine
 
 
 async def test_it_imports_what_its_kind_needs_and_what_the_version_before_it_did(tmp_path: Path) -> None:
     engine = await warmed(Home(tmp_path), "sklearn", "sklearn.linear_model")
     assert engine.told == [("numpy", "joblib", "sklearn", "sklearn.linear_model")]
+
+
+async def test_it_is_not_waited_for_once_its_process_is_there_and_records_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, looks = Engine(), []
+    engine.may_start.clear()
+    monkeypatch.setattr(early, "read_records", lambda folder: looks.append(folder) or [])
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        begun = Early(engine, Home(tmp_path), SystemClock(), begin, group)
+        await begun.warm(WANTED, tmp_path, tmp_path, ())
+        assert engine.zygotes() == {}
+        engine.may_start.set()
+    assert NAME in engine.zygotes()
+    assert len(looks) == 1
 
 
 async def test_what_cannot_begin_early_is_no_fault(tmp_path: Path) -> None:

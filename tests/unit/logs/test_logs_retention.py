@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from fairlead.buckets.obstore import ObstoreBucket, open_bucket
 from fairlead.control.housekeeping import Housekeeping
-from fairlead.control.keylocks import KeyLocks
 from fairlead.logs import retention
 from fairlead.logs.retention import Old, forgettable
 from fairlead.messages import Attachment
@@ -40,6 +39,7 @@ from fairlead.store.records import (
     Token,
     User,
 )
+from fairlead.supervisor.keylocks import KeyLocks
 from fairlead.testing.clock import ManualClock
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 _SETTLED_S = 2.0
 """Longest wait until the new process has taken its user: the look ends that user's processes but those there before."""
 _POLL_S = 0.005
+"""How often that process is looked at: the kernel tells nobody when it takes its user."""
 _KIND_NEEDS: Mapping[str, tuple[str, ...]] = {
     "sklearn": ("numpy", "joblib", "sklearn"),
     "onnx": ("numpy", "onnxruntime"),
@@ -52,17 +53,19 @@ class Early:
             return
         if await asyncio.to_thread(self._pid, launch.zygote) and launch.zygote not in self._engine.zygotes():
             return  # an earlier keeper's, which is yet to be adopted
-        began = self._group.create_task(self._start(launch), name=f"warm {launch.zygote} early")
+        pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        starting = self._start(launch, lambda one: None if pid.done() else pid.set_result(one))
+        began = self._group.create_task(starting, name=f"warm {launch.zygote} early")
         deadline = self._clock.monotonic() + _SETTLED_S
-        while not began.done() and self._clock.monotonic() < deadline:
-            pid = await asyncio.to_thread(self._pid, launch.zygote)
-            if pid and launch.rules.uid in (None, proc.uid_of(pid)):
+        await asyncio.wait((began, pid), timeout=_SETTLED_S, return_when=asyncio.FIRST_COMPLETED)
+        while pid.done() and not began.done() and self._clock.monotonic() < deadline:
+            if launch.rules.uid in (None, proc.uid_of(pid.result())):
                 break
             await asyncio.sleep(_POLL_S)
 
-    async def _start(self, launch: Launch) -> None:
+    async def _start(self, launch: Launch, begun: Callable[[int], None]) -> None:
         try:
-            await self._engine.warm(launch)
+            await self._engine.warm(launch, begun)
         except (Error, OSError) as error:
             _log.info("not started early: %s", error)
 
