@@ -8,6 +8,7 @@ import io
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,8 +136,19 @@ def test_a_photo_that_lies_on_its_side_is_turned_as_it_says(ask: Ask) -> None:
         (b"Dear all, please find attached", "text/plain", "not a picture that can be read"),
         (b"", "image/png", "is empty"),
         (b"\x89PNG\r\n\x1a\n and no more", "image/png", "not a picture that can be read"),
+        (b"\x00\x01\x02\x03" * 64, "application/x-nobody-knows", "not a picture that can be read"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "application/pdf", "not a picture that can be read"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml", "not a picture that can be read"),
     ],
-    ids=["a text that is called a picture", "a text", "nothing", "the start of a picture"],
+    ids=[
+        "a text that is called a picture",
+        "a text",
+        "nothing",
+        "the start of one",
+        "an unknown type",
+        "a document",
+        "SVG",
+    ],
 )
 def test_what_is_no_picture_is_refused_with_a_reason(ask: Ask, content: bytes, kind: str, said: str) -> None:
     answer = ask(content, kind)
@@ -151,6 +163,22 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_unpacked(ask: Ask,
     answer = ask(packed(image))
     assert answer.status_code == 422, answer.text
     assert "40,000,000 is the most" in answer.json()["error"]["message"]
+
+
+def test_a_picture_of_an_unknown_type_is_a_picture_all_the_same(ask: Ask) -> None:
+    for kind in ("application/octet-stream", "application/x-nobody-knows"):
+        answer = ask((EXAMPLE / "gallery/ada/1.png").read_bytes(), kind)
+        assert (answer.status_code, answer.json()["name"]) == (200, "ada"), (kind, answer.text)
+
+
+def test_a_payload_that_is_no_picture_by_far_too_large_is_refused_before_it_is_read(served: Served) -> None:
+    url = httpx.URL(says(served, r"^ready (http://127\.0\.0\.1:\d+/v1/models/face-recognition)/predict$")[1])
+    with socket.create_connection((url.host, url.port or 80), timeout=LOADING_S) as client:
+        head = f"POST {url.path}/predict HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: image/jpeg\r\n"
+        client.sendall(f"{head}Content-Length: {10 * 1024**3}\r\n\r\n".encode())
+        answer = client.recv(65536)
+    assert answer.split()[1] == b"413", answer
+    assert b"body_too_large" in answer or b"too_large" in answer, answer
 
 
 def test_half_a_picture_is_refused(ask: Ask) -> None:

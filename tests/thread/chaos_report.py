@@ -170,9 +170,9 @@ def markdown(made: Report) -> str:
     excused = "; ".join(f"{count:,} {what}" for what, count in sorted(made.excused.items())) or "none"
     return f"""# Chaos
 
-<!-- Written by tests/thread/chaos_run.py: make chaos SEED={made.seed} MINUTES={made.seconds / 60:g} -->
+<!-- Written by tests/thread/chaos_run.py: make chaos SEED={made.seed} MINUTES={made.seconds / 60:.3g} -->
 
-For {made.seconds / 60:g} minutes something was killed or stopped every few seconds, by the seed {made.seed}, while predictions, jobs
+For {made.seconds / 60:.3g} minutes something was killed or stopped every few seconds, by the seed {made.seed}, while predictions, jobs
 and messages of a device came at steady rates. Then every key was counted. **{made.verdict.capitalize()}.**
 
 {made.made}, {made.on}; {made.took_s:g} s in all.
@@ -306,7 +306,7 @@ def _calls(
 
 def _latency(began: float, calls: Sequence[Call], is_excused: Callable[[Call], bool], marks: Marks) -> Panel:
     most = max((call.took_s for call in calls), default=0.0) or 1.0
-    step = chart.every(len(calls))
+    step = chart.every(3 * len(calls))  # a thousand dots: the page is kept
     dots = [(max(0.0, call.sent - began), call.took_s / most, _outcome(call, is_excused)) for call in calls[::step]]
     return Panel(f"latency of each prediction (one of {step})", f"{most:.1f} s", dots=dots, marks=marks)
 
@@ -336,7 +336,7 @@ def _jobs(
 
 def _waiting(took_s: float, origin: tuple[float, float], ended: Sequence[Row], marks: Marks) -> Panel:
     most = max((row.finished - row.created for row in ended), default=0.0) or 1.0
-    step = chart.every(len(ended))
+    step = chart.every(3 * len(ended))
     dots = [
         (
             max(0.0, row.created - origin[1]),

@@ -17,7 +17,7 @@ from tests.thread.chaos_count import FAULTS, Counted, count
 from tests.thread.chaos_jobs import Asked, Row
 
 SEED = int(os.environ.get("FAIRLEAD_SEED", "1"))
-SHORT_S, LONG_S = 70.0, 600.0
+SHORT_S, LONG_S = 60.0, 600.0
 ASKED = Asked(7, 0.0, 1.0, {"job-1"})
 ROW = Row("k", "job-1", "succeeded", "", 7, "effect-1", 1, 1.0, 2.0, 1)
 

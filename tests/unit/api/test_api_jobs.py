@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from fairlead.buckets.keys import result_key
+from fairlead.control.jobflow import JobFlow
 from fairlead.errors import NotFound
+from fairlead.jobs.policy import RETENTION_DAYS
 from fairlead.messages import ErrorInfo, JobBegan, JobEnded, JobOrder, JobPartial
 from fairlead.store.records import Job
+from fairlead.testing.clock import ManualClock
 
 CALL = "/v1/models/flowers/jobs"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -129,6 +133,25 @@ async def test_a_job_that_ended_is_not_canceled(flowers: Any) -> None:
     await flowers.ok(zoe.get(f"/api/v1/jobs/{job}", params={"wait": 20}))
     error = flowers.refused(await zoe.delete(f"/api/v1/jobs/{job}"), 409, "job_ended")
     assert error["hint"] == f"fairlead jobs result {job}"
+
+
+async def test_a_result_is_not_there_too_early_nor_after_its_time(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    flowers.keeper.does_jobs = False
+    early = (await zoe.post(CALL, json={"month": 1})).json()
+    answer = await zoe.get(early["links"]["result"])
+    error = flowers.refused(answer, 503, "not_ready")
+    assert (error["hint"], answer.headers["retry-after"]) == (f"fairlead jobs wait {early['id']}", "1")
+
+    flowers.keeper.does_jobs = True
+    job = (await zoe.post(CALL, json={"month": 2})).json()
+    await flowers.ok(zoe.get(f"/api/v1/jobs/{job['id']}", params={"wait": 20}))
+    week = timedelta(days=RETENTION_DAYS)
+    house, later = flowers.house, ManualClock(datetime.now(UTC) + week)
+    flow = JobFlow(house.database, house.bus, house.bucket, later, house.nodes, house.waiters)
+    assert await flow.expire_some() >= 1
+    for path in (job["links"]["self"], job["links"]["result"], job["links"]["events"]):
+        flowers.refused(await zoe.get(path), 404, "job_not_found")
 
 
 async def test_whoever_waits_is_told_of_each_attempt_that_failed(flowers: Any) -> None:
