@@ -102,25 +102,25 @@ def door(options: argparse.Namespace, folder: Path) -> Rows:
         stack.callback(upstream.wait)
         stack.callback(upstream.kill)
         command, token = front_door.ours(_folder(folder, "whole"), port := free_port(), socket, workers, 200)
-        headers = JSON_HEADERS | {"Authorization": f"Bearer {token}"}
 
-        def up(name: str, argv: Sequence[str], port: int) -> Served:
+        def up(name: str, argv: Sequence[str], port: int, token: str) -> Served:
             process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            headers = JSON_HEADERS | {"Authorization": f"Bearer {token}"}
             server = Served(name, port, front_door.PATH, process, front_door.BODY.encode(), headers)
             stack.callback(server.stop)
             wait_answers(server)
             return server
 
         bare = free_port()
-        servers = [up("plain Envoy", front_door.plain(_folder(folder, "plain"), bare, socket, workers), bare)]
+        servers = [up("plain Envoy", front_door.plain(_folder(folder, "plain"), bare, socket, workers), bare, token)]
         kept: tuple[str, ...] = ("router",)
         for name, filters in (("+ our listener, routes and limits", ()), *DOOR_STEPS):
             kept = (*kept, *filters)
             place, other = _folder(folder, f"with-{len(kept)}"), free_port()
-            argv, _ = front_door.ours(place, other, socket, workers, 200)
+            argv, own = front_door.ours(place, other, socket, workers, 200)
             _keep(place / "envoy" / "listeners" / "listeners.json", kept)
-            servers.append(up(name, argv, other))
-        servers.append(up("the front door", command, port))
+            servers.append(up(name, argv, other, own))
+        servers.append(up("the front door", command, port, token))
         found = interleaved(servers, options.connections, options.seconds, options.rounds, folder)
         return list(found.items())
 
