@@ -23,9 +23,11 @@ import msgspec
 import pytest
 
 from fairlead.messages import (
+    Abandon,
     BatchSpec,
     Beat,
     Drain,
+    ErrorInfo,
     ExampleSpec,
     Fork,
     FromReplica,
@@ -38,6 +40,7 @@ from fairlead.messages import (
     ModelSpec,
     frame,
 )
+from fairlead.modelserver.server import EXIT_ABANDONED
 from fairlead.sandbox.ground import base_of
 from fairlead.sandbox.level import Level, isolation
 from fairlead.sandbox.rules import VARIABLE, Ground, Rules, for_replica
@@ -410,6 +413,22 @@ def test_drain_gives_up_after_its_grace(start: Callable[..., Replica]) -> None:
     replica.keeper.until(lambda message: isinstance(message, Beat) and message.in_flight == 1)
     replica.keeper.send(Drain(grace_s=0.2))
     assert replica.process.wait(DEADLINE_S) == 0
+
+
+def test_a_replica_that_is_ended_answers_its_callers_why_and_leaves_jobs_to_others(
+    start: Callable[..., Replica],
+) -> None:
+    replica = start(concurrency=2)
+    replica.keeper.status(ReplicaStatus.READY)
+    replica.keeper.send(JobStart("job-8", 1, "block", b'{"s": 600}', "application/json", "*/*", "", 600))
+    with ThreadPoolExecutor() as pool:
+        call = pool.submit(replica.call, "block", {"s": 600})
+        replica.keeper.until(lambda message: isinstance(message, Beat) and message.in_flight == 2)
+        replica.keeper.send(Abandon(ErrorInfo("oom", "it held too much", hint="less")))
+        answer = call.result(DEADLINE_S)
+    assert (answer.status_code, error_of(answer)["code"], error_of(answer)["hint"]) == (500, "oom", "less")
+    assert replica.process.wait(DEADLINE_S) == EXIT_ABANDONED
+    assert not [one for one in replica.keeper.heard if isinstance(one, JobDone)]
 
 
 @pytest.mark.parametrize(

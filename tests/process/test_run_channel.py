@@ -17,6 +17,8 @@ from fairlead.clock import SystemClock, to_text
 from fairlead.errors import NotFound, Unavailable
 from fairlead.identity.seal import Sealer, secret_name
 from fairlead.keeper.bundles.diskbound import DiskBound
+from fairlead.keeper.bundles.memorybound import MemoryBound
+from fairlead.keeper.bundles.memoryused import Over
 from fairlead.keeper.bundles.secrets import Secrets
 from fairlead.keeper.running.models_call import Reply
 from fairlead.keeper.running.readings import Readings
@@ -545,3 +547,40 @@ async def test_s62_a_run_that_fills_the_disk_is_ended_says_why_and_gives_the_roo
         if (uid := scratch.stat().st_uid) != os.getuid():
             assert len(strays.find("", uids=(uid,))) == 1, "what it forked is gone"
         assert it.runs.shut_out("run-2", "") is None
+
+
+HEAVY = """
+import os, time, fairlead
+app = fairlead.App()
+
+@app.start
+async def begin():
+    mark = await app.state.get("starts", 0)
+    await app.state.set("starts", mark + 1)
+    if mark == 0 and os.fork() == 0:  # what it holds counts, wherever it holds it
+        os.setsid()
+        kept = b"x" * 300 * 1024 * 1024
+        print("held", flush=True)
+        time.sleep(600)
+"""
+
+
+async def test_s62_a_run_that_holds_too_much_memory_is_ended_says_why_and_begins_again(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(HEAVY)
+        log = it.home.logs / "run-1.log"
+
+        async def end(one: Over, error: ErrorInfo) -> None:
+            found = it.runs.shut_out(one.name, f"{error.code}: {error.message}")
+            assert found is not None
+            async with found:
+                pass
+
+        bound = MemoryBound(it.runs.bounded, SystemClock(), end)
+        await it.runs.converge((it.wanted(memory_mb=200),))
+        await wait_for(lambda: log.exists() and "held" in log.read_text(), it.said)
+        assert [one.name for one in await bound.once()] == ["run-1"]
+        await wait_for(lambda: it.report().restarts == 1, it.said)
+        await it.until(RunStatus.READY)
+        assert "oom: its processes held" in log.read_text()
+        assert await bound.once() == ()

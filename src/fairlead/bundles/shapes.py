@@ -95,8 +95,8 @@ class Resources(Table, frozen=True, kw_only=True):
     cpu: Annotated[float, Meta(gt=0, le=1024)] = 0.1
     """Share of processors asked for when placing; 1 = a core."""
     memory_mb: Annotated[int, Meta(ge=16, le=16_777_216)] = 512
-    """Memory in MB that it is meant to take. A process may hold four times as much and 2 GiB of data, with a GPU
-    without bound; beyond that an allocation fails. What all its processes take together is not bounded."""
+    """Memory in MB that all its processes together may hold, pages of files aside; more ends it (``oom``). An
+    allocation fails where one process takes more than four times as much and 2 GiB. On a GPU there is no bound."""
     gpu: float | str = 0
     """``1`` or ``0.5``: needed; ``"0..1"``: if there is one; 0: none."""
 

@@ -115,6 +115,7 @@ def launch(
         device=device,
         log=str(home.replica_log(replica)),
         body_max_bytes=body_max_bytes,
+        memory_mb=0 if wanted.proven or spec.gpu else wanted.memory_mb,
         compiled=str(compiled.folder) if compiled else "",
         preload=zygote_spec.preload,
     )

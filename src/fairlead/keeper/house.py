@@ -32,6 +32,8 @@ from fairlead.keeper.bundles.compiling import Compiling
 from fairlead.keeper.bundles.diskbound import DiskBound
 from fairlead.keeper.bundles.early import Early
 from fairlead.keeper.bundles.inspection import Inspector
+from fairlead.keeper.bundles.memorybound import MemoryBound
+from fairlead.keeper.bundles.memoryused import Bounded, Over
 from fairlead.keeper.bundles.prepare import Prepare
 from fairlead.keeper.bundles.secrets import Secrets
 from fairlead.keeper.bundles.tidy import Tidy
@@ -42,9 +44,9 @@ from fairlead.keeper.doors.devicedoor import DeviceDoor
 from fairlead.keeper.doors.frontdoor import FrontDoor
 from fairlead.keeper.doors.metricsdoor import MetricsDoor
 from fairlead.keeper.doors.pagedoor import PageDoor
+from fairlead.keeper.doors.slicing import make_slicing
 from fairlead.keeper.doors.waker import Waker
 from fairlead.keeper.memory import Memory
-from fairlead.keeper.doors.slicing import make_slicing
 from fairlead.keeper.programs import services, simulator
 from fairlead.keeper.programs.programs import Programs
 from fairlead.keeper.report import report
@@ -53,7 +55,7 @@ from fairlead.keeper.running.models_call import Place, ReplicaCaller
 from fairlead.keeper.running.readings import Readings
 from fairlead.keeper.running.runs import Runs
 from fairlead.keeper.running.state import RunPorts
-from fairlead.keeper.serving import warmth
+from fairlead.keeper.serving import memory, warmth
 from fairlead.keeper.serving.jobs import Jobs
 from fairlead.keeper.serving.meter import Meter
 from fairlead.keeper.serving.meter import tell as tell_calls
@@ -61,6 +63,7 @@ from fairlead.keeper.serving.replicas import Replicas
 from fairlead.keeper.serving.spool import Spool
 from fairlead.keeper.serving.targets import Targets
 from fairlead.keeper.serving.version import Key
+from fairlead.keeper.shortening import keep_short
 from fairlead.keeper.steps import do_all
 from fairlead.keeper.tasks import Tasks, forever
 from fairlead.messages import (
@@ -79,13 +82,12 @@ from fairlead.messages import (
 from fairlead.sandbox import level
 from fairlead.sandbox.uids import uid_for
 from fairlead.settings import Home, Settings
-from fairlead.supervisor import logfile, proc
+from fairlead.supervisor import proc
 
 _log = logging.getLogger(__name__)
 ASK_AGAIN_S = 1.0
 DRAIN_S = 10.0
 """Grace of replicas and runs when the whole machine stops."""
-LOGS_EVERY_S = 5.0
 
 
 class House:
@@ -113,7 +115,7 @@ class House:
         self._bus: Bus | None = None
         self._compiling = Compiling(home, level.isolation(), marker_of(home), self._secrets, self._prepared)
         self._meter = Meter(clock.now)
-        engine = LocalEngine(home, clock)
+        engine = self._engine = LocalEngine(home, clock)
         self.replicas = Replicas(
             engine,
             self._launch,
@@ -126,10 +128,10 @@ class House:
             zygote_memory_mb=warmth.budget_mb(settings.zygote_memory_mb, proc.machine_memory_mb()),
         )
         self.front_door = self._make_front_door(door)
-        self.prepare = self._make_prepare(engine, group)
-        self.waker = Waker(home.waker_socket, self.replicas.resolve)
         self._slicing = make_slicing(settings, home, self.gateway, clock, lambda: self.wanted, self.programs)
         self.front_door.look = self._slicing.look
+        self.prepare = self._make_prepare(engine, group)
+        self.waker = Waker(home.waker_socket, self.replicas.resolve)
         self._page_door = PageDoor(home.page_socket, self._pages)
         self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families)
         self._access_log = AccessLog(home.access_log, self.gateway, clock)
@@ -203,14 +205,17 @@ class House:
         )
         calls = forever(lambda: tell_calls(self.bus, self.settings.node, self._meter))
         self._group.create_task(calls, name="calls")
-        await self._metrics.open()
-        self._group.create_task(forever(self._rotate_logs), name="logs")
         self._group.create_task(forever(lambda: self._slicing.run(self.bus)), name="objectives")
+        await self._metrics.open()
+        short = partial(keep_short, self.home.logs, self.home.access_log, self.clock)
+        self._group.create_task(forever(short), name="logs")
         self._group.create_task(forever(self._access_log.run), name="access log")
         tidy = Tidy(self.home, self.clock, lambda: self.wanted, self.settings.keep_days)
         self._group.create_task(forever(tidy.run), name="tidy")
         bound = DiskBound(self.home, self.settings.scratch_mb, self.clock, self._shut_out)
         self._group.create_task(forever(bound.run), name="disk bound")
+        memory_bound = MemoryBound(self._bounded, self.clock, self._end_over)
+        self._group.create_task(forever(memory_bound.run), name="memory bound")
         self._group.create_task(forever(self._keep_converging), name="converge")
         await control
         await self._ask_wanted()
@@ -391,6 +396,19 @@ class House:
         run = self.runs.shut_out(name, f"{error.code}: {error.message}") if self.runs is not None else None
         return run or self.replicas.shut_out(name, error)
 
+    def _bounded(self) -> list[Bounded]:
+        """Return what is bounded in memory here."""
+        runs = self.runs.bounded() if self.runs is not None else []
+        return [*memory.bounded(self.replicas.versions, self._engine.zygotes()), *runs]
+
+    async def _end_over(self, one: Over, error: ErrorInfo) -> None:
+        """End who holds too much memory; it starts again after its back-off."""
+        if one.replica:
+            await memory.end(self._engine, self.replicas.versions, one, error, self.clock.monotonic())
+        else:
+            async with self._shut_out(one.name, error):
+                pass
+
     def _door_took(self, versions: Collection[str], sockets: Collection[str]) -> None:
         """Let go of what the front door has forgotten, and tell control what it does now: somebody waits for that."""
         self.replicas.door_took(versions, sockets)
@@ -460,15 +478,6 @@ class House:
 
     def _families(self, door: DoorStats | None) -> list[Family]:
         return metrics.families(self._report(), self.replicas.counted(), door, fairlead.__version__)
-
-    async def _rotate_logs(self) -> None:
-        while True:
-            await self.clock.sleep(LOGS_EVERY_S)
-            await asyncio.to_thread(self._rotate)
-
-    def _rotate(self) -> None:
-        for file in set(self.home.logs.rglob("*.log")) - {self.home.access_log}:
-            logfile.rotate(file)
 
 
 @asynccontextmanager

@@ -63,6 +63,7 @@ from fairlead.messages.parts import (
     VersionWanted,
 )
 from fairlead.messages.replica import (
+    Abandon,
     Beat,
     Drain,
     FromReplica,
@@ -113,6 +114,7 @@ __all__ = [
     "PARTIAL_BYTES",
     "PIECE_BYTES",
     "PORTION_BYTES",
+    "Abandon",
     "Answer",
     "AppWanted",
     "Attachment",
@@ -170,10 +172,10 @@ __all__ = [
     "RunJobSubmit",
     "RunReport",
     "RunWanted",
-    "Spent",
-    "StateGet",
     "Sliced",
     "SlicesTold",
+    "Spent",
+    "StateGet",
     "StatePut",
     "Target",
     "ToReplica",

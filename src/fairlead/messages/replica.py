@@ -112,5 +112,11 @@ class Drain(Message, frozen=True):
     grace_s: float = 30
 
 
+class Abandon(Message, frozen=True):
+    """Answer the calls in hand with ``error`` and exit; jobs are left as they are: they are tried again."""
+
+    error: ErrorInfo
+
+
 FromReplica = Beat | JobProgress | JobPartial | JobPortion | JobDone | JobHeld
-ToReplica = JobStart | JobInput | JobCancel | Drain
+ToReplica = JobStart | JobInput | JobCancel | Drain | Abandon

@@ -40,6 +40,8 @@ class Fork(Message, frozen=True):
     """File that its stdout and stderr are appended to; empty: those of the zygote."""
     body_max_bytes: int = 100 * 1024**2
     """Longest body of a call."""
+    memory_mb: int = 0
+    """A replica that holds more once it is loaded has failed; 0: its keeper alone watches."""
     compiled: str = ""
     """Folder of the compiled program that takes the artifact's place."""
     preload: tuple[str, ...] = ()

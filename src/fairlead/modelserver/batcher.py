@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from fairlead.errors import Error
 from fairlead.messages import BatchSpec
 from fairlead.modelserver.calls import Reply
 from fairlead.modelserver.failures import as_error, canceled, check_count, overloaded, queue_full, timed_out
@@ -157,6 +158,12 @@ class Batcher:
         for item in [item for item in self._active if item.call.deadline <= now]:
             item.call.canceled = True
             self._finish(item, timed_out())
+
+    def abandon(self, error: Error) -> None:
+        """Answer the calls whose callers wait with ``error``; jobs have none."""
+        for item in [item for item in self._active if item.call.peer is not None]:
+            item.call.canceled = True
+            self._finish(item, error)
 
     def _deliver(self) -> None:
         self._delivering = False  # before draining: a worker that appends from here on calls again

@@ -203,6 +203,12 @@ class DataPlane:
         """Refuse new calls from now on."""
         self._draining = True
 
+    def abandon(self, error: Error) -> None:
+        """Refuse new calls from now on, and answer those of callers that wait with ``error``."""
+        self._draining = True
+        for batcher in self._batchers.values():
+            batcher.abandon(error)
+
 
 class Answers:
     """Answers of a piece of a call, not encoded yet."""

@@ -51,6 +51,17 @@ def load(spec: ModelSpec, folder: Path, device: str = "cpu", compiled: Path | No
     return Loaded(python, python.endpoints, [*(artifact.warnings if artifact else ()), *python.warnings])
 
 
+def refuse_heavy(held_bytes: int, limit_mb: int) -> None:
+    """Raise :class:`Invalid` (``oom``) where a model that is loaded holds more than it may; 0: any number."""
+    held_mb = held_bytes / 1024**2
+    if limit_mb and held_mb > limit_mb:
+        raise Invalid(
+            f"it holds {held_mb:.0f} MB of memory once it is loaded, more than memory_mb = {limit_mb}",
+            code="oom",
+            hint="load less, or raise memory_mb below [resources] in fairlead.toml",
+        )
+
+
 def _artifact(spec: ModelSpec, device: str, compiled: Path | None) -> ArtifactRuntime | None:
     """Return the runtime of the artifact; each is imported only where it is used."""
     if spec.artifact is None or spec.runtime == "python":

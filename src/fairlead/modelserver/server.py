@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from fairlead.modelserver import journal
 from fairlead.modelserver.calls import Call, Reply, TypedCall
 from fairlead.modelserver.dataplane import DataPlane
 from fairlead.modelserver.examples import body_of, difference
-from fairlead.modelserver.loading import Loaded, load
+from fairlead.modelserver.loading import Loaded, load, refuse_heavy
 from fairlead.modelserver.meter import Meter
 from fairlead.modelserver.protocols.answers import error_info, every_fault
 from fairlead.modelserver.protocols.http import Front
@@ -36,12 +37,17 @@ from fairlead.modelserver.protocols.paced import THREADS
 from fairlead.modelserver.worker import Channel
 from fairlead.sdk.traces import last_lines, stack_text, trace
 from fairlead.status import ReplicaStatus
+from fairlead.supervisor import memory
 
 log = logging.getLogger(__name__)
 _BACKLOG = 4096  # Granian serves no more connections than this at a time, and its default is 128
 _TICK_S = 0.05
 _FAILURE_TOLD_S = 10.0
 _GRACE_S = 30.0
+_LEAVE_S = 0.25
+"""Time for last answers to leave."""
+EXIT_ABANDONED = 70
+"""EX_SOFTWARE of sysexits.h."""
 _LEFT_AFTER_S = 1.0
 _GARBAGE = 10_000
 """New objects after which Python looks for cycles: its 700 is less than what the requests in flight are made of, so
@@ -116,6 +122,10 @@ class ReplicaServer:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._drain, grace_s)
 
+    def abandon(self, error: ErrorInfo) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._abandon, error.to_error())
+
     # --- the main thread ---
 
     async def run(self) -> int:
@@ -159,10 +169,11 @@ class ReplicaServer:
             for index, example in enumerate(spec.examples):
                 if index == 0 or example.expect is not msgspec.UNSET:
                     await self._hold(example)
+            gc.collect()
+            refuse_heavy(memory.held(os.getpid()), self._fork.memory_mb)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the bundle's code may raise anything
             self._fail(error)
             return False
-        gc.collect()
         gc.set_threshold(_GARBAGE)
         self.plane.load.counts.clear()
         gc.freeze()  # the model and its libraries live as long as we: no later collection walks them
@@ -264,6 +275,13 @@ class ReplicaServer:
         if self._status is not ReplicaStatus.CRASHED:
             self._move(ReplicaStatus.DRAINING, "told to drain")
         self._stopping.set()
+
+    def _abandon(self, error: Error) -> None:
+        """Answer the calls in hand with ``error``, and end once that has left: the model's threads are left alone."""
+        self.plane.abandon(error)
+        self.on_change()
+        assert self._loop is not None
+        self._loop.call_later(_LEAVE_S, os._exit, EXIT_ABANDONED)
 
     async def _finish(self) -> None:
         """Wait for what is in hand, at most ``grace_s``, then close the model."""

@@ -25,8 +25,10 @@ from fairlead.errors import Internal
 from fairlead.messages import (
     PARTIAL_BYTES,
     PIECE_BYTES,
+    Abandon,
     Beat,
     Drain,
+    ErrorInfo,
     JobCancel,
     JobDone,
     JobHeld,
@@ -69,6 +71,9 @@ class Replica(Protocol):
 
     def drain(self, grace_s: float) -> None:
         """Begin to stop."""
+
+    def abandon(self, error: ErrorInfo) -> None:
+        """Answer the calls in hand with ``error`` and end."""
 
 
 class Channel:
@@ -203,6 +208,8 @@ class Channel:
                     self._jobs[message.job][1].canceled = True
             case Drain():
                 self._replica.drain(message.grace_s)
+            case Abandon():
+                self._replica.abandon(message.error)
 
     # --- jobs ---
 

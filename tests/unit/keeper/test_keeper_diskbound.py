@@ -55,6 +55,10 @@ def test_files_that_were_removed_while_open_count_where_the_user_is_known(tmp_pa
         assert diskused.nameless({os.getuid()}, device)[os.getuid()] >= 3 * MB
         assert diskused.nameless({os.getuid()}, device + 1) == {}
         assert diskused.nameless((), device) == {}
+    with os.fdopen(os.memfd_create("big"), "wb") as file:
+        file.write(b"x" * 3 * MB)
+        file.flush()
+        assert diskused.nameless({os.getuid()}, diskused.memory_device())[os.getuid()] >= 3 * MB
 
 
 @pytest.fixture

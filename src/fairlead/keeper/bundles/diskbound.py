@@ -54,7 +54,7 @@ class DiskBound:
         """Return who has too much, and how much; of whoever is far over, only that."""
         owners = {scratch.name: _owner(scratch) for scratch in self._home.scratch.iterdir()}
         uids = {uid for uid in owners.values() if uid is not None}
-        nameless = diskused.nameless(uids, self._home.scratch.stat().st_dev)
+        nameless = diskused.nameless(uids, self._home.scratch.stat().st_dev, diskused.memory_device())
         found = {}
         for name, uid in owners.items():
             bytes_ = diskused.used((self._home.scratch / name, self._home.run / name), self._limit)

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 
 from fairlead.supervisor.proc import pids, uid_of
@@ -65,8 +66,15 @@ def _entries(folders: Collection[Path]) -> Iterator[os.stat_result | None]:
             os.close(descriptor)
 
 
-def nameless(uids: Collection[int], device: int) -> dict[int, int]:
-    """Return by user the bytes of files on ``device`` that their processes hold open and have removed."""
+@cache
+def memory_device() -> int:
+    """Return the device of files that lie in memory alone and never had a name, see memfd_create(2)."""
+    with os.fdopen(os.memfd_create("device"), "rb") as file:
+        return os.fstat(file.fileno()).st_dev
+
+
+def nameless(uids: Collection[int], *devices: int) -> dict[int, int]:
+    """Return by user the bytes of files on ``devices`` that their processes hold open and have removed."""
     found: dict[int, dict[int, int]] = {}
     for pid in pids() if uids else ():
         uid = uid_of(pid)
@@ -82,7 +90,7 @@ def nameless(uids: Collection[int], device: int) -> dict[int, int]:
                 held = os.stat(f"{folder}/{number}")
             except OSError:
                 continue
-            if held.st_nlink == 0 and stat.S_ISREG(held.st_mode) and held.st_dev == device:
+            if held.st_nlink == 0 and stat.S_ISREG(held.st_mode) and held.st_dev in devices:
                 found.setdefault(uid, {})[held.st_ino] = held.st_blocks * 512
     return {uid: sum(files.values()) for uid, files in found.items()}
 

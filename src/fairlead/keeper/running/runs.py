@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
+from fairlead.keeper.bundles.memoryused import Bounded
 from fairlead.keeper.running.launch import KIND
 from fairlead.keeper.running.run import DrivenRun
 from fairlead.keeper.running.state import Kept, RunPorts, kept_file, remove
@@ -72,6 +73,11 @@ class Runs:
     def pages(self) -> dict[str, str]:
         """Return by run where its page answers: the path of a socket, or ``host:port``; only of ready runs."""
         return {run: page for run, driven in self._runs.items() if (page := driven.state.ready_page)}
+
+    def bounded(self) -> list[Bounded]:
+        """Return what is bounded in memory: each run, all its processes together."""
+        found = [(name, driven.state.wanted, driven.report().pids) for name, driven in self._runs.items()]
+        return [Bounded(name, run.memory_mb * 1024**2, tuple(pids.values()), {}) for name, run, pids in found if pids]
 
     def shut_out(self, run: str, reason: str) -> AbstractAsyncContextManager[None] | None:
         """End the processes of a run, which are started again after the block; ``None``: there is no such run here."""

@@ -52,7 +52,7 @@ class Replicas:
         self._on_message, self._on_lost, self._changed = on_message, on_lost, changed
         self._metered = metered
         self._programs = programs or compiled.NoPrograms()
-        self._versions: dict[Key, Version] = {}
+        self.versions = self._versions = dict[Key, Version]()
         self._wake = asyncio.Event()
         self._rotation: tuple[dict[str, tuple[str, ...]], frozenset[str]] = ({}, frozenset())
         self._tasks: set[asyncio.Task[None]] = set()
@@ -453,7 +453,7 @@ class Replicas:
         log = version.logs.pop(replica.id, None)
         version.serve.pop(replica.id, None)
         self._changed()
-        self._on_lost(version.key, replica.id, replica.reason if replica.left else f"replica lost: {observed.reason}")
+        self._on_lost(version.key, replica.id, stopping.loss(replica, observed.reason))
         if self._closing or (replica.left is not None and replica.status is ReplicaStatus.DRAINING):
             return
         version.last_lines = replica.last_lines or (logfile.said(log, 20) if log else ())

@@ -23,6 +23,7 @@ _CAUSES = (
     ("stopped by", "stopped"),
     ("not ready after", "not_ready"),
     ("disk_quota", "disk_quota"),
+    ("oom", "oom"),
     ("ended by SIGSYS", "sandbox_denied"),
 )
 
