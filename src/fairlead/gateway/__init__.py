@@ -2,10 +2,9 @@
 
 from fairlead.gateway.door import DoorSettings, DoorState, door_settings, version_key
 from fairlead.gateway.envoy import Gateway
-from fairlead.gateway.resources import Resource
 from fairlead.gateway.routes import served_versions
 from fairlead.gateway.snapshot import DoorFiles, Snapshot, snapshot
-from fairlead.gateway.table import is_same_table, route_table
+from fairlead.gateway.table import is_same_table
 from fairlead.gateway.traffic import DURATIONS, DoorStats, VersionTraffic
 
 __all__ = [
@@ -15,12 +14,10 @@ __all__ = [
     "DoorState",
     "DoorStats",
     "Gateway",
-    "Resource",
     "Snapshot",
     "VersionTraffic",
     "door_settings",
     "is_same_table",
-    "route_table",
     "served_versions",
     "snapshot",
     "version_key",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from fairlead.gateway.devices import DEVICES
 from fairlead.gateway.door import DoorSettings, DoorState
@@ -43,6 +44,16 @@ def clusters(door: DoorSettings, state: DoorState) -> list[Resource]:
 def _version(name: str, endpoints: Iterable[str], waker: str, ejected: Collection[str]) -> Resource:
     """Replicas first, the waker when there are none or none answers; ``ejected`` ones get one call of 200."""
     replicas = sorted(endpoints)
+    return _of_replicas(name, replicas, waker, ejected) if replicas else _asleep(name, waker)
+
+
+@lru_cache(maxsize=10_000)
+def _asleep(name: str, waker: str) -> Resource:
+    """Return the cluster of a version that sleeps; most of them do, and are made once."""
+    return _of_replicas(name, [], waker, ())
+
+
+def _of_replicas(name: str, replicas: list[str], waker: str, ejected: Collection[str]) -> Resource:
     cluster = _cluster(name, [replicas, [waker]])
     serving = [path for path in replicas if path not in ejected]
     if serving and len(serving) < len(replicas):

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 
+import msgspec
+
 from fairlead.errors import Unavailable
 from fairlead.gateway.admin import Admin
 from fairlead.gateway.door import DoorSettings
@@ -159,12 +161,10 @@ class Gateway:
         return self._admin
 
     def _parts(self, new: Snapshot) -> list[tuple[Path, tuple[Resource, ...]]]:
-        return [
-            (self.files.denied, new.denied),
-            (self.files.clusters, new.clusters),
-            (self.files.routes, new.routes),
-            (self.files.listeners, new.listeners),
-        ]
+        parts = [(self.files.denied, new.denied), (self.files.clusters, new.clusters)]
+        if new.routes is not None:
+            parts.append((self.files.routes, new.routes))
+        return [*parts, (self.files.listeners, new.listeners)]
 
     def _order(self, new: Snapshot) -> list[tuple[Path, tuple[Resource, ...]]]:
         """The files in the order of their writing, the clusters with those that must go."""
@@ -245,5 +245,5 @@ def _reason(log: Path | None) -> str:
 def _resources(file: Path) -> list[Resource]:
     if not file.exists():
         return []
-    found: list[Resource] = json.loads(file.read_bytes())["resources"]
+    found: list[Resource] = msgspec.json.decode(file.read_bytes())["resources"]
     return found

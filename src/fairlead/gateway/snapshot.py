@@ -54,18 +54,19 @@ class Snapshot:
     """The resources of the four watched files."""
 
     listeners: tuple[Resource, ...]
-    routes: tuple[Resource, ...]
+    routes: tuple[Resource, ...] | None
+    """None: those that Envoy holds."""
     clusters: tuple[Resource, ...]
     denied: tuple[Resource, ...]
 
 
 def snapshot(
-    door: DoorSettings, state: DoorState, files: DoorFiles, now: float, table: Resource | None = None
+    door: DoorSettings, state: DoorState, files: DoorFiles, now: float, *, routes: bool = True
 ) -> Snapshot:
     """Return what the front door shall be at ``now`` (Unix seconds: expired tokens leave the deny-list).
 
-    ``table``: the route table where it is known already. It does not depend on endpoints, and with a thousand models it
-    is most of the work.
+    ``routes``: with the route table. It does not depend on endpoints, and with a thousand models it is nearly all of
+    the work.
     """
     denied = typed("envoy.config.core.v3.TypedExtensionConfig", **revoked_filter(door, state.denied, now))
     secret_file = str(files.certificate)
@@ -74,7 +75,7 @@ def snapshot(
     )
     return Snapshot(
         listeners=(public, *((device_listener(door, secret_file=secret_file),) if door.devices else ())),
-        routes=(table or route_table(door, state),),
+        routes=(route_table(door, state),) if routes else None,
         clusters=tuple(clusters(door, state)),
         denied=(denied,),
     )

@@ -270,6 +270,7 @@ class House:
 
     async def _door_restarted(self) -> None:
         self._door_changed.set()
+        self.front_door.restarted()
 
     async def _bus_restarted(self) -> None:
         await self._devices.open()

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from fairlead.clock import Clock, within
 from fairlead.errors import Unavailable
 from fairlead.gateway import (
     DoorSettings,
     DoorState,
     DoorStats,
     Gateway,
-    Resource,
     Snapshot,
     is_same_table,
-    route_table,
     served_versions,
     snapshot,
     version_key,
@@ -43,16 +41,17 @@ class FrontDoor:
         mqtt: Callable[[], str],
         ejected: Callable[[], frozenset[str]],
         taken: Callable[[Collection[str], Collection[str]], None],
+        clock: Clock,
     ) -> None:
         self._gateway, self._door, self._jwks, self._endpoints, self._pages = gateway, door, jwks, endpoints, pages
-        self._mqtt, self._ejected, self._taken = mqtt, ejected, taken
+        self._mqtt, self._ejected, self._taken, self._clock = mqtt, ejected, taken, clock
         self.said = ""
         """What Envoy had against the last files; empty: it took them."""
         self._tally = DoorTally()
         self._served: frozenset[str] = frozenset()
         """Versions to which the files lead."""
-        self._table: tuple[DoorState, Resource] | None = None
-        """The route table that was made last, and of what."""
+        self._held: DoorState | None = None
+        """What Envoy holds for sure."""
         self.generation = 0
         """Of the wanted state that the front door holds now."""
         self.look: Callable[[], Awaitable[None]] | None = None
@@ -65,19 +64,29 @@ class FrontDoor:
     async def publish(self, wanted: NodeWanted) -> None:
         """Have Envoy take the present state."""
         state = self._state(wanted)
+        if state != self._held:
+            await self._change(state)
+        if not self.said:
+            self.generation = wanted.generation
+            sockets = {path for paths in state.endpoints.values() for path in paths}
+            self._taken(self._served, sockets)
+
+    def restarted(self) -> None:
+        """Note that nobody knows what Envoy holds: it has begun anew."""
+        self._held = None
+
+    async def _change(self, state: DoorState) -> None:
         await self._count()
-        served = served_versions(state.routes)
-        self._served |= frozenset(served)
-        said = await self._gateway.publish(self._snapshot(state))
+        served = frozenset(served_versions(state.routes))
+        self._served |= served
+        snapshot, self._held = self._snapshot(state), None
+        said = await self._gateway.publish(snapshot)
         await self._count()
         if said and said != self.said:
             _log.error("the front door refused its files", extra={"said": said})
         self.said = said
         if not said:
-            self.generation = wanted.generation
-            sockets = {path for paths in state.endpoints.values() for path in paths}
-            self._served = frozenset(served)
-            self._taken(served, sockets)
+            self._held, self._served = state, served
 
     async def stats(self) -> DoorStats:
         """Return what was counted since the keeper began; raises :class:`Unavailable` while Envoy does not answer."""
@@ -96,8 +105,8 @@ class FrontDoor:
         """
         while True:
             try:
-                async with asyncio.timeout(RETRY_S if self.said else left_s(wanted().spent, datetime.now(UTC))):
-                    await changed.wait()
+                left = RETRY_S if self.said else left_s(wanted().spent, self._clock.now())
+                await within(self._clock, left, changed.wait())
             except TimeoutError:
                 pass
             changed.clear()
@@ -108,9 +117,8 @@ class FrontDoor:
                 raise
 
     def _snapshot(self, state: DoorState) -> Snapshot:
-        if self._table is None or not is_same_table(self._table[0], state):
-            self._table = state, route_table(self._door, state)
-        return snapshot(self._door, state, self._gateway.files, time.time(), self._table[1])
+        is_same = self._held is not None and is_same_table(self._held, state)
+        return snapshot(self._door, state, self._gateway.files, self._clock.now().timestamp(), routes=not is_same)
 
     def _state(self, wanted: NodeWanted) -> DoorState:
         gates = {version_key(item.spec.name, item.spec.version): item.gate for item in wanted.versions}
@@ -123,7 +131,7 @@ class FrontDoor:
             ejected=self._ejected(),
             page_endpoints=dict(self._pages()),
             denied=wanted.denied,
-            spent=wanted.spent if left_s(wanted.spent, datetime.now(UTC)) else Spent(),
+            spent=wanted.spent if left_s(wanted.spent, self._clock.now()) else Spent(),
             devices_upstream=self._mqtt(),
         )
 

@@ -101,13 +101,17 @@ class Replicas:
         self._wake.set()
 
     def endpoints(self) -> dict[str, tuple[str, ...]]:
-        """Return the sockets in rotation by ``name@version``, those of ejected replicas among them."""
+        """Return the sockets in rotation by ``name@version``, those of ejected replicas among them.
+
+        Versions without replicas, which are most of them, are left out.
+        """
         now = self._clock.monotonic()
         return {
             f"{model}@{number}": tuple(
                 sorted(str(version.serve[r.id]) for r in version.replicas.values() if r.in_rotation(now))
             )
             for (model, number), version in self._versions.items()
+            if version.replicas
         }
 
     def ejected(self) -> frozenset[str]:
@@ -297,7 +301,8 @@ class Replicas:
 
     def _decide(self, now: float) -> None:
         for version in list(self._versions.values()):
-            self._try(partial(self._decide_one, version, now))
+            if not version.is_at_rest(now):
+                self._try(partial(self._decide_one, version, now))
         self._warmer.look(self._versions.values(), now)
 
     def _decide_one(self, version: Version, now: float) -> None:

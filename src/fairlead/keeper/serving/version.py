@@ -107,6 +107,13 @@ class Version:
         may_ever = self.is_prepared and self.failed is None and not self.is_held
         return may_ever and not self.launching and now >= self.again_at
 
+    def is_at_rest(self, now: float) -> bool:
+        """Whether it sleeps and nobody wants it, so that there is nothing to decide: of most versions that is so."""
+        wanted = self.wanted
+        if wanted is None or self.is_dropped or self.replicas or self.launching:
+            return False
+        return not (self.waiters or self.ejection.ejected) and pool.awake(wanted, self.demand(), now) == 0
+
     def steps(self, now: float) -> list[pool.Step]:
         """Return what is to be done with its replicas now."""
         return pool.decide(
