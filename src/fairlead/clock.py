@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -32,6 +35,24 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
+
+
+async def within(clock: Clock, seconds: float | None, work: Awaitable[T]) -> T:
+    """Return what ``work`` returns; raises :class:`TimeoutError` where ``seconds`` of ``clock`` pass before (None: any
+    number may), and cancels it."""
+    working = asyncio.ensure_future(work)
+    waited: set[asyncio.Future[Any]] = {working}
+    if seconds is not None:
+        waited.add(asyncio.ensure_future(clock.sleep(seconds)))
+    try:
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise TimeoutError
+        return working.result()
+    finally:
+        for one in waited:
+            one.cancel()
+        await asyncio.gather(*waited, return_exceptions=True)
 
 
 def to_text(moment: datetime) -> str:

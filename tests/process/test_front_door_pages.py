@@ -14,6 +14,7 @@ import pytest
 from tests.process.test_front_door import DEADLINE_S, House, build, model, refused
 
 from fairlead import identity
+from fairlead.clock import SystemClock
 from fairlead.gateway import DoorState
 from fairlead.identity.tokens import verify
 from fairlead.keeper.doors.pagedoor import PageDoor
@@ -95,7 +96,7 @@ async def watched(house: House) -> AsyncIterator[tuple[House, PageDoor, list[byt
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as app:
         address = f"127.0.0.1:{app.sockets[0].getsockname()[1]}"
-        door = PageDoor(house.folder / "page.sock", lambda: {"run-1": address, "run-3": address})
+        door = PageDoor(house.folder / "page.sock", lambda: {"run-1": address, "run-3": address}, SystemClock())
         await door.open()
         yield house, door, heads
         await door.close()
@@ -165,7 +166,7 @@ async def test_what_lasts_on_a_page_ends_when_its_token_expires(watched: Any) ->
 async def test_a_page_that_does_not_answer_is_told_of_as_such(watched: Any) -> None:
     house, door, _ = watched
     await door.close()
-    door = PageDoor(house.folder / "page.sock", dict)
+    door = PageDoor(house.folder / "page.sock", dict, SystemClock())
     await door.open()
     try:
         headers = {"accept": "text/event-stream"}

@@ -132,7 +132,7 @@ class House:
         self.front_door.look = self._slicing.look
         self.prepare = self._make_prepare(engine, group)
         self.waker = Waker(home.waker_socket, self.replicas.resolve)
-        self._page_door = PageDoor(home.page_socket, self._pages)
+        self._page_door = PageDoor(home.page_socket, self._pages, clock)
         self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families)
         self._access_log = AccessLog(home.access_log, self.gateway, clock)
         self._reporting: asyncio.Task[None] | None = None
@@ -162,6 +162,7 @@ class House:
             lambda: self._devices.address,
             self.replicas.ejected,
             self._door_took,
+            self.clock,
         )
 
     @property
@@ -230,7 +231,7 @@ class House:
         await do_all(
             (
                 ("stopping the simulator", lambda: self.programs.stop("simulator")),
-                ("waiting for callers", lambda: closing.callers_gone(self.gateway)),
+                ("waiting for callers", lambda: closing.callers_gone(self.gateway, self.clock)),
                 ("waiting for the last calls and runs", self._end_last),
                 ("closing the waker", self.waker.close),
                 ("closing the pages", self._page_door.close),
@@ -247,7 +248,7 @@ class House:
         )
 
     async def _end_last(self) -> None:
-        calls = asyncio.create_task(closing.calls_ended(self.gateway), name="last calls")
+        calls = asyncio.create_task(closing.calls_ended(self.gateway, self.clock), name="last calls")
         try:
             if self.runs is not None:  # their last commands reach devices through the front door
                 await self.runs.stop_all(DRAIN_S)

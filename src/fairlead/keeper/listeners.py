@@ -6,22 +6,24 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from fairlead.clock import Clock, SystemClock
 from fairlead.errors import Conflict, Invalid
 from fairlead.gateway.tls import check_pair
 from fairlead.keeper.doors.certificate import read_pair
 from fairlead.settings import Home, Settings, default_home
 from fairlead.supervisor import adopt, read_records
 
+_CLOCK = SystemClock()
 
-def check_listeners(settings: Settings) -> None:
+
+def check_listeners(settings: Settings, clock: Clock = _CLOCK) -> None:
     """Raise :class:`Invalid` (``address_invalid``, ``insecure``, ``certificate``, ``otlp``) or ``port_in_use``."""
     if (settings.cert is None) != (settings.key is None):
         raise Invalid("--cert and --key go together", code="certificate", hint="give both, or none")
     if settings.cert is not None and settings.key is not None:
-        check_pair(*read_pair(settings.cert, settings.key), datetime.now(UTC))
+        check_pair(*read_pair(settings.cert, settings.key), clock.now())
     if settings.otlp:
         _check_collector(settings.otlp)
     if split("--listen", settings.listen) == split("--devices", settings.devices):

@@ -10,6 +10,7 @@ import pytest
 
 from fairlead.keeper.doors.frontdoor import FrontDoor, left_s
 from fairlead.messages import NodeWanted, Spent
+from fairlead.testing.clock import ManualClock
 
 
 class Door(FrontDoor):
@@ -17,14 +18,17 @@ class Door(FrontDoor):
 
     def __init__(self, failures: int) -> None:
         unused: Any = None
-        super().__init__(unused, unused, unused, unused, unused, unused, unused, unused)
+        self.clock = ManualClock()
+        super().__init__(unused, str, str, dict, dict, str, frozenset, unused, self.clock)
         self.failures = failures
         self.published = asyncio.Event()
+        self.spent: list[Spent] = []
 
     async def publish(self, wanted: NodeWanted) -> None:
         if self.failures:
             self.failures -= 1
             raise OSError("No space left on device")
+        self.spent.append(self._state(wanted).spent)
         self.published.set()
 
 
@@ -46,3 +50,16 @@ def test_a_used_up_quota_ends_at_midnight_even_when_control_is_away() -> None:
     assert left_s(spent, noon + timedelta(hours=12)) is None
     assert left_s(Spent("2026-11-21"), noon) is None
     assert left_s(Spent(), noon) is None
+
+
+async def test_at_midnight_the_files_are_written_without_those_whose_calls_were_used_up() -> None:
+    door, changed, spent = Door(failures=0), asyncio.Event(), Spent("2026-11-20", users=("ada",))
+    changed.set()
+    running = asyncio.create_task(door.run(lambda: NodeWanted("local", 1, spent=spent), changed))
+    async with asyncio.timeout(30):
+        await door.published.wait()
+        await door.clock.advance(11 * 3600 + 3599)
+        assert door.spent == [spent]
+        await door.clock.advance(2)
+    running.cancel()
+    assert door.spent == [spent, Spent()]

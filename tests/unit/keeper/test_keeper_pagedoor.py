@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.clock import SystemClock
 from fairlead.keeper.doors.pagedoor import PageDoor
 from fairlead.keeper.doors.splice import HEAD_BYTES
+from fairlead.testing.clock import ManualClock
 
 
 @pytest.fixture
 async def path() -> AsyncIterator[Path]:
     with tempfile.TemporaryDirectory(prefix="fl-") as folder:
-        door = PageDoor(Path(folder) / "s", dict)
+        door = PageDoor(Path(folder) / "s", dict, SystemClock())
         await door.open()
         try:
             yield Path(folder) / "s"
@@ -51,3 +53,36 @@ async def test_what_cannot_be_joined_is_told_why(
     assert answer.startswith(status)
     assert code in answer
     assert caplog.records == []
+
+
+async def test_what_is_joined_ends_when_its_token_does_by_the_clock_of_the_keeper() -> None:
+    clock = ManualClock()
+
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    with tempfile.TemporaryDirectory(prefix="fl-") as folder:
+        app = await asyncio.start_unix_server(page, f"{folder}/app")
+        door = PageDoor(Path(folder) / "s", lambda: {"run-1": f"{folder}/app"}, clock)
+        await door.open()
+        try:
+            async with asyncio.timeout(30):
+                reader, writer = await asyncio.open_unix_connection(f"{folder}/s")
+                expires = str(clock.now().timestamp() + 3600).encode()
+                writer.write(
+                    b"GET / HTTP/1.1\r\nx-fairlead-page: run-1\r\nx-fairlead-expires: " + expires + b"\r\n\r\n"
+                )
+                assert b"101" in await reader.readuntil(b"\r\n\r\n")
+                while not clock.sleepers:
+                    await asyncio.sleep(0)
+                await clock.advance(3599)
+                assert clock.sleepers, "it is still joined"
+                await clock.advance(2)
+                assert await reader.read() == b""
+                writer.close()
+        finally:
+            await door.close()
+            app.close()

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
+from typing import Any
 
+from fairlead.clock import Clock, within
 from fairlead.errors import Error, Unavailable
 from fairlead.keeper.doors.splice import (
     CHUNK_BYTES,
-    HEAD_BYTES,
     Connection,
     close,
     field,
@@ -25,71 +24,54 @@ from fairlead.keeper.doors.splice import (
     refuse,
 )
 from fairlead.keeper.doors.splice import splice as join
+from fairlead.keeper.doors.unixdoor import UnixDoor, abort
 
 log = logging.getLogger(__name__)
 DIAL_S = 2.0
-_BACKLOG = 4096
 _OURS = (b"x-fairlead-page", b"x-fairlead-expires")
 
 
 class PageDoor:
     """Serves ``socket`` from ``open`` to ``close``; ``pages`` says where each run's page answers."""
 
-    def __init__(self, socket: Path, pages: Callable[[], Mapping[str, str]]) -> None:
-        self._socket, self._pages = socket, pages
+    def __init__(self, socket: Path, pages: Callable[[], Mapping[str, str]], clock: Clock) -> None:
+        self._door, self._pages, self._clock = UnixDoor(socket, self._take, abort), pages, clock
         self._denied: Container[str] = ()
-        self._open: dict[asyncio.Task[None], str] = {}
+        self._joined: dict[asyncio.Task[Any], str] = {}
         """What is joined, and the token that opened it."""
-        self._server: asyncio.Server | None = None
 
     def deny(self, denied: Container[str]) -> None:
         """End what the tokens ``denied`` opened, now and from now on."""
         self._denied = denied
-        for task, token in self._open.items():
+        for task, token in self._joined.items():
             if token in denied:
                 task.cancel()
 
     async def open(self) -> None:
         """Begin to listen."""
-        self._socket.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._accept, self._socket, limit=HEAD_BYTES, backlog=_BACKLOG)
-        os.chmod(self._socket, 0o600)
+        await self._door.open()
 
     async def close(self) -> None:
         """Close the door and end what is joined."""
-        if self._server is not None:
-            self._server.close()
-        tasks = list(self._open)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._server is not None:
-            await self._server.wait_closed()
+        await self._door.close()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _take(self, caller: Connection) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._open[task] = ""
+        self._joined[task] = ""
         try:
-            await self._serve(task, (reader, writer))
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the caller went away
-        except asyncio.CancelledError:
-            pass  # its token was denied, or the door closes; asyncio would log it as an error of the connection
-        except Exception:
-            log.exception("a page's connection failed")
+            await self._serve(task, caller)
         finally:
-            del self._open[task]
-            writer.transport.abort()
+            del self._joined[task]
 
-    async def _serve(self, task: asyncio.Task[None], caller: Connection) -> None:
+    async def _serve(self, task: asyncio.Task[Any], caller: Connection) -> None:
         head = b""
         try:
             head = await read_head(caller[0])
             token, expires = field(head, b"x-fairlead-token"), field(head, b"x-fairlead-expires")
             if token in self._denied:
                 return
-            self._open[task] = token
+            self._joined[task] = token
             page = await self._dial(field(head, b"x-fairlead-page"))
         except Error as error:
             await refuse(caller, error, field(head, b"x-request-id"))
@@ -97,8 +79,8 @@ class PageDoor:
             return
         try:
             page[1].write(one_request(head, *_OURS))
-            async with asyncio.timeout(float(expires) - time.time() if expires else None):
-                await join(caller, page)
+            left_s = float(expires) - self._clock.now().timestamp() if expires else None
+            await within(self._clock, left_s, join(caller, page))
             await close(caller[1])
         except TimeoutError:
             return

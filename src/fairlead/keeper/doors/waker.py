@@ -11,8 +11,6 @@ and the front door never reuses a connection that is tied to a replica which may
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import re
 import socket
 import time
@@ -21,15 +19,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fairlead.errors import Busy, Error, Internal, Invalid, Unavailable
-from fairlead.keeper.doors.splice import CHUNK_BYTES, HEAD_BYTES, close, field, one_request, read_head, refuse, splice
-
-log = logging.getLogger(__name__)
+from fairlead.keeper.doors.splice import CHUNK_BYTES, Connection, field, one_request, read_head, refuse, splice
+from fairlead.keeper.doors.unixdoor import UnixDoor
 
 Resolve = Callable[[str, str, float | None], Awaitable[Path]]
 """Name, version and how long the request waits (None: it does not say) in, the serve socket of a ready replica out;
 starts one if it must. Asked once per held request, so that whoever scales sees how many wait. Raises :class:`Error`."""
 
-_BACKLOG = 4096
 _DIAL_S = (0.002, 0.05)  # first and longest pause between attempts
 _WAIT = re.compile(r"\bwait=(\d+(?:\.\d+)?)")
 
@@ -38,13 +34,11 @@ class Waker:
     """Serves ``socket`` from ``open`` to ``close``; at most ``waiting_max`` requests wait per version."""
 
     def __init__(self, socket: Path, resolve: Resolve, *, hold_s: float = 600, waiting_max: int = 2000) -> None:
-        self._socket = socket
+        self._door = UnixDoor(socket, self._serve)
         self._resolve = resolve
         self._hold_s = hold_s
         self._waiting_max = waiting_max
         self._waiting: Counter[str] = Counter()
-        self._open: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
 
     def waiting(self, model: str, version: str) -> int:
         """Return how many requests wait for this version now."""
@@ -52,41 +46,16 @@ class Waker:
 
     async def open(self) -> None:
         """Begin to listen."""
-        self._socket.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._accept, self._socket, limit=HEAD_BYTES, backlog=_BACKLOG)
-        os.chmod(self._socket, 0o600)
+        await self._door.open()
 
     async def close(self) -> None:
         """Close the door and end what is still joined; the front door repeats what had no answer."""
-        if self._server is not None:
-            self._server.close()
-        tasks = list(self._open)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._server is not None:
-            await self._server.wait_closed()
+        await self._door.close()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        try:
-            await self._serve(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the caller went away
-        except asyncio.CancelledError:
-            pass  # only close() cancels; asyncio would log it as an error of the connection
-        except Exception:
-            log.exception("a held request failed")
-        finally:
-            self._open.discard(task)
-            await close(writer)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, caller: Connection) -> None:
         request_id, head = "", b""
         try:
-            head = await read_head(reader)
+            head = await read_head(caller[0])
             request_id = field(head, b"x-request-id")
             named = field(head, b"x-fairlead-model")
             if "@" not in named:
@@ -94,11 +63,11 @@ class Waker:
             deadline = _deadline(head)
             upstream = await self._join(named, deadline)
         except Error as error:
-            await refuse((reader, writer), error, request_id, plain=_is_plain(head))
+            await refuse(caller, error, request_id, plain=_is_plain(head))
             return
         try:
             upstream[1].write(_with_what_is_left(head, deadline))
-            if not await splice((reader, writer), upstream):
+            if not await splice(caller, upstream):
                 # a connection that just closes has the front door send the call again, and shun the waker for a while:
                 # a call that ends its process would end them all
                 lost = Unavailable(
@@ -107,7 +76,7 @@ class Waker:
                     hint=f"fairlead logs {named.partition('@')[0]} tells how; the call may be sent again",
                     retry_after_s=1,
                 )
-                await refuse((reader, writer), lost, request_id, plain=_is_plain(head))
+                await refuse(caller, lost, request_id, plain=_is_plain(head))
         finally:
             # not closed: what a replica does not read would be kept, and waited for, without an end
             upstream[1].transport.abort()
