@@ -60,6 +60,8 @@ class Gateway:
         self._doubtful = {self.files.denied, self.files.clusters, self.files.routes, self.files.listeners}
         """Files that Envoy may have refused or not read: that such a one holds what is wanted does not mean that Envoy
         does."""
+        self._clusters: tuple[Resource, ...] | None = None
+        """What the file of clusters holds, where that is known without reading it."""
         self._bad: set[Path] = set()
         """Files that Envoy must not start from: it refused them, or ended over them."""
         self._unread: set[Path] = set()
@@ -112,9 +114,11 @@ class Gateway:
         takes those that are good.
         """
         async with self._lock:
-            said = [await self._put(file, document(resources)) for file, resources in self._order(new)]
+            order, self._clusters = self._order(new), None
+            said = [await self._put(file, document(resources)) for file, resources in order]
             if not any(said):  # else the routes that hold may lead to those that leave
                 said.append(await self._put(self.files.clusters, document(new.clusters)))
+                self._clusters = new.clusters
             return "\n".join(text for text in said if text)
 
     async def stats(self) -> DoorStats:
@@ -170,7 +174,8 @@ class Gateway:
         """The files in the order of their writing, the clusters with those that must go."""
         parts = self._parts(new)
         names = {cluster["name"] for cluster in new.clusters}
-        leaving = tuple(cluster for cluster in _resources(self.files.clusters) if cluster["name"] not in names)
+        held = self._clusters if self._clusters is not None else _resources(self.files.clusters)
+        leaving = tuple(cluster for cluster in held if cluster["name"] not in names)
         parts[1] = (self.files.clusters, new.clusters + leaving)
         return parts
 

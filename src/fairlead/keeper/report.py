@@ -15,15 +15,21 @@ from fairlead.messages import NodeReport
 _log = logging.getLogger(__name__)
 EVERY_S = 1.0
 TOGETHER_S = 0.01
-"""Changes that come this close together go out as one report."""
+"""Changes that come this close together go out as one report; with many models, that take longer to tell of, more."""
+SHARE = 0.1
+"""Of the time reports may take while changes follow each other."""
 
 
 async def report(bus: Bus, make: Callable[[], NodeReport], changed: asyncio.Event) -> None:
     """Publish until canceled; a bus that is down is waited for."""
     silent = False
+    clock = asyncio.get_running_loop().time
     while True:
+        began = clock()
+        made = make()
+        took = clock() - began
         try:
-            await _tell(bus, make())
+            await _tell(bus, made)
             silent = False
         except Unavailable as error:
             if not silent:
@@ -35,7 +41,7 @@ async def report(bus: Bus, make: Callable[[], NodeReport], changed: asyncio.Even
         except TimeoutError:
             pass
         changed.clear()
-        await asyncio.sleep(TOGETHER_S)
+        await asyncio.sleep(max(TOGETHER_S, min(EVERY_S, took / SHARE)))
 
 
 async def _tell(bus: Bus, made: NodeReport) -> None:
