@@ -51,7 +51,7 @@ class Objective(msgspec.Struct, frozen=True):
     @property
     def budget(self) -> float:
         """Share that may be bad."""
-        return 1.0 - self.target
+        return round(1.0 - self.target, 12)  # 1 - 0.9 is a little less than a tenth, and one of ten is allowed
 
 
 class Counts(NamedTuple):
