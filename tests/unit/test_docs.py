@@ -143,6 +143,11 @@ def fault(command: Any, words: list[str]) -> str:
     return f"unknown {unknown}, lacking {lacking}" if unknown or lacking else ""
 
 
+def test_every_decision_is_linked_from_where_it_holds() -> None:
+    said = "".join(page.read_text(encoding="utf-8") for page in PAGES if page.parent.name != "adr")
+    assert [page.name for page in (ROOT / "docs" / "adr").glob("*.md") if f"adr/{page.name}" not in said] == []
+
+
 def test_each_decision_has_its_number_and_who_made_it_when() -> None:
     pages = sorted((ROOT / "docs" / "adr").glob("*.md"))
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,11 +15,12 @@ import msgspec
 from fairlead.errors import Unavailable
 from fairlead.supervisor.proc import pids, uid_of
 
+_log = logging.getLogger(__name__)
 FIRST = 200_000
 COUNT = 65_000
 """200000 to 264999: above people and packages, below the ranges that useradd and systemd hand out."""
 LOOKED_AT_MAX = 500_000
-"""Files looked at for what a bundle left; beyond it no user id is given back."""
+"""Files looked at for what a bundle left; beyond it no user id is given back, and the log says so."""
 
 
 def uid_for(name: str, registry: Path) -> int:
@@ -78,6 +80,8 @@ def _owners(places: Iterable[Path], asked: set[int]) -> set[int]:
                 except OSError:
                     continue
             if seen > LOOKED_AT_MAX:
+                said = "no user ids are given back: more than %d files lie below %s and the folders before it"
+                _log.warning(said, LOOKED_AT_MAX, place, extra={"asked": len(asked)})
                 return asked
     return found & asked
 

@@ -37,10 +37,12 @@ def events_of(body: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
 
 def _lines(body: Iterable[bytes]) -> Iterator[str]:
     """Yield the lines of ``body``, which end with a line feed: U+2028 and its like are part of a text."""
-    rest = b""
+    parts: list[bytes] = []  # of a line whose end has not come; joined once, for it may be long
     for block in body:
-        *whole, rest = (rest + block).split(b"\n")
+        *whole, rest = block.split(b"\n")
         for line in whole:
-            yield line.rstrip(b"\r").decode("utf-8", "replace")
-    if rest:
-        yield rest.decode("utf-8", "replace")
+            yield b"".join((*parts, line)).rstrip(b"\r").decode("utf-8", "replace")
+            parts.clear()
+        parts.append(rest)
+    if last := b"".join(parts):
+        yield last.decode("utf-8", "replace")

@@ -191,6 +191,19 @@ def test_a_user_id_is_not_given_back_while_a_file_of_its_owner_is_there(tmp_path
     assert uids.names(registry) == ()
 
 
+def test_where_too_many_files_lie_no_user_id_is_given_back_and_the_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry, place = tmp_path / "uids.json", tmp_path / "place"
+    uids.uid_for("d", registry)
+    place.mkdir()
+    (place / "file").touch()
+    monkeypatch.setattr(uids, "LOOKED_AT_MAX", 0)
+
+    assert uids.free({"d"}, registry, [place]) == set()
+    assert f"more than 0 files lie below {place}" in caplog.text
+
+
 def test_a_user_id_is_not_given_back_while_a_process_of_its_owner_lives(tmp_path: Path) -> None:
     registry = tmp_path / "uids.json"
     registry.write_bytes(msgspec.json.encode({"d": os.geteuid()}))

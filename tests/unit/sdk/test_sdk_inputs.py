@@ -193,7 +193,7 @@ def test_what_is_no_json_is_told_so(body: bytes) -> None:
 
 
 def test_what_cannot_be_read_from_json_is_refused_when_the_model_loads() -> None:
-    def bad(value: threading_lock) -> None: ...  # noqa: F821
+    def bad(value: NameOfNothing) -> None: ...  # noqa: F821 - that nothing has this name is what is tried
 
     def star(*values: int) -> None: ...
 
