@@ -89,6 +89,17 @@ class Scale(Table, frozen=True, kw_only=True):
     """Aim for a backlog of jobs: done in so many seconds."""
 
 
+class Jobs(Table, frozen=True, kw_only=True):
+    """``[jobs]``: how many calls are kept for later, and worked on."""
+
+    queue_max: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
+    """Most jobs of the model that wait; more are refused (429 ``jobs_full``)."""
+    person_max: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
+    """Most of them that one person may have."""
+    running_max: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    """Most that are worked on at once, whatever its replicas could take."""
+
+
 class Resources(Table, frozen=True, kw_only=True):
     """``[resources]``: what one replica or run is given."""
 
@@ -213,6 +224,7 @@ class ModelManifest(Manifest, frozen=True, kw_only=True):
     run: ModelRun
     batch: Batch = Batch()
     scale: Scale = Scale()
+    jobs: Jobs = Jobs()
     slo: Slo | None = None
     routes: tuple[Route, ...] = ()
     examples: tuple[Example, ...] = ()

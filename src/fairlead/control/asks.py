@@ -150,7 +150,7 @@ class Asks:
             asked = jobs.Submission(
                 model=name, version=version, body=ask.body, content_type=ask.content_type, run=run.id
             )
-            return jobs.Asked(caller, asked, now)
+            return jobs.Asked(caller, asked, now, limits=self._jobs.limits)
 
         found = await self._parts.database.read(look)
         job = (await self._parts.database.write_joined(jobs.submit_all, found)).job

@@ -21,6 +21,7 @@ from fairlead.control.partials import Partials
 from fairlead.control.waiters import Waiters
 from fairlead.errors import Unavailable
 from fairlead.jobs import orders, queries, service
+from fairlead.jobs.limits import Limits
 from fairlead.messages import (
     Answer,
     ErrorInfo,
@@ -61,6 +62,7 @@ class JobFlow:
         self.on_end: Callable[[Job], None] = lambda job: None
         """Told of each job of which an attempt came to an end that is final."""
         self.partials = Partials()
+        self.limits = Limits()
         self._missing: dict[str, dict[tuple[str, int], float]] = {}
         """By node: orders (job and epoch) that it does not name, and since when (monotonic)."""
 
@@ -79,7 +81,7 @@ class JobFlow:
         now = self._clock.now()
         changed = await self._database.write(partial(_sweep, now=now))
         self._waiters.tell(*changed)
-        due = await self._database.read(lambda session: orders.due(session, now))
+        due = await self._database.read(lambda session: orders.due(session, now, self.limits))
         stuck = await self._order(due.heads, now)
         following = due.following
         wait_s = LATEST_S if following is None else max(0.0, (following - self._clock.now()).total_seconds())

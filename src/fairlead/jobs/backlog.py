@@ -12,8 +12,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.orm import Session
 
-from fairlead.jobs.orders import Key, ordered, waiting, waiting_versions
+from fairlead.jobs.orders import ordered
 from fairlead.jobs.policy import PRIORITIES
+from fairlead.jobs.waiting import Key, waiting, waiting_versions
 from fairlead.store.records import Job
 
 NEAR_MAX = 1000

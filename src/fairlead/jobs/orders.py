@@ -6,17 +6,20 @@ What is due is found by seeks in one index (``jobs_waiting``): a few for each ve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, zip_longest
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from fairlead.jobs import policy
+from fairlead.jobs.limits import Limits
 from fairlead.jobs.moves import failed, finish, locked
 from fairlead.jobs.policy import PRIORITIES
+from fairlead.jobs.waiting import QUEUED, Key, waiting, waiting_versions
 from fairlead.messages import JobOrder
 from fairlead.models import queries as models
 from fairlead.status import JobStatus, is_final
@@ -28,11 +31,6 @@ FULL_S = 5.0
 """Seconds that an order which a full node sent back waits."""
 _AT_ONCE = 10_000
 """Ids in one statement: databases allow some 30,000 parameters."""
-_QUEUED = Job.status == literal_column("'queued'")
-"""Literal: SQLite takes a partial index only where the statement itself holds its condition."""
-
-Key = tuple[str, str]
-"""Model and version."""
 
 
 @dataclass(slots=True)
@@ -44,17 +42,23 @@ class Due:
     """The next moment at which something else must be looked at."""
 
 
-def due(session: Session, now: datetime) -> Due:
-    """Return what may be ordered now: of each version ``normal`` before ``batch``, then what is due the longest."""
-    under_way = ordered(session)
+def due(session: Session, now: datetime, limits: Limits | None = None) -> Due:
+    """Return what may be ordered now: of each version ``normal`` before ``batch``, then what is due the longest.
+
+    Those of ``batch`` that are ordered take no room from ``normal`` ones, but for what ``[jobs] running_max`` says.
+    """
+    under_way, limits = _ordered(session), limits or Limits()
     found = Due()
     moments = [session.scalar(select(func.min(Job.lease_until)).where(Job.lease_until.is_not(None)))]
     for model, version in waiting_versions(session):
         heads: list[str] = []
+        there, taken = under_way.get((model, version), Counter[str]()), 0
+        most = limits.of(session, (model, version)).running_max or len(PRIORITIES) * AHEAD
         for priority in PRIORITIES:
-            room = AHEAD - under_way.get((model, version), 0) - len(heads)
+            taken += there[priority]
+            room = min(AHEAD - taken, most - there.total()) - len(heads)
             if room <= 0:
-                break  # the end of one that is ordered has us look again
+                continue  # the end of one that is ordered has us look again
             group = (*waiting(), Job.model == model, Job.version == version, Job.priority == priority)
             query = select(Job.id).where(*group, Job.due_at <= now).order_by(Job.due_at, Job.id).limit(room)
             heads += session.scalars(query)
@@ -70,24 +74,6 @@ def in_turn(heads: Iterable[list[str]]) -> list[str]:
     return [job for job in chain.from_iterable(zip_longest(*heads)) if job is not None]
 
 
-def waiting_versions(session: Session) -> Iterator[Key]:
-    """Yield all versions that have jobs waiting: a seek or two each.
-
-    Not one seek with (model, version) > (…): SQLite reads all jobs of the model then.
-    """
-    model = session.scalar(_first(Job.model))
-    while model is not None:
-        version = session.scalar(_first(Job.version, Job.model == model))
-        while version is not None:
-            yield model, version
-            version = session.scalar(_first(Job.version, Job.model == model, Job.version > version))
-        model = session.scalar(_first(Job.model, Job.model > model))
-
-
-def _first(column: InstrumentedAttribute[str], *conditions: ColumnElement[bool]) -> Select[str]:
-    return select(column).where(*waiting(), *conditions).order_by(column).limit(1)
-
-
 def ordered(session: Session) -> dict[Key, int]:
     """Return how many jobs of each version are ordered or run."""
     query = select(Job.model, Job.version, func.count()).where(Job.lease_until.is_not(None))
@@ -95,9 +81,13 @@ def ordered(session: Session) -> dict[Key, int]:
     return {(model, version): count for model, version, count in rows}
 
 
-def waiting() -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions of jobs that are not ordered: those of their index."""
-    return (_QUEUED, Job.lease_until.is_(None))
+def _ordered(session: Session) -> dict[Key, Counter[str]]:
+    """Return the same by priority."""
+    query = select(Job.model, Job.version, Job.priority, func.count()).where(Job.lease_until.is_not(None))
+    found: dict[Key, Counter[str]] = {}
+    for model, version, priority, count in session.execute(query.group_by(Job.model, Job.version, Job.priority)):
+        found.setdefault((model, version), Counter())[priority] = count
+    return found
 
 
 def on_node(session: Session, node: str) -> dict[str, int]:
@@ -136,6 +126,7 @@ def order_all(session: Session, nodes: Mapping[str, str], now: datetime) -> list
                 timeout_s=_time_of(job, now),
                 request=job.request,
                 trace=job.trace,
+                priority=job.priority,
                 alone=job.error is not None and job.error.code == policy.LOST,
             )
         )
@@ -204,7 +195,7 @@ def sweep(session: Session, now: datetime, chance: float, limit: int = 500) -> l
             continue
         _lost(session, job, now, chance)
         changed.append(job)
-    late = session.scalars(select(Job).where(_QUEUED, Job.deadline_at <= now).limit(limit).with_for_update())
+    late = session.scalars(select(Job).where(QUEUED, Job.deadline_at <= now).limit(limit).with_for_update())
     for job in late:
         job.error = policy.deadline_error()
         finish(session, job, JobStatus.FAILED, job.error.message, now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import insert, select
@@ -21,6 +21,7 @@ from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.accounts.quotas import Defaults, Till
 from fairlead.errors import Conflict, Error, Invalid
 from fairlead.jobs import policy
+from fairlead.jobs.limits import Limits
 from fairlead.jobs.moves import failed, finish, locked
 from fairlead.messages import ErrorInfo
 from fairlead.status import JobStatus, is_final
@@ -68,6 +69,8 @@ class Asked:
     now: datetime
     defaults: Defaults = _NO_QUOTAS
     """Quotas of the installation."""
+    limits: Limits = field(default_factory=Limits)
+    """How many jobs may wait: the same for all that ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def submit(session: Session, caller: Caller, asked: Submission, now: datetime) -
     """Keep the job. The same idempotency key of the same user gives the same job again.
 
     Raises :class:`Invalid` (``idempotency_key_reused``) when the key stands for another call, and :class:`Busy`
-    (``quota_exceeded``). At the doors take
+    (``jobs_full``, ``quota_exceeded``). At the doors take
     :func:`submit_all` with ``Database.write_joined``: it is many times as fast when many submit.
     """
     (outcome,) = submit_all(session, [Asked(caller, asked, now)])
@@ -131,6 +134,8 @@ def submit_all(session: Session, asked: Sequence[Asked]) -> list[Submitted | Err
         try:
             outcome = _submitted(one, known)
             if not outcome.again:
+                asked_for = one.submission
+                one.limits.take(session, (asked_for.model, asked_for.version), one.caller.name, one.now)
                 till.charge(one.caller)
         except Error as refused:
             outcomes.append(refused)

@@ -370,3 +370,15 @@ class Lives(RuleBasedStateMachine):
 
 TestLives = Lives.TestCase
 TestLives.settings = settings(max_examples=settings.default.max_examples // 3, stateful_step_count=30)
+
+
+def test_batch_jobs_that_are_ordered_keep_no_normal_one_waiting(session: Session) -> None:
+    for number in range(orders.AHEAD + 1):
+        submit(session, id=f"job-b{number:04}", priority="batch")
+    session.flush()
+    orders.order_all(session, dict.fromkeys(orders.due(session, NOW).heads["faces", "4"], "local"), NOW)
+    submit(session, id="job-n", priority="normal")
+    session.flush()
+    assert orders.due(session, NOW).heads == {("faces", "4"): ["job-n"]}
+    (order,) = orders.order_all(session, {"job-n": "local"}, NOW)
+    assert order.priority == "normal"

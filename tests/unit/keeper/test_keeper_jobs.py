@@ -575,3 +575,15 @@ async def test_a_job_that_may_have_ended_its_replica_is_alone_on_the_next(node: 
     await until(lambda: ("job-3", 1) in replica.begun)
     replica.say(JobDone("job-3", 1, body=b"4"))
     await until(lambda: not node.jobs.in_hand())
+
+
+async def test_orders_of_batch_stand_behind_all_others(node: Node) -> None:
+    replica = await at_work(node, order("job-0"))
+    for name, priority in (("b1", "batch"), ("n1", "normal"), ("b2", "batch"), ("n2", "normal")):
+        await node.jobs.take(order(f"job-{name}", priority=priority))
+    replica.say(JobDone("job-0", 1, body=b"4"))
+    for name in ("n1", "n2", "b1", "b2"):
+        await until(lambda name=name: (f"job-{name}", 1) in replica.begun)  # type: ignore[misc]
+        replica.say(JobDone(f"job-{name}", 1, body=b"4"))
+    await until(lambda: not node.jobs.in_hand())
+    assert [job for job, _ in replica.begun] == ["job-0", "job-n1", "job-n2", "job-b1", "job-b2"]

@@ -42,7 +42,7 @@ async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: s
 
     version = await house.database.read(look)
     asked = await asking.submission(request, house, version, entry)
-    submitted = await _keep(house, service.Asked(who, asked, house.clock.now(), house.quotas))
+    submitted = await _keep(house, service.Asked(who, asked, house.clock.now(), house.quotas, house.jobs.limits))
     job, wait_s = submitted.job, asking.wait_s(request)
     if wait_s:
         job = await _wait_for(house, who, job.id, wait_s)

@@ -111,7 +111,7 @@ class Jobs:
         key = (order.model, order.version)
         self._held[order.job] = order.epoch
         waiting = self._waiting.setdefault(key, _Waiting())
-        waiting.orders.append(order)
+        _stand(waiting.orders, order)
         self._replicas.note_jobs(key, len(waiting.orders))
         self._wake.set()
 
@@ -322,3 +322,12 @@ class Jobs:
 
 def _info(error: Error, *, retry: bool) -> messages.ErrorInfo:
     return messages.ErrorInfo(code=error.code, message=error.message, hint=error.hint, kind=error.kind, retry=retry)
+
+
+def _stand(orders: deque[messages.JobOrder], order: messages.JobOrder) -> None:
+    """Put an order in line: those of ``batch`` behind all others."""
+    at = len(orders)
+    if order.priority != "batch":
+        while at and orders[at - 1].priority == "batch":
+            at -= 1
+    orders.insert(at, order)

@@ -1,0 +1,134 @@
+"""How many jobs of a model may wait and be worked on: ``[jobs]`` of its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from fairlead.accounts.policy import Caller, Role
+from fairlead.bundles.shapes import Jobs, ModelManifest, ModelRun
+from fairlead.errors import Busy
+from fairlead.jobs import orders, service
+from fairlead.jobs.limits import Limits
+from fairlead.jobs.service import Asked, Result, Submission, Submitted
+from fairlead.status import VersionStatus
+from fairlead.store.records import Bundle, Job, Model, ModelVersion, User
+from fairlead.testing.store import memory
+
+NOW = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
+ADA = Caller("ada", frozenset({Role.USER}))
+BOB = Caller("bob", frozenset({Role.USER}))
+FACES = ("faces", "4")
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    with memory() as opened:
+        yield opened
+
+
+def push(session: Session, **said: int) -> None:
+    manifest = ModelManifest(kind="model", name="faces", run=ModelRun(entry="m:predict"), jobs=Jobs(**said))
+    session.add(User(name="ada", roles=("user",), created_at=NOW))
+    session.add(Bundle(digest="d", kind="model", name="faces", size_bytes=1, key="k", created_by="ada", created_at=NOW))
+    session.flush()
+    session.add(Model(name="faces", owner="ada", created_at=NOW))
+    session.flush()
+    session.add(
+        ModelVersion(
+            model="faces",
+            version="4",
+            ordinal=4,
+            digest="d",
+            status=VersionStatus.SLEEPING,
+            manifest=msgspec.json.encode(manifest).decode(),
+            created_by="ada",
+            created_at=NOW,
+        )
+    )
+    session.flush()
+
+
+def submitted(session: Session, limits: Limits, caller: Caller, at: datetime, **more: str) -> Job | Busy:
+    asked = Submission(model="faces", version="4", body=b"{}", **more)  # type: ignore[arg-type]
+    (outcome,) = service.submit_all(session, [Asked(caller, asked, at, limits=limits)])
+    if isinstance(outcome, Submitted):
+        return outcome.job
+    assert isinstance(outcome, Busy)
+    return outcome
+
+
+def codes(*outcomes: Job | Busy) -> list[str]:
+    return [one.code if isinstance(one, Busy) else "kept" for one in outcomes]
+
+
+def test_a_full_line_refuses_until_some_have_ended_and_says_when(session: Session) -> None:
+    push(session, queue_max=100)
+    limits = Limits()
+    kept = [submitted(session, limits, ADA, NOW) for _ in range(100)]
+    assert codes(*kept) == ["kept"] * 100
+    refused = submitted(session, limits, ADA, after(0.5))
+    assert isinstance(refused, Busy)
+    assert (refused.code, refused.message) == ("jobs_full", "100 jobs wait for faces already")
+    for job in kept[:4]:
+        assert isinstance(job, Job)
+        orders.order(session, job.id, "local", after(1))
+    session.flush()
+    assert codes(*(submitted(session, limits, BOB, after(2)) for _ in range(5))) == [*["kept"] * 4, "jobs_full"]
+    again = submitted(session, limits, BOB, after(2.5))
+    assert isinstance(again, Busy)
+    assert again.retry_after_s == 1, "two a second left"
+
+
+def test_a_person_has_a_share_and_leaves_the_rest_to_others(session: Session) -> None:
+    push(session, queue_max=5, person_max=2)
+    limits = Limits()
+    assert codes(*(submitted(session, limits, ADA, NOW) for _ in range(3))) == ["kept", "kept", "jobs_full"]
+    assert codes(*(submitted(session, limits, BOB, NOW) for _ in range(3))) == ["kept", "kept", "jobs_full"]
+
+
+def test_the_same_job_asked_for_again_takes_no_room(session: Session) -> None:
+    push(session, queue_max=1)
+    limits = Limits()
+    first = submitted(session, limits, ADA, NOW, idempotency_key="k")
+    assert codes(first, submitted(session, limits, ADA, after(2), idempotency_key="k")) == ["kept", "kept"]
+    assert codes(submitted(session, limits, ADA, after(2))) == ["jobs_full"]
+
+
+def test_no_more_are_ordered_than_may_run(session: Session) -> None:
+    push(session, running_max=2)
+    limits = Limits()
+    for priority in ("batch", "normal", "normal", "normal"):
+        submitted(session, limits, ADA, NOW, priority=priority)
+    session.flush()
+    first = orders.due(session, NOW, limits).heads[FACES]
+    assert len(first) == 2
+    orders.order_all(session, dict.fromkeys(first, "local"), NOW)
+    session.flush()
+    assert orders.due(session, NOW, limits).heads == {}
+    service.end(session, first[0], 1, Result(b"1"), NOW, 0.5)
+    session.flush()
+    assert len(orders.due(session, NOW, limits).heads[FACES]) == 1
+
+
+def test_a_long_line_is_not_counted_for_each_job(session: Session) -> None:
+    push(session)
+    limits, counted = Limits(), []
+
+    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        counted.append("count(" in statement)
+
+    event.listen(session.get_bind(), "before_cursor_execute", note)
+    for number in range(200):
+        submitted(session, limits, ADA, after(number / 100))
+    event.remove(session.get_bind(), "before_cursor_execute", note)
+    assert sum(counted) <= 3
