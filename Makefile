@@ -9,6 +9,7 @@ setup: $(VENV)/ready
 
 $(VENV)/ready: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Fairlead needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
+	@echo "setting up $(VENV) with pinned packages: once, a minute or two" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
@@ -16,6 +17,7 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 	@touch $@
 
 demo: setup
+	@echo "starting the platform, then the demo: a minute the first time, while its environments are built" >&2
 	@$(BIN)/fairlead up --demo $(ARGS)
 
 test: test-parts test-real

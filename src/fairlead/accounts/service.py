@@ -13,9 +13,11 @@ from fairlead.accounts import policy, tokens
 from fairlead.accounts.policy import Caller, Role, Verb, check, parse_roles
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.store.move import note
-from fairlead.store.records import User
+from fairlead.store.records import App, Job, Model, Run, Schedule, User
 
 FIRST = "admin"
+_NAMED = 5
+_OWNED_MAX = 100
 _RESERVED = frozenset({"system", "anonymous"})
 
 
@@ -36,9 +38,14 @@ def create_first(session: Session, password_hash: str, now: datetime, name: str 
 def get(session: Session, name: str) -> User:
     """Return the user; raises :class:`NotFound`."""
     found = session.get(User, name)
-    if found is None:
+    if found is None or is_removed(found):
         raise NotFound(f"there is no user {name}", hint="fairlead users lists them")
     return found
+
+
+def is_removed(user: User) -> bool:
+    """Whether a user was removed: such a one has no role, and keeps the name for what was done under it."""
+    return not user.roles
 
 
 def list_all(session: Session, caller: Caller) -> list[User]:
@@ -46,7 +53,7 @@ def list_all(session: Session, caller: Caller) -> list[User]:
     query = select(User).order_by(User.name)
     if not caller.may(Verb.MANAGE_USERS):
         query = query.where(User.name == caller.name)
-    return list(session.scalars(query))
+    return [user for user in session.scalars(query) if not is_removed(user)]
 
 
 def add(
@@ -58,10 +65,12 @@ def add(
         raise Invalid(
             f"{name!r} is no name for a user", code="name_invalid", hint="lower-case letters, digits and - inside"
         )
-    if session.get(User, name) is not None:
-        raise Conflict(
-            f"there is a user {name} already", code="name_taken", hint=f"fairlead users set {name} changes it"
-        )
+    if (there := session.get(User, name)) is not None:
+        if is_removed(there):
+            said, hint = f"{name} was removed, and keeps what was done under the name", "choose another name"
+        else:
+            said, hint = f"there is a user {name} already", f"fairlead users set {name} changes it"
+        raise Conflict(said, code="name_taken", hint=hint)
     user = User(name=name, password_hash=password_hash, roles=parse_roles(roles), created_at=now)
     session.add(user)
     note(session, "user", name, f"added as {', '.join(user.roles)}", now, by=caller.name)
@@ -110,6 +119,42 @@ def set_disabled(session: Session, caller: Caller, name: str, disabled: bool, no
     return user
 
 
+def remove(session: Session, caller: Caller, name: str, now: datetime) -> User:
+    """Remove a user who owns nothing: no sign-in, all tokens revoked, no roles, not listed; what they did stays.
+
+    Raises :class:`Conflict` (``user_owns``) with what is theirs, and ``last_configurer``.
+    """
+    check(caller, Verb.MANAGE_USERS)
+    user = get(session, name)
+    _keep_one_configurer(session, user)
+    if theirs := _owned(session, name):
+        more = f" and {len(theirs) - _NAMED} more" if len(theirs) > _NAMED else ""
+        raise Conflict(
+            f"{name} owns {', '.join(theirs[:_NAMED])}{more}",
+            code="user_owns",
+            hint="hand models over: fairlead models set MODEL --owner WHO; remove the rest, or shut them out and keep"
+            f" it: fairlead users disable {name}",
+        )
+    tokens.revoke_all(session, user, now, by=caller.name)
+    user.disabled, user.roles, user.password_hash = True, (), None
+    note(session, "user", name, "removed", now, by=caller.name)
+    return user
+
+
+def _owned(session: Session, name: str) -> list[str]:
+    """Return what belongs to a user and goes on: models and apps, schedules with windows ahead, runs and jobs."""
+    models = select(Model.name).where(Model.owner == name, Model.removed_at.is_(None)).order_by(Model.name)
+    apps = select(App.name).where(App.owner == name, App.removed_at.is_(None)).order_by(App.name)
+    schedules = select(Schedule.name).where(
+        Schedule.created_by == name, Schedule.removed_at.is_(None), Schedule.next_at.is_not(None)
+    )
+    runs = select(Run.id).join(Schedule, Run.schedule == Schedule.id)
+    runs = runs.where(Schedule.created_by == name, Run.finished_at.is_(None))
+    jobs = select(Job.id).where(Job.created_by == name, Job.finished_at.is_(None))
+    kinds = (("model", models), ("app", apps), ("schedule", schedules), ("run", runs), ("job", jobs))
+    return [f"the {kind} {one}" for kind, query in kinds for one in session.scalars(query.limit(_OWNED_MAX))]
+
+
 def caller_of(session: Session, name: str, roles: Iterable[str], token: str) -> Caller:
     """Return the caller of a verified token with the roles that they still have; raises :class:`Forbidden`."""
     user = session.get(User, name)
@@ -126,5 +171,5 @@ def _keep_one_configurer(session: Session, user: User) -> None:
         raise Conflict(
             f"{user.name} is the only configurer",
             code="last_configurer",
-            hint="make somebody else a configurer first: fairlead users set NAME --role configurer",
+            hint="make somebody else a configurer first: fairlead users set NAME --add configurer",
         )

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from fairlead import ids
 from fairlead.accounts import former
 from fairlead.accounts.policy import Caller, Verb, check, check_owner, may_see
+from fairlead.bundles.reading import closest
 from fairlead.errors import Conflict, Internal, Invalid, NotFound, Problem
 from fairlead.identity.mask import Mask
 from fairlead.identity.seal import Sealer, secret_name
@@ -67,6 +68,26 @@ def put(
     note(session, "secret", f"{bundle}/{name}", "set", now, by=caller.name)
     session.flush()
     return found
+
+
+def unasked(session: Session, caller: Caller, bundle: str, name: str) -> str:
+    """Return why nothing will read a secret now, with what may have been meant; else nothing."""
+    if _owner(session, bundle) is None:
+        near = closest(bundle, _seen(session, caller))
+        return f"there is no model or app {bundle} yet: it counts once you push one" + (f"; {near}" if near else "")
+    asked = {one for _, names in _in_use(session, bundle) for one in names}
+    if name in asked:
+        return ""
+    near = closest(name, asked)
+    return f"no version of {bundle} asks for {name} in run.secrets" + (f"; {near}" if near else "")
+
+
+def _seen(session: Session, caller: Caller) -> list[str]:
+    """Return the names of all models and apps that ``caller`` may see."""
+    models = select(Model.name, Model.owner, Model.visibility).where(Model.removed_at.is_(None))
+    apps = select(App.name, App.owner, App.visibility).where(App.removed_at.is_(None))
+    rows = [*session.execute(models), *session.execute(apps)]
+    return [name for name, owner, visibility in rows if may_see(caller, owner, visibility)]
 
 
 def list_of(session: Session, caller: Caller, bundle: str = "") -> list[Secret]:
@@ -200,8 +221,10 @@ def _check_may(session: Session, caller: Caller, bundle: str) -> None:
 def _check_value(name: str, value: str) -> None:
     if not _NAME.fullmatch(name):
         raise _invalid(f"{name[:128]!r} is not a variable's name", "letters, digits and _")
-    if not value or _CONTROL.search(value):  # each would take six bytes of the variable
-        raise _invalid(f"{name} is empty or holds control characters", "encode it, for example as base64")
+    if not value:
+        raise _invalid(f"the value of {name} is empty", "give it on standard input: fairlead secrets set … < FILE")
+    if _CONTROL.search(value):  # each would take six bytes of the variable
+        raise _invalid(f"{name} holds control characters", "encode it, for example as base64")
     if len(value.encode("utf-8", "surrogatepass")) > VALUE_MAX_BYTES:
         raise _invalid(f"{name} has more than {VALUE_MAX_BYTES} bytes", "put large files into the bundle")
     if any("\ud800" <= letter <= "\udfff" for letter in value):

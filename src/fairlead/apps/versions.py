@@ -183,12 +183,14 @@ def _follow_production(session: Session, name: str, now: datetime, by: str) -> N
 
 
 def rollback(session: Session, app: str, now: datetime, *, by: str, alias: str = PRODUCTION) -> AppAlias:
-    """Put back what the alias named before."""
+    """Put back what the alias named before, once: a second time would put forth again what was taken back."""
     record = session.get(AppAlias, (app, alias))
     if record is None or record.previous is None:
-        message = f"{app}@{alias} named nothing before"
+        message = f"{app}@{alias} named nothing before, or that was put back already"
         raise Conflict(message, code="nothing_before", hint=f"fairlead apps show {app} lists its versions")
-    return set_alias(session, app, alias, record.previous, now, by=by)
+    placed = set_alias(session, app, alias, record.previous, now, by=by)
+    placed.previous = None
+    return placed
 
 
 def remove(session: Session, app: str, now: datetime, *, by: str) -> None:

@@ -72,6 +72,10 @@ class Api:
     def url(self) -> str:
         return self._session.url
 
+    @property
+    def ca(self) -> str:
+        return self._session.ca
+
     def __enter__(self) -> Api:
         return self
 
@@ -114,7 +118,14 @@ class Api:
         headers = self._headers | options.pop("headers", {})
         try:
             answer = http.request(
-                self.url, verb, path, connect_s=CONNECT_S, timeout_s=self._timeout_s, headers=headers, **options
+                self.url,
+                verb,
+                path,
+                connect_s=CONNECT_S,
+                timeout_s=self._timeout_s,
+                headers=headers,
+                ca=self._session.ca,
+                **options,
             )
         except TimeoutError as error:
             raise Refused(
@@ -138,7 +149,12 @@ class Api:
         _check_path(path)
         try:
             with http.stream(
-                self.url, f"/api/v1{path}", connect_s=CONNECT_S, headers=self._headers, params=params
+                self.url,
+                f"/api/v1{path}",
+                connect_s=CONNECT_S,
+                headers=self._headers,
+                params=params,
+                ca=self._session.ca,
             ) as answer:
                 if answer.status != 200:
                     raise self._refusal(Answer(answer.status, answer.headers, answer.read()))
@@ -206,7 +222,7 @@ def _parse(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
 def _unreachable(url: str, error: Exception) -> Refused:
     hint = "is it up? start it with: fairlead up; fairlead sessions lists the others"
     if isinstance(error, ssl.SSLCertVerificationError):
-        hint = "SSL_CERT_FILE names a file of certificates to trust"
+        hint = f"fairlead login {url} --ca FILE trusts the certificates in FILE from now on; so does SSL_CERT_FILE"
     elif isinstance(error, ssl.SSLError):
         hint = "does it speak TLS? try http:// instead of https://"
     elif url.startswith("http://") and isinstance(error, (ConnectionResetError, BadStatusLine)):

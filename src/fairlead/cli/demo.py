@@ -6,6 +6,7 @@ import os
 import secrets
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import fairlead
 from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, Refused
 from fairlead.keeper.programs import simulator
-from fairlead.settings import Home, Settings
+from fairlead.settings import Home, Settings, default_home
 
 PLACE = "demo/room"
 DEVICES = {"t1": "temperature", "fan-1": "fan"}
@@ -36,6 +37,20 @@ def examples() -> Path:
     package = Path(str(fairlead.__file__)).parent
     inside = package / "examples"
     return inside if inside.is_dir() else package.parents[1] / "examples"
+
+
+def home_of(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the home of the demo: one of its own beside the usual one, unless ``FAIRLEAD_HOME`` names one.
+
+    Whoever throws the demo away removes nothing else.
+    """
+    usual = default_home(environ)
+    return usual if environ.get("FAIRLEAD_HOME") else usual.with_name(f"{usual.name}-demo")
+
+
+def is_in(home: Home) -> bool:
+    """Whether the demo was set up in ``home``: its simulated devices are there."""
+    return simulator_file(home).exists()
 
 
 def install(settings: Settings) -> None:

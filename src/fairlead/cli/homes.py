@@ -18,6 +18,8 @@ class Found(msgspec.Struct, frozen=True):
     root: Path
     url: str
     key: str
+    ca: str = ""
+    """Its certificate, where it has one: who can read the home need not ask who signed it."""
 
 
 def look(root: Path | None) -> Found:
@@ -37,4 +39,4 @@ def look(root: Path | None) -> Found:
         raise Unavailable(
             f"{home.root}: nothing is running", code="not_running", hint=f"fairlead up --home {home.root}"
         )
-    return Found(home.root, now.url, key)
+    return Found(home.root, now.url, key, str(settings.cert.absolute()) if settings.cert else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,13 +56,15 @@ def request(
     json: Any = None,
     content: bytes | Readable | None = None,
     on_lines: Callable[[Iterator[str]], None] | None = None,
+    ca: str = "",
 ) -> Answer:
     """Return the answer to one request; raises :class:`OSError` and :class:`http.client.HTTPException`.
 
-    ``on_lines`` gets the lines of an answer that is a stream of events as they come; its body is empty then.
+    ``on_lines`` gets the lines of an answer that is a stream of events as they come; its body is empty then. ``ca``: a
+    file of certificates that are trusted too; where ``SSL_CERT_FILE`` is set, it alone says who is.
     """
     body, all_headers = _body(json, content, headers)
-    with _sent(url, verb, _target(path, params), body, all_headers, connect_s, timeout_s) as response:
+    with _sent(url, verb, _target(path, params), body, all_headers, connect_s, timeout_s, ca) as response:
         if on_lines is not None and response.headers.get_content_type() == "text/event-stream":
             on_lines(lines_of(response))
             return Answer(response.status, response.headers, b"")
@@ -75,10 +78,10 @@ def lines_of(response: http.client.HTTPResponse) -> Iterator[str]:
 
 @contextmanager
 def stream(
-    url: str, path: str, *, connect_s: float, headers: Mapping[str, str], params: Mapping[str, Any]
+    url: str, path: str, *, connect_s: float, headers: Mapping[str, str], params: Mapping[str, Any], ca: str = ""
 ) -> Iterator[http.client.HTTPResponse]:
     """Yield the open answer of a GET that may take for ever; raises as :func:`request` does."""
-    with _sent(url, "GET", _target(path, params), None, dict(headers), connect_s, None) as response:
+    with _sent(url, "GET", _target(path, params), None, dict(headers), connect_s, None, ca) as response:
         yield response
 
 
@@ -91,9 +94,10 @@ def _sent(
     headers: Mapping[str, str],
     connect_s: float,
     timeout_s: float | None,
+    ca: str,
 ) -> Iterator[http.client.HTTPResponse]:
     place = urlsplit(url)
-    connection = _connection(place, connect_s)
+    connection = _connection(place, connect_s, ca)
     try:
         connection.connect()
         connection.sock.settimeout(timeout_s)
@@ -108,7 +112,7 @@ def _sent(
 _OURS = {"User-Agent": f"fairlead/{fairlead.__version__}", "Accept": "*/*", "Connection": "close"}
 
 
-def _connection(place: SplitResult, connect_s: float) -> http.client.HTTPConnection:
+def _connection(place: SplitResult, connect_s: float, ca: str) -> http.client.HTTPConnection:
     if place.scheme not in ("http", "https") or not place.hostname:
         raise http.client.InvalidURL("an address begins with http:// or https:// and names a host")
     try:
@@ -117,7 +121,17 @@ def _connection(place: SplitResult, connect_s: float) -> http.client.HTTPConnect
         raise http.client.InvalidURL(str(error)) from error
     if place.scheme == "http":
         return http.client.HTTPConnection(place.hostname, port, timeout=connect_s)
-    return http.client.HTTPSConnection(place.hostname, port, timeout=connect_s, context=ssl.create_default_context())
+    return http.client.HTTPSConnection(place.hostname, port, timeout=connect_s, context=_trust(ca))
+
+
+def _trust(ca: str) -> ssl.SSLContext:
+    """Return what certificates are held against; a server's own that is named counts without who signed it."""
+    trust = ssl.create_default_context()
+    if ca and not os.environ.get("SSL_CERT_FILE"):
+        with contextlib.suppress(OSError):  # moved away: who is not trusted is told then
+            trust.load_verify_locations(ca)
+            trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return trust
 
 
 def _target(path: str, params: Mapping[str, Any] | None) -> str:

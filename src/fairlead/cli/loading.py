@@ -16,7 +16,7 @@ import typer
 
 from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, named
-from fairlead.cli.commands.bundles import check_output, pairs
+from fairlead.cli.calling import check_output, pairs
 from fairlead.errors import Invalid
 from fairlead.measure import arrivals, load, loadreport, workload
 

@@ -21,6 +21,8 @@ class Session(msgspec.Struct, frozen=True):
     url: str
     token: str
     user: str
+    ca: str = ""
+    """File of certificates (PEM) that are trusted there besides those of the machine."""
 
 
 def file(environ: Mapping[str, str] = os.environ) -> Path:
@@ -45,7 +47,8 @@ def current(environ: Mapping[str, str] = os.environ) -> Session:
         raise Invalid(f"{url} is no URL", code="url_invalid", hint="FAIRLEAD_URL is such as http://127.0.0.1:8080")
     token = environ.get("FAIRLEAD_TOKEN", "")
     if token:
-        return Session(url or "http://127.0.0.1:8080", token, "")
+        kept = known.get("sessions", {}).get(url, {})
+        return Session(url or "http://127.0.0.1:8080", token, "", kept.get("ca", ""))
     entry = known.get("sessions", {}).get(url)
     if not entry:
         raise Forbidden(
@@ -53,19 +56,27 @@ def current(environ: Mapping[str, str] = os.environ) -> Session:
             code="not_signed_in",
             hint=f"fairlead login {url or 'http://127.0.0.1:8080'}",
         )
-    return Session(url, entry["token"], entry["user"])
+    return _session(url, entry)
 
 
 def all_of(environ: Mapping[str, str] = os.environ) -> tuple[Session, ...]:
     """Return every session that is kept, by URL."""
     known = _read(environ).get("sessions", {})
-    return tuple(Session(url, entry["token"], entry["user"]) for url, entry in sorted(known.items()))
+    return tuple(_session(url, entry) for url, entry in sorted(known.items()))
 
 
 def of(url: str, environ: Mapping[str, str] = os.environ) -> Session:
     """Return the session kept for ``url``; raises :class:`KeyError`."""
     entry = _read(environ).get("sessions", {})[url.rstrip("/")]
-    return Session(url.rstrip("/"), entry["token"], entry["user"])
+    return _session(url.rstrip("/"), entry)
+
+
+def _session(url: str, entry: Mapping[str, str]) -> Session:
+    return Session(url, entry["token"], entry["user"], entry.get("ca", ""))
+
+
+def _entry(token: str, user: str, ca: str) -> dict[str, str]:
+    return {"token": token, "user": user} | ({"ca": ca} if ca else {})
 
 
 def keep(session: Session, environ: Mapping[str, str] = os.environ, *, use: bool = True) -> Session | None:
@@ -75,7 +86,7 @@ def keep(session: Session, environ: Mapping[str, str] = os.environ, *, use: bool
     """
     known = _read(environ)
     before = _put_aside(known, session.url, {installation(session.token)})
-    known.setdefault("sessions", {})[session.url] = {"token": session.token, "user": session.user}
+    known.setdefault("sessions", {})[session.url] = _entry(session.token, session.user, session.ca)
     if use:
         known["current"] = session.url
     _write(known, environ)
@@ -93,7 +104,7 @@ def settle(url: str, installations: Collection[str], environ: Mapping[str, str] 
     aside = known.get("aside", {})
     ours = next((aside.pop(kid) for kid in installations if kid in aside), None)
     if ours is not None:
-        known.setdefault("sessions", {}).setdefault(url, {"token": ours["token"], "user": ours["user"]})
+        known.setdefault("sessions", {}).setdefault(url, _entry(ours["token"], ours["user"], ours.get("ca", "")))
     if before is not None or ours is not None:
         _write(known, environ)
     return before

@@ -38,7 +38,15 @@ class Welcome:
             terminal.result(f"admin password: {password}   (shown once; you are signed in already)")
         if self._demo:
             terminal.result(await asyncio.to_thread(demonstration.curl, self._settings))
-            terminal.note(f"throw the demo away: stop this, then rm -r {self._settings.home}")
+            terminal.note(
+                f"throw the demo away: stop this, then rm -r {self._settings.home}, with all that you pushed here;"
+                " a home of your own: fairlead up"
+            )
+        elif demonstration.is_in(Home(self._settings.home)):
+            terminal.note(
+                f"{self._settings.home} is the home of a demo, whose models, devices and app run here too;"
+                " a home of your own: fairlead up --home FOLDER"
+            )
         await asyncio.to_thread(self._say_which)
 
     def _sign_in_first(self) -> str:
@@ -49,7 +57,8 @@ class Welcome:
         if not self._is_signed_in():
             try:
                 key = home.here.read_text(encoding="ascii")
-                sign_in_here(self._settings.url, key, use=not self._another_lives())
+                own = str(self._settings.cert.absolute()) if self._settings.cert else ""
+                sign_in_here(self._settings.url, key, use=not self._another_lives(), ca=own)
             except (Refused, FileNotFoundError) as error:
                 terminal.note(f"not signed in: {error}; use: fairlead login {self._settings.url}")
         try:

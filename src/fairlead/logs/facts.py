@@ -90,12 +90,20 @@ def _by_name(session: Session, of: str, at: datetime, sight: Sight) -> Why:
 
 
 def _model(of: str, at: datetime, links: Sequence[Link]) -> Why:
-    """Explain a model; where another alias moved last, what callers without one get comes first."""
+    """Explain a model; what callers get who name no alias comes first, whatever happened to it last."""
     told = tell.of_events(of, at, links)
     main = [link for link in links if link.kind == "alias" and link.id == f"{of}@production"]
-    if not main or links[-1].kind != "alias" or links[-1].id == main[-1].id:
+    if not main or links[-1].id == main[-1].id:
+        return told
+    if links[-1].kind != "alias" and links[-1].id in _named(of, main[-1]):
         return told
     return msgspec.structs.replace(told, answer=f"{tell.of_events(of, at, main).answer} {told.answer}")
+
+
+def _named(of: str, moved: Link) -> set[str]:
+    """Return the versions that a move of an alias, ``3 → 5:10,4:90``, leads to."""
+    after = moved.said.rpartition("→")[2]
+    return {f"{of}@{part.partition(':')[0].strip()}" for part in after.split(",")}
 
 
 def unknown(of: str) -> NotFound:

@@ -12,6 +12,7 @@ from fairlead import ids
 from fairlead.accounts import vault
 from fairlead.accounts.policy import Caller
 from fairlead.bundles.manifest import ModelManifest
+from fairlead.clock import to_text
 from fairlead.errors import Conflict, Invalid
 from fairlead.messages import Target
 from fairlead.models import queries
@@ -56,21 +57,31 @@ def remove_alias(session: Session, caller: Caller, name: str, alias: str, now: d
 
 
 def rollback(session: Session, caller: Caller, name: str, now: datetime, alias: str = PRODUCTION) -> Alias:
-    """Put back what ``alias`` held before; once more puts it forth again.
+    """Put back what ``alias`` held before, once: a second time would put forth again what was taken back.
 
-    Raises :class:`Conflict` (``nothing_before``) where it held nothing.
+    Raises :class:`Conflict` (``nothing_before``) where it held nothing, or that was put back already.
     """
     model = managed(session, caller, name)
     held = queries.alias_of(session, name, alias)
     if not held.previous or shares(held.previous) == shares(held.targets):
-        raise Conflict(
-            f"{alias} of {name} held nothing before",
-            code="nothing_before",
-            hint=f"fairlead models alias {name} {alias}=VERSION; fairlead models show {name} lists the versions",
-        )
+        raise _nothing_before(session, held)
     for target in held.previous:
         _check_usable(session, name, target.version, alias)
-    return place_alias(session, model, alias, held.previous, now, asked_at=now, by=caller.name)
+    placed = place_alias(session, model, alias, held.previous, now, asked_at=now, by=caller.name)
+    placed.previous = ()
+    return placed
+
+
+def _nothing_before(session: Session, held: Alias) -> Conflict:
+    """Return the refusal of a rollback; who put back what before is told, where that is why."""
+    name, alias = held.model, held.alias
+    said = f"{alias} of {name} held nothing before"
+    was, arrow, _ = next((move.said for move in queries.moves_of(session, name, alias)), "").partition(" → ")
+    if was and arrow:
+        back = f"{alias} of {name} was put back to {say(held.targets)} already"
+        said = f"{back}, by {held.moved_by} at {to_text(held.moved_at)}; {was} was before that"
+    hint = f"fairlead models alias {name} {alias}=VERSION goes to any other; fairlead models show {name} lists them"
+    return Conflict(said, code="nothing_before", hint=hint)
 
 
 def place_alias(

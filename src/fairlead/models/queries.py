@@ -12,12 +12,15 @@ from sqlalchemy.orm import Session
 from fairlead import ids
 from fairlead.accounts.policy import Caller, may_see
 from fairlead.bundles.manifest import ModelManifest
+from fairlead.bundles.reading import closest
 from fairlead.errors import NotFound, Unavailable
 from fairlead.messages import Target
 from fairlead.status import VersionStatus
-from fairlead.store.records import Alias, Model, ModelVersion
+from fairlead.store.records import Alias, Event, Model, ModelVersion
 
 PRODUCTION = "production"
+_NEAR_AMONG = 1000
+"""Among so many names one is searched for that looks like a mistaken one."""
 _HINT = "fairlead models lists those that you may see"
 
 
@@ -25,8 +28,15 @@ def get(session: Session, caller: Caller | None, name: str) -> Model:
     """Return the model; raises :class:`NotFound`, also for one that the caller may not see."""
     model = session.get(Model, name)
     if model is None or model.removed_at is not None or not may_see(caller, model.owner, model.visibility):
-        raise NotFound(f"there is no model {name}", code="no_such_model", hint=_HINT)
+        raise NotFound(f"there is no model {name}", code="no_such_model", hint=_near(session, caller, name))
     return model
+
+
+def _near(session: Session, caller: Caller | None, name: str) -> str:
+    """Return what to do about a name that is none: of those that the caller may see, the one that looks like it."""
+    known = select(Model.name, Model.owner, Model.visibility).where(Model.removed_at.is_(None)).limit(_NEAR_AMONG)
+    near = closest(name, [one.name for one in session.execute(known) if may_see(caller, one.owner, one.visibility)])
+    return f"{near} {_HINT}" if near else _HINT
 
 
 def list_all(session: Session, caller: Caller | None) -> list[Model]:
@@ -81,6 +91,12 @@ def alias_of(session: Session, name: str, alias: str) -> Alias:
     if found is None:
         raise _no_alias(name, alias)
     return found
+
+
+def moves_of(session: Session, name: str, alias: str) -> list[Event]:
+    """Return what was done to an alias, the latest first, as far as the journal still has it."""
+    query = select(Event).where(Event.kind == "alias", Event.ref == f"{name}@{alias}")
+    return list(session.scalars(query.order_by(Event.id.desc()).limit(10)))
 
 
 def _no_alias(name: str, alias: str) -> NotFound:

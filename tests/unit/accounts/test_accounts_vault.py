@@ -217,3 +217,24 @@ def test_former_values_go_with_their_bundle_and_when_there_are_very_many(
     service.remove(session, ADA, "mood", NOW)
     assert shown(session, "value-4") == ["***"] * 2
     assert len(retention.over(session, kind, later)) == 3
+
+
+def test_a_secret_that_nothing_asks_for_is_said(session: Session) -> None:
+    assert vault.unasked(session, ADA, "mood", "API_KEY") == (
+        "there is no model or app mood yet: it counts once you push one"
+    )
+    put(session)
+    push(session, "API_KEY")
+
+    assert vault.unasked(session, ADA, "mood", "API_KEY") == ""
+    assert vault.unasked(session, ADA, "mood", "API_KEYY") == (
+        "no version of mood asks for API_KEYY in run.secrets; did you mean API_KEY?"
+    )
+    assert vault.unasked(session, ADA, "moood", "API_KEY").endswith("; did you mean mood?")
+    session.get_one(Model, "mood").visibility = "private"
+    assert "mood?" not in vault.unasked(session, ZOE, "moood", "API_KEY")
+
+
+def test_an_empty_value_is_called_empty(session: Session) -> None:
+    with pytest.raises(Invalid, match="the value of API_KEY is empty"):
+        put(session, "API_KEY", "")

@@ -86,3 +86,38 @@ def test_who_may_call_a_model_is_changed(cli: Callable[..., Said], signed_in: Do
     code, _, said = cli("models", "set", "m", "--visibility", "public")
     assert code == 6, said
     assert "not_in_force" in said
+
+
+def test_a_model_is_handed_over(cli: Callable[..., Said], signed_in: Door) -> None:
+    signed_in.says("PATCH /api/v1/models/m", {"visibility": "team", "owner": "bob", "pending": None})
+
+    assert cli("models", "set", "m", "--owner", "bob")[:2] == (0, "m: team, owner bob\n")
+    assert json.loads(signed_in.asked[-1][1]) == {"owner": "bob"}
+
+
+def test_a_rollback_says_what_it_did_and_how_to_undo_it(cli: Callable[..., Said], signed_in: Door) -> None:
+    signed_in.says("POST /api/v1/models/m/rollback", {"alias": "production", "from": "3:50,2:50", "to": "2"})
+
+    code, out, err = cli("models", "rollback", "m")
+
+    assert (code, out) == (0, "production: 3:50,2:50 → 2\n")
+    assert "fairlead models alias m production=3:50,2:50" in err
+
+
+def test_a_removal_is_waited_for_as_other_changes_are(cli: Callable[..., Said], signed_in: Door) -> None:
+    signed_in.says("DELETE /api/v1/models/m", {"pending": "the front door lags"}, 202)
+    signed_in.says("GET /api/v1/pending", {"pending": None})
+
+    assert cli("models", "rm", "m", "--yes") == (0, "removed m\n", "  the front door lags\n")
+    assert signed_in.calls == ["DELETE /api/v1/models/m", "GET /api/v1/pending"]
+
+
+def test_a_removal_that_no_front_door_follows_says_so(
+    cli: Callable[..., Said], signed_in: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairlead.cli.commands.models.WAIT_S", -1.0)
+    signed_in.says("DELETE /api/v1/models/m/versions/1", {"pending": "the front door lags"}, 202)
+
+    code, _, err = cli("models", "rm", "m@1", "--yes")
+
+    assert (code, "the front door lags" in err, "not_in_force" in err) == (6, True, True)

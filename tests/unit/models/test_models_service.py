@@ -146,8 +146,38 @@ def test_a_new_version_replaces_the_old_and_a_rollback_brings_it_back(session: S
     assert (status(session, "1"), status(session, "2")) == (VersionStatus.READY, VersionStatus.RETIRED)
     said = session.scalars(select(Event.said).where(Event.kind == "alias").order_by(Event.id)).all()
     assert said == ["→ 1", "1 → 2", "2 → 1"]
-    aliases.rollback(session, ADA, "flowers", NOW + timedelta(seconds=5))
-    assert targets(session) == "2"
+
+
+def test_a_second_rollback_does_not_undo_the_first(session: Session) -> None:
+    push(session, "a")
+    settle(session)
+    push(session, "b", 1)
+    settle(session, at_s=2)
+    aliases.rollback(session, ADA, "flowers", NOW + timedelta(seconds=3))
+    settle(session, at_s=4)
+
+    with pytest.raises(Conflict) as refused:
+        aliases.rollback(session, ADA, "flowers", NOW + timedelta(seconds=5))
+
+    assert refused.value.code == "nothing_before"
+    assert "was put back to 1 already, by ada at " in refused.value.message
+    assert refused.value.message.endswith("2 was before that")
+    assert "models alias flowers production=VERSION" in refused.value.hint
+    assert targets(session) == "1"
+    aliases.move_alias(session, ADA, "flowers", "production", [Target("2", 1)], NOW + timedelta(seconds=6))
+    aliases.rollback(session, ADA, "flowers", NOW + timedelta(seconds=7))
+    assert targets(session) == "1"
+
+
+def test_why_a_model_is_as_it_is_begins_with_what_production_names(session: Session) -> None:
+    push(session, "a")
+    settle(session)
+    push(session, "bad", 1)
+    settle(session, "bad", at_s=2)
+
+    answer = why(session, "flowers", NOW + timedelta(minutes=5)).answer
+
+    assert answer.startswith("flowers@production names 1. flowers@2 has failed")
 
 
 def test_an_alias_set_to_what_it_is_changes_nothing_and_a_rollback_goes_to_what_was_different(session: Session) -> None:

@@ -216,6 +216,18 @@ async def change_user(
     return await _in_force(view, response, house)
 
 
+@router.delete("/users/{name}")
+async def remove_user(name: str, response: Response, house: TheHouse, who: Who) -> UserView:
+    """Remove a user who owns nothing; 202 with ``pending`` when a front door still takes what was revoked with it."""
+    now = house.clock.now()
+
+    def write(session: Session) -> UserView:
+        user = service.remove(session, who, name, now)
+        return user_view(user, used=quotas.used(session, [user], house.quotas, now)[name])
+
+    return await _in_force(await house.database.write(write), response, house)
+
+
 async def _in_force(view: V, response: Response, house: TheHouse) -> V:
     """Return ``view`` once every front door refuses what is revoked; else with status 202 and the reason."""
     if pending := await house.reconcile.in_force():

@@ -30,6 +30,7 @@ from fairlead.errors import Invalid, Unavailable
 from fairlead.messages import ModelSpec, Target
 from fairlead.models import access, aliases, queries, service
 from fairlead.models import replicas as records
+from fairlead.models.owner import set_owner
 from fairlead.modelserver.protocols.docs import openapi_of
 from fairlead.modelserver.protocols.page import POLICY, page_of
 from fairlead.status import VersionStatus
@@ -63,6 +64,7 @@ class RollbackBody(Body):
 class ModelChange(Body):
     visibility: str | None = None
     outbound: bool | None = None
+    owner: str | None = None
 
 
 @calls.get("/v1/models")
@@ -101,11 +103,11 @@ async def docs(ref: str, house: TheHouse, who: Who) -> HTMLResponse:
 
 @router.patch("/models/{name}")
 async def change(name: str, body: ModelChange, response: Response, house: TheHouse, who: Who) -> ModelView:
-    """Change who sees a model, or grant it the network; 202 with ``pending`` where a front door lags."""
+    """Change who sees a model or whose it is, or grant it the network; 202 with ``pending`` where a front door lags."""
     now = house.clock.now()
 
-    if body.visibility is None and body.outbound is None:
-        raise Invalid("nothing to change", code="nothing_to_change", hint="send visibility, outbound or both")
+    if body.visibility is None and body.outbound is None and body.owner is None:
+        raise Invalid("nothing to change", code="nothing_to_change", hint="send visibility, outbound or owner")
 
     def write(session: Session) -> ModelView:
         model = queries.get(session, who, name)
@@ -113,6 +115,8 @@ async def change(name: str, body: ModelChange, response: Response, house: TheHou
             model = access.set_visibility(session, who, name, body.visibility, now)
         if body.outbound is not None:
             model = access.grant(session, who, name, "outbound", body.outbound, now)
+        if body.owner is not None:  # last: who hands it over may not change it any more
+            model = set_owner(session, who, name, body.owner, now)
         return _view(session, house, model)
 
     view = await house.database.write(write)

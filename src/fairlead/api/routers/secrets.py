@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, SecretStr
+from sqlalchemy.orm import Session
 
 from fairlead.accounts import vault
 from fairlead.api.deps import TheHouse, Who
@@ -28,9 +29,12 @@ async def list_secrets(house: TheHouse, who: Who, bundle: str = "") -> Page[Secr
 async def set_secret(bundle: str, name: str, body: SecretBody, house: TheHouse, who: Who) -> SecretView:
     """Set a secret; replicas that were started with another value are replaced."""
     now, value = house.clock.now(), body.value.get_secret_value()
-    view = await house.database.write(
-        lambda session: secret_view(vault.put(session, who, bundle, name, value, now, sealer=house.sealer))
-    )
+
+    def write(session: Session) -> SecretView:
+        placed = vault.put(session, who, bundle, name, value, now, sealer=house.sealer)
+        return secret_view(placed, vault.unasked(session, who, bundle, name))
+
+    view = await house.database.write(write)
     house.reconcile.nudge()
     return view
 

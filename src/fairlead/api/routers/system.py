@@ -19,6 +19,7 @@ from fairlead.api.views.journal import event_view
 from fairlead.api.views.system import (
     HealthView,
     IsolationView,
+    PendingView,
     StatusView,
     SystemView,
     node_views,
@@ -61,6 +62,12 @@ async def ready(house: TheHouse) -> HealthView:
     if troubles:
         raise Unavailable("; ".join(troubles), code="not_ready", hint="fairlead logs control", retry_after_s=1)
     return HealthView(status="ready")
+
+
+@router.get("/pending")
+async def pending(house: TheHouse, who: Who) -> PendingView:
+    """Return why front doors do not yet do all that was decided; nothing once they do. Waits up to three seconds."""
+    return PendingView(pending=await house.reconcile.in_force() or None)
 
 
 @router.get("/system")

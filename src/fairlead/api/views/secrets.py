@@ -11,7 +11,14 @@ class SecretView(View):
     name: str
     set_by: str
     set_at: str | None
+    warnings: list[str] = []
 
 
-def secret_view(record: Secret) -> SecretView:
-    return SecretView(bundle=record.bundle, name=record.name, set_by=record.set_by, set_at=moment(record.set_at))
+def secret_view(record: Secret, warning: str = "") -> SecretView:
+    return SecretView(
+        bundle=record.bundle,
+        name=record.name,
+        set_by=record.set_by,
+        set_at=moment(record.set_at),
+        warnings=[warning] if warning else [],
+    )

@@ -7,6 +7,11 @@ from fairlead.errors import without_folders
 from fairlead.messages import NodeReport
 
 
+class PendingView(View):
+    pending: str | None
+    """Why what was decided is not in force everywhere."""
+
+
 class HealthView(View):
     status: str
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import mimetypes
-import os
 import shlex
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +10,7 @@ from typing import Any
 
 import typer
 
-from fairlead.cli import terminal
+from fairlead.cli import calling, terminal
 from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands import templates
 from fairlead.errors import Error
@@ -166,15 +162,15 @@ def predict(
 ) -> None:
     """Call a model."""
     path = f"/v1/models/{named('model', model)}/predict"
-    check_output(output)
-    sent = body_of(body, file, settings)
-    pieces = _Pieces()
+    calling.check_output(output)
+    sent = calling.body_of(body, file, settings)
+    pieces = calling.Pieces()
     with Api(timeout_s=600) as api:
         try:
             answer = api.send("POST", path, on_event=pieces.show if output is None else None, **sent)
         except Refused as error:
             error.message = error.message.replace(path, model)
-            raise _explained(error, settings) from None
+            raise calling.explained(api, error, model, file, dict(map(calling.pair, settings))) from None
         finally:
             pieces.end()
     if pieces.came:
@@ -186,98 +182,3 @@ def predict(
         terminal.result(answer.text.rstrip("\n"))
     else:
         terminal.raw(answer.content)
-
-
-class _Pieces:
-    """Prints the pieces of an answer as they come."""
-
-    def __init__(self) -> None:
-        self.came = self._in_line = False
-
-    def show(self, event: str, value: Any) -> None:
-        self.came = True
-        if event == "message":
-            terminal.piece(value)
-            self._in_line = isinstance(value, str) and not terminal.wants_json()
-
-    def end(self) -> None:
-        """End the line that a text left open."""
-        if self._in_line:
-            terminal.result("")
-
-
-def _explained(error: Refused, settings: list[str]) -> Refused:
-    """Return the refusal; of a text that was read as a number it says how to write it."""
-    words = {name: value for name, value in map(_pair, settings) if not isinstance(as_value(value), str)}
-    wrong = next((one for one in error.problems if one.path in words and "is not text" in one.message), None)
-    if wrong is not None:
-        error.hint = f"--set reads JSON first; as text: --set {wrong.path}='\"{words[wrong.path]}\"'"
-    return error
-
-
-def check_output(output: Path | None) -> None:
-    """Refuse a place that cannot be written before anything is called."""
-    if output is None:
-        return
-    folder = output.parent
-    why = ""
-    if output.is_dir():
-        why = "is a folder"
-    elif not folder.is_dir():
-        why = f"there is no folder {folder}"
-    elif not os.access(output if output.exists() else folder, os.W_OK):
-        why = "may not be written"
-    if why:
-        raise Refused(
-            f"{output}: {why}",
-            exit_code=5,
-            code="output_unusable",
-            hint="name a file that can be written; nothing was called",
-        )
-
-
-def body_of(body: str, file: Path | None, settings: list[str], option: str = "--json") -> dict[str, Any]:
-    """Return what is sent: the file, the JSON, or the values one by one."""
-    if sum((bool(body), file is not None)) + (bool(settings) and bool(body)) > 1:
-        raise typer.BadParameter(f"{option} is the whole body: give either it, or --set, or a file")
-    if file is not None:
-        if not file.is_file():
-            raise typer.BadParameter(f"{file}: no such file")
-        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        return {
-            "content": file.read_bytes(),
-            "headers": {"Content-Type": kind, "Content-Disposition": f'attachment; filename="{file.name}"'},
-            "params": pairs(settings),
-        }
-    if body.startswith("@") or (body != "-" and Path(body).suffix == ".json" and Path(body).is_file()):
-        raise typer.BadParameter(f"{option} is the body itself; of a file write --file {body.removeprefix('@')}")
-    if body:
-        return {
-            "content": sys.stdin.buffer.read() if body == "-" else body.encode(),
-            "headers": {"Content-Type": "application/json"},
-        }
-    return {"json": {name: as_value(value) for name, value in pairs(settings).items()}}
-
-
-def pairs(settings: list[str]) -> dict[str, str]:
-    """Return the values by name; raises for a name that is given twice."""
-    pairs = [_pair(item) for item in settings]
-    twice = next((name for name, _ in pairs if [one for one, _ in pairs].count(name) > 1), None)
-    if twice is not None:
-        raise typer.BadParameter(f"--set {twice} is given twice; write a list as {twice}='[1, 2]'")
-    return dict(pairs)
-
-
-def _pair(item: str) -> tuple[str, str]:
-    name, equals, value = item.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter(f"{item}: write name=value")
-    return name, value
-
-
-def as_value(text: str) -> Any:
-    """Return ``text`` as JSON if it is, else as text: ``4`` is a number, ``Newark`` a string."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text

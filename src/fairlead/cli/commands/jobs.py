@@ -60,7 +60,7 @@ def submit(
     callback: str = typer.Option("", "--callback", help="URL that is told once it has ended; see jobs secret."),
 ) -> None:
     """Keep calls until they are done; prints one id a line."""
-    from fairlead.cli.commands.bundles import body_of
+    from fairlead.cli.calling import body_of
 
     path = f"/v1/models/{named('model', model)}/jobs"
     calls = [body_of(body, file, settings, "--body") for file in files or (None,)]

@@ -27,16 +27,26 @@ def login(
     url: str = typer.Argument("", help="Front door of the installation; default: http://127.0.0.1:8080."),
     user: str = typer.Option("admin", "--user", "-u"),
     home: Path = typer.Option(None, "--home", help="Sign in as the owner of this home on this machine, no password."),
+    ca: Path = typer.Option(None, "--ca", help="Certificates to trust there, PEM; kept. Default: SSL_CERT_FILE."),
 ) -> None:
     """Sign in. The password is asked for, or read from standard input."""
+    trusted = _trusted(ca)
     if home is not None:
-        answer = _sign_in_at_home(url, home)
+        answer = _sign_in_at_home(url, home, trusted)
     else:
-        answer = sign_in(url or "http://127.0.0.1:8080", user, read_password())
+        answer = sign_in(url or "http://127.0.0.1:8080", user, read_password(), ca=trusted)
     roles = ", ".join(answer["roles"])
     terminal.result(f"signed in as {answer['user']} ({roles})", answer | {"token": "kept"})
     if os.environ.get("FAIRLEAD_TOKEN"):
         terminal.note("FAIRLEAD_TOKEN is set and goes before this session: unset FAIRLEAD_TOKEN to use it")
+
+
+def _trusted(ca: Path | None) -> str:
+    """Return the file of certificates to keep with the session; nothing where those of the machine do."""
+    named = str(ca) if ca is not None else os.environ.get("SSL_CERT_FILE", "")
+    if ca is not None and not ca.is_file():
+        raise typer.BadParameter(f"{ca}: no such file")
+    return str(Path(named).expanduser().absolute()) if named and Path(named).is_file() else ""
 
 
 def logout(
@@ -123,28 +133,29 @@ def read_password(prompt: str = "password") -> str:
     return line.rstrip("\n")
 
 
-def sign_in(url: str, user: str, password: str) -> dict[str, Any]:
+def sign_in(url: str, user: str, password: str, *, ca: str = "") -> dict[str, Any]:
     """Sign in at ``url`` by password, keep the session and use it; return the API's view."""
-    return _sign_in(url, "/login", {"user": user, "password": password}, use=True)
+    return _sign_in(url, "/login", {"user": user, "password": password}, use=True, ca=ca)
 
 
-def sign_in_here(url: str, key: str, *, use: bool = True) -> dict[str, Any]:
+def sign_in_here(url: str, key: str, *, use: bool = True, ca: str = "") -> dict[str, Any]:
     """Sign in at ``url`` by the key of its home, which lies on this machine; return the API's view."""
-    return _sign_in(url, "/login/here", {"key": key}, use=use)
+    return _sign_in(url, "/login/here", {"key": key}, use=use, ca=ca)
 
 
-def _sign_in_at_home(url: str, home: Path) -> dict[str, Any]:
+def _sign_in_at_home(url: str, home: Path, ca: str) -> dict[str, Any]:
     from fairlead.cli import homes
 
     found = homes.look(home)
-    return sign_in_here(url or found.url, found.key)
+    return sign_in_here(url or found.url, found.key, ca=ca or found.ca)
 
 
-def _sign_in(url: str, path: str, body: dict[str, str], *, use: bool) -> dict[str, Any]:
+def _sign_in(url: str, path: str, body: dict[str, str], *, use: bool, ca: str) -> dict[str, Any]:
     url = url.rstrip("/")
-    with Api(session.Session(url, "", "")) as api:
+    ca = ca if url.startswith("https:") else ""
+    with Api(session.Session(url, "", "", ca)) as api:
         answer: dict[str, Any] = api.post(path, body)
-    if session.keep(session.Session(url, answer["token"], answer["user"]), use=use) is not None:
+    if session.keep(session.Session(url, answer["token"], answer["user"], ca), use=use) is not None:
         say_put_aside(url)
     return answer
 

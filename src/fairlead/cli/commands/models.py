@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import typer
@@ -44,6 +45,8 @@ def targets(items: list[dict[str, Any]]) -> str:
     return ",".join(f"{item['version']}:{item['weight']}" for item in items) or "-"
 
 
+WAIT_S = 60.0
+"""Longest wait for a front door to do what was decided."""
 DECISIONS = 5
 """Decisions about replicas that ``show`` prints; the API has more."""
 
@@ -167,7 +170,7 @@ def alias(
 
 @app.command()
 def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> None:
-    """Put back what the alias held before."""
+    """Put back what the alias held before; once."""
     with Api() as api:
         view = api.post(f"/models/{named('model', name)}/rollback", {"alias": alias})
         version = view["to"].partition(",")[0].partition(":")[0]
@@ -175,6 +178,7 @@ def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> N
     for warning in view.get("warnings") or ():
         terminal.note(f"warning: {warning}")
     terminal.result(f"{view['alias']}: {view['from']} → {view['to']}", view)
+    terminal.note(f"put back what it held before; forth again: fairlead models alias {name} {alias}={view['from']}")
 
 
 @app.command("set")
@@ -182,19 +186,22 @@ def change(
     name: str,
     visibility: str = typer.Option("", "--visibility", help="private, team, or public, which a configurer grants."),
     outbound: bool = typer.Option(None, "--outbound/--no-outbound", help="Whether it has the network it asks for."),
+    owner: str = typer.Option("", "--owner", help="Whose it is from now on."),
 ) -> None:
-    """Change who may see and call a model, or grant it the network.
+    """Change who may see and call a model, or whose it is.
 
-    Public: anyone, without a token, at a bounded rate.
+    A configurer grants the network too. Public: anyone, without a token, at a bounded rate.
     """
-    wanted = ({"visibility": visibility} if visibility else {}) | ({} if outbound is None else {"outbound": outbound})
+    said_of = (("visibility", visibility or None), ("owner", owner or None), ("outbound", outbound))
+    wanted: dict[str, Any] = {field: value for field, value in said_of if value is not None}
     if not wanted:
-        raise typer.BadParameter("say --visibility, --outbound or --no-outbound")
+        raise typer.BadParameter("say --visibility, --owner, --outbound or --no-outbound")
     with Api() as api:
         view = api.patch(f"/models/{named('model', name)}", wanted)
     if pending := view.get("pending"):
         raise _not_in_force(f"{name} is {view['visibility']}", pending)
     said = "" if outbound is None else f", network {'granted' if outbound else 'no longer granted'}"
+    said += f", owner {view['owner']}" if owner else ""
     terminal.result(f"{name}: {view['visibility']}{said}", view)
 
 
@@ -208,8 +215,7 @@ def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
         raise typer.Exit(1)
     with Api() as api:
         view = api.delete(path) or {}
-    if pending := view.get("pending"):
-        raise _not_in_force(f"{name} is removed", pending)
+        _until_gone(api, view, f"{name} is removed")
     terminal.result(f"removed {name}")
 
 
@@ -217,8 +223,7 @@ def _remove_alias(name: str, label: str) -> None:
     """Remove an alias; ``production`` is kept by the platform."""
     with Api() as api:
         view = api.delete(f"/models/{name}/aliases/{label}") or {}
-    if pending := view.get("pending"):
-        raise _not_in_force(f"{label} of {name} is removed", pending)
+        _until_gone(api, view, f"{label} of {name} is removed")
     terminal.result(f"removed {name}@{label}")
 
 
@@ -237,6 +242,19 @@ def _until_in_force(api: Api, name: str, version: str, view: dict[str, Any], don
         if event == "away":
             raise _not_in_force(done, step["message"], step["hint"])
     raise _not_in_force(done, said)
+
+
+def _until_gone(api: Api, view: dict[str, Any], done: str) -> None:
+    """Return once no front door leads to what was removed, saying what is waited for; else raises :class:`Refused`."""
+    said, deadline = view.get("pending"), time.monotonic() + WAIT_S
+    if said:
+        terminal.step(said)
+    while said:
+        if time.monotonic() > deadline:
+            raise _not_in_force(done, said)
+        last, said = said, api.get("/pending").get("pending")
+        if said and said != last:
+            terminal.step(said)
 
 
 def _not_in_force(done: str, why: str, hint: str = "it takes effect once that is mended: fairlead status") -> Refused:

@@ -70,9 +70,9 @@ def days(text: str) -> list[str]:
 
 
 def values(items: list[str]) -> dict[str, Any]:
-    from fairlead.cli.commands.bundles import _pair, as_value
+    from fairlead.cli.calling import as_value, pair
 
-    return {name: as_value(value) for name, value in map(_pair, items)}
+    return {name: as_value(value) for name, value in map(pair, items)}
 
 
 app = typer.Typer(help="When and where apps run.", invoke_without_command=True, rich_markup_mode=None)

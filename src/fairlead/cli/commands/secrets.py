@@ -38,6 +38,8 @@ def set_(bundle: str = typer.Argument(help="A model or app."), name: str = typer
     """Set a secret; its value comes from stdin, or is asked for. Replicas with an older value are replaced."""
     with Api() as api:
         view = api.put(_path(bundle, name), {"value": _value(name)})
+    for warning in view.get("warnings") or ():
+        terminal.note(f"warning: {warning}")
     terminal.result(f"{bundle} {name} set", view)
 
 
@@ -67,4 +69,8 @@ def _value(name: str) -> str:
         raise Invalid(
             f"{name} is no text in UTF-8", code="secret_invalid", hint="encode it, for example as base64"
         ) from error
-    return value.removesuffix("\n").removesuffix("\r")
+    value = value.removesuffix("\n").removesuffix("\r")
+    if not value:
+        hint = f"give it there: fairlead secrets set … {name} < FILE"
+        raise Invalid(f"nothing came on standard input for {name}", code="secret_invalid", hint=hint)
+    return value

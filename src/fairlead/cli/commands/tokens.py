@@ -8,6 +8,7 @@ from fairlead.cli import terminal
 from fairlead.cli.api import Api, in_force, named
 from fairlead.cli.commands.noun import group, quota
 
+_LEAST_FIRST = ("user", "ai_developer", "app_developer", "configurer")
 _COLUMNS = ("id", "label", "user", "roles", "expires_at", "revoked_at", "calls_today", "calls_per_day")
 
 
@@ -23,16 +24,26 @@ app = group("Access tokens.", _list)
 @app.command()
 def new(
     label: str,
-    role: list[str] = typer.Option([], "--role", help="Default: all of yours."),
+    role: list[str] = typer.Option([], "--role", help="What it may do; default: user, which calls models."),
+    all_roles: bool = typer.Option(False, "--all-roles", help="Whatever you may do."),
     days: int = typer.Option(30, "--days", min=1),
     calls_per_day: str = typer.Option("", "--calls-per-day", help="Calls of models in a UTC day, at most yours."),
 ) -> None:
-    """Make a token; it is shown once."""
+    """Make a token for a program; it is shown once. It calls models, and does nothing else unless roles are given."""
+    if role and all_roles:
+        raise typer.BadParameter("--all-roles is all of them: leave out --role")
     with Api() as api:
-        body = {"label": label, "roles": role or None, "days": days, "calls_per_day": quota(calls_per_day)}
+        roles = None if all_roles else role or least(api.get("/me")["roles"])
+        body = {"label": label, "roles": roles, "days": days, "calls_per_day": quota(calls_per_day)}
         view = api.post("/tokens", body)
     terminal.result(view["token"], view)
+    terminal.note(f"it may do what the role {', '.join(view['roles'])} may")
     terminal.note(f"{view['id']} expires {terminal.moment(view['expires_at'])}; it is not shown again")
+
+
+def least(roles: list[str]) -> list[str]:
+    """Return the roles of a token that only calls models: every role may do that, ``user`` little more."""
+    return [next((role for role in _LEAST_FIRST if role in roles), "user")]
 
 
 @app.command()

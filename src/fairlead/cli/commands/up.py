@@ -34,13 +34,16 @@ def up(
     bucket: str = typer.Option(None, "--bucket", help="s3://… instead of a folder in the home."),
     trusted_only: str = typer.Option(None, "--trusted-only", help="Refuse bundles below this isolation level."),
     log_level: str = typer.Option(None, "--log-level"),
-    demo: bool = typer.Option(False, "--demo", help="Also deploy the examples."),
+    demo: bool = typer.Option(False, "--demo", help="Also deploy the examples; in a home of its own unless said."),
 ) -> None:
     """Start the platform in the foreground; Ctrl-C stops everything. What is not said is as the home's last start."""
     from fairlead import log, settings
+    from fairlead.cli import demo as demonstration
     from fairlead.cli import welcome
     from fairlead.keeper import life
 
+    if demo and home is None:
+        home = demonstration.home_of()
     said = {
         "home": home,
         "listen": listen,
@@ -102,9 +105,9 @@ def _session_at(home: Path) -> session.Session:
     try:
         return session.of(found.url)
     except KeyError:
-        with Api(session.Session(found.url, "", "")) as api:
+        with Api(session.Session(found.url, "", "", found.ca)) as api:
             signed = api.post("/login/here", {"key": found.key})
-        return session.Session(found.url, signed["token"], signed["user"])
+        return session.Session(found.url, signed["token"], signed["user"], found.ca)
 
 
 def doctor(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:

@@ -80,6 +80,22 @@ def disable(name: str, off: bool = typer.Option(False, "--off", help="Let them i
 
 
 @app.command()
+def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask.")) -> None:
+    """Remove a person who owns nothing; all their tokens are revoked.
+
+    What they did stays in the audit, and their name stays taken.
+    """
+    path = f"/users/{named('user', name)}"
+    if not terminal.confirm(f"remove {name}? their tokens stop working at once", yes=yes):
+        terminal.error("nothing was removed", hint="say --yes", code="not_confirmed")
+        raise typer.Exit(1)
+    with Api() as api:
+        view = api.delete(path)
+    in_force(view, f"{name} is removed")
+    terminal.result(f"removed {name}", view)
+
+
+@app.command()
 def password(
     name: str = typer.Argument("", help="Whose; default: your own."),
     home: Path = typer.Option(None, "--home", help="As the owner of this home on this machine: no old password."),
@@ -97,7 +113,7 @@ def password(
         chosen = login.read_password("new password (empty: a random one)")
         new = chosen or _random()
         view = api.patch(f"/users/{me}", {"password": new, "old_password": old})
-        login.sign_in(api.url, me, new)  # whoever was signed in with the old one is signed out, we as well
+        login.sign_in(api.url, me, new, ca=api.ca)  # whoever was signed in with the old one is signed out, we as well
     _show(view, "" if chosen else new)
 
 
@@ -106,9 +122,9 @@ def _at_home(name: str, home: Path) -> None:
     from fairlead.cli import homes
 
     found = homes.look(home)
-    with Api(session.Session(found.url, "", "")) as door:
+    with Api(session.Session(found.url, "", "", found.ca)) as door:
         signed = door.post("/login/here", {"key": found.key})
-    with Api(session.Session(found.url, signed["token"], signed["user"])) as api:
+    with Api(session.Session(found.url, signed["token"], signed["user"], found.ca)) as api:
         new = _random()
         _show(api.patch(f"/users/{named('user', name)}", {"password": new, "key": found.key}), new)
     terminal.note(f"{name} is signed out everywhere; sign in with: fairlead login {found.url} --user {name}")
