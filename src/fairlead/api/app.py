@@ -55,6 +55,7 @@ def make_app(house: House) -> FastAPI:
     app.include_router(pages.router)
     app.include_router(signin.router)
     app.include_router(jobs.calls)
+    app.include_router(jobs.shared)
     app.include_router(models.calls)
     refused: dict[int | str, dict[str, Any]] = {"default": {"model": InferenceRefusal, "description": "refused"}}
     app.include_router(inference.router, responses=refused)

@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import math
 import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from fastapi import Request
 
@@ -18,9 +19,9 @@ from fairlead.clock import from_text
 from fairlead.control.house import House
 from fairlead.errors import Invalid
 from fairlead.jobs import inputs, policy, service
-from fairlead.jobs.forms import with_query
+from fairlead.jobs.forms import around, with_query
 from fairlead.models import queries as models
-from fairlead.modelserver.protocols.packing import unpacked
+from fairlead.modelserver.protocols.packing import Unpacker
 from fairlead.store.records import ModelVersion
 
 WAIT_MAX_S = 300.0
@@ -28,29 +29,32 @@ _WAIT = re.compile(r"wait\s*=\s*(\d+(?:\.\d+)?)")
 _FILENAME = re.compile(r'filename="([^"]*)"')
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The body of a call: here, or in the bucket."""
+
+    content_type: str
+    body: bytes | None = None
+    key: str = ""
+    digest: str = ""
+    """Hex SHA-256 of what lies in the bucket."""
+
+
 async def submission(request: Request, house: House, version: ModelVersion, entry: str) -> service.Submission:
-    """Return what ``request`` asks of ``entry``; a large input is put into the bucket. Raises :class:`Invalid`."""
+    """Return what ``request`` asks of ``entry``; a large input is put into the bucket as it comes. Raises
+    :class:`Invalid`, and what the bucket raises."""
     deadline = _deadline(request, house.clock.now())
-    body = await _body(request, house.settings.body_max_bytes)
-    if packing := request.headers.get("content-encoding", ""):
-        body = await asyncio.to_thread(unpacked, body, packing, house.settings.body_max_bytes)
-    inputs.check(version.signature, entry, body)
-    files = ((version.signature or {}).get("endpoints") or {}).get(entry, {}).get("files", ())
-    content_type = request.headers.get("content-type", "application/json")
-    body, content_type = with_query(body, content_type, request.url.query, files)
     job_id = ids.new("job")
-    asked: dict[str, Any] = {"body": body}
-    if len(body) > policy.INLINE_MAX_BYTES:
-        key = input_key(version.model, job_id, _filename(request))
-        await house.bucket.put(key, body, content_type=content_type)
-        asked = {"input_key": key, "input_hash": hashlib.sha256(body).hexdigest()}
+    content = await _content(request, house, version, entry, input_key(version.model, job_id, _filename(request)))
     return service.Submission(
-        **asked,
+        body=content.body,
+        input_key=content.key,
+        input_hash=content.digest,
         id=job_id,
         model=version.model,
         version=version.version,
         endpoint=entry,
-        content_type=content_type,
+        content_type=content.content_type,
         accept=request.headers.get("accept", "*/*"),
         idempotency_key=request.headers.get("idempotency-key"),
         priority=request.headers.get("x-priority", "normal"),
@@ -87,14 +91,68 @@ def _deadline(request: Request, now: datetime) -> datetime | None:
         ) from None
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _content(request: Request, house: House, version: ModelVersion, entry: str, key: str) -> Content:
+    """Return the body of the call; what is more than a row holds goes into the bucket under ``key``, never whole in
+    here."""
+    coming = _coming(request, house.settings.body_max_bytes)
+    first = await _up_to(coming, policy.INLINE_MAX_BYTES)
+    files = ((version.signature or {}).get("endpoints") or {}).get(entry, {}).get("files", ())
+    content_type, query = request.headers.get("content-type", "application/json"), request.url.query
+    if len(first) <= policy.INLINE_MAX_BYTES:
+        inputs.check(version.signature, entry, first)
+        made, content_type = with_query(first, content_type, query, files)
+        return await _kept(house, key, made, content_type)
+    wrapped = around(content_type, query, files)
+    if wrapped is None:  # fields of a query beside a long form: whether it has them too is only known at its end
+        whole = b"".join([first, *[block async for block in coming]])
+        made, content_type = await asyncio.to_thread(with_query, whole, content_type, query, files)
+        return await _kept(house, key, made, content_type)
+    head, tail, content_type = wrapped
+    digest = hashlib.sha256()
+
+    async def blocks() -> AsyncIterator[bytes]:
+        for block in (head, first):
+            digest.update(block)
+            yield block
+        async for block in coming:
+            digest.update(block)
+            yield block
+        digest.update(tail)
+        yield tail
+
+    await house.bucket.put(key, blocks(), content_type=content_type)
+    return Content(content_type, key=key, digest=digest.hexdigest())
+
+
+async def _kept(house: House, key: str, body: bytes, content_type: str) -> Content:
+    """Return a body that is here as a whole; a large one lies in the bucket then."""
+    if len(body) <= policy.INLINE_MAX_BYTES:
+        return Content(content_type, body)
+    await house.bucket.put(key, body, content_type=content_type)
+    return Content(content_type, key=key, digest=hashlib.sha256(body).hexdigest())
+
+
+async def _up_to(coming: AsyncIterator[bytes], most: int) -> bytes:
+    """Return the beginning of a body: all of it, or more than ``most`` bytes."""
     parts, size = [], 0
+    async for block in coming:
+        parts.append(block)
+        size += len(block)
+        if size > most:
+            break
+    return b"".join(parts)
+
+
+async def _coming(request: Request, most: int) -> AsyncIterator[bytes]:
+    """Yield the body as it comes, unpacked; raises :class:`Invalid`."""
+    unpacker, size = Unpacker(request.headers.get("content-encoding", ""), most), 0
     async for block in request.stream():
         size += len(block)
         if size > most:
             raise Invalid(f"the body has more than {most} bytes", code="body_too_large", hint="send less at once")
-        parts.append(block)
-    return b"".join(parts)
+        for data in unpacker.take(block):
+            yield data
+    unpacker.end()
 
 
 def _filename(request: Request) -> str:

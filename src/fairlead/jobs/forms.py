@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
@@ -31,6 +32,21 @@ def with_query(body: bytes, content_type: str, query: str, files: Sequence[str])
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="{files[0]}"{typed}\r\n\r\n'.encode()
     whole = b"".join((_parts(query, boundary, b""), head, body, f"\r\n--{boundary}--\r\n".encode()))
     return whole, f"{_MULTIPART}; boundary={boundary}"
+
+
+def around(content_type: str, query: str, files: Sequence[str]) -> tuple[bytes, bytes, str] | None:
+    """Return what goes before and after a body, which nobody looks into, such that the call needs no ``query``, and the
+    content type of the whole; None where the body must be looked into (:func:`with_query`)."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if not query or kind == "application/json" or (len(files) != 1 and kind != _MULTIPART):
+        return b"", b"", content_type
+    if kind in (_MULTIPART, FORM):
+        return None
+    # the same call has the same bytes each time, which an idempotency key is held against
+    boundary = f"part-{hashlib.sha256(query.encode()).hexdigest()}"
+    typed = f"\r\nContent-Type: {kind}" if kind else ""
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{files[0]}"{typed}\r\n\r\n'.encode()
+    return _parts(query, boundary, b"") + head, f"\r\n--{boundary}--\r\n".encode(), f"{_MULTIPART}; boundary={boundary}"
 
 
 def _parts(query: str, boundary: str, others: bytes) -> bytes:

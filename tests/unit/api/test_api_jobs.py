@@ -205,6 +205,76 @@ async def test_a_large_result_outlives_an_end_that_is_told_twice(flowers: Any) -
         await flowers.house.bucket.get(stale)
 
 
+async def a_large_job(flowers: Any, answer: bytes) -> str:
+    """Return a job of zoe's whose result lies in the bucket."""
+
+    async def work(order: JobOrder) -> None:
+        key = result_key(order.model, order.job, order.epoch)
+        await flowers.house.bucket.put(key, answer, content_type="text/html")
+        ended = JobEnded("local", order.job, order.epoch, result_key=key, content_type="text/html")
+        await flowers.bus.request(ended)
+
+    flowers.keeper.does_jobs = False
+    await flowers.bus.subscribe(JobOrder, work, node="local")
+    job = (await flowers.ok(flowers.by("zoe").post(CALL, json={"month": 1})))["id"]
+    await flowers.ok(flowers.by("zoe").get(f"/api/v1/jobs/{job}", params={"wait": 20}))
+    return str(job)
+
+
+async def test_a_part_of_a_large_result_can_be_fetched(flowers: Any) -> None:
+    answer = bytes(range(256)) * 1000
+    path = f"/api/v1/jobs/{await a_large_job(flowers, answer)}/result"
+    whole = await flowers.by("zoe").get(path)
+    assert (whole.status_code, whole.content) == (200, answer)
+    assert (whole.headers["content-length"], whole.headers["accept-ranges"]) == ("256000", "bytes")
+    for asked, start, end in (
+        ("bytes=0-9", 0, 10),
+        ("bytes=255000-", 255_000, 256_000),
+        ("bytes=5-999999", 5, 256_000),
+    ):
+        part = await flowers.by("zoe").get(path, headers={"Range": asked})
+        assert (part.status_code, part.content) == (206, answer[start:end])
+        assert part.headers["content-range"] == f"bytes {start}-{end - 1}/256000"
+    for asked in ("bytes=9-3", "bytes=256000-", "bytes=-5", "bytes=0-1,4-5", "lines=1-2", "bytes=x-"):
+        assert (await flowers.by("zoe").get(path, headers={"Range": asked})).status_code == 200
+
+
+@pytest.mark.parametrize("is_large", [True, False])
+async def test_a_link_to_a_result_needs_no_token_for_a_while(flowers: Any, is_large: bool) -> None:
+    zoe, nobody = flowers.by("zoe"), flowers.by("")
+    if is_large:
+        job = await a_large_job(flowers, b"<script>" * 10_000)
+    else:
+        job = (await zoe.post(CALL, json={"month": 1})).json()["id"]
+    shown = await flowers.ok(zoe.get(f"/api/v1/jobs/{job}", params={"wait": 20}))
+    url = shown["download"]["url"]
+    assert url.startswith(f"http://127.0.0.1:8080/links/jobs/{job}?expires=")
+    fetched = await nobody.get(url)
+    assert (fetched.status_code, fetched.content) == (200, b"<script>" * 10_000 if is_large else b'{"late": true}')
+    assert fetched.headers["content-disposition"] == f'attachment; filename="{job}"'
+    assert "sandbox" in fetched.headers["content-security-policy"]
+    other = (await zoe.post(CALL, json={"month": 2})).json()["id"]
+    flowers.refused(await nobody.get(url.replace(job, other)), 403, "link_invalid")
+    flowers.refused(await nobody.get(f"/links/jobs/{job}"), 403, "link_invalid")
+    made = await flowers.ok(zoe.get(f"/api/v1/jobs/{job}/link", params={"for_s": 5}))
+    assert made["expires_at"] < shown["download"]["expires_at"]
+    assert all("download" not in one or not one["download"] for one in (await zoe.get("/api/v1/jobs")).json()["items"])
+
+
+async def test_who_may_not_see_a_job_gets_no_link_to_it(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    job = (await zoe.post(CALL, json={"month": 1})).json()["id"]
+    await flowers.ok(zoe.get(f"/api/v1/jobs/{job}", params={"wait": 20}))
+    flowers.refused(await flowers.by("ben").get(f"/api/v1/jobs/{job}/link"), 404, "job_not_found")
+    for seconds in (0, 7 * 24 * 3600 + 1):
+        refused = await zoe.get(f"/api/v1/jobs/{job}/link", params={"for_s": seconds})
+        flowers.refused(refused, 422, "link_too_long")
+    flowers.keeper.does_jobs = False
+    waiting = (await zoe.post(CALL, json={"month": 1})).json()["id"]
+    assert (await flowers.ok(zoe.get(f"/api/v1/jobs/{waiting}")))["download"] is None
+    flowers.refused(await zoe.get(f"/api/v1/jobs/{waiting}/link"), 409, "no_result")
+
+
 async def test_jobs_of_a_version_that_is_replaced_are_done_before_it_goes(flowers: Any) -> None:
     zoe = flowers.by("zoe")
     flowers.keeper.does_jobs = False

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from fairlead.jobs.forms import FORM, with_query
+from fairlead.jobs.forms import FORM, around, with_query
 from fairlead.modelserver.calls import TypedCall
 from fairlead.modelserver.protocols.bodies import rows_of
 from fairlead.sdk.files import File, Image
@@ -23,6 +23,29 @@ def seen(function: Any, body: bytes, kind: str, query: str) -> Any:
     (row,), many = rows_of(TypedCall("predict", body, "job-1", 1.0, content_type=kind, query=query), signature)
     values = [getattr(row, f"p{index}") for index in range(len(signature.parameters))]
     return many, [(one.read(), one.name, one.media_type) if isinstance(one, File) else one for one in values]
+
+
+@pytest.mark.parametrize(
+    ("kind", "query"), [("image/png", "n=3&tags=a"), ("image/png", ""), ("", "n=3"), ("application/json", "n=3")]
+)
+def test_what_goes_around_a_long_body_makes_the_same_call(kind: str, query: str) -> None:
+    wrapped = around(kind, query, ["file"])
+    assert wrapped is not None
+    assert wrapped == around(kind, query, ["file"]), "the same call has the same bytes"
+    head, tail, made = wrapped
+    if kind == "application/json":
+        assert (head, tail, made) == (b"", b"", kind)
+        return
+    body = b"\x89PNG" * 100
+    assert seen(raw, head + body + tail, made, "")[1][1:] == seen(raw, body, kind, query)[1][1:]
+    assert seen(raw, head + body + tail, made, "")[1][0][0] == body
+
+
+def test_a_long_form_with_a_query_must_be_looked_into() -> None:
+    for kind in (FORM, "multipart/form-data; boundary=B"):
+        assert around(kind, "n=3", ["file"]) is None
+        assert around(kind, "", ["file"]) == (b"", b"", kind)
+    assert around("image/png", "n=3", []) == (b"", b"", "image/png")
 
 
 PART = b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n\x89PNG\r\n--B--\r\n'

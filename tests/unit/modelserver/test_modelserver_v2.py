@@ -219,6 +219,18 @@ def test_a_packed_body_is_unpacked(body: bytes, encoding: str) -> None:
     assert packing.unpacked(pack(body), encoding, 300) == body
 
 
+@pytest.mark.parametrize("step", [1, 1000, 10**9])
+def test_a_packed_body_that_comes_in_parts_is_unpacked_in_portions(step: int) -> None:
+    body = b"0" * 3_500_000 + bytes(range(256)) * 10
+    packed, unpacker = gzip.compress(body), packing.Unpacker("gzip", len(body))
+    made = [part for at in range(0, len(packed), step) for part in unpacker.take(packed[at : at + step])]
+    unpacker.end()
+    assert b"".join(made) == body
+    assert max(map(len, made)) <= packing.PORTION_BYTES
+    with pytest.raises(Invalid, match="more follows"):
+        list(unpacker.take(b"!"))
+
+
 def test_a_body_that_unpacks_to_too_much_or_not_at_all_is_refused() -> None:
     for packed, encoding, code in (
         (gzip.compress(b"0" * 1_000_000), "gzip", "body_too_large"),

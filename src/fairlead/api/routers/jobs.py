@@ -12,14 +12,23 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller
-from fairlead.api import asking
+from fairlead.api import asking, results
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.errors import request_id
 from fairlead.api.stream import event, sse
 from fairlead.api.views.base import Page, page
-from fairlead.api.views.jobs import CallbackView, JobView, SecretMadeView, callback_view, job_view
+from fairlead.api.views.jobs import (
+    CallbackView,
+    JobView,
+    LinkView,
+    SecretMadeView,
+    callback_view,
+    job_view,
+    link_view,
+)
 from fairlead.control.house import House
-from fairlead.errors import Conflict, Error, Invalid, NotFound, Unavailable
+from fairlead.errors import Conflict, Invalid, NotFound, Unavailable
+from fairlead.identity import links
 from fairlead.jobs import callbacks, queries, service
 from fairlead.models import queries as models
 from fairlead.status import JobStatus, is_final
@@ -27,6 +36,8 @@ from fairlead.store.records import Job, ModelVersion
 
 calls = APIRouter(tags=["calls"])
 router = APIRouter(tags=["jobs"])
+shared = APIRouter(tags=["links"])
+"""What a signature opens, and no token."""
 
 
 @calls.post("/v1/models/{ref}/{entry}", status_code=202)
@@ -87,9 +98,12 @@ async def show(job: str, house: TheHouse, who: Who, wait: float = 0, told: int |
 
     With ``told`` the answer comes also when an attempt after that one (by number) has failed.
     """
-    if wait > 0:
-        return job_view(await _wait_for(house, who, job, wait, told))
-    return await house.database.read(lambda session: job_view(queries.get(session, who, job)))
+    found = (
+        await _wait_for(house, who, job, wait, told)
+        if wait > 0
+        else await house.database.read(lambda session: queries.get(session, who, job))
+    )
+    return job_view(found, await results.link(house, found, results.LINK_S))
 
 
 @router.get("/jobs/{job}/result")
@@ -101,6 +115,30 @@ async def result(job: str, request: Request, house: TheHouse, who: Who) -> Respo
             f"{found.id} is {found.status}", code="not_ready", hint=f"fairlead jobs wait {found.id}", retry_after_s=1
         )
     return await _outcome(house, found, request)
+
+
+@router.get("/jobs/{job}/link")
+async def link(job: str, house: TheHouse, who: Who, for_s: float = results.LINK_S) -> LinkView:
+    """Return a link to the result that anybody who has it may GET without a token, for so many seconds."""
+    if not 1 <= for_s <= links.LONGEST_S:
+        raise Invalid(f"a link holds for 1 to {links.LONGEST_S} seconds", code="link_too_long", hint="for_s=3600")
+    found = await house.database.read(lambda session: queries.get(session, who, job))
+    made = await results.link(house, found, for_s)
+    if made is None:
+        hint = f"fairlead jobs show {found.id}"
+        raise Conflict(f"{found.id} is {found.status}: it has no result", code="no_result", hint=hint)
+    return link_view(made)
+
+
+@shared.get("/links/jobs/{job}", include_in_schema=False)
+async def linked(job: str, request: Request, house: TheHouse, expires: str = "", signature: str = "") -> Response:
+    """Return the result of a job to whoever has a link to it."""
+    links.check(house.sealer, request.url.path, expires, signature, house.clock.now())
+    found = await house.database.read(lambda session: session.get(Job, job))
+    if found is None:
+        raise NotFound("the result is gone", code="result_gone", hint="jobs and their results are kept seven days")
+    headers = {"Content-Disposition": f'attachment; filename="{found.id}"', "X-Request-Id": request_id(request)}
+    return await results.answer(house, found, request, headers | results.UNTRUSTED)
 
 
 @router.get("/jobs/{job}/events")
@@ -162,36 +200,7 @@ def _accepted(job: Job) -> Response:
 async def _outcome(house: House, job: Job, request: Request) -> Response:
     """Return the job's result as the answer, or raise the error it ended with."""
     headers = {"X-Fairlead-Job": job.id, "X-Fairlead-Version": job.version, "X-Request-Id": request_id(request)}
-    if job.status is JobStatus.CANCELED:
-        raise Conflict(f"{job.id} was canceled", code="job_canceled", hint=f"fairlead jobs replay {job.id}")
-    if job.status is JobStatus.FAILED:
-        raise _error_of(job)
-    content_type = job.result_type or "application/json"
-    if not job.result_key:
-        return Response(job.result or b"", media_type=content_type, headers=headers)
-    try:
-        stream = house.bucket.stream(job.result_key)
-        first = await anext(aiter(stream), b"")
-    except NotFound as error:
-        raise NotFound(f"the result of {job.id} is gone", code="result_gone", hint="submit it again") from error
-
-    async def rest() -> AsyncIterator[bytes]:
-        yield first
-        async for block in stream:
-            yield block
-
-    return StreamingResponse(rest(), media_type=content_type, headers=headers)
-
-
-def _error_of(job: Job) -> Error:
-    found = job.error
-    if found is None:
-        return Conflict(f"{job.id} failed: {job.reason}", code="job_failed")
-    if found.kind == "invalid":
-        return Invalid(found.message, code=found.code, hint=found.hint, problems=found.problems)
-    return Conflict(
-        f"{job.id} failed: {found.message}", code=found.code, hint=found.hint or f"fairlead jobs replay {job.id}"
-    )
+    return await results.answer(house, job, request, headers)
 
 
 async def _events(house: House, who: Caller, job_id: str) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fairlead import ids
 from fairlead.api.views.base import View, moment
+from fairlead.identity.links import Link
 from fairlead.status import DeliveryStatus, JobStatus, is_final
 from fairlead.store.records import Delivery, Job
 
@@ -14,6 +15,13 @@ class ProgressView(View):
     step: int
     total: int | None
     note: str
+
+
+class LinkView(View):
+    """A URL that anybody who has it may GET without a token."""
+
+    url: str
+    expires_at: str | None
 
 
 class JobView(View):
@@ -42,9 +50,15 @@ class JobView(View):
     trace_id: str | None
     """Of W3C trace context."""
     links: dict[str, str]
+    download: LinkView | None = None
+    """Only where one job is asked for, and has succeeded."""
 
 
-def job_view(job: Job) -> JobView:
+def link_view(link: Link) -> LinkView:
+    return LinkView(url=link.url, expires_at=moment(link.expires_at))
+
+
+def job_view(job: Job, link: Link | None = None) -> JobView:
     base = f"/api/v1/jobs/{job.id}"
     progress = job.progress
     error = job.error if is_final(job.status) else None  # before: that of the last attempt, which the reason tells
@@ -70,6 +84,7 @@ def job_view(job: Job) -> JobView:
         request_id=job.request or None,
         trace_id=ids.trace_id(job.trace) or None,
         links={"self": base, "events": f"{base}/events", "result": f"{base}/result"},
+        download=link_view(link) if link is not None else None,
     )
 
 

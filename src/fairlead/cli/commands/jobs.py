@@ -91,6 +91,8 @@ def _print(view: dict[str, Any]) -> None:
         text += f"\n  hint: {error['hint']}" if error.get("hint") else ""
     elif view.get("reason"):
         text += f": {view['reason']}"
+    if view.get("download"):
+        text += f"\n  download, without a token until {view['download']['expires_at']}: {view['download']['url']}"
     terminal.result(text, view)
 
 
@@ -102,6 +104,17 @@ def result(job: str) -> None:
     terminal.raw(
         answer.content + (b"\n" if answer.headers.get("content-type", "").startswith("application/json") else b"")
     )
+
+
+@app.command()
+def link(
+    job: str,
+    seconds: int = typer.Option(3600, "--for", help="Seconds that it holds; a week at most."),
+) -> None:
+    """Make a link to a job's result that anybody who has it may fetch without a token."""
+    with Api() as api:
+        view = api.get(f"/jobs/{job}/link", for_s=seconds)
+    terminal.result(view["url"], view)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 
 from fairlead.errors import Invalid
 
@@ -16,32 +17,66 @@ _PACKABLE = re.compile(r"application/json|text/")
 _NONE = re.compile(r"\s*q=0(\.0*)?\s*")
 
 
+PORTION_BYTES = 1024**2
+"""What is unpacked at a time: a few packed bytes may stand for very many."""
+
+
 def unpacked(body: bytes, encoding: str, limit_bytes: int) -> bytes:
     """Return ``body`` without its content encoding; raises :class:`Invalid`, also above the limit."""
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in _BITS:
-        raise Invalid(
-            f"content encoding {encoding[:40]} is not understood here", code="encoding_unknown", hint="gzip or deflate"
-        )
-    unpacker = zlib.decompressobj(_BITS[encoding])
-    try:
-        made = unpacker.decompress(body, limit_bytes + 1)
-    except zlib.error as error:
-        raise Invalid(
-            f"the body is not {encoding}: {error}",
-            code="encoding_invalid",
-            hint="Content-Encoding tells how it is packed",
-        ) from error
-    if len(made) > limit_bytes:
-        hint = f"at most {limit_bytes} bytes ([batch] max_bytes, body_max_bytes): send less at a time"
-        raise Invalid("the body unpacks to more than is taken", code="body_too_large", hint=hint)
-    if not unpacker.eof:
-        raise Invalid("the compressed body is cut off", code="encoding_invalid", hint="send all of it")
-    if unpacker.unused_data:
-        raise Invalid("more follows the compressed body", code="encoding_invalid", hint="pack all of it at once")
+    unpacker = Unpacker(encoding, limit_bytes)
+    made = b"".join(unpacker.take(body))
+    unpacker.end()
     return made
+
+
+class Unpacker:
+    """Takes a content encoding off a body that comes in parts."""
+
+    def __init__(self, encoding: str, limit_bytes: int) -> None:
+        """Raises :class:`Invalid` (``encoding_unknown``)."""
+        self._encoding = encoding.strip().lower()
+        self._left_bytes = self._limit_bytes = limit_bytes
+        if self._encoding not in ("", "identity", *_BITS):
+            said = f"content encoding {self._encoding[:40]} is not understood here"
+            raise Invalid(said, code="encoding_unknown", hint="gzip or deflate")
+        self._packed = zlib.decompressobj(_BITS[self._encoding]) if self._encoding in _BITS else None
+
+    def take(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the next part holds; raises :class:`Invalid` (``encoding_invalid``, ``body_too_large``)."""
+        if self._packed is None:
+            yield data
+            return
+        if data and self._packed.eof:
+            raise _more_follows()
+        is_full = bool(data)
+        while is_full:  # with all taken in there may still be some to come out
+            most = min(PORTION_BYTES, self._left_bytes + 1)
+            try:
+                made = self._packed.decompress(data, most)
+            except zlib.error as error:
+                raise Invalid(
+                    f"the body is not {self._encoding}: {error}",
+                    code="encoding_invalid",
+                    hint="Content-Encoding tells how it is packed",
+                ) from error
+            self._left_bytes -= len(made)
+            if self._left_bytes < 0:
+                hint = f"at most {self._limit_bytes} bytes ([batch] max_bytes, body_max_bytes): send less at a time"
+                raise Invalid("the body unpacks to more than is taken", code="body_too_large", hint=hint)
+            if self._packed.unused_data:
+                raise _more_follows()
+            data = self._packed.unconsumed_tail
+            is_full = not self._packed.eof and (bool(data) or len(made) == most)
+            yield made
+
+    def end(self) -> None:
+        """Raise :class:`Invalid` (``encoding_invalid``) where the body is not all there."""
+        if self._packed is not None and not self._packed.eof:
+            raise Invalid("the compressed body is cut off", code="encoding_invalid", hint="send all of it")
+
+
+def _more_follows() -> Invalid:
+    return Invalid("more follows the compressed body", code="encoding_invalid", hint="pack all of it at once")
 
 
 def wished(accept_encoding: str, content_type: str) -> str:
