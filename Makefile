@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-parts test-real test-all check fix bench simulate peers chaos web docs clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic simulate peers chaos web docs clean
 
 setup: $(VENV)/ready
 
@@ -47,6 +47,9 @@ fix: setup
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py
+
+bench-elastic: setup
+	$(BIN)/python benchmarks/elastic.py
 
 simulate: setup
 	$(BIN)/python benchmarks/simulate.py
