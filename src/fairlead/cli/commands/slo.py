@@ -88,7 +88,7 @@ def _show(one: dict[str, Any]) -> None:
     for alert in one["alerts"]:
         if alert["firing"]:
             said = f"the alert {alert['name']} ({alert['severity']}) fires since {terminal.moment(alert['since'])}"
-            terminal.result(f"  {said}: more than {alert['threshold']:g} over {' and '.join(alert['windows'])}")
+            terminal.result(f"  {said}: at least {alert['threshold']:g} over {' and '.join(alert['windows'])}")
         elif alert["resolved_at"]:
             said = f"{terminal.moment(alert['since'])} to {terminal.moment(alert['resolved_at'])}"
             terminal.result(f"  the alert {alert['name']} ({alert['severity']}) fired from {said}")
