@@ -20,8 +20,9 @@ from fairlead.control.nodes import Nodes
 from fairlead.control.partials import Partials
 from fairlead.control.waiters import Waiters
 from fairlead.errors import Unavailable
-from fairlead.jobs import orders, queries, service
+from fairlead.jobs import orders, queries, service, settime
 from fairlead.jobs.limits import Limits
+from fairlead.jobs.waiting import Key
 from fairlead.messages import (
     Answer,
     ErrorInfo,
@@ -59,6 +60,7 @@ class JobFlow:
         self._database, self._bus, self._bucket, self._clock = database, bus, bucket, clock
         self._nodes, self._waiters = nodes, waiters
         self._wake = asyncio.Event()
+        self._time = settime.Watch(clock)
         self.on_end: Callable[[Job], None] = lambda job: None
         """Told of each job of which an attempt came to an end that is final."""
         self.partials = Partials()
@@ -78,7 +80,9 @@ class JobFlow:
 
     async def look(self) -> float:
         """Order what is due and take back what was lost; return seconds until the next look."""
-        now = self._clock.now()
+        now, jumped_s = self._clock.now(), self._time.jumped_s()
+        if jumped_s != 0:
+            await self._database.write(partial(settime.follow, now=now, jumped_s=jumped_s))
         changed = await self._database.write(partial(_sweep, now=now))
         self._waiters.tell(*changed)
         due = await self._database.read(lambda session: orders.due(session, now, self.limits))
@@ -192,7 +196,7 @@ class JobFlow:
         self._missing[report.node] = missing
         return dict(order for order, since in missing.items() if now - since >= MISSING_S)
 
-    async def _order(self, heads: Mapping[orders.Key, list[str]], now: datetime) -> bool:
+    async def _order(self, heads: Mapping[Key, list[str]], now: datetime) -> bool:
         """Order jobs, of all versions in turn; return whether some found no node."""
         nodes = {key: self._nodes.has(*key) for key in heads}
         placed = {job: node for key, node in nodes.items() if node is not None for job in heads[key]}

@@ -46,6 +46,10 @@ class ManualClock:
                 await _turns()
         self._passed = end
 
+    def set_by(self, seconds: float) -> None:
+        """Set the time of day by so much, forward or back; no time passes."""
+        self._start += timedelta(seconds=seconds)
+
     @property
     def due_s(self) -> float | None:
         """Seconds until the first sleeper wakes; ``None`` when nobody sleeps."""
