@@ -183,6 +183,7 @@ class Front:
             found = error if isinstance(error, Error) else as_error(error)
             self._failed(found, scope)
             self._refuse(scope, proto, found, request_id)
+            await self._receiver.drop_rest(proto)
             return
         finally:
             load.open -= 1

@@ -15,7 +15,7 @@ from fairlead.errors import Error, Invalid
 BODY_S = 30.0
 PER_S_BYTES = 64 * 1024
 PASSED_OVER_BYTES = 64 * 1024**2
-"""So much more than the limit is read and dropped: an answer before the end of the body is lost with its connection."""
+"""So much more than the limit is read before the answer: many listen only once they have sent all."""
 _SHORT_DIGITS = 6
 """Bodies whose length has no more digits, pictures among them, come at once, nearly always: they are taken whole and
 watched together, not one by one."""
@@ -36,15 +36,19 @@ class _Body:
 
     def __init__(self, limit: int) -> None:
         self.kept, self.size, self._limit = bytearray(), 0, limit
+        self.is_endless = asyncio.Event()
+        """More came than is waited for."""
 
     async def take(self, proto: Any) -> None:
-        """Keep what comes; beyond the limit it is only counted."""
+        """Keep what comes; beyond the limit it is counted and dropped."""
         async for chunk in proto:  # Granian's iterator crashes the process when anext() is given a default
             self.size += len(chunk)
             if self.size <= self._limit:
                 self.kept += chunk
             elif self.size > self._limit + PASSED_OVER_BYTES:
-                return
+                self.is_endless.set()
+                if self.size > self._limit + 2 * PASSED_OVER_BYTES:  # the answer has been there all the while
+                    return
 
 
 class Receiver:
@@ -55,6 +59,8 @@ class Receiver:
         self._short: dict[Any, float] = {}
         """When the time that a body has whatever its length begins; later by what its length adds."""
         self._given_up: set[Any] = set()
+        self._rests: dict[Any, asyncio.Future[None]] = {}
+        """What is still read of bodies that were refused."""
 
     async def read(self, scope: Any, proto: Any) -> bytes:
         """Return the body; raises :class:`Invalid` (``body_too_large``, ``request_too_slow``) and :class:`GivenUp`."""
@@ -88,17 +94,35 @@ class Receiver:
     async def _counted(self, proto: Any) -> bytes:
         body = _Body(self._limit)
         coming = asyncio.ensure_future(body.take(proto))
+        endless = asyncio.ensure_future(body.is_endless.wait())
         began = monotonic()
-        while not coming.done():
-            left_s = began + self._body_s + body.size / PER_S_BYTES - monotonic()
-            if left_s <= 0:
-                coming.cancel()
-                raise too_slow()
-            await asyncio.wait([coming], timeout=left_s)
+        try:
+            while not (coming.done() or endless.done()):
+                left_s = began + self._body_s + body.size / PER_S_BYTES - monotonic()
+                if left_s <= 0:
+                    coming.cancel()
+                    raise too_slow()
+                await asyncio.wait([coming, endless], timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            endless.cancel()
+        if not coming.done():
+            self._rests[proto] = coming
+            raise self._too_large()
         coming.result()
         if body.size > self._limit:
             raise self._too_large()
         return bytes(body.kept)
+
+    async def drop_rest(self, proto: Any) -> None:
+        """Read on and drop what comes of a body that was refused before its end, now that the answer was given.
+
+        Unread it would end the connection before the answer has left.
+        """
+        coming = self._rests.pop(proto, None)
+        if coming is not None:
+            await asyncio.wait([coming], timeout=self._body_s)
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)  # it ends with the connection
 
     def _too_large(self) -> Error:
         return Invalid(
