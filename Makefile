@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic simulate peers chaos web docs clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic simulate peers chaos faces web docs clean
 
 setup: $(VENV)/ready
 
@@ -53,6 +53,9 @@ bench-elastic: setup
 
 simulate: setup
 	$(BIN)/python benchmarks/simulate.py
+
+faces: setup
+	$(BIN)/python benchmarks/faces.py
 
 chaos: setup
 	$(BIN)/python -m tests.thread.chaos_run --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) --out $(or $(OUT),docs/benchmarks)
