@@ -61,11 +61,11 @@ from fairlead.keeper.serving.meter import Meter
 from fairlead.keeper.serving.meter import tell as tell_calls
 from fairlead.keeper.serving.replicas import Replicas
 from fairlead.keeper.serving.spool import Spool
-from fairlead.keeper.serving.targets import Targets
 from fairlead.keeper.serving.version import Key
 from fairlead.keeper.shortening import keep_short
 from fairlead.keeper.steps import do_all
 from fairlead.keeper.tasks import Tasks, forever
+from fairlead.keeper.wanting import Wanting
 from fairlead.messages import (
     ErrorInfo,
     FromReplica,
@@ -76,8 +76,6 @@ from fairlead.messages import (
     Rest,
     VersionWanted,
     Wake,
-    WantedAsk,
-    decode,
 )
 from fairlead.sandbox import level
 from fairlead.sandbox.uids import uid_for
@@ -98,11 +96,7 @@ class House:
         self.changed = asyncio.Event()
         """Something that control should hear of."""
         self._door_changed = asyncio.Event()
-        self._converging = asyncio.Event()
-        self._taking = asyncio.Lock()
-        self._memory = Memory(home.keeper)
-        self.wanted = self._memory.load(settings.node)
-        self._targets = Targets(self.wanted.routes, self.wanted.versions)
+        self._wanting = Wanting(Memory(home.keeper), settings.node, self._converge, self._runs_changed)
         self._secrets = Secrets(lambda: load_sealer(home.keys))
         self.programs = Programs(home.children, home.logs, clock, group)
         door = door_settings(settings, home, connections_max=descriptors.connections_max(descriptors.limits()[0]))
@@ -166,6 +160,11 @@ class House:
         )
 
     @property
+    def wanted(self) -> NodeWanted:
+        """What control wants, as far as is known."""
+        return self._wanting.now
+
+    @property
     def bus(self) -> Bus:
         assert self._bus is not None
         return self._bus
@@ -194,7 +193,7 @@ class House:
         self._group.create_task(forever(self.replicas.run), name="replicas")
         self._group.create_task(forever(self.jobs.run), name="jobs")
         self.runs.adopt()
-        await self._take(self.wanted, keep=False)
+        await self._wanting.begin()
         await self._page_door.open()
         await self.waker.open()  # once it is known what is wanted, and before the front door leads here
         self._group.create_task(
@@ -217,9 +216,9 @@ class House:
         self._group.create_task(forever(bound.run), name="disk bound")
         memory_bound = MemoryBound(self._bounded, self.clock, self._end_over)
         self._group.create_task(forever(memory_bound.run), name="memory bound")
-        self._group.create_task(forever(self._keep_converging), name="converge")
+        self._group.create_task(forever(self._wanting.run), name="converge")
         await control
-        await self._ask_wanted()
+        await self._wanting.ask(self.bus)
         _log.info("the keeper is up", extra={"pid": os.getpid(), "version": fairlead.__version__})
         await self.start_simulator()
 
@@ -270,8 +269,8 @@ class House:
             await self.programs.start(spec)
 
     async def _door_restarted(self) -> None:
-        self._door_changed.set()
         self.front_door.restarted()
+        self._door_changed.set()
 
     async def _bus_restarted(self) -> None:
         await self._devices.open()
@@ -282,7 +281,7 @@ class House:
     async def _subscribe(self) -> None:
         assert self.jobs is not None
         node = self.settings.node
-        await self.bus.subscribe(NodeWanted, self._hear_wanted, node=node)
+        await self.bus.subscribe(NodeWanted, self._wanting.hear, node=node)
         await self.bus.subscribe(JobOrder, self.jobs.take, node=node)
         await self.bus.subscribe(JobStop, self.jobs.stop, node=node)
         await self.bus.subscribe(Wake, self._hear_wake, node=node)
@@ -301,62 +300,22 @@ class House:
         except Error as error:
             _log.info("not woken", extra={"model": wake.model, "version": wake.version, "reason": error.message})
 
-    async def _ask_wanted(self) -> None:
-        """Ask control once what is wanted: what it published while this keeper was away was not heard."""
-        try:
-            answer = await self.bus.request(WantedAsk(node=self.settings.node), timeout_s=ASK_AGAIN_S)
-        except Unavailable:
-            return  # control publishes on every report of an older generation
-        if answer.ok and answer.value != b"null":
-            await self._hear_wanted(decode(answer.value, NodeWanted))
-
-    async def _hear_wanted(self, wanted: NodeWanted) -> None:
-        async with self._taking:  # the answer to our question and a message of control may come at once
-            if wanted.generation > self.wanted.generation:
-                await self._take(wanted, keep=True)
-
-    async def _take(self, wanted: NodeWanted, *, keep: bool) -> None:
-        """Make ``wanted`` what holds: on disk first, then everywhere."""
-        if keep:
-            await asyncio.to_thread(self._memory.keep, wanted)
-        self.wanted = wanted
-        self._targets = Targets(wanted.routes, wanted.versions)
-        self._page_door.deny(wanted.denied)
-        try:
-            await self._converge()
-        finally:
-            self._door_changed.set()
-            self.changed.set()
-
-    async def _converge(self) -> None:
-        """Have all parts follow what is wanted, as far as bundles are prepared.
-
-        Where one fails (a full disk) all is done again in a while: control thinks it done, and says it only once.
-        """
+    async def _converge(self, wanted: NodeWanted) -> None:
+        """Have all parts follow what is wanted, as far as bundles are prepared."""
         assert self.runs is not None
-        self._converging.clear()
-        try:
-            self._secrets.want(self.wanted)
-            await self._devices.replace(self.wanted.devices)
-            self.prepare.want(self.wanted, self._group)
-            # one that is still looked into has no modules to preload yet: its zygote would be started twice
-            unprepared = {v.digest for v in self.wanted.versions if v.prepare or self.prepare.bundle(v.digest) is None}
-            self._compiling.want(self.wanted.versions, self.prepare.bundle, self._group)
-            self.replicas.want(self.wanted.versions, unprepared)
-            await self.runs.converge(self.wanted.runs)
-        except Exception:
-            self._converging.set()
-            raise
+        self._page_door.deny(wanted.denied)
+        self._secrets.want(wanted)
+        await self._devices.replace(wanted.devices)
+        self.prepare.want(wanted, self._group)
+        # one that is still looked into has no modules to preload yet: its zygote would be started twice
+        unprepared = {v.digest for v in wanted.versions if v.prepare or self.prepare.bundle(v.digest) is None}
+        self._compiling.want(wanted.versions, self.prepare.bundle, self._group)
+        self.replicas.want(wanted.versions, unprepared)
+        await self.runs.converge(wanted.runs)
 
     def _prepared(self) -> None:
-        self._converging.set()
+        self._wanting.again()
         self.changed.set()
-
-    async def _keep_converging(self) -> None:
-        while True:
-            await self._converging.wait()
-            async with self._taking:
-                await self._converge()
 
     async def _launch(self, wanted: VersionWanted) -> Launch:
         found, compiled = self.prepare.bundle(wanted.digest), self._compiling.program(wanted.digest)
@@ -450,8 +409,8 @@ class House:
 
     async def _place(self, ref: str, user: str) -> Place:
         """Return where a call of ``model@ref`` by ``user`` goes, waking a replica if need be; raises :class:`Error`."""
-        name, version = self._targets.target(ref, user)
-        return Place(await self.replicas.resolve(name, version), self._targets.gate(name, version), version)
+        name, version = self._wanting.targets.target(ref, user)
+        return Place(await self.replicas.resolve(name, version), self._wanting.targets.gate(name, version), version)
 
     def _report(self) -> NodeReport:
         assert self.jobs is not None

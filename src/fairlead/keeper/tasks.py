@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
 
+from fairlead.errors import Error
+
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 AGAIN_S = 1.0
@@ -33,6 +35,16 @@ class Tasks(asyncio.TaskGroup):
         """Cancel what still runs; leaving the group waits for it."""
         for task in tuple(self._made):
             task.cancel()
+
+
+async def guarded(work: Awaitable[None], name: str) -> None:
+    """Do ``work``; a fault in it is logged and nobody else's."""
+    try:
+        await work
+    except Error as error:
+        _log.warning("%s: %s", name, error.message)
+    except Exception:  # noqa: BLE001 - else a full disk at one start would let go of every model
+        _log.exception("%s failed", name)
 
 
 async def forever(run: Callable[[], Awaitable[None]]) -> None:

@@ -19,8 +19,10 @@ from fairlead.keeper.bundles import compiled
 from fairlead.keeper.doors.metrics import Counted
 from fairlead.keeper.serving import pool, stopping, waiting
 from fairlead.keeper.serving.faults import ended_at_load, not_served, not_started
+from fairlead.keeper.serving.gauge import Gauge
 from fairlead.keeper.serving.version import Key, Version, replica_reports, version_report
 from fairlead.keeper.serving.warmer import Launcher, Warmer
+from fairlead.keeper.tasks import guarded
 from fairlead.status import ReplicaStatus
 from fairlead.supervisor import logfile
 
@@ -55,13 +57,13 @@ class Replicas:
         self.versions = self._versions = dict[Key, Version]()
         self._wake = asyncio.Event()
         self._rotation: tuple[dict[str, tuple[str, ...]], frozenset[str]] = ({}, frozenset())
-        self._tasks: set[asyncio.Task[None]] = set()
         self._starting: set[asyncio.Task[None]] = set()
         """Those that may begin a process: replicas and zygotes."""
         self._group: asyncio.TaskGroup | None = None
         self._warmer = Warmer(
             engine, launcher, zygote_memory_mb, spawn=self._spawn_start, on_failure=self._cannot_start
         )
+        self._gauge = Gauge()
         self._is_told = False
         self._routed: frozenset[str] | None = None
         self._closing = False
@@ -304,6 +306,7 @@ class Replicas:
             if not version.is_at_rest(now):
                 self._try(partial(self._decide_one, version, now))
         self._warmer.look(self._versions.values(), now)
+        self._gauge.look(self._versions.values(), now)
 
     def _decide_one(self, version: Version, now: float) -> None:
         key = version.key
@@ -485,17 +488,5 @@ class Replicas:
     def _spawn(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
         """Run ``work`` beside the loop. A fault in it is one replica's: the loop drives all others, and its limits end
         what nobody follows any more."""
-
-        async def guarded() -> None:
-            try:
-                await work
-            except Error as error:
-                _log.warning("%s: %s", name, error.message)
-            except Exception:  # noqa: BLE001 - else a full disk at one start would let go of every model
-                _log.exception("%s failed", name)
-
         assert self._group is not None
-        task = self._group.create_task(guarded(), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._group.create_task(guarded(work, name), name=name)
