@@ -199,24 +199,8 @@ def add_device(
     simulated: bool = False,
 ) -> Added:
     """Register a device of the newest version of ``type`` and give it a password, which is returned only here."""
-    problems = []
-    if not ids.is_name(device):
-        problems.append(Problem("id", "name", f"{device[:80]!r} is no name", "lower-case letters, digits and hyphens"))
     record = session.get(Device, device)
-    if record is not None and record.status is not DeviceStatus.RETIRED:
-        raise Conflict(f"{device} is registered already", code="device_exists", hint=f"fairlead devices show {device}")
-    kind = place = None
-    try:
-        kind = show_type(session, type)
-    except NotFound as error:
-        problems.append(Problem("type", error.code, error.message, error.hint))
-    try:
-        place = show_location(session, at)
-    except NotFound as error:
-        problems.append(Problem("at", error.code, error.message, error.hint))
-    if kind is None or place is None or problems:
-        first = problems[0]
-        raise Invalid(first.message, code="device_invalid", hint=first.hint, problems=tuple(problems))
+    kind, place = _checked(session, device, record, type, at)
     password = "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
     if record is None:
         record = Device(
@@ -239,6 +223,31 @@ def add_device(
         move_to(session, record, DeviceStatus.PROVISIONED, "registered again", now, by=by)
     session.flush()
     return Added(record, password)
+
+
+def _checked(session: Session, device: str, record: Device | None, type: str, at: str) -> tuple[DeviceType, Location]:
+    """Return the type and the place of a device that may be registered.
+
+    Raises :class:`Conflict` for one that is, and :class:`Invalid` with all that is wrong.
+    """
+    problems = []
+    if not ids.is_name(device):
+        problems.append(Problem("id", "name", f"{device[:80]!r} is no name", "lower-case letters, digits and hyphens"))
+    if record is not None and record.status is not DeviceStatus.RETIRED:
+        raise Conflict(f"{device} is registered already", code="device_exists", hint=f"fairlead devices show {device}")
+    kind = place = None
+    try:
+        kind = show_type(session, type)
+    except NotFound as error:
+        problems.append(Problem("type", error.code, error.message, error.hint))
+    try:
+        place = show_location(session, at)
+    except NotFound as error:
+        problems.append(Problem("at", error.code, error.message, error.hint))
+    if kind is None or place is None or problems:
+        first = problems[0]
+        raise Invalid(first.message, code="device_invalid", hint=first.hint, problems=tuple(problems))
+    return kind, place
 
 
 def show_device(session: Session, device: str) -> Device:

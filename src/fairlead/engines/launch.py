@@ -82,54 +82,56 @@ def launch(
     ``base``: what the environment stands on (``local.base_of``). ``marker``: variables of the platform's own
     (``supervisor.strays.MARKER``). ``uid``: the bundle's own user, or ``None``. ``secrets``: opened, by name.
     """
-    spec, zygote = wanted.spec, zygote_name(wanted.spec.name, wanted.digest)
     zygote_spec = _zygote_spec(wanted, home, bundle, platform_uid, compiled)
     ground = rules.Ground(
         environment=str(environment),
         base=(*base, *compiled.paths, str(compiled.folder)) if compiled else base,
         bundle=str(bundle),
-        scratch=str(home.scratch / zygote),
-        env={**spec.env, **(secrets or {})},
+        scratch=str(home.scratch / zygote_spec.name),
+        env={**wanted.spec.env, **(secrets or {})},
         marker={**marker, _SPEC: msgspec.json.encode(zygote_spec).decode()},
         memory_mb=wanted.memory_mb,
         disk_mb=disk_mb,
         outbound=wanted.outbound,
-        gpu=spec.gpu,
+        gpu=wanted.spec.gpu,
     )
     made = rules.for_replica(
         ground,
         (str(environment / "bin" / "python"), "-P", "-m", "fairlead.modelserver.zygote"),
         isolation,
         uid=uid,
-        sockets=str(home.run / zygote),
-        logs=str(home.logs / zygote),
+        sockets=str(home.run / zygote_spec.name),
+        logs=str(home.logs / zygote_spec.name),
     )
-    fork = Fork(
-        replica=replica,
-        spec=spec,
-        gate=wanted.gate,
-        folder=str(bundle),
-        scratch=str(home.replica_scratch(replica)),
-        serve=str(home.serve_socket(replica)),
-        keep=str(home.keep_socket(replica)),
-        device=device,
-        log=str(home.replica_log(replica)),
-        body_max_bytes=body_max_bytes,
-        memory_mb=0 if wanted.proven or spec.gpu else wanted.memory_mb,
-        compiled=str(compiled.folder) if compiled else "",
-        preload=zygote_spec.preload,
-    )
+    fork = _fork(wanted, home, replica, zygote_spec, compiled)
     return Launch(
         replica=replica,
-        zygote=zygote,
+        zygote=zygote_spec.name,
         digest=wanted.digest,
         attempt=wanted.attempt,
         rules=made,
         spec=zygote_spec,
-        fork=fork,
+        fork=msgspec.structs.replace(fork, device=device, body_max_bytes=body_max_bytes),
         fingerprint=fingerprint(_bare(made, zygote_spec), wanted.attempt),
         secrets=seal.fingerprint(wanted.secrets),
         compiled=compiled is not None,
+    )
+
+
+def _fork(wanted: VersionWanted, home: Home, replica: str, zygote: ZygoteSpec, compiled: Compiled | None) -> Fork:
+    """Return what the zygote is told of one replica."""
+    return Fork(
+        replica=replica,
+        spec=wanted.spec,
+        gate=wanted.gate,
+        folder=zygote.folder,
+        scratch=str(home.replica_scratch(replica)),
+        serve=str(home.serve_socket(replica)),
+        keep=str(home.keep_socket(replica)),
+        log=str(home.replica_log(replica)),
+        memory_mb=0 if wanted.proven or wanted.spec.gpu else wanted.memory_mb,
+        compiled=str(compiled.folder) if compiled else "",
+        preload=zygote.preload,
     )
 
 
