@@ -44,7 +44,7 @@ TEXT = """# A thousand pictures, from no replica to many to none
 ```
 
 **{correct:,} of {requests:,} right, {wrong} wrong, {failed} failed**, in {took_s:.0f} s; {at_most} replicas at most,
-{last} in the end. {made}, {machine}, which others used as well.
+{last} in the end. {made}, on a machine that did other things too: {machine}.
 
 ![answers, latencies and replicas over time](face-recognition.svg)
 
@@ -57,7 +57,7 @@ TEXT = """# A thousand pictures, from no replica to many to none
 | most | {max:.1f} s |
 | the model asleep again after | {slept_s} |
 
-A hundred wait at a time: latency is what it takes to work off those before. {pictures}
+A hundred wait at a time: latency is what it takes to work off those before.{pictures}
 
 ## Why so many replicas
 

@@ -9,6 +9,8 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,6 +103,17 @@ def test_who_is_not_in_the_gallery_is_unknown(ask: Ask) -> None:
     found = ask((EXAMPLE / "pictures/visitor.png").read_bytes()).json()
     assert found["name"] == "unknown"
     assert 0.6 < found["distance"] < 1
+
+
+def test_photos_that_are_made_for_a_load_have_the_right_answers(ask: Ask, tmp_path: Path) -> None:
+    program = [sys.executable, str(EXAMPLE / "pictures/photos.py"), str(tmp_path / "photos"), "12"]
+    subprocess.run(program, check=True, timeout=120)
+    with (tmp_path / "photos/answers.csv").open(newline="") as lines:
+        header, *answers = csv.reader(lines)
+    assert header == ["file", "name"]
+    found = {file: ask((tmp_path / "photos" / file).read_bytes(), "image/jpeg").json()["name"] for file, _ in answers}
+    assert found == dict(answers)
+    assert len(set(found.values())) == 4
 
 
 def test_each_face_of_a_picture_is_named_where_it_is(ask: Ask) -> None:
