@@ -87,7 +87,7 @@ async def start(
         raise Unavailable(
             f"it was not loaded within {spec.start_timeout_s:g} s", code="start_timeout", hint=hint
         ) from error
-    except BaseException:
+    except BaseException:  # canceled too: nobody else would stop it
         await made.stop()
         raise
     return made

@@ -52,7 +52,7 @@ async def dial(path: str | Path, timeout_s: float) -> tuple[asyncio.StreamReader
         raise Unavailable(
             f"{path}: {said}", code="channel_unavailable", hint="see the log of the process", retry_after_s=1
         ) from error
-    except BaseException:
+    except BaseException:  # canceled too: nobody else has the socket
         sock.close()
         raise
 

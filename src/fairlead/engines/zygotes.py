@@ -242,7 +242,7 @@ class Zygotes:
             if dialing.done():
                 dialing.result()
                 return
-        except BaseException:
+        except BaseException:  # canceled too: nobody else would end it
             dialing.cancel()
             await child.stop(0)
             child.close()
@@ -268,7 +268,7 @@ class Zygotes:
         zygote = Zygote(record, child, reader, writer)
         try:
             up = await zygote.hello()
-        except BaseException:
+        except BaseException:  # canceled too: nobody else has the connection
             writer.close()
             raise
         for warning in up.warnings:

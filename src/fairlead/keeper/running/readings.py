@@ -93,7 +93,7 @@ class Readings:
                         await subscription.close()  # somebody was faster, or nobody wants it any more
                     else:
                         self._subscriptions[device] = subscription
-        except BaseException:
+        except BaseException:  # canceled too: whoever asked unwatches what was given alone
             await self.unwatch(names)
             raise
 

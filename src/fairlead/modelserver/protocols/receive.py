@@ -72,7 +72,7 @@ class Receiver:
         self._short[proto] = monotonic() + (int(length) / PER_S_BYTES if length else 0.0)
         try:
             body: bytes = await proto()
-        except Exception:
+        except Exception:  # whatever the server raises of a body that was given up
             if proto in self._given_up:
                 raise GivenUp from None
             raise
