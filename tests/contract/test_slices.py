@@ -236,3 +236,35 @@ async def test_what_is_kept_of_a_model_goes_with_it(database: Database) -> None:
     await database.write(write)
     left = await database.read(lambda s: [*s.scalars(select(SloSlice)), *s.scalars(select(SloTarget))])
     assert left == []
+
+
+async def test_all_jobs_of_one_moment_are_counted_however_many(
+    database: Database,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slices, "TOGETHER", 7)
+
+    def write(session: Session) -> None:
+        add_model(session)
+        slices.count_jobs(session, NOW - timedelta(seconds=60), MINUTE)
+        session.add_all([ended(number, 3) for number in range(20)])
+
+    await database.write(write)
+    later = NOW + timedelta(seconds=60)
+
+    assert await database.write(lambda s: slices.count_jobs(s, later, MINUTE)) == {("mood", "jobs"): (20, 0)}
+    assert not await database.read(lambda s: slices.have_ended(s, later))
+
+
+async def test_what_holds_is_what_production_promises(database: Database) -> None:  # noqa: F811
+    def write(session: Session) -> list[str]:
+        add_model(session)
+        session.flush()
+        version = session.get(ModelVersion, ("mood", "1"))
+        assert version is not None
+        found = list(service.promised(session))
+        version.manifest = manifest(None)
+        session.flush()
+        return [*found, "then", *service.promised(session)]
+
+    assert await database.write(write) == ["mood", "then"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -23,6 +23,8 @@ from fairlead.store.database import Database
 _log = logging.getLogger(__name__)
 LOOKS = 6
 """In a slice."""
+LONGEST = "3d"
+"""Longest window of an alert."""
 FOLDS = 24
 """Hours of each objective that are made in one transaction."""
 
@@ -35,8 +37,11 @@ class Objectives:
         self._keep = timedelta(days=keep_days)
         self.slice_s = hour_s // 60
         self._standings: dict[str, tuple[Standing, ...]] = {}
+        self._manifests: Mapping[str, ModelManifest] = {}
         self._counted: Counter[tuple[str, str, str]] = Counter()
         self._folded = float("-inf")
+        self._touched: dict[str, float] | None = None
+        """When something was counted of each model last, by the monotonic clock; None: control has just begun."""
 
     async def told(self, message: SlicesTold) -> Answer:
         """Answer once all is written down; raises what the store raises."""
@@ -53,24 +58,46 @@ class Objectives:
         """Count what has ended, judge every objective, and have people told of what changed."""
         now, slice_s = self._clock.now(), self.slice_s
         manifests = await self._database.read(service.promised)
-        ended = await self._database.read(lambda session: slices.have_ended(session, now))
-        if manifests and ended:
+        while await self._have_ended(manifests, now):
             self._add(await self._database.write(lambda session: slices.count_jobs(session, now, slice_s)))
-        found = await self._database.read(lambda session: self._stand(session, manifests, now))
+        moving = await self._moving(now)
+        found = await self._database.read(lambda session: self._stand(session, manifests, moving, now))
         unsettled = [one for standings in found.values() for one in standings if _may_change(one)]
         if unsettled:
             told = await self._database.write(lambda session: self._judge(session, unsettled, now))
             if told:
                 self._post.nudge()
-        self._standings = found
+        self._standings, self._manifests = found, manifests
         await self._age(manifests, now)
 
+    async def _have_ended(self, manifests: Mapping[str, ModelManifest], now: datetime) -> bool:
+        if not manifests:
+            return False
+        return await self._database.read(lambda session: slices.have_ended(session, now))
+
+    async def _moving(self, now: datetime) -> set[str]:
+        """Return the models whose windows move: what was never called, or long ago, need not be summed each time."""
+        here = self._clock.monotonic()
+        if self._touched is None:
+            known = await self._database.read(lambda session: slices.touched(session, now, LONGEST, self.slice_s))
+            self._touched = dict.fromkeys(known, here)
+        since = here - burn.SLICES[LONGEST] * self.slice_s
+        self._touched = {model: at for model, at in self._touched.items() if at >= since}
+        firing = {name for name, found in self._standings.items() if any(map(_fires_at_all, found))}
+        return firing | self._touched.keys()
+
     def _stand(
-        self, session: Session, manifests: Mapping[str, ModelManifest], now: datetime
+        self, session: Session, manifests: Mapping[str, ModelManifest], moving: Collection[str], now: datetime
     ) -> dict[str, tuple[Standing, ...]]:
-        return {
-            name: service.standings(session, name, manifest, now, self.slice_s) for name, manifest in manifests.items()
-        }
+        is_hourly = self._is_hourly()
+        found = {}
+        for name, manifest in manifests.items():
+            known = self._standings.get(name)
+            if known is not None and name not in moving and not is_hourly and self._manifests.get(name) == manifest:
+                found[name] = known
+            else:
+                found[name] = service.standings(session, name, manifest, now, self.slice_s)
+        return found
 
     def _judge(self, session: Session, standings: list[Standing], now: datetime) -> int:
         count = 0
@@ -95,7 +122,7 @@ class Objectives:
 
     async def _age(self, manifests: Mapping[str, ModelManifest], now: datetime) -> None:
         """Make hours of old slices and forget the oldest, once in an hour."""
-        if self._clock.monotonic() - self._folded < 60 * self.slice_s:
+        if not self._is_hourly():
             return
         self._folded = self._clock.monotonic()
         asked = [Asked(name, one) for name, found in manifests.items() for one in service.objectives_of(found)]
@@ -110,7 +137,12 @@ class Objectives:
     def _fold(self, asked: Asked, now: datetime, session: Session) -> int:
         return slices.fold(session, asked, now, self.slice_s, FOLDS)
 
+    def _is_hourly(self) -> bool:
+        return self._clock.monotonic() - self._folded >= 60 * self.slice_s
+
     def _add(self, grown: Grown) -> None:
+        if self._touched is not None:
+            self._touched |= dict.fromkeys((model for model, _ in grown), self._clock.monotonic())
         for (model, sli), (valid, bad) in grown.items():
             self._counted[model, sli, "bad"] += min(valid, bad)
             self._counted[model, sli, "good"] += max(0, valid - bad)
@@ -155,4 +187,8 @@ def _fires(standing: Standing, name: str) -> bool:
 def _may_change(standing: Standing) -> bool:
     """Whether an alert fires, or shall."""
     shall = any(burn.holds(rule, standing.burns, standing.objective) for rule in burn.RULES)
-    return shall or any(alert.resolved_at is None for alert in standing.alerts)
+    return shall or _fires_at_all(standing)
+
+
+def _fires_at_all(standing: Standing) -> bool:
+    return any(alert.resolved_at is None for alert in standing.alerts)

@@ -77,20 +77,19 @@ def _share(percent: float) -> float:
 
 def promised(session: Session, models: Collection[str] | None = None) -> dict[str, ModelManifest]:
     """Return the manifests that hold for models (None: all) that promise something: those of ``production``."""
-    query = select(Alias).join(Model, Model.name == Alias.model)
-    query = query.where(Alias.alias == queries.PRODUCTION, Model.removed_at.is_(None)).order_by(Alias.model)
+    query = select(Alias.model, Alias.targets).join(Model, Model.name == Alias.model)
+    query = query.where(Alias.alias == queries.PRODUCTION, Model.removed_at.is_(None))
+    versions = select(ModelVersion).where(ModelVersion.manifest.not_like('%"slo":null%'))  # most promise nothing
     if models is not None:
-        query = query.where(Alias.model.in_(models))
-    found = {}
-    for alias in session.scalars(query):
-        if not alias.targets:
-            continue
-        main = max(alias.targets, key=lambda target: target.weight).version
-        version = session.get(ModelVersion, (alias.model, main))
-        manifest = manifest_of(version) if version is not None else None
-        if manifest is not None and manifest.slo is not None:
-            found[alias.model] = manifest
-    return found
+        query, versions = query.where(Alias.model.in_(models)), versions.where(ModelVersion.model.in_(models))
+    mains = {
+        (model, max(targets, key=lambda target: target.weight).version)
+        for model, targets in session.execute(query)
+        if targets
+    }
+    rows = session.scalars(versions.order_by(ModelVersion.model))
+    found = {row.model: manifest_of(row) for row in rows if (row.model, row.version) in mains}
+    return {model: manifest for model, manifest in found.items() if manifest.slo is not None}
 
 
 def of_model(session: Session, caller: Caller, name: str) -> ModelManifest:

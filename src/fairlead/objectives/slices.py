@@ -117,7 +117,10 @@ def count_jobs(session: Session, now: datetime, slice_s: int) -> Grown:
     if len(ended) > TOGETHER:  # those that ended at the same moment stay together
         last = ended[-1].finished_at
         kept = [one for one in ended if one.finished_at < last]
-        ended, until = (kept, kept[-1].finished_at) if kept else (ended, last)
+        if kept:
+            ended, until = kept, kept[-1].finished_at
+        else:
+            ended, until = session.execute(select(*columns).where(Job.finished_at == last)).all(), last
     manifests = _promised(session, {(one.model, one.version) for one in ended})
     found: defaultdict[Key, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for one in ended:
@@ -150,6 +153,12 @@ def _promised(session: Session, keys: Collection[tuple[str, str]]) -> dict[tuple
     query = select(ModelVersion).where(tuple_(ModelVersion.model, ModelVersion.version).in_(sorted(keys)))
     found = {(row.model, row.version): manifest_of(row) for row in session.scalars(query)}
     return {key: manifest for key, manifest in found.items() if manifest.slo is not None}
+
+
+def touched(session: Session, now: datetime, window: str, slice_s: int) -> set[str]:
+    """Return the models of which anything was counted within a window."""
+    begin = slice_of(now, slice_s) - SLICES[window] * slice_s
+    return set(session.scalars(select(SloSlice.model).where(SloSlice.at >= begin).distinct()))
 
 
 # --- windows ----------------------------------------------------------------------------------------------------------

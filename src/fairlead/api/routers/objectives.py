@@ -11,6 +11,7 @@ from fairlead.api.views.base import Body
 from fairlead.api.views.objectives import SloTellView, SloView, slo_view, tell_view
 from fairlead.errors import Invalid, NotFound
 from fairlead.mail.outbox import is_address
+from fairlead.models import queries
 from fairlead.objectives import export, service, slices
 
 router = APIRouter(tags=["models"])
@@ -35,7 +36,7 @@ async def show(name: str, house: TheHouse, who: Who) -> SloView:
             name,
             service.standings(session, name, manifest, now, slice_s),
             slices.by_version(session, name, now, VERSIONS, slice_s),
-            service.target_of(session, name),
+            tell_view(service.target_of(session, name)) if who.owns(queries.get(session, who, name).owner) else None,
             slice_s,
         )
 

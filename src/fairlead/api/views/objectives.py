@@ -69,14 +69,15 @@ class SloView(View):
     objectives: list[ObjectiveView]
     versions: list[VersionCountView]
     """What was counted of each version in the last three days."""
-    tell: SloTellView
+    tell: SloTellView | None
+    """Who is told of alerts; null for who may not change it."""
 
 
 def slo_view(
     model: str,
     standings: Sequence[Standing],
     versions: Mapping[tuple[str, str], Counts],
-    target: SloTarget | None,
+    tell: SloTellView | None,
     slice_s: int,
 ) -> SloView:
     """Return the view of a model."""
@@ -88,7 +89,7 @@ def slo_view(
             VersionCountView(version=version, objective=sli, valid=max(found.valid, found.bad), bad=found.bad)
             for (version, sli), found in versions.items()
         ],
-        tell=tell_view(target),
+        tell=tell,
     )
 
 

@@ -42,7 +42,8 @@ def slo(
         return
     for objective in view["objectives"]:
         _show(objective)
-    _show_told(view["tell"])
+    if view["tell"] is not None:
+        _show_told(view["tell"])
 
 
 def _tell(path: str, mail: list[str], webhook: str) -> None:

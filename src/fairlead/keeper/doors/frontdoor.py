@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -54,7 +54,7 @@ class FrontDoor:
         """What Envoy holds for sure."""
         self.generation = 0
         """Of the wanted state that the front door holds now."""
-        self.look: Callable[[], Awaitable[None]] | None = None
+        self.look: Callable[[], Coroutine[None, None, None]] | None = None
         """Called before and after each change, when Envoy may forget what it counted; raises nothing."""
 
     def prepare(self, wanted: NodeWanted) -> None:
@@ -93,10 +93,11 @@ class FrontDoor:
         return self._tally.take(await self._gateway.stats(), self._served)
 
     async def _count(self) -> None:
-        with suppress(Unavailable):
-            await self.stats()
-        if self.look is not None:
-            await self.look()
+        async with asyncio.TaskGroup() as together:
+            if self.look is not None:
+                together.create_task(self.look())
+            with suppress(Unavailable):
+                await self.stats()
 
     async def run(self, wanted: Callable[[], NodeWanted], changed: asyncio.Event) -> None:
         """Publish at each change until canceled; again after ``RETRY_S`` seconds while Envoy refuses.
