@@ -52,7 +52,7 @@ class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
     compute: Histogram = Histogram()
     """Time in the model's code, of the whole batch that the call was in."""
     batches: Histogram = Histogram()
-    """Rows of each batch that the model's code was given."""
+    """Rows of each batch that the model's code was given and answered, in part at least."""
     input_s: float = 0.0
     """Reading bodies as rows."""
 

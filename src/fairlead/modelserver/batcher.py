@@ -247,11 +247,11 @@ class Batcher:
         self._load.moved_at = now
         self.pace.note(now - started, len(batch))
         if isinstance(answers, BaseException):
-            self._load.counts.batch(sum(len(item.rows) for item in batch))
             for item in batch:
                 self._hand_over(item, answers)
             return
-        self._load.counts.batch(len(answers))
+        if any(not isinstance(answer, BaseException) for answer in answers):  # what a call costs is told by good ones
+            self._load.counts.batch(len(answers))
         start = 0
         for item in batch:
             end = start + len(item.rows)

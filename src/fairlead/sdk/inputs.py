@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypedDict
@@ -32,6 +33,10 @@ from fairlead.sdk.shapes import (
 from fairlead.sdk.shaping import shape_of
 
 Decode = Callable[[bytes], Any]
+LONG_BYTES = 1024**2
+_KEY_SAID = 100
+_UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`(?: - at `(.*)`)?$", re.DOTALL)
+"""What msgspec says."""
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -86,8 +91,8 @@ class Signature:
         if self._one is not None:
             try:
                 return self._one(body)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass  # said better below
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                refuse_long(body, error)  # else it is said better below
         return self.check(self.parse(body))
 
     def decode_many(self, body: bytes) -> list[Any]:
@@ -95,8 +100,8 @@ class Signature:
         if self._many is not None:
             try:
                 return typing.cast(list[Any], self._many(body))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                refuse_long(body, error)
         return self.check_many(self.parse(body))
 
     def columns(self, rows: Sequence[Any]) -> list[Sequence[Any]]:
@@ -153,6 +158,16 @@ class Signature:
             return shape_of(self.returns).schema()
         except Invalid:
             return {}
+
+
+def refuse_long(body: bytes, error: Exception) -> None:
+    """Raise :class:`Invalid` where a long body has a field that is not known: to read all of it for what else is wrong
+    takes seconds, in which nobody else is answered."""
+    found = _UNKNOWN.search(str(error)) if len(body) > LONG_BYTES else None
+    if found is not None:
+        path = f"{(found[2] or '$')[1:]}.{found[1][:_KEY_SAID]}".lstrip(".")
+        message = "is not a field; of a body as long as this one no other fault is looked for"
+        raise Invalid(f"{path}: {message}", problems=(Problem(path=path, rule="unknown_key", message=message),))
 
 
 def why_no_json(error: Exception) -> str:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import fairlead
 from fairlead.errors import Invalid
 from fairlead.sdk.checking import COUNTED_MAX, Check
-from fairlead.sdk.inputs import Signature, signature_from, signature_of
+from fairlead.sdk.inputs import LONG_BYTES, Signature, signature_from, signature_of
 from fairlead.sdk.shaping import shape_of
 
 
@@ -287,3 +287,20 @@ def test_a_list_with_very_many_faults_is_not_read_to_its_end() -> None:
 
     with pytest.raises(Invalid, match="and 999 more"):
         signature_of(predict).decode(msgspec.json.encode({"x": ["a"] * 50_000}))
+
+
+def test_r9_a_long_body_with_a_field_that_is_not_known_is_refused_without_reading_all_of_it() -> None:
+    def predict(n: int, rows: list[dict[str, int]]) -> None: ...
+
+    taken = signature_of(predict)
+    other = "x" * LONG_BYTES
+    for body in (f'{{"n": 1, "odd": "{other}", "more": 1', f'{{"n": 1, "odd": 2, "rows": "{other}"}}'):
+        with pytest.raises(Invalid) as raised:  # the first is no JSON at all, which nobody has found out
+            taken.decode(body.encode())
+        assert [(one.path, one.rule) for one in raised.value.problems] == [("odd", "unknown_key")]
+    with pytest.raises(Invalid) as raised:
+        taken.decode_many(f'[{{"n": 1, "rows": []}}, {{"n": 1, "odd": "{other}"}}]'.encode())
+    assert [one.path for one in raised.value.problems] == ["[1].odd"]
+    with pytest.raises(Invalid) as raised:
+        taken.decode(b'{"n": 1, "odd": 2}')
+    assert [one.path for one in raised.value.problems] == ["rows", "odd"], "of a short one all is told"
