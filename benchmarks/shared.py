@@ -72,9 +72,9 @@ Kinds = dict[str, tuple[Callable[[Path], str], str]]
 KINDS: Kinds = {
     "ONNX, weights in the file": (lambda folder: onnx(folder, external=False), ""),
     "ONNX, weights beside the file": (lambda folder: onnx(folder, external=True), ""),
-    "the same, FAIRLEAD_SHARE_WEIGHTS=1": (
+    "the same, ORT_DISABLE_PREPACKING=1": (
         lambda folder: onnx(folder, external=True),
-        '[run.env]\nFAIRLEAD_SHARE_WEIGHTS = "1"\n',
+        '[run.env]\nORT_DISABLE_PREPACKING = "1"\n',
     ),
     "code, numpy.load": (lambda folder: code(folder, how=""), ""),
     'code, numpy.load, mmap_mode="r"': (lambda folder: code(folder, how=', mmap_mode="r"'), ""),

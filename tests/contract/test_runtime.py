@@ -408,3 +408,19 @@ def test_a_state_of_torch_alone_and_a_pickled_module_say_what_to_do(tmp_path: Pa
         with pytest.raises(Invalid, match=said) as caught:
             TorchRuntime(name).load(tmp_path)
         assert "self.weights" in caught.value.hint
+
+
+@pytest.mark.parametrize("told", ["1", ""])
+def test_onnx_keeps_weights_as_they_are_in_their_file_where_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    from fairlead.modelserver.runtimes.onnx import session_of
+
+    onnx(tmp_path)
+    monkeypatch.setenv("ORT_DISABLE_PREPACKING", told)
+    options = session_of(tmp_path / "double.onnx").get_session_options()
+    if told:
+        assert options.get_session_config_entry("session.disable_prepacking") == "1"
+    else:
+        with pytest.raises(RuntimeError):
+            options.get_session_config_entry("session.disable_prepacking")

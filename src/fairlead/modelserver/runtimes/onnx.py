@@ -110,6 +110,9 @@ def session_of(path: Path, device: str = "cpu") -> Any:
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
     try:
         return ort.InferenceSession(str(path), options, providers=providers)
+    if os.environ.get("ORT_DISABLE_PREPACKING") == "1":
+        # else matrices are rearranged for the processor, in memory of each replica's own
+        options.add_session_config_entry("session.disable_prepacking", "1")
     except Exception as error:  # a class for each fault, and none in common
         raise _unreadable(path, error, ort.__version__) from error
 
