@@ -10,7 +10,10 @@ import re
 
 from fairlead.errors import Error, Invalid, Unavailable
 
-_METADATA = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|computeMetadata|Missing credentials", re.I)
+_METADATA = re.compile(
+    r"169\.254\.169\.254|/latest/(?:api/token|meta-data)|metadata\.google\.internal|computeMetadata|/metadata/identity/",
+    re.I,
+)
 _NO_SUCH = re.compile(r"NoSuchBucket|ContainerNotFound|The specified (?:bucket|container) does not exist", re.I)
 _REFUSED = re.compile(
     r"\b40[013] (?:Bad Request|Unauthorized|Forbidden)|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch"

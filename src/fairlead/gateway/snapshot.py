@@ -60,9 +60,7 @@ class Snapshot:
     denied: tuple[Resource, ...]
 
 
-def snapshot(
-    door: DoorSettings, state: DoorState, files: DoorFiles, now: float, *, routes: bool = True
-) -> Snapshot:
+def snapshot(door: DoorSettings, state: DoorState, files: DoorFiles, now: float, *, routes: bool = True) -> Snapshot:
     """Return what the front door shall be at ``now`` (Unix seconds: expired tokens leave the deny-list).
 
     ``routes``: with the route table. It does not depend on endpoints, and with a thousand models it is nearly all of

@@ -100,10 +100,10 @@ class JobDone(Message, frozen=True):
     job: str
     epoch: int
     body: bytes = b""
-    size: int = 0
-    """Bytes of the portions that came before, which are the result in the place of ``body``; 0: there were none."""
     content_type: str = "application/json"
     error: ErrorInfo | None = None
+    size: int = 0
+    """Bytes of the portions that came before, which are the result in the place of ``body``; 0: there were none."""
 
 
 class Drain(Message, frozen=True):

@@ -20,7 +20,7 @@ from fairlead.buckets.keys import result_key
 from fairlead.buckets.obstore import ObstoreBucket, open_bucket
 from fairlead.engines import Launch
 from fairlead.engines.local import launch_for
-from fairlead.errors import Error
+from fairlead.errors import Error, Unavailable
 from fairlead.keeper.serving import jobs as keeper_jobs
 from fairlead.keeper.serving import pool
 from fairlead.keeper.serving.jobs import OVERTIME_S, Jobs
@@ -37,8 +37,10 @@ from fairlead.messages import (
     JobDone,
     JobEnded,
     JobHeld,
+    JobInput,
     JobMoved,
     JobOrder,
+    JobPortion,
     JobProgress,
     JobReturned,
     JobStart,
@@ -428,6 +430,60 @@ async def test_an_input_that_is_gone_fails_for_good(node: Node) -> None:
     await until(lambda: bool(node.ended))
     assert node.ended[0].error is not None
     assert not node.ended[0].error.retry
+
+
+async def test_a_long_input_goes_to_the_replica_in_portions(node: Node) -> None:
+    data = bytes(range(256)) * 12_000
+    await node.bucket.put("in/faces/job-1/a.png", data, "image/png")
+    replica = await node.ready()
+    await node.jobs.take(order(input_key="in/faces/job-1/a.png", body=b"", content_type="image/png"))
+    await until(lambda: any(isinstance(one, JobInput) and one.is_last for one in replica.heard))
+    start, *portions = [one for one in replica.heard if isinstance(one, JobStart | JobInput)]
+    assert isinstance(start, JobStart)
+    assert (start.body, start.is_portioned, start.content_type) == (b"", True, "image/png")
+    assert b"".join(one.data for one in portions if isinstance(one, JobInput)) == data
+    replica.say(JobDone("job-1", 1, body=b"4"))
+    await until(lambda: not node.jobs.in_hand())
+    assert node.ended[0].body == b"4"
+
+
+async def test_an_input_that_breaks_off_is_taken_back_and_tried_again(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(key: str, **_: object) -> AsyncIterator[bytes]:
+        yield b"x" * 1000
+        raise Unavailable("the store is away", code="bucket_down")
+
+    replica = await node.ready()
+    monkeypatch.setattr(node.bucket, "stream", broken)
+    await node.jobs.take(order(input_key="in/faces/job-1/a.png", body=b""))
+    await until(lambda: bool(node.ended))
+    assert node.ended[0].error is not None
+    assert (node.ended[0].error.code, node.ended[0].error.retry) == ("bucket_down", True)
+    await until(lambda: JobInput("job-1", 1, is_broken=True) in replica.heard)
+
+
+async def test_a_long_result_comes_in_portions_and_lies_in_the_bucket(node: Node) -> None:
+    replica = await at_work(node, order())
+    replica.say(JobPortion("job-1", 1, b"a" * 70_000), JobPortion("job-1", 1, b"b" * 70_000))
+    replica.say(JobDone("job-1", 1, content_type="image/png", size=140_000))
+    await until(lambda: not node.jobs.in_hand())
+    (ended,) = node.ended
+    assert (ended.result_key, ended.body, ended.error) == (result_key(*KEY[:1], "job-1", 1), b"", None)
+    blob = await node.bucket.get(ended.result_key)
+    assert (blob.data, blob.content_type) == (b"a" * 70_000 + b"b" * 70_000, "image/png")
+    assert list(node.home.results.glob("*")) == []
+
+
+async def test_a_result_of_which_a_portion_is_missing_is_done_again(node: Node) -> None:
+    replica = await at_work(node, order())
+    replica.say(JobPortion("job-1", 1, b"a" * 70_000), JobDone("job-1", 1, size=140_000))
+    await until(lambda: not node.jobs.in_hand())
+    assert node.ended[0].error is not None
+    assert (node.ended[0].error.code, node.ended[0].error.retry) == ("result_lost", True)
+    replica.say(JobPortion("job-9", 1, b"of a job that nobody has"), JobDone("job-9", 1, size=24))
+    await until(lambda: len(node.ended) == 2)
+    await until(lambda: list(node.home.results.glob("*")) == [])
 
 
 async def test_a_new_keeper_carries_on_what_its_replicas_have_in_hand(node: Node) -> None:
