@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -13,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fairlead import ids
-from fairlead.api.html import is_for_people
+from fairlead.api.html import is_for_people, page
 from fairlead.errors import Error, Invalid, Kind, NotFound, Problem, without_folders
 
 _log = logging.getLogger(__name__)
@@ -106,8 +107,15 @@ def _is_inference(request: Request) -> bool:
     return request.url.path == "/v2" or request.url.path.startswith("/v2/")
 
 
-def _refusal(request: Request, status: int, body: dict[str, Any], headers: Mapping[str, str]) -> JSONResponse:
-    """Return ``body`` as an answer; errors of the Open Inference Protocol are one text."""
+def _refusal(request: Request, status: int, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
+    """Return ``body`` as an answer: a page for who looks at one, one text in the Open Inference Protocol."""
+    if is_for_people(request) and not _is_inference(request):
+        told = f"<h1>{status}</h1><p>{escape(body['message'])}</p>"
+        told += f'<p class="soft">{escape(body["hint"])}</p>' if body["hint"] else ""
+        told += f'<p><a href="/">What is here</a></p><p class="soft">{escape(body["code"])}, {escape(body["id"])}</p>'
+        answer = page(f"{status}: {body['message']}", told, status=status)
+        answer.headers.update(headers)
+        return answer
     error: object = body
     if _is_inference(request):
         error = f"{body['message']} ({body['hint']})" if body["hint"] else body["message"]
@@ -128,7 +136,7 @@ def install(app: FastAPI) -> None:
         return response(_from_validation(error), request)
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> Response:
         code = _CODES.get(error.status_code, "http_error")
         body = {
             "code": code,
@@ -140,7 +148,7 @@ def install(app: FastAPI) -> None:
         return _refusal(request, error.status_code, body, headers)
 
     @app.exception_handler(Exception)
-    async def _bug(request: Request, error: Exception) -> JSONResponse:
+    async def _bug(request: Request, error: Exception) -> Response:
         _log.error("a request failed", exc_info=error, extra={"request": request_id(request), "path": request.url.path})
         body = {
             "code": "internal",

@@ -24,8 +24,13 @@ input{{box-sizing:border-box;width:100%;padding:.5rem .6rem}}
 button{{background:var(--soft);cursor:pointer}}
 button.main{{width:100%;margin-top:1.25rem;border-color:var(--blue);background:var(--blue);color:Canvas}}
 .wrong{{border-left:3px solid #d33;background:#d331;padding:.5rem .75rem;border-radius:.2rem}}
-.soft{{opacity:.75;font-size:.9rem}}header{{display:flex;justify-content:space-between;align-items:baseline;gap:1rem}}
-header form{{white-space:nowrap}}header button{{margin-left:.75rem;padding:.2rem .7rem}}
+.soft{{opacity:.75;font-size:.9rem}}header{{display:flex;flex-wrap:wrap;justify-content:space-between;
+align-items:baseline;gap:0 1rem}}
+header button{{margin-left:.75rem;padding:.2rem .7rem}}
+.good{{color:#1a7f37}}.bad{{color:#c2392b}}@media(prefers-color-scheme:dark){{.good{{color:#4cc38a}}.bad{{color:#ff8a7a}}}}
+body,td{{overflow-wrap:anywhere}}
+@media(max-width:40rem){{body{{margin-top:1rem}}table,tbody,tr,td{{display:block}}td{{padding:0}}
+tr{{padding:.6rem 0;border-bottom:1px solid var(--line)}}}}
 </style></head>
 <body{kind}>
 {body}

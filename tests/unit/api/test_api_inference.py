@@ -80,6 +80,10 @@ async def test_metadata_comes_from_the_stored_signature(world: Any) -> None:
         assert await world.ok(zoe.get(f"/v2/models/flowers/versions/{ref}/ready")) == {"name": "flowers", "ready": True}
     assert (await world.ok(zoe.get("/v2/models/flowers/ready")))["ready"] is True
     assert await world.ok(zoe.get("/v2/models")) == {"models": ["flowers"]}
+    config = await world.ok(zoe.get("/v2/models/flowers/config"))
+    assert config == await world.ok(zoe.get("/v2/models/flowers/versions/production/config"))
+    assert (config["name"], config["backend"], config["max_batch_size"]) == ("flowers", "python", 64)
+    assert config["input"] == [{"name": "month", "data_type": "TYPE_INT64", "dims": [1], "optional": True}]
 
 
 async def test_what_is_not_there_is_said_as_the_protocol_says_it(world: Any) -> None:
@@ -207,6 +211,8 @@ async def test_every_path_of_the_protocol_is_in_the_description(world: Any) -> N
         "/v2/health/ready",
         "/v2/models/{name}",
         "/v2/models/{name}/versions/{ref}",
+        "/v2/models/{name}/config",
+        "/v2/models/{name}/versions/{ref}/config",
         "/v2/models/{name}/ready",
         "/v2/models/{name}/versions/{ref}/ready",
     } <= set(paths)

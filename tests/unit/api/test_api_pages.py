@@ -24,6 +24,26 @@ async def test_the_front_page_leads_to_the_sign_in_and_runs_no_script(world: Any
     assert "script" not in answer.text + answer.headers["content-security-policy"]
 
 
+async def test_the_front_page_says_how_models_are(world: Any) -> None:
+    await world.model()
+    cookie = f"fl_session={world.token('ada').removeprefix('fl_')}"
+    shown = (await world.by("").get("/", headers={"cookie": cookie})).text
+
+    assert '<a href="/v1/models/flowers/docs">flowers</a></td><td><span class="good">ready</span>' in shown
+
+
+async def test_a_person_gets_a_refusal_as_a_page_and_a_program_as_json(world: Any) -> None:
+    ada = world.by("ada")
+    page = await ada.get("/v1/models/<b>/docs", headers={"accept": "text/html,*/*;q=0.8"})
+
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "there is no such model" in page.text
+    assert '<a href="/">' in page.text
+    assert "<b>" not in page.text
+    assert page.headers["x-request-id"] in page.text
+    assert (await ada.get("/v1/models/nope/docs")).json()["error"]["code"] == "no_such_model"
+
+
 async def test_what_every_refusal_leads_to_is_there(world: Any) -> None:
     nobody = world.by("")
     assert "see /docs/api" in (await nobody.get("/nothing")).json()["error"]["hint"]

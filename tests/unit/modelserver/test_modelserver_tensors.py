@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.modelserver.runtimes.tensors import stack, stacker
+from fairlead.modelserver.protocols.tensors import inputs_of
+from fairlead.modelserver.runtimes.tensors import row_type, stack, stacker
+from fairlead.sdk.inputs import signature_from
 from fairlead.sdk.model import InvalidInput
 
 DTYPES = ("float32", "float64")
@@ -44,3 +46,16 @@ def test_rows_that_are_arrays_or_have_other_shapes_go_by_numpy() -> None:
 
 def test_lists_of_floats_do_not_go_by_numpy() -> None:
     assert not stacker("float32", [2])([[1.0, 2], [3.0, 4.0]]).flags.owndata, "numpy's own conversion owns its data"
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "datatype"),
+    [("f", "", "FP64"), ("f", "float", "FP32"), ("i", "", "INT64"), ("i", "int32", "INT32"), ("i", "uint8", "UINT8")],
+)
+def test_the_type_of_a_number_of_a_program_is_told_to_clients(kind: str, number: str, datatype: str) -> None:
+    signature = signature_from({"x": row_type(kind, [4], number)})
+
+    (told,) = inputs_of(signature.schema())
+
+    assert (told.kind.datatype, told.kind.dims) == (datatype, (4,))
+    assert signature.decode(b'{"x": [1, 2, 3, 4]}').p0 == [1, 2, 3, 4]

@@ -17,10 +17,11 @@ from fairlead import ids
 from fairlead.accounts.policy import Caller, check_owner
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.routers import system
-from fairlead.api.views.inference import CALLABLE, EXTENSIONS, index_view, metadata_view, stats_view
+from fairlead.api.views.inference import CALLABLE, EXTENSIONS, config_view, index_view, metadata_view, stats_view
 from fairlead.bundles.specs import model_spec
 from fairlead.control.wake import rest, wake
 from fairlead.errors import Conflict, Invalid, Unavailable
+from fairlead.messages import ModelSpec
 from fairlead.models import queries
 from fairlead.status import VersionStatus
 from fairlead.store.records import ModelVersion
@@ -82,17 +83,17 @@ async def all_stats(house: TheHouse, who: Who) -> dict[str, Any]:
 async def metadata(name: str, house: TheHouse, who: Who, ref: str = queries.PRODUCTION) -> dict[str, Any]:
     """Return a model's inputs and outputs as tensors; ``ref`` is a version or an alias."""
 
+    return await house.database.read(lambda session: _described(session, who, name, ref)[1])
+
+
+@router.get("/models/{name}/config")
+@router.get("/models/{name}/versions/{ref}/config")
+async def config(name: str, house: TheHouse, who: Who, ref: str = queries.PRODUCTION) -> dict[str, Any]:
+    """Return a model's configuration in Triton's words: what its clients read names and sizes of batches from."""
+
     def read(session: Session) -> dict[str, Any]:
-        version = _meant(session, who, name, ref)[0]
-        if version.signature is None:
-            raise Unavailable(
-                f"the inputs of {name}@{version.version} are not known yet",
-                code="model_not_ready",
-                hint=f"fairlead why {name}@{version.version}",
-                retry_after_s=1,
-            )
-        spec = model_spec(queries.manifest_of(version), version.version)
-        return metadata_view(spec, version.signature, _callable(session, name))
+        spec, told = _described(session, who, name, ref)
+        return config_view(spec, told, most=spec.batch.max_size)
 
     return await house.database.read(read)
 
@@ -190,6 +191,20 @@ async def unload(name: str, house: TheHouse, who: Who) -> dict[str, Any]:
     for version in await house.database.read(read):
         await rest(house.bus, house.nodes, name, version)
     return {"name": name, "unload": True}
+
+
+def _described(session: Session, who: Caller, name: str, ref: str) -> tuple[ModelSpec, dict[str, Any]]:
+    """Return what runs the version that ``ref`` leads to first, and its metadata; raises where it is not known yet."""
+    version = _meant(session, who, name, ref)[0]
+    if version.signature is None:
+        raise Unavailable(
+            f"the inputs of {name}@{version.version} are not known yet",
+            code="model_not_ready",
+            hint=f"fairlead why {name}@{version.version}",
+            retry_after_s=1,
+        )
+    spec = model_spec(queries.manifest_of(version), version.version)
+    return spec, metadata_view(spec, version.signature, _callable(session, name))
 
 
 def _asked(body: bytes, kind: type[A]) -> A:

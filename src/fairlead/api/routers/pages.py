@@ -14,6 +14,7 @@ from fairlead.accounts.policy import Caller
 from fairlead.api import html
 from fairlead.api.deps import TheHouse
 from fairlead.api.routers import signin
+from fairlead.api.views import modelstate
 from fairlead.apps.pages import list_pages
 from fairlead.control.house import House
 from fairlead.models import queries
@@ -50,18 +51,39 @@ def _signed_in(who: Caller | None) -> str:
 
 
 def _what_is_there(session: Session, who: Caller, house: House) -> str:
-    models = [(f"/v1/models/{one.name}/docs", one.name, one.summary) for one in queries.list_all(session, who)]
-    pages = [(house.runs.address(one.name), one.name, "") for one in list_pages(session, who)]
-    return _listed("Models", models, "none yet: fairlead push FOLDER") + _listed("Pages of apps", pages, "none now")
-
-
-def _listed(title: str, items: Sequence[tuple[str, str, str]], none: str) -> str:
-    rows = "".join(
-        f'<tr><td><a href="{escape(where)}">{escape(name)}</a></td><td>{escape(summary)}</td></tr>'
-        for where, name, summary in items[:_SHOWN]
+    models = queries.list_all(session, who)
+    names = [one.name for one in models]
+    versions, named = queries.versions_of_all(session, names), queries.aliases_of_all(session, names)
+    alive = house.nodes.alive()
+    rows = []
+    for one in models[:_SHOWN]:
+        state, what = modelstate.of(one.name, versions[one.name], named[one.name], alive)
+        link = (
+            f'<a href="/v1/models/{escape(one.name)}/docs">{escape(one.name)}</a>'
+            if state.answers
+            else escape(one.name)
+        )
+        tone = "good" if state.answers else "bad" if state.is_bad else "soft"
+        rows.append((link, f'<span class="{tone}">{escape(state.word)}</span>', _told(one.summary, what)))
+    pages = [
+        (f'<a href="{escape(house.runs.address(one.name))}">{escape(one.name)}</a>',)
+        for one in list_pages(session, who)
+    ]
+    return _listed("Models", rows, len(models), "none yet: fairlead push FOLDER") + _listed(
+        "Pages of apps", pages[:_SHOWN], len(pages), "none now"
     )
-    more = f"<p>and {len(items) - _SHOWN} more</p>" if len(items) > _SHOWN else ""
-    return f"<h2>{title}</h2>" + (f"<table>{rows}</table>{more}" if rows else f'<p class="soft">{escape(none)}</p>')
+
+
+def _told(summary: str, what: str) -> str:
+    """Return the words beside a model: what it is, and what to do where it does not answer."""
+    return "<br>".join(filter(None, (escape(summary), f"<small>{escape(what)}</small>" if what else "")))
+
+
+def _listed(title: str, rows: Sequence[Sequence[str]], count: int, none: str) -> str:
+    """Return a table of ``rows``, which are HTML, of ``count`` in all."""
+    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    more = f"<p>and {count - len(rows)} more</p>" if count > len(rows) else ""
+    return f"<h2>{title}</h2>" + (f"<table>{lines}</table>{more}" if rows else f'<p class="soft">{escape(none)}</p>')
 
 
 @router.get("/docs")

@@ -32,6 +32,29 @@ def metadata_view(spec: ModelSpec, signature: Mapping[str, Any], versions: Itera
     }
 
 
+def config_view(spec: ModelSpec, metadata: Mapping[str, Any], *, most: int) -> dict[str, Any]:
+    """Return a model's configuration as Triton's clients ask for it, from its ``metadata``; ``most`` rows a batch.
+
+    Format: https://github.com/triton-inference-server/common/blob/main/protobuf/model_config.proto, as JSON.
+    """
+    return {
+        "name": spec.name,
+        "platform": metadata["platform"],
+        "backend": spec.runtime,
+        "max_batch_size": most,
+        "input": [_configured(one) for one in metadata["inputs"]],
+        "output": [_configured(one) for one in metadata["outputs"]],
+        "model_transaction_policy": {"decoupled": False},
+    }
+
+
+def _configured(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an input or output without its batch axis; numbers are called ``TYPE_FP32``, texts ``TYPE_STRING``."""
+    named = "STRING" if one["datatype"] == "BYTES" else one["datatype"]
+    optional = {"optional": True} if one.get("parameters", {}).get("optional") else {}
+    return {"name": one["name"], "data_type": f"TYPE_{named}", "dims": one["shape"][1:] or [1]} | optional
+
+
 def stats_view(versions: Iterable[ModelVersion], reports: Iterable[NodeReport]) -> dict[str, Any]:
     """Return what was counted of the versions since the keepers began."""
     reports = list(reports)

@@ -21,7 +21,13 @@ ANY = "any"
 KEYS = "keys"
 _OF_PYTHON = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
 _OF_SCHEMA = {"boolean": "BOOL", "integer": "INT64", "number": "FP64", "string": "BYTES"}
+_OF_FORMAT = {("number", "float"): "FP32"} | {
+    ("integer", name): name.upper() for name in ("int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64")
+}
 _DEPTH_MAX = 16
+
+
+_NUMBERS = frozenset({"INT64", "FP64", *_OF_FORMAT.values()})
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -140,7 +146,7 @@ def _kind(schema: Mapping[str, Any], definitions: Mapping[str, Any], objects: st
         return Kind(values.datatype, (-1,), KEYS) if values.datatype in ("FP64", "INT64") else _OBJECT
     if named == "string" and schema.get("contentEncoding") == "base64":
         return Kind("BYTES", (), FILE if "contentMediaType" in schema else BASE64)
-    datatype = _OF_SCHEMA.get(named) if isinstance(named, str) else None
+    datatype = _OF_FORMAT.get((str(named), str(schema.get("format")))) or _OF_SCHEMA.get(str(named))
     return Kind(datatype) if datatype else None
 
 
@@ -168,6 +174,6 @@ def _common(kinds: Sequence[Kind | None]) -> Kind | None:
     if len(distinct) == 1:
         return distinct[0]
     first = distinct[0]
-    if all(one.dims == first.dims and one.datatype in ("INT64", "FP64") and not one.content for one in distinct):
+    if all(one.dims == first.dims and one.datatype in _NUMBERS and not one.content for one in distinct):
         return Kind("FP64", first.dims)
     return _OBJECT

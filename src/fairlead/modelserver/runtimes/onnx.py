@@ -28,6 +28,10 @@ _DTYPES = {
     "tensor(string)": "str",
 }
 """Types of onnxruntime's NodeArg.type: https://onnxruntime.ai/docs/api/python/api_summary.html."""
+_FORMATS = {"float32": "float"} | {
+    name: name for name in ("int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64")
+}
+"""Types that a plain number of JSON's schema does not tell: https://spec.openapis.org/registry/format/."""
 
 
 class OnnxRuntime:
@@ -70,7 +74,7 @@ class OnnxRuntime:
             self._dtypes[node.name] = dtype
             self._tails[node.name] = (1,) if scalar else ()
             self._stackers[node.name] = stacker(dtype, [] if scalar else tail)
-            fields[node.name] = row_type(_kind(dtype), [] if scalar else tail)
+            fields[node.name] = row_type(_kind(dtype), [] if scalar else tail, _FORMATS.get(dtype, ""))
         answers = {node.name: _answer_type(node) for node in self._session.get_outputs()}
         self.signature = signature_from(fields, returns=answers)
 
@@ -106,13 +110,13 @@ def session_of(path: Path, device: str = "cpu") -> Any:
     options.intra_op_num_threads = int(os.environ.get("FAIRLEAD_THREADS", "1"))
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if os.environ.get("ORT_DISABLE_PREPACKING") == "1":
+        # else matrices are rearranged for the processor, in memory of each replica's own
+        options.add_session_config_entry("session.disable_prepacking", "1")
     cuda = device.startswith("cuda") and "CUDAExecutionProvider" in ort.get_available_providers()
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
     try:
         return ort.InferenceSession(str(path), options, providers=providers)
-    if os.environ.get("ORT_DISABLE_PREPACKING") == "1":
-        # else matrices are rearranged for the processor, in memory of each replica's own
-        options.add_session_config_entry("session.disable_prepacking", "1")
     except Exception as error:  # a class for each fault, and none in common
         raise _unreadable(path, error, ort.__version__) from error
 

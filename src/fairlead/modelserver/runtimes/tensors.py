@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 _PYTHON_OF = {"f": float, "i": int, "u": int, "b": bool, "U": str, "O": str, "S": str}
 
 
-def row_type(dtype_kind: str, shape: Sequence[int | None]) -> Any:
+def row_type(dtype_kind: str, shape: Sequence[int | None], number: str = "") -> Any:
     """Return the annotation of one row of an input: nested lists of ``shape``, a plain value where it has no axis.
 
-    ``dtype_kind`` is numpy's: f, i, u, b, U. An axis of None may have any length.
+    ``dtype_kind`` is numpy's: f, i, u, b, U. An axis of None may have any length. ``number`` is the ``format`` that its
+    schema says of each, as OpenAPI names them: float, int32.
     """
     kind: Any = _PYTHON_OF[dtype_kind]
+    if number:
+        kind = Annotated[kind, msgspec.Meta(extra_json_schema={"format": number})]
     for length in reversed(shape):
         kind = list[kind]
         if length is not None:
