@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fairlead.autoscaler.decide import FULL
 from fairlead.figures import Figures, Histogram, cost_s
 
 HALF_CALLS = 10.0
@@ -16,6 +17,12 @@ HALF_LOOKS = 20.0
 """and after so many looks at least: one second with many calls does not outweigh the minute before."""
 HALF_STARTS = 1.0
 ROWS_MAX = 2**20
+HALF_CPU_S = 20.0
+"""Processor time counts half after so many seconds."""
+GAP_S = 10.0
+"""What was used in a longer time without a look is passed over: nobody knows what was there."""
+BUSY_S = 0.5
+"""After so many seconds of work it is told what a replica at work takes."""
 LEAST_S = 1e-6
 """A call takes so much at least: counters that are read in the middle of a call, or lie, may say 0 or less."""
 
@@ -35,6 +42,19 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Cpu:
+    """Processor time, time of work and time that replicas were there, in seconds: sums that forget."""
+
+    used_s: float = 0.0
+    busy_s: float = 0.0
+    there_s: float = 0.0
+    at: float = 0.0
+    """When it was looked at last; with the counters of that moment."""
+    seen_s: float | None = None
+    seen: Figures | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Learnt:
     """What is known of a version."""
 
@@ -44,6 +64,7 @@ class Learnt:
     seen: Figures | None = None
     """The counters when they were looked at last."""
     starts: Histogram | None = None
+    cpu: Cpu = Cpu()
 
 
 def learn(learnt: Learnt, figures: Figures | None, starts: Histogram | None, concurrency: int = 1) -> Learnt:
@@ -57,6 +78,43 @@ def service_s(learnt: Learnt, crowd: float) -> float | None:
     if fitting:
         return min(fitting)
     return learnt.costs[0][1].seconds if learnt.costs else None
+
+
+def cpu(learnt: Learnt, used_s: float | None, figures: Figures | None, at: float, ready: int) -> Learnt:
+    """Return what is known once replicas have used so much processor time; ``ready`` of them were there."""
+    if used_s is None:
+        return learnt
+    known, figures = learnt.cpu, figures or Figures()
+    before, looked = known.seen or Figures(), replace(known, at=at, seen_s=used_s, seen=figures)
+    if known.seen_s is None or used_s < known.seen_s or figures.served < before.served:
+        return replace(learnt, cpu=looked)
+    if not 0 < at - known.at <= GAP_S:
+        return replace(learnt, cpu=looked)
+    new, passed_s = figures - before, at - known.at
+    kept = 0.5 ** (passed_s / HALF_CPU_S)
+    busy_s = (cost_s(new) or 0.0) * new.served
+    looked = replace(
+        looked,
+        used_s=kept * known.used_s + used_s - known.seen_s,
+        busy_s=kept * known.busy_s + busy_s,
+        there_s=kept * known.there_s + passed_s * ready,
+    )
+    return replace(learnt, cpu=looked)
+
+
+def cores(learnt: Learnt, asked: float, *, wanted: int, ready: int, concurrency: int = 1) -> float:
+    """Return the cores that one replica takes: what was asked for, or what was measured where that is more.
+
+    Of a version that is to grow it is what a replica at work takes, up to a core; else what its replicas have taken
+    lately, with room: many that are hardly called do not keep others from growing.
+    """
+    known = learnt.cpu
+    if known.busy_s < BUSY_S:
+        return asked
+    at_work = min(1.0, known.used_s / known.busy_s * concurrency)
+    if wanted <= max(1, ready):
+        at_work = min(at_work, known.used_s / known.there_s / FULL if known.there_s > 0 else 0.0)
+    return max(asked, at_work)
 
 
 def _costs(learnt: Learnt, figures: Figures | None, concurrency: int) -> Learnt:

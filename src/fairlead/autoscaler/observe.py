@@ -13,6 +13,8 @@ from fairlead.status import ReplicaStatus, VersionStatus
 
 Key = tuple[str, str]
 """Model and version."""
+MEMORY_FULL = 0.9
+"""Share of a machine's memory that may be in use."""
 _READY = (ReplicaStatus.READY, ReplicaStatus.BUSY)
 
 
@@ -41,6 +43,18 @@ class Observed:
     def calls(self) -> int:
         """Calls that were ended, since the keepers began."""
         return sum(one.figures.served + one.figures.failed for one in self.versions if one.figures is not None)
+
+    @property
+    def cpu_s(self) -> float | None:
+        """Processor time of its replicas since the keepers began; None: nobody tells."""
+        found = [one.cpu_s for one in self.versions if one.cpu_s is not None]
+        return sum(found) if found else None
+
+    @property
+    def memory_mb(self) -> float | None:
+        """What one of its replicas takes, on the average; None before one was measured."""
+        found = [one.memory_mb for one in self.replicas if one.memory_mb > 0]
+        return sum(found) / len(found) if found else None
 
     @property
     def figures(self) -> Figures | None:
@@ -85,3 +99,12 @@ def cores(reports: Sequence[NodeReport]) -> float | None:
     if not reports or not all(report.cores for report in reports):
         return None
     return sum(report.cores for report in reports)
+
+
+def memory_mb(reports: Sequence[NodeReport]) -> float | None:
+    """Return the memory that all replicas together may take, None where a node does not tell: what others leave of it,
+    and room besides."""
+    if not reports or not all(report.memory_total_mb for report in reports):
+        return None
+    theirs = sum(one.memory_mb for report in reports for one in report.replicas)
+    return sum(MEMORY_FULL * one.memory_total_mb - one.memory_used_mb for one in reports) + theirs

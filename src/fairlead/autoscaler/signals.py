@@ -88,6 +88,6 @@ class Decision:
     was: int
     wanted: int
     rule: str
-    """requests, panic, queue, activation, steady, down, idle, least, most, hold or cores."""
+    """requests, panic, queue, activation, steady, down, idle, least, most, hold, cores or memory."""
     why: str
     inputs: dict[str, float | None]

@@ -87,6 +87,8 @@ class Scale(Table, frozen=True, kw_only=True):
     """Calls of predict at once in a replica (a batch is one); async code may take more."""
     drain_s: Seconds = 15
     """Aim for a backlog of jobs: done in so many seconds."""
+    weight: Annotated[float, Meta(ge=0.01, le=100)] = 1
+    """Where cores or memory are short: its share beside those of others."""
 
 
 class Jobs(Table, frozen=True, kw_only=True):
@@ -104,7 +106,7 @@ class Resources(Table, frozen=True, kw_only=True):
     """``[resources]``: what one replica or run is given."""
 
     cpu: Annotated[float, Meta(gt=0, le=1024)] = 0.1
-    """Share of processors asked for when placing; 1 = a core."""
+    """Processors that one replica counts for at least, where they are short; 1 = a core."""
     memory_mb: Annotated[int, Meta(ge=16, le=16_777_216)] = 512
     """Memory in MB that all its processes together may hold, pages of files aside; more ends it (``oom``). An
     allocation fails where one process takes more than four times as much and 2 GiB. On a GPU there is no bound."""

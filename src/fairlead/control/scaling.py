@@ -15,10 +15,10 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from fairlead.autoscaler import arbiter, learn
-from fairlead.autoscaler.arbiter import Claim
+from fairlead.autoscaler.arbiter import Claim, Grant, Room
 from fairlead.autoscaler.decide import decide
 from fairlead.autoscaler.learn import Learnt
-from fairlead.autoscaler.observe import Key, Observed, cores, observe
+from fairlead.autoscaler.observe import Key, Observed, cores, memory_mb, observe
 from fairlead.autoscaler.signals import TICK_S, Decision, History, Limits, Signals
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
@@ -40,6 +40,10 @@ class State:
     last: Decision | None = None
     ready: int = 0
     starting: int = 0
+    claim: Claim | None = None
+    """What it asked for last, where cores or memory might be short."""
+    short: str = ""
+    """What it was given less for: cores or memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class _Seen:
     versions: Mapping[Key, Observed]
     backlogs: Mapping[Key, Backlog]
     asked: Mapping[Key, Asked]
-    cores: float | None
+    room: Room
     states: dict[Key, State] = field(default_factory=dict)
 
 
@@ -75,8 +79,8 @@ class Scaling:
         versions = observe(reports)
         active = {key for key, one in versions.items() if one.is_active}
         waiting, asked = await self._database.read(lambda session: self._read(session, active, now))
-        seen = _Seen(versions, waiting, asked, cores(reports))
-        self._learn(seen)
+        seen = _Seen(versions, waiting, asked, Room(cores=cores(reports), memory_mb=memory_mb(reports)))
+        self._learn(seen, at)
         made = self._decide(seen, at)
         if made:
             await self._database.write(lambda session: records.write(session, made, now))
@@ -93,22 +97,26 @@ class Scaling:
         waiting = self._backlogs.look(session, now)
         return waiting, records.asked(session, active | waiting.keys() | self._states.keys())
 
-    def _learn(self, seen: _Seen) -> None:
+    def _learn(self, seen: _Seen, at: float) -> None:
         for key in seen.versions:
             with _alone(key, "learnt from"):
-                self._learn_one(key, seen)
+                self._learn_one(key, seen, at)
         if seen.versions:
             for key in self._learnt.keys() - seen.versions.keys():
                 del self._learnt[key]
 
-    def _learn_one(self, key: Key, seen: _Seen) -> None:
+    def _learn_one(self, key: Key, seen: _Seen, at: float) -> None:
         one = seen.versions[key]
         if one.figures is None and one.starts is None:
             return
+        figures = one.figures
         scale = seen.asked[key].manifest.scale if key in seen.asked else None
         known = self._learnt.get(key, Learnt())
-        if (one.figures, one.starts) != (known.seen, known.starts):
-            self._learnt[key] = learn.learn(known, one.figures, one.starts, scale.concurrency if scale else 1)
+        if (figures, one.starts) != (known.seen, known.starts):
+            known = learn.learn(known, figures, one.starts, scale.concurrency if scale else 1)
+        if one.replicas:
+            known = learn.cpu(known, one.cpu_s, figures, at, one.ready)
+        self._learnt[key] = known
 
     def _decide(self, seen: _Seen, at: float) -> list[Made]:
         before = {key: state.granted for key, state in self._states.items()}
@@ -121,11 +129,12 @@ class Scaling:
         made = []
         for key, state in list(self._states.items()):
             was = before.get(key, state.granted)
-            state.granted = granted.get(key, state.granted)
+            grant = granted.get(key, Grant(state.granted))
+            state.granted, state.short = grant.replicas, grant.short
             if state.last is None:
                 continue
             if state.granted != was or _written(state.granted) != seen.asked[key].replicas:
-                made.append(self._made(key, state, was, seen.cores))
+                made.append(self._made(key, state, was, seen.room))
             elif not (state.granted or state.ready or state.starting):
                 del self._states[key]
         return made
@@ -165,20 +174,29 @@ class Scaling:
             start_s=learnt.start_s,
         )
 
-    def _share(self, seen: _Seen) -> Mapping[Key, int]:
+    def _share(self, seen: _Seen) -> Mapping[Key, Grant]:
         claims = []
         for key, state in self._states.items():
             with _alone(key, "claimed for"):
-                claims.append(_claim(key, state, seen.asked[key], seen.versions.get(key)))
-        return arbiter.share(claims, seen.cores)
+                learnt = self._learnt.get(key, Learnt())
+                state.claim = _claim(key, state, seen.asked[key], seen.versions.get(key), learnt)
+                claims.append(state.claim)
+        return arbiter.share(claims, seen.room)
 
-    def _made(self, key: Key, state: State, was: int, there: float | None) -> Made:
+    def _made(self, key: Key, state: State, was: int, room: Room) -> Made:
         assert state.last is not None
-        rule, why = state.last.rule, state.last.why
-        if state.granted < state.last.wanted:
-            rule = "cores"
-            why = f"{why}; the machine has {there:g} cores for all: {state.granted} of {state.last.wanted}"
-        return Made(key, was, state.granted, rule, why, state.last.inputs | {"cores": there})
+        rule, why, claim = state.last.rule, state.last.why, state.claim
+        inputs = state.last.inputs | {"cores": room.cores, "memory_mb": _whole(room.memory_mb)}
+        if claim is not None:
+            inputs |= {"replica_cores": round(claim.cpu, 2), "replica_mb": _whole(claim.memory_mb)}
+        if state.granted < state.last.wanted and claim is not None:
+            rule, of = state.short or "cores", f"{state.granted} of {state.last.wanted}"
+            if rule == "memory":
+                what = f"{max(0.0, room.memory_mb or 0.0):.0f} MB of memory for all replicas, and one takes"
+                why = f"{why}; the machine has {what} {claim.memory_mb:.0f} MB: {of}"
+            else:
+                why = f"{why}; the machine has {room.cores:g} cores for all, and one takes {claim.cpu:.2g}: {of}"
+        return Made(key, was, state.granted, rule, why, inputs)
 
 
 @contextmanager
@@ -190,14 +208,23 @@ def _alone(key: Key, what: str) -> Iterator[None]:
         _log.exception("nothing was %s %s@%s", what, *key)
 
 
-def _claim(key: Key, state: State, asked: Asked, observed: Observed | None) -> Claim:
-    slo_s = limits_of(asked).slo_s
+def _whole(value: float | None) -> float | None:
+    return round(value) if value is not None else None
+
+
+def _claim(key: Key, state: State, asked: Asked, observed: Observed | None, learnt: Learnt) -> Claim:
+    slo_s, scale, resources = limits_of(asked).slo_s, asked.manifest.scale, asked.manifest.resources
     p99_s = observed.p99_s if observed is not None else None
+    wanted = state.last.wanted if state.last else state.granted
+    measured_mb = observed.memory_mb if observed is not None else None
     return Claim(
         key=key,
-        wanted=state.last.wanted if state.last else state.granted,
-        least=asked.manifest.scale.min,
-        cpu=asked.manifest.resources.cpu,
+        wanted=wanted,
+        least=scale.min,
+        there=state.ready,
+        cpu=learn.cores(learnt, resources.cpu, wanted=wanted, ready=state.ready, concurrency=scale.concurrency),
+        memory_mb=resources.memory_mb if measured_mb is None else measured_mb,
+        weight=scale.weight,
         debt=min(1.0, max(0.0, p99_s / slo_s - 1)) if p99_s is not None and slo_s else 0.0,
     )
 

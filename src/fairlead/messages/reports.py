@@ -31,6 +31,8 @@ class ReplicaReport(Part, frozen=True):
     last_lines: tuple[str, ...] = ()
     ejected: str = ""
     """Why it gets hardly any calls; empty: it gets its share."""
+    memory_mb: float = 0
+    """What it holds, shared pages in part; 0: not measured yet."""
 
 
 class Prepared(Part, frozen=True):
@@ -71,6 +73,8 @@ class VersionReport(Part, frozen=True):
     figures: Figures | None = None
     """Of all its replicas since the keeper began."""
     recent: Recent | None = None
+    cpu_s: float | None = None
+    """Processor time of its replicas since they were ready, since the keeper began."""
     cold_starts: Histogram | None = None
     """Seconds from the start of a replica until it was ready; buckets of ``figures.COLD``."""
     serving: str = ""

@@ -16,6 +16,9 @@ ON_DISK = "D"
 """State of a process that waits for a disk: a file that comes slowly, swap."""
 
 
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
 class Stat(NamedTuple):
     """The fields of ``/proc/<pid>/stat`` that we use."""
 
@@ -25,6 +28,8 @@ class Stat(NamedTuple):
     session: int
     start_time: int
     """Clock ticks from boot to the start of the process: with the boot id it tells a reused pid."""
+    cpu_s: float = 0.0
+    """Processor time of all its threads."""
 
 
 def stat(pid: int) -> Stat | None:
@@ -35,7 +40,13 @@ def stat(pid: int) -> Stat | None:
         return None
     # The name is in parentheses and may hold spaces and parentheses itself; field 3 follows the last one.
     fields = text.rpartition(")")[2].split()
-    return Stat(state=fields[0], parent=int(fields[1]), session=int(fields[3]), start_time=int(fields[19]))
+    return Stat(
+        state=fields[0],
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        start_time=int(fields[19]),
+        cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
+    )
 
 
 def waited_s(pid: int) -> float:

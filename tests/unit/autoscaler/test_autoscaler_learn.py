@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fairlead.autoscaler.decide import decide
-from fairlead.autoscaler.learn import Learnt, learn, service_s
+from fairlead.autoscaler.learn import GAP_S, Learnt, cores, cpu, learn, service_s
 from fairlead.autoscaler.signals import History, Limits, Signals
 from fairlead.figures import COLD, Figures, Histogram, observed
 
@@ -105,3 +105,47 @@ def test_counters_that_say_nothing_sensible_teach_nothing(wrong: float) -> None:
 
     assert service_s(learn(known, lie, None), 1) == pytest.approx(0.05)
     assert service_s(learn(known, odd, None), 1) == pytest.approx(0.05)
+
+
+def looked(each_s: float, cpu_s: float, *, per_s: int, ready: int = 1, seconds: int = 60) -> Learnt:
+    """Return what is known after so many seconds with ``per_s`` calls each, of ``cpu_s`` processor time a call."""
+    known = Learnt()
+    for at in range(seconds + 1):
+        count = per_s * at
+        known = cpu(known, 5.0 + count * cpu_s, figures(count, each_s), float(at), ready)
+    return known
+
+
+def test_a_replica_at_work_takes_what_was_measured_and_what_was_asked_for_at_least() -> None:
+    busy = looked(0.1, 0.1, per_s=8)
+    assert cores(busy, 0.1, wanted=3, ready=1) == pytest.approx(1.0)
+    assert cores(busy, 2.0, wanted=3, ready=1) == 2.0
+    waits = looked(0.1, 0.005, per_s=8)
+    assert cores(waits, 0.01, wanted=3, ready=1) == pytest.approx(0.05)
+    assert cores(waits, 0.1, wanted=3, ready=1) == 0.1
+    assert cores(waits, 0.01, wanted=3, ready=1, concurrency=10) == pytest.approx(0.5)
+
+
+def test_a_replica_never_counts_as_more_than_a_core_unless_that_was_asked_for() -> None:
+    assert cores(looked(0.01, 0.05, per_s=15), 0.1, wanted=3, ready=1) == 1.0
+
+
+def test_many_that_are_hardly_called_keep_no_other_from_growing() -> None:
+    rare = looked(0.1, 0.1, per_s=1)
+    assert cores(rare, 0.01, wanted=1, ready=1) == pytest.approx(0.1 / 0.7)
+    assert cores(rare, 0.01, wanted=2, ready=1) == pytest.approx(1.0)
+    spread = looked(0.1, 0.1, per_s=10, ready=5)
+    assert cores(spread, 0.01, wanted=5, ready=5) == pytest.approx(0.2 / 0.7)
+
+
+def test_before_anything_was_measured_what_was_asked_for_counts() -> None:
+    assert cores(Learnt(), 0.3, wanted=9, ready=1) == 0.3
+    assert cores(cpu(Learnt(), None, None, 1.0, 1), 0.3, wanted=9, ready=1) == 0.3
+
+
+def test_counters_that_begin_anew_and_long_gaps_are_passed_over() -> None:
+    busy = looked(0.1, 0.1, per_s=8)
+    anew = cpu(busy, 0.0, Figures(), 61.0, 1)
+    assert (anew.cpu.used_s, anew.cpu.busy_s) == (busy.cpu.used_s, busy.cpu.busy_s)
+    slept = cpu(busy, 9000.0, figures(481, 0.1), 61.0 + GAP_S, 1)
+    assert (slept.cpu.used_s, slept.cpu.there_s) == (busy.cpu.used_s, busy.cpu.there_s)

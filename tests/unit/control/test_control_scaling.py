@@ -49,8 +49,11 @@ class Stage:
         jobs: int = 0,
         calls: int = 0,
         versions: tuple[str, ...] = ("1",),
+        cpu_s: float | None = None,
+        memory_mb: float = 0,
+        machine_mb: tuple[int, int] = (0, 0),
     ) -> None:
-        """Have the node report: calls took 0.1 s each, a start 1 s."""
+        """Have the node report: calls took 0.1 s each, a start 1 s; ``machine_mb``: all of its memory, and used."""
         figures = Figures(
             served=calls,
             compute=Histogram((calls,), calls * 0.1),
@@ -58,7 +61,13 @@ class Stage:
         )
         replicas = tuple(
             ReplicaReport(
-                f"r{n}", "faces", one, ReplicaStatus.READY, in_flight=in_flight if n == 0 else 0, jobs=jobs * (n == 0)
+                f"r{n}",
+                "faces",
+                one,
+                ReplicaStatus.READY,
+                in_flight=in_flight if n == 0 else 0,
+                jobs=jobs * (n == 0),
+                memory_mb=memory_mb,
             )
             for one in versions
             for n in range(ready)
@@ -72,11 +81,24 @@ class Stage:
                 waiting=waiting,
                 figures=figures if calls else None,
                 recent=Recent(requests=calls) if calls else None,
+                cpu_s=cpu_s,
                 cold_starts=observed(Histogram(), COLD, 1.0) if calls else None,
             )
             for one in versions
         )
-        self.nodes.take(NodeReport("local", 1, to_text(self.clock.now()), replicas=replicas, versions=reports, cores=2))
+        all_mb, used_mb = machine_mb
+        self.nodes.take(
+            NodeReport(
+                "local",
+                1,
+                to_text(self.clock.now()),
+                replicas=replicas,
+                versions=reports,
+                cores=2,
+                memory_total_mb=all_mb,
+                memory_used_mb=used_mb,
+            )
+        )
 
     async def add(self, version: str) -> None:
         """Have another version of the model."""
@@ -258,7 +280,42 @@ async def test_cores_are_shared_and_that_is_said(heavy: Stage) -> None:
     assert await heavy.look() == 2
     newest = (await heavy.decisions())[0]
     assert newest.rule == "cores"
-    assert newest.why.endswith("; the machine has 2 cores for all: 2 of 17")
+    assert newest.why.endswith("; the machine has 2 cores for all, and one takes 1: 2 of 17")
+
+
+async def test_a_model_that_keeps_processors_busy_gets_no_more_replicas_than_cores_whatever_its_manifest_says(
+    stage: Stage,
+) -> None:
+    for seconds in range(5):
+        stage.say(1, calls=5 * seconds, cpu_s=0.5 * seconds)
+        await stage.look()
+    stage.say(1, calls=25, in_flight=300, cpu_s=2.5)
+
+    assert await stage.look() == 2
+    newest = (await stage.decisions())[0]
+    assert (newest.rule, newest.inputs["replica_cores"]) == ("cores", 1.0)
+
+
+async def test_one_that_mostly_waits_gets_all_that_it_wants(stage: Stage) -> None:
+    for seconds in range(5):
+        stage.say(1, calls=5 * seconds, cpu_s=0.025 * seconds)
+        await stage.look()
+    stage.say(1, calls=25, in_flight=300, cpu_s=0.125)
+
+    assert await stage.look() == 8
+
+
+async def test_memory_is_shared_and_that_is_said(stage: Stage) -> None:
+    stage.say(1, calls=100, memory_mb=400, machine_mb=(2000, 900))
+    await stage.look()
+    stage.say(1, in_flight=300, calls=100, memory_mb=400, machine_mb=(2000, 900))
+
+    assert await stage.look() == 3
+    newest = (await stage.decisions())[0]
+    assert newest.rule == "memory"
+    said = "; the machine has 1300 MB of memory for all replicas, and one takes 400 MB: 3 of 8"
+    assert newest.why.endswith(said)
+    assert (newest.inputs["memory_mb"], newest.inputs["replica_mb"]) == (1300, 400)
 
 
 async def test_so_many_decisions_are_kept(stage: Stage) -> None:

@@ -19,7 +19,7 @@ class DecisionView(View):
     was: int = Field(serialization_alias="from")
     wanted: int = Field(serialization_alias="to")
     rule: str
-    """requests, panic, queue, activation, steady, down, idle, least, most, hold or cores."""
+    """requests, panic, queue, activation, steady, down, idle, least, most, hold, cores or memory."""
     why: str
     inputs: dict[str, float | None]
 

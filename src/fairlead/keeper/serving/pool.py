@@ -75,6 +75,10 @@ class Replica:
     compiled: bool = False
     """It serves the compiled program."""
     was_ready: bool = False
+    memory_mb: float = 0.0
+    """What it held when it was measured last."""
+    measured: float = float("-inf")
+    """When that was."""
     ejected: str = ""
     """Why it gets hardly any calls (``keeper.ejection``); empty: it gets its share."""
     hopeless: str = ""

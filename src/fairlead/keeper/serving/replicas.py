@@ -19,6 +19,7 @@ from fairlead.keeper.bundles import compiled
 from fairlead.keeper.doors.metrics import Counted
 from fairlead.keeper.serving import pool, stopping, waiting
 from fairlead.keeper.serving.faults import ended_at_load, not_served, not_started
+from fairlead.keeper.serving.gauge import Gauge
 from fairlead.keeper.serving.version import Key, Version, replica_reports, version_report
 from fairlead.keeper.serving.warmer import Launcher, Warmer
 from fairlead.keeper.tasks import guarded
@@ -62,6 +63,7 @@ class Replicas:
         self._warmer = Warmer(
             engine, launcher, zygote_memory_mb, spawn=self._spawn_start, on_failure=self._cannot_start
         )
+        self._gauge = Gauge()
         self._is_told = False
         self._routed: frozenset[str] | None = None
         self._closing = False
@@ -304,6 +306,7 @@ class Replicas:
             if not version.is_at_rest(now):
                 self._try(partial(self._decide_one, version, now))
         self._warmer.look(self._versions.values(), now)
+        self._gauge.look(self._versions.values(), now)
 
     def _decide_one(self, version: Version, now: float) -> None:
         key = version.key

@@ -38,10 +38,14 @@ class Tally:
     """Replicas that were lost, by cause."""
     ejections: Counter[str] = field(default_factory=Counter)
     """By cause."""
+    cpu_s: float | None = None
+    """Processor time of replicas since they were ready; None before any was looked at."""
     cost_s: float | None = None
     """What a call took lately of a replica; None before the first."""
     _seen: dict[str, Figures] = field(default_factory=dict)
     """By replica: what it said last."""
+    _worked: dict[str, float] = field(default_factory=dict)
+    """By replica: the processor time that it was seen with last."""
     _starts: deque[float] = field(default_factory=lambda: deque(maxlen=STARTS))
     """What the last starts took."""
     _marks: deque[tuple[float, Figures]] = field(default_factory=deque)
@@ -59,9 +63,16 @@ class Tally:
             if each_s is not None:
                 self.cost_s = each_s if self.cost_s is None else (self.cost_s + each_s) / 2
 
+    def worked(self, replica: str, cpu_s: float) -> None:
+        """Add the processor time that a replica has used since it was looked at last; before that it was loading."""
+        before = self._worked.get(replica, cpu_s)
+        self._worked[replica] = cpu_s
+        self.cpu_s = (self.cpu_s or 0.0) + max(0.0, cpu_s - before)
+
     def gone(self, replica: str) -> None:
         """Forget a replica; what it had counted stays."""
         self._seen.pop(replica, None)
+        self._worked.pop(replica, None)
 
     def started(self, seconds: float) -> None:
         """Note that a replica became ready so many seconds after its start."""

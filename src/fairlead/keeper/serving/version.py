@@ -159,9 +159,11 @@ class Version:
             replica.ejected = self.ejection.ejected.get(replica.id, "")
 
     def look_for_stopped(self, now: float) -> None:
-        """Note which processes were stopped (SIGSTOP): their beats tell it seconds later."""
+        """Note which processes were stopped (SIGSTOP): their beats tell it seconds later; and what they have worked."""
         for replica in self.replicas.values():
             found = proc.stat(replica.pid) if replica.pid else None
+            if found is not None and replica.was_ready:
+                self.tally.worked(replica.id, found.cpu_s)
             if found is None or found.state != proc.STOPPED:
                 replica.stopped = None
             elif replica.stopped is None:
@@ -235,6 +237,7 @@ def replica_reports(version: Version, now: float) -> list[messages.ReplicaReport
             compiled=replica.compiled,
             jobs=len(replica.jobs),
             ejected=replica.ejected,
+            memory_mb=round(replica.memory_mb, 1),
         )
         for replica in version.replicas.values()
     ]
@@ -268,6 +271,7 @@ def version_report(version: Version, wanted: messages.VersionWanted, now: float)
         shifted_at=version.shifted_at,
         figures=version.tally.totals if recent else None,
         recent=recent,
+        cpu_s=version.tally.cpu_s,
         cold_starts=version.tally.cold if version.tally.cold.counts else None,
     )
 

@@ -22,7 +22,8 @@ async def socket_of(version: Version, now: float, nudge: Callable[[], None], tim
     """Return the socket of a replica of ``version`` that answers; ``nudge`` has the loop that wakes one look.
 
     Raises :class:`NotFound`, :class:`Busy` (``queue_full``, ``overloaded``) or :class:`Unavailable`
-    (``version_failed``, ``crash_loop``, ``starting`` where it would take longer than ``timeout_s``, ``not_ready`` where it did).
+    (``version_failed``, ``crash_loop``; ``starting`` where it would take longer than ``timeout_s``, ``not_ready``
+    where it did).
     """
     model, number = version.key
     if version.wanted is None:
