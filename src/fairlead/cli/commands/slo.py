@@ -29,7 +29,7 @@ def slo(
     """
     path = f"/models/{named('model', name)}/slo"
     if mail or webhook:
-        _tell(path, mail, webhook)
+        _tell(name, path, mail, webhook)
         return
     if export:
         with Api() as api:
@@ -43,10 +43,10 @@ def slo(
     for objective in view["objectives"]:
         _show(objective)
     if view["tell"] is not None:
-        _show_told(view["tell"])
+        _show_told(name, view["tell"])
 
 
-def _tell(path: str, mail: list[str], webhook: str) -> None:
+def _tell(name: str, path: str, mail: list[str], webhook: str) -> None:
     wanted: dict[str, Any] = {}
     if mail:
         wanted["mail"] = [] if mail == [NOBODY] else mail
@@ -57,15 +57,16 @@ def _tell(path: str, mail: list[str], webhook: str) -> None:
     if terminal.wants_json():
         terminal.result("", view)
     else:
-        _show_told(view)
+        _show_told(name, view)
 
 
-def _show_told(view: dict[str, Any]) -> None:
+def _show_told(name: str, view: dict[str, Any]) -> None:
+    """Print who is told of alerts."""
     told = [*view["mail"], *filter(None, [view["webhook"]])]
     if told:
         terminal.result(f"alerts are told to {', '.join(told)}")
     else:
-        terminal.result("alerts are told to nobody: fairlead slo NAME --mail ADDRESS, or --webhook URL")
+        terminal.result(f"alerts are told to nobody: fairlead slo {name} --mail ADDRESS, or --webhook URL")
 
 
 def _show(one: dict[str, Any]) -> None:
@@ -107,6 +108,6 @@ def _alerts_over(window: str, alerts: list[dict[str, Any]]) -> str:
 
 
 def _percent(share: float) -> str:
-    """Return a share in percent, with as many digits as tell it from all."""
+    """Return a share in percent, with as many digits as tell it from all, and never rounded up to all."""
     percent = share * 100
-    return f"{percent:.4g} %" if percent < 99 else f"{int(percent * 1000) / 1000:g} %"
+    return f"{percent:.4g} %" if percent < 99 else f"{int(percent * 1000 + 1e-6) / 1000:g} %"
