@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.thread import kit
+from tests.thread.promises import SLACK
 from tests.thread.rig import Platform, until
 
-GRACE_S = 0.25
+GRACE_S = 0.25 * SLACK
 """After a command said that it is done: calls that are on their way to the version before."""
 ANSWER_S = 60.0
 GOOD = """

@@ -380,12 +380,12 @@ def test_f20_idle_connections_take_little_and_nobody_waits(
 
     times = asyncio.run(measured())
     more = rss_mb(*pids) - before
-    p99 = p99_of(times)
+    p99, usual = p99_of(times), max(usual, p99_of(_new_requests(house)))
     print(
-        f"{connections} connections and {sockets} WebSockets: {more:.0f} MB more, p99 {p99 * 1000:.0f} ms, {usual * 1000:.0f} before"
+        f"{connections} connections and {sockets} WebSockets: {more:.0f} MB more, p99 {p99 * 1000:.0f} ms, {usual * 1000:.0f} before or after"
     )
     assert more < IDLE_MB
-    assert p99 < max(NEW_S * SLACK, 2 * usual)  # where others use the machine, what it was without them counts
+    assert p99 < max(NEW_S * SLACK, 2 * usual)  # what it is without them counts, before and after
 
 
 def p99_of(times: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.thread import kit
+from tests.thread import kit, promises
 from tests.thread import load as loads
 from tests.thread.load import Load, alive
 from tests.thread.load_deploy import run_status
@@ -19,9 +19,11 @@ from tests.thread.rig import Platform, platform, until
 
 pytestmark = pytest.mark.timeout(600)
 STOPPED_S = 30.0
-SLACK = 2
+SLACK = min(2.0, promises.SLACK)
 LONG_S = 4.0
-RESET_S = 0.25
+RESET_S = 1.0
+RESETS = 0.01
+"""So many of the calls may be reset when the front door closes: three of few, and a hundredth of many."""
 SIGNALS = {"SIGTERM": (signal.SIGTERM,), "two": (signal.SIGTERM, signal.SIGTERM), "SIGINT": (signal.SIGINT,)}
 ORDER = ("run", "envoy", "replica", "control", "bus")
 LONG = """
@@ -91,7 +93,7 @@ def _stopped(made: Platform, load: Load, name: str, signals: tuple[signal.Signal
     reset = [call for call in failed if "Connection reset" in call.said and abs(call.sent - closed) < RESET_S]
     dropped = [call for call in failed if call not in reset]
     assert dropped == [], f"{len(dropped)} of {len(load.since(told - 1))} were dropped, the first {dropped[:3]}"
-    assert len(reset) <= 3, reset
+    assert len(reset) <= max(3, RESETS * len(load.since(told - 1))), reset
 
 
 def _long_call(made: Platform) -> httpx.Response:
