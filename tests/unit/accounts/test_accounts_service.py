@@ -10,9 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead.accounts import passwords, policy, service, tokens
-from fairlead.accounts.limit import FAILURES_PER_NAME, WINDOW_S, SignInLimit
 from fairlead.accounts.policy import ALLOWED, SYSTEM, Caller, Role, Verb
-from fairlead.errors import Busy, Conflict, Forbidden, Invalid, NotFound
+from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.identity import keys as signing
 from fairlead.identity.tokens import verify
 from fairlead.store.records import Event, Token, User
@@ -199,27 +198,6 @@ def test_losing_a_role_revokes_the_tokens_that_carry_it(session: Session, ada: C
 def test_a_caller_has_only_roles_that_user_and_token_share(session: Session, bob: Caller) -> None:
     found = service.caller_of(session, "bob", ["user", "configurer"], "tok-1")
     assert found.roles == {Role.USER}
-
-
-def test_after_five_failures_a_name_must_wait_and_others_need_not() -> None:
-    limit = SignInLimit()
-    for _ in range(FAILURES_PER_NAME):
-        limit.check("ada", "1", 0.0)
-        limit.failed("ada", "1", 0.0)
-    with pytest.raises(Busy) as refused:
-        limit.check("ada", "2", 1.0)
-    assert refused.value.retry_after_s == pytest.approx(WINDOW_S - 1)
-    limit.check("bob", "1", 1.0)
-    limit.check("ada", "2", WINDOW_S + 0.1)
-
-
-def test_a_success_forgets_failures() -> None:
-    limit = SignInLimit()
-    for _ in range(FAILURES_PER_NAME - 1):
-        limit.failed("ada", "1", 0.0)
-    limit.succeeded("ada", "1")
-    limit.failed("ada", "1", 0.0)
-    limit.check("ada", "1", 0.0)
 
 
 def test_a_lent_token_makes_none_that_outlives_it_and_a_sign_in_may(session: Session, ada: Caller) -> None:
