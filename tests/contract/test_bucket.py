@@ -1,4 +1,4 @@
-"""What a bucket promises, in a folder, in memory and in S3."""
+"""What a bucket promises, in a folder, in memory, in S3, and as Google's and Azure's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests import stores
+from tests import clouds, stores
 
 from fairlead.buckets import keys
 from fairlead.buckets.obstore import open_bucket
@@ -31,13 +31,41 @@ def away(s3: stores.S3, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{s3.make(f'b-{uuid.uuid4().hex}')}/some/prefix"
 
 
-@pytest.fixture(params=["folder", "memory", "s3"])
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[clouds.Cloud]:
+    with clouds.cloud() as made:
+        yield made
+
+
+@pytest.fixture
+def google(cloud: clouds.Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The URL of an empty bucket of Google's."""
+    for name, value in cloud.google(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    cloud.buckets.clear()
+    cloud.buckets["pictures"] = {"some/prefixed": (b"", "")}
+    return "gs://pictures/some/prefix"
+
+
+@pytest.fixture
+def azure(cloud: clouds.Cloud, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty container of Azure's."""
+    for name, value in cloud.azure().items():
+        monkeypatch.setenv(name, value)
+    cloud.buckets.clear()
+    cloud.buckets["pictures"] = {"some/prefixed": (b"", "")}
+    return "az://pictures/some/prefix"
+
+
+@pytest.fixture(params=["folder", "memory", "s3", "google", "azure"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
     match request.param:
         case "memory":
             return open_bucket("memory://")
         case "s3":
             return open_bucket(request.getfixturevalue("away"))
+        case "google" | "azure":
+            return open_bucket(request.getfixturevalue(request.param))
         case _:
             return open_bucket(str(tmp_path / "bucket"))
 
