@@ -32,6 +32,13 @@ async def test_the_front_page_says_how_models_are(world: Any) -> None:
     assert '<a href="/v1/models/flowers/docs">flowers</a></td><td><span class="good">ready</span>' in shown
 
 
+async def test_the_page_of_the_api_has_names_as_code(world: Any) -> None:
+    shown = (await world.by("ada").get("/docs/api")).text
+
+    assert "``" not in shown
+    assert "202 with <code>pending</code>" in shown
+
+
 async def test_a_person_gets_a_refusal_as_a_page_and_a_program_as_json(world: Any) -> None:
     ada = world.by("ada")
     page = await ada.get("/v1/models/<b>/docs", headers={"accept": "text/html,*/*;q=0.8"})

@@ -112,6 +112,11 @@ def test_a_removal_is_waited_for_as_other_changes_are(cli: Callable[..., Said], 
     assert signed_in.calls == ["DELETE /api/v1/models/m", "GET /api/v1/pending"]
 
 
+def test_a_model_that_is_not_there_is_told_before_anything_is_asked(cli: Callable[..., Said], signed_in: Door) -> None:
+    assert cli("models", "rm", "nope")[0] == 3
+    assert signed_in.calls == ["GET /api/v1/models/nope"]
+
+
 def test_a_removal_that_no_front_door_follows_says_so(
     cli: Callable[..., Said], signed_in: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,8 @@ def test_what_the_page_shows_is_escaped() -> None:
 
 
 def test_the_one_script_of_the_page_is_the_one_that_its_policy_lets_run() -> None:
-    page = page_of(spec(), {"endpoints": {"predict": endpoint({"x": {"type": "number"}})}})
+    page = page_of(spec(), {"endpoints": {"predict": endpoint({"x": {"type": "number"}})}}, home="/")
+    assert '<a href="/">All models</a>' in page
 
     script = page.partition("<script>")[2].partition("</script>")[0]
     assert f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in POLICY

@@ -95,7 +95,7 @@ async def docs(ref: str, house: TheHouse, who: Who) -> HTMLResponse:
 
     def read(session: Session) -> str:
         version, spec, signature = _described(session, who, ref)
-        return page_of(spec, signature, queries.manifest_of(version).summary)
+        return page_of(spec, signature, queries.manifest_of(version).summary, home="/")
 
     headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
     return HTMLResponse(await house.database.read(read), headers=headers)

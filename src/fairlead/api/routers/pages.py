@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -20,6 +21,7 @@ from fairlead.control.house import House
 from fairlead.models import queries
 
 router = APIRouter(include_in_schema=False)
+_QUOTED = re.compile("``([^`]+)``")
 _SHOWN = 200
 """So many models and pages of apps are listed."""
 
@@ -105,12 +107,17 @@ async def docs_api(request: Request) -> HTMLResponse:
 def _rows(schema: Mapping[str, Any]) -> Iterator[str]:
     for path, methods in sorted(schema["paths"].items()):
         for method, told in methods.items():
-            says = escape(told.get("description") or told.get("summary") or "").partition("\n")[0]
+            says = _QUOTED.sub(r"<code>\1</code>", escape(_about(told)))
             takes = escape(", ".join((*_parameters(told), *_fields(schema, told))))
             yield (
                 f"<tr><td><code>{method.upper()}</code></td><td><code>{escape(path)}</code></td>"
                 f"<td>{says}{f'<br><small>takes {takes}</small>' if takes else ''}</td></tr>"
             )
+
+
+def _about(told: Mapping[str, Any]) -> str:
+    """Return what a route does, in its first sentence; one without words is called by its name."""
+    return str(told.get("description") or told.get("summary") or "").partition("\n")[0]
 
 
 def _parameters(told: Mapping[str, Any]) -> list[str]:

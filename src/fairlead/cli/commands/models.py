@@ -66,7 +66,7 @@ def show(name: str = typer.Argument(help="name, name@alias or name@version")) ->
     if terminal.wants_json():
         terminal.result("", model)
         return
-    terminal.result(f"{model['name']}  {model['summary']}\n{model['url']}")
+    terminal.result(f"{model['name']}  {model['summary']}".rstrip() + f"\n{model['url']}")
     for alias, items in sorted(model["aliases"].items()):
         terminal.result(f"  {alias}: {targets(items)}")
     for field, words in (model.get("inputs") or {}).items():
@@ -210,6 +210,9 @@ def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
     """Remove a model, or one version (name@version)."""
     model, at, version = name.partition("@")
     path = f"/models/{named('model', model)}" + (f"/versions/{named('version', version)}" if at else "")
+    if not yes:  # what is not there is told before anything is asked
+        with Api() as api:
+            api.get(path)
     if not terminal.confirm(f"remove {name}? calls to it will answer {410 if at else 404}", yes=yes):
         terminal.error("nothing was removed", hint="say --yes", code="not_confirmed")
         raise typer.Exit(1)

@@ -141,14 +141,18 @@ _DEEP, _ITEMS_MAX = 5, 8
 """Of a value that is shown only."""
 
 
-def page_of(spec: ModelSpec, signature: Mapping[str, Any], summary: str = "") -> str:
-    """Return the page of a model from its stored signature; everything in it is escaped; needs no running model."""
+def page_of(spec: ModelSpec, signature: Mapping[str, Any], summary: str = "", *, home: str = "") -> str:
+    """Return the page of a model from its stored signature; everything in it is escaped; needs no running model.
+
+    ``home`` is where other models are shown.
+    """
     title = html.escape(f"{spec.name} {spec.version}")
     parts = "".join(part for name, one in signature["endpoints"].items() for part in _endpoint(spec, name, one))
     about = f"<p>{html.escape(summary)}</p>" if summary else ""
+    back = f'<p><a href="{html.escape(home)}">All models</a></p>' if home else ""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>{back}'
         f"<h1>{html.escape(spec.name)}<small>version {html.escape(spec.version)}</small></h1>{about}"
         '<p>For programs: <a href="openapi.json">openapi.json</a>, and as tensors '
         f"<code>/v2/models/{html.escape(spec.name)}</code> (Open Inference Protocol).</p>"
