@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from fairlead.errors import Error, Kind
+
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0)
 """Upper bounds of the buckets of durations; one more bucket holds what is above."""
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -21,6 +23,15 @@ SENSIBLE_S = 10.0 * 365 * 86_400
 OUTCOMES = ("invalid", "busy", "unavailable", "canceled", "failed")
 """How a call ends that is not answered: refused for what it is, no room, no time or no replica, not wanted any more,
 the model's fault."""
+
+
+_OUTCOME_OF = {Kind.BUSY: "busy", Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "failed"}
+"""Of the other kinds it is the caller's fault."""
+
+
+def outcome_of(error: Error) -> str:
+    """Return how a call ended that ``error`` answered, as one of ``OUTCOMES``."""
+    return "canceled" if error.code == "canceled" else _OUTCOME_OF.get(error.kind, "invalid")
 
 
 class Histogram(msgspec.Struct, frozen=True, array_like=True):

@@ -55,7 +55,7 @@ from fairlead.keeper.running.models_call import Place, ReplicaCaller
 from fairlead.keeper.running.readings import Readings
 from fairlead.keeper.running.runs import Runs
 from fairlead.keeper.running.state import RunPorts
-from fairlead.keeper.serving import memory, warmth
+from fairlead.keeper.serving import memory, waiting, warmth
 from fairlead.keeper.serving.jobs import Jobs
 from fairlead.keeper.serving.meter import Meter
 from fairlead.keeper.serving.meter import tell as tell_calls
@@ -125,7 +125,8 @@ class House:
         self._slicing = make_slicing(settings, home, self.gateway, clock, lambda: self.wanted, self.programs)
         self.front_door.look = self._slicing.look
         self.prepare = self._make_prepare(engine, group)
-        self.waker = Waker(home.waker_socket, self.replicas.resolve)
+        away = partial(waiting.turned_away, self.replicas.versions)
+        self.waker = Waker(home.waker_socket, self.replicas.resolve, refused=away)
         self._page_door = PageDoor(home.page_socket, self._pages, clock)
         self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families)
         self._access_log = AccessLog(home.access_log, self.gateway, clock)

@@ -6,15 +6,13 @@ import threading
 from bisect import bisect_left
 from time import monotonic
 
-from fairlead.errors import Error, Kind
-from fairlead.figures import OUTCOMES, ROWS, SECONDS, Figures, Histogram
+from fairlead.errors import Error
+from fairlead.figures import OUTCOMES, ROWS, SECONDS, Figures, Histogram, outcome_of
 from fairlead.modelserver.calls import Reply
 
 _QUICK = SECONDS[0]
 _LAST = len(ROWS)
 _BITS = 64
-_OUTCOME_OF = {Kind.BUSY: "busy", Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "failed"}
-"""Of the other kinds it is the caller's fault."""
 
 
 class Counts:
@@ -58,8 +56,7 @@ class Counts:
 
     def refuse(self, error: Error) -> None:
         """Count a call that ended with ``error``."""
-        outcome = "canceled" if error.code == "canceled" else _OUTCOME_OF.get(error.kind, "invalid")
-        self.refused[OUTCOMES.index(outcome)] += 1
+        self.refused[OUTCOMES.index(outcome_of(error))] += 1
 
     def batch(self, rows: int) -> None:
         """Count a batch that the model was given; from any thread."""

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from fairlead.errors import Unavailable
+from fairlead.errors import Error, Unavailable
 from fairlead.keeper.doors.splice import field
 from fairlead.keeper.doors.waker import Waker
 
 LOST = Unavailable("flowers@1 ends again and again", code="crash_loop", hint="fairlead logs flowers")
 
+TOLD: list[tuple[str, str, Error]] = []
+"""What the waker has refused."""
 
 HEAD = b"POST /v1/models/flowers/predict HTTP/1.1\r\nx-fairlead-model: flowers@1\r\ncontent-length: 9000000\r\n\r\n"
 
@@ -29,7 +31,7 @@ async def refuse(model: str, version: str, left_s: float | None) -> Path:
 async def asked(path: str) -> tuple[bytes, Any]:
     """Return the status line and the error of a held request."""
     with tempfile.TemporaryDirectory(prefix="fl-") as folder:  # short: sockets must fit into 107 bytes
-        waker = Waker(Path(folder) / "waker.sock", refuse)
+        waker = Waker(Path(folder) / "waker.sock", refuse, refused=lambda *told: TOLD.append(told))
         await waker.open()
         try:
             reader, writer = await asyncio.open_unix_connection(Path(folder) / "waker.sock")
@@ -41,6 +43,12 @@ async def asked(path: str) -> tuple[bytes, Any]:
             return head.splitlines()[0], json.loads(body)["error"]
         finally:
             await waker.close()
+
+
+async def test_r2_a_refusal_is_told_to_who_counts_the_calls_of_the_version() -> None:
+    TOLD.clear()
+    await asked("/v1/models/flowers/predict")
+    assert TOLD == [("flowers", "1", LOST)]
 
 
 async def test_a_refusal_has_the_one_shape() -> None:

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from fairlead.errors import Busy, Unavailable
 from fairlead.figures import SECONDS, Figures, Histogram, observed
 from fairlead.keeper.serving.tally import EVERY_S, WINDOW_S, Tally, cause_of
 from fairlead.supervisor.child import exit_of
@@ -99,3 +100,14 @@ def test_what_a_call_takes_is_never_nonsense(wrong: float) -> None:
     tally.heard("a", Figures(served=10, duration=Histogram((10,), wrong)), adopted=False)
 
     assert tally.cost_s is None
+
+
+def test_r2_calls_that_no_replica_saw_are_in_the_figures_of_the_last_minutes_and_in_no_cost() -> None:
+    tally = Tally()
+    assert tally.recent(0) is None
+    for error in (Unavailable("no", code="crash_loop"), Unavailable("no", code="crash_loop"), Busy("no")):
+        tally.turned_away(error)
+    seen = tally.recent(10)
+    assert seen is not None
+    assert (seen.requests, seen.errors) == (3, 3)
+    assert (tally.totals, tally.cost_s) == (Figures(), None)

@@ -12,6 +12,9 @@ import msgspec
 
 from fairlead.gateway import DoorStats, VersionTraffic
 
+RETIRED_MAX = 1_000
+"""Versions that are not served of which is kept what was counted."""
+
 
 class DoorTally:
     """What the front door counted since the keeper began."""
@@ -19,20 +22,34 @@ class DoorTally:
     def __init__(self) -> None:
         self._seen: DoorStats | None = None
         self._totals: dict[str, VersionTraffic] = {}
+        self._retired: dict[str, VersionTraffic] = {}
+        """Of versions that are not served now, those that left last at the end."""
 
     def take(self, seen: DoorStats, served: Collection[str]) -> DoorStats:
         """Add what is new in what Envoy says now, and return all of it.
 
-        Versions that it does not name have not been called since their replicas changed: they are dropped only where
-        they are not ``served`` any more.
+        Versions that it does not name have not been called since their replicas changed: they are left out only
+        where they are not ``served`` any more, and go on from there when they are again.
         """
         before = self._seen.versions if self._seen is not None else seen.versions
+        self._retire(seen.versions, served)
         self._totals = {name: total for name, total in self._totals.items() if name in served} | {
             name: _joined(self._totals.get(name, VersionTraffic()), before.get(name, VersionTraffic()), now)
             for name, now in seen.versions.items()
         }
         self._seen = seen
+        for name in (self._retired.keys() & served) - self._totals.keys():
+            self._totals[name] = self._retired.pop(name)
         return msgspec.structs.replace(seen, versions=dict(self._totals))
+
+    def _retire(self, named: Collection[str], served: Collection[str]) -> None:
+        """Set aside what was counted of versions that are neither ``named`` nor ``served``, and take back of others."""
+        for name in self._totals.keys() - set(named) - set(served):
+            self._retired[name] = msgspec.structs.replace(self._totals[name], active=0, waiting=0)
+        for name in self._retired.keys() & set(named):
+            self._totals[name] = self._retired.pop(name)
+        while len(self._retired) > RETIRED_MAX:
+            del self._retired[next(iter(self._retired))]
 
 
 def _joined(total: VersionTraffic, before: VersionTraffic, now: VersionTraffic) -> VersionTraffic:

@@ -33,9 +33,17 @@ _WAIT = re.compile(r"\bwait=(\d+(?:\.\d+)?)")
 class Waker:
     """Serves ``socket`` from ``open`` to ``close``; at most ``waiting_max`` requests wait per version."""
 
-    def __init__(self, socket: Path, resolve: Resolve, *, hold_s: float = 600, waiting_max: int = 2000) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        resolve: Resolve,
+        *,
+        refused: Callable[[str, str, Error], None] = lambda model, version, error: None,
+        hold_s: float = 600,
+        waiting_max: int = 2000,
+    ) -> None:
         self._door = UnixDoor(socket, self._serve)
-        self._resolve = resolve
+        self._resolve, self._refused = resolve, refused
         self._hold_s = hold_s
         self._waiting_max = waiting_max
         self._waiting: Counter[str] = Counter()
@@ -53,7 +61,7 @@ class Waker:
         await self._door.close()
 
     async def _serve(self, caller: Connection) -> None:
-        request_id, head = "", b""
+        request_id, head, named = "", b"", ""
         try:
             head = await read_head(caller[0])
             request_id = field(head, b"x-request-id")
@@ -63,6 +71,7 @@ class Waker:
             deadline = _deadline(head)
             upstream = await self._join(named, deadline)
         except Error as error:
+            self._tell(named, error)
             await refuse(caller, error, request_id, plain=_is_plain(head))
             return
         try:
@@ -76,10 +85,16 @@ class Waker:
                     hint=f"fairlead logs {named.partition('@')[0]} tells how; the call may be sent again",
                     retry_after_s=1,
                 )
+                self._tell(named, lost)
                 await refuse(caller, lost, request_id, plain=_is_plain(head))
         finally:
             # not closed: what a replica does not read would be kept, and waited for, without an end
             upstream[1].transport.abort()
+
+    def _tell(self, named: str, error: Error) -> None:
+        """Tell that a call of a version was answered with ``error`` here: no replica counts it."""
+        model, _, version = named.partition("@")
+        self._refused(model, version, error)
 
     async def _join(self, named: str, deadline: float | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Wait for a replica of ``named`` and connect to it, until ``deadline``; raises :class:`Error`."""

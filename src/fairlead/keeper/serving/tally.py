@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from fairlead.figures import COLD, Figures, Histogram, Recent, cost_s, observed, recent
+from fairlead.errors import Error
+from fairlead.figures import COLD, OUTCOMES, Figures, Histogram, Recent, cost_s, observed, outcome_of, recent
 
 WINDOW_S = 300.0
 """How far back the figures of the last minutes reach, at most."""
@@ -34,6 +35,8 @@ class Tally:
 
     totals: Figures = field(default_factory=Figures)
     cold: Histogram = field(default_factory=Histogram)
+    away: Figures = field(default_factory=Figures)
+    """Calls that were answered before they came to a replica."""
     restarts: Counter[str] = field(default_factory=Counter)
     """Replicas that were lost, by cause."""
     ejections: Counter[str] = field(default_factory=Counter)
@@ -69,6 +72,10 @@ class Tally:
         self._worked[replica] = cpu_s
         self.cpu_s = (self.cpu_s or 0.0) + max(0.0, cpu_s - before)
 
+    def turned_away(self, error: Error) -> None:
+        """Note a call that was answered with ``error`` before it came to a replica."""
+        self.away = self.away + Figures(refused=tuple(int(one == outcome_of(error)) for one in OUTCOMES))
+
     def gone(self, replica: str) -> None:
         """Forget a replica; what it had counted stays."""
         self._seen.pop(replica, None)
@@ -94,17 +101,17 @@ class Tally:
 
     def recent(self, now: float) -> Recent | None:
         """Return the figures of the last minutes, None where nothing was ever called; asked for every second or so."""
-        marks = self._marks
+        marks, made = self._marks, self.totals + self.away
         if not marks:
             marks.append((now, Figures()))
         elif now - marks[-1][0] >= EVERY_S:
-            marks.append((now, self.totals))
+            marks.append((now, made))
         while len(marks) > 1 and now - marks[1][0] >= WINDOW_S:
             marks.popleft()
-        if not self.totals.served and not self.totals.failed:
+        if not made.served and not made.failed:
             return None
         since, before = marks[0]
-        return recent(self.totals - before, round(now - since, 1))
+        return recent(made - before, round(now - since, 1))
 
 
 def cause_of(reason: str) -> str:

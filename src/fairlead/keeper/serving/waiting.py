@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fairlead.errors import Busy, Error, Unavailable
 from fairlead.keeper.serving.faults import not_served
-from fairlead.keeper.serving.version import Version
+from fairlead.keeper.serving.version import Key, Version
 
 HELD_MAX = 1000
 """Requests that may wait for one sleeping version."""
@@ -56,6 +56,13 @@ async def socket_of(version: Version, now: float, nudge: Callable[[], None], tim
     finally:
         if waiter in version.waiters:
             version.waiters.remove(waiter)
+
+
+def turned_away(versions: Mapping[Key, Version], model: str, number: str, error: Error) -> None:
+    """Note that a call was answered with ``error`` before it came to a replica."""
+    version = versions.get((model, number))
+    if version is not None:
+        version.tally.turned_away(error)
 
 
 def too_late(version: Version, left_s: float, now: float) -> Error | None:
