@@ -255,14 +255,18 @@ def encode(item: Item, answers: Sequence[Any]) -> Any:
 
 
 def start_loop() -> asyncio.AbstractEventLoop:
-    """Return an event loop that runs in a daemon thread of its own: the one for the model's async code."""
+    """Return an event loop that runs in a daemon thread of its own, until it is stopped: the one for the model's async
+    code."""
     import uvloop
 
     loop = uvloop.new_event_loop()
 
     def run() -> None:
         asyncio.set_event_loop(loop)
-        loop.run_forever()
+        try:
+            loop.run_forever()
+        finally:
+            loop.close()
 
     threading.Thread(target=run, name="model-loop", daemon=True).start()
     return loop

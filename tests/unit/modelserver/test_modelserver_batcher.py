@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,28 @@ def spec_of(**changes: Any) -> ModelSpec:
     return ModelSpec(**({"name": "m", "version": "1", "runtime": "python"} | changes))
 
 
+_loops: list[asyncio.AbstractEventLoop] = []
+
+
 def plane_of(endpoint: Endpoint, **changes: Any) -> DataPlane:
     plane = DataPlane(spec_of(**changes))
     plane.open({"predict": endpoint})
+    if plane._model_loop is not None:
+        _loops.append(plane._model_loop)
     return plane
+
+
+def stop_loops() -> None:
+    """End the threads of async models: each loop holds five descriptors, and property tests make hundreds."""
+    while _loops:
+        loop = _loops.pop()
+        loop.call_soon_threadsafe(loop.stop)
+
+
+@pytest.fixture(autouse=True)
+def _stopped() -> Iterator[None]:
+    yield
+    stop_loops()
 
 
 def call_of(value: Any, **changes: Any) -> TypedCall:
@@ -122,7 +140,10 @@ def test_nobody_ever_gets_the_row_of_another(
         assert plane.active == 0
         assert plane.load.queued == 0
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    finally:
+        stop_loops()
 
 
 @pytest.fixture
