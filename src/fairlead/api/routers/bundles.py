@@ -16,7 +16,7 @@ from fairlead.api.deps import TheHouse, Who
 from fairlead.api.views.bundles import MissingView, PlanView, PushView
 from fairlead.bundles.listing import MAX_BYTES
 from fairlead.control.house import House
-from fairlead.control.pushes import Pushed
+from fairlead.control.registering import Pushed
 from fairlead.control.uploads import CHUNK_BYTES, translated
 from fairlead.errors import Invalid
 
