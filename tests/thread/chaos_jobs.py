@@ -6,6 +6,7 @@ more is asked, by chance: the same once more, the same key for another call, to 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import random
@@ -15,7 +16,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -27,6 +28,8 @@ NAP_S, LONG_NAP_S, LONG_SHARE = 0.02, 1.0, 0.04
 """How long a job works; some work long enough to be in hand when something is hit."""
 AGAIN_SHARE, OTHER_SHARE, CANCEL_SHARE, FOLLOW_SHARE = 0.10, 0.03, 0.03, 0.10
 INSIST_S = 150.0
+COMMIT_S = timedelta(seconds=5)
+"""From the moment that an end is noted with until it is in the ledger, at most."""
 _AWAY = (500, 502, 503, 504)
 _FINAL = ("succeeded", "failed", "canceled")
 
@@ -190,9 +193,45 @@ class Submitters:
             time.sleep(0.1)
 
 
+class Onlooker:
+    """Reads the ledger while all goes on, and notes how each job ended when that was seen first."""
+
+    def __init__(self, home: Path) -> None:
+        self.seen: dict[str, tuple[str, str]] = {}
+        """Status and effect, by job."""
+        self._file, self._since = home / "fairlead.sqlite3", datetime.min
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Onlooker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(30)
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.5):
+            try:
+                self._look()
+            except sqlite3.OperationalError:
+                continue  # who writes it was just killed: it is looked at again
+
+    def _look(self) -> None:
+        ended = (
+            "select id, status, result, finished_at from jobs"
+            " where idempotency_key is not null and finished_at >= ? order by finished_at"
+        )
+        with contextlib.closing(sqlite3.connect(f"file:{self._file}?mode=ro", uri=True)) as ledger:
+            for job, status, result, finished in ledger.execute(ended, (self._since.isoformat(" "),)):
+                self._since = datetime.fromisoformat(finished) - COMMIT_S
+                self.seen.setdefault(job, (status, _effect(status, result)))
+
+
 def rows(home: Path) -> list[Row]:
     """Return all jobs with a key that the ledger of an installation has; it must be down."""
-    with sqlite3.connect(f"file:{home / 'fairlead.sqlite3'}?mode=ro", uri=True) as ledger:
+    with contextlib.closing(sqlite3.connect(f"file:{home / 'fairlead.sqlite3'}?mode=ro", uri=True)) as ledger:
         ends = Counter(
             ref
             for (ref,) in ledger.execute(
@@ -218,20 +257,23 @@ def _row(
     created: str,
     finished: str | None,
 ) -> Row:
-    answer = json.loads(result) if result and status == "succeeded" else {}
-    number = int(answer.get("n", json.loads(body)["n"]))
+    number = int(json.loads(result if result and status == "succeeded" else body)["n"])
     return Row(
         key,
         job,
         status,
         reason,
         number,
-        str(answer.get("effect", "")),
+        _effect(status, result),
         attempts,
         _moment(created),
         _moment(finished),
         ends[job],
     )
+
+
+def _effect(status: str, result: bytes | None) -> str:
+    return str(json.loads(result)["effect"]) if result and status == "succeeded" else ""
 
 
 def _moment(text: str | None) -> float:

@@ -20,7 +20,7 @@ from tests.thread import chaos_report
 from tests.thread import load as loads
 from tests.thread.chaos import Chaos
 from tests.thread.chaos_count import count
-from tests.thread.chaos_jobs import Submitters, done, rows
+from tests.thread.chaos_jobs import Onlooker, Submitters, done, rows
 from tests.thread.chaos_report import Report
 from tests.thread.load import Load, Rates
 from tests.thread.load_deploy import METER, run_status, seen
@@ -53,11 +53,14 @@ def run(seed: int, seconds: float, say: Callable[[str], None] = print) -> Report
         tempfile.TemporaryDirectory(prefix="fl-chaos-") as folder,
         loads.under_load(made, Path(folder), RATES) as load,
     ):
-        storm = _rage(made, load, seed, seconds, say)
-        load.steady(3)
-        load.stop()
-        took_s = time.monotonic() - storm.began
-        _settle(made, storm)
+        with Onlooker(made.home) as onlooker:
+            storm = _rage(made, load, seed, seconds, say)
+            load.steady(3)
+            load.stop()
+            took_s = time.monotonic() - storm.began
+            _settle(made, storm)
+        for asked in storm.submitters.asked.values():
+            asked.seen += [onlooker.seen[job] for job in asked.jobs if job in onlooker.seen]
         handled = seen(made)
         made.down()
         left = made.leftovers()
