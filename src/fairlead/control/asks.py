@@ -148,7 +148,14 @@ class Asks:
             signature = model_queries.version_of(session, name, version).signature
             inputs.check(signature, "predict", ask.body)
             asked = jobs.Submission(
-                model=name, version=version, body=ask.body, content_type=ask.content_type, run=run.id
+                id=ask.job,
+                model=name,
+                version=version,
+                body=None if ask.input_key else ask.body,
+                input_key=ask.input_key,
+                input_hash=ask.input_hash,
+                content_type=ask.content_type,
+                run=run.id,
             )
             return jobs.Asked(caller, asked, now, limits=self._jobs.limits)
 
@@ -168,7 +175,7 @@ class Asks:
                 job = await self._parts.database.read(lambda session: _job_of(session, ask))
                 left = deadline - clock.monotonic()
                 if is_final(job.status) or left <= 0:
-                    return _json(await self._with_result(job))
+                    return _json(_with_result(job))
                 await ticket.wait(left)
 
     async def _cancel(self, ask: RunJobShow) -> None:
@@ -185,15 +192,18 @@ class Asks:
         state: CommandState = app_asks.state_of(asked.command)
         return _json(state)
 
-    async def _with_result(self, job: Job) -> dict[str, Any]:
-        state = _job_state(job)
-        if job.status is not JobStatus.SUCCEEDED:
-            return state
-        data = job.result if not job.result_key else (await self._parts.bucket.get(job.result_key)).data
-        if (job.result_type or "").startswith("application/json"):
-            return state | {"result": msgspec.json.decode(data or b"null")}
-        encoded = base64.b64encode(data or b"").decode()
-        return state | {"result_base64": encoded, "result_type": job.result_type or ""}
+
+def _with_result(job: Job) -> dict[str, Any]:
+    """Return the state of a job with its result; one that lies in the bucket is the keeper's to fetch."""
+    state = _job_state(job)
+    if job.status is not JobStatus.SUCCEEDED:
+        return state
+    if job.result_key:
+        return state | {"result_key": job.result_key, "result_type": job.result_type or ""}
+    if (job.result_type or "").startswith("application/json"):
+        return state | {"result": msgspec.json.decode(job.result or b"null")}
+    encoded = base64.b64encode(job.result or b"").decode()
+    return state | {"result_base64": encoded, "result_type": job.result_type or ""}
 
 
 def _job_of(session: Session, ask: RunJobShow) -> Job:

@@ -84,11 +84,17 @@ class RunJobSubmit(Message, frozen=True):
     role: str
     body: bytes
     content_type: str
+    job: str = ""
+    """Chosen beforehand where its input lies in the bucket under ``input_key``, in the place of ``body``."""
+    input_key: str = ""
+    input_hash: str = ""
+    """Hex SHA-256."""
 
 
 class RunJobShow(Message, frozen=True):
     """Wait up to ``wait_s`` for the end of a job of this run: the answer is the view of the job with its
-    ``result`` (JSON value, or base64 in ``result_base64``) once it succeeded. ``cancel``: cancel it."""
+    ``result`` (JSON value, or base64 in ``result_base64``) once it succeeded, or the ``result_key`` of one that lies in
+    the bucket, with its ``result_type``. ``cancel``: cancel it."""
 
     run: str
     job: str

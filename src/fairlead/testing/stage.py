@@ -305,6 +305,12 @@ class _World:
     async def attach(self, run: str, name: str, data: bytes) -> str:
         return f"mail/{name}"
 
+    async def put_input(self, model: str, job: str, data: bytes, content_type: str) -> str:
+        raise NotFound("jobs are not part of a stage", code="not_staged", hint="call the model with predict")
+
+    async def get_result(self, key: str) -> bytes:
+        raise NotFound("jobs are not part of a stage", code="not_staged", hint="call the model with predict")
+
     async def _command(self, ask: CommandAsk) -> Answer:
         device = self.devices[ask.device]
         if not device.is_online:

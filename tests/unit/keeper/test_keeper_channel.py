@@ -1,7 +1,9 @@
 """The channel of a run, asked over its real socket; bus and clock are the fakes."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -67,6 +69,7 @@ class Bench:
     model: Model
     channel: RunChannel
     client: aiohttp.ClientSession
+    bucket: ObstoreBucket
     asked: list[Message] = field(default_factory=list)
 
     async def serve(self, kind: type[Any], *answers: Answer) -> None:
@@ -114,11 +117,12 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     bus, clock, model = MemoryBus(), ManualClock(), Model()
     readings = Readings(bus)
     socket = tmp_path / "run.sock"
-    files = BucketFiles(ObstoreBucket(MemoryStore()))
+    bucket = ObstoreBucket(MemoryStore())
+    files = BucketFiles(bucket)
     channel = RunChannel(wanted(), socket, None, bus=bus, models=model, files=files, readings=readings, clock=clock)
     await channel.open()
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(socket))) as client:
-        made = Bench(bus, clock, readings, model, channel, client)
+        made = Bench(bus, clock, readings, model, channel, client, bucket)
         await made.serve(ReadingsAsk, value([]))
         yield made
     await channel.close()
@@ -242,6 +246,26 @@ async def test_job_is_handed_to_control_and_followed(bench: Bench) -> None:
     assert isinstance(submitted, RunJobSubmit)
     assert (submitted.run, submitted.role, submitted.body) == ("run-1", "judge", b"1")
     assert shown == RunJobShow("run-1", "job-1", 2.0)
+
+
+async def test_large_inputs_and_results_of_jobs_do_not_go_over_the_bus(bench: Bench) -> None:
+    image, text = b"\x89PNG" * 200_000, msgspec.json.encode(["x" * 200_000])
+    await bench.serve(RunJobSubmit, value({"id": "job-1", "status": "queued"}))
+    status, _ = await bench.call("POST", "/models/judge/jobs", data=image, headers={"Content-Type": "image/png"})
+    submitted = bench.asked[-1]
+    assert isinstance(submitted, RunJobSubmit)
+    assert (status, submitted.body, submitted.content_type) == (202, b"", "image/png")
+    assert submitted.input_key == f"in/judge/{submitted.job}/body"
+    assert submitted.input_hash == hashlib.sha256(image).hexdigest()
+    assert (await bench.bucket.get(submitted.input_key)).data == image
+    await bench.bucket.put("out/judge/job-1/1", text)
+    state = {"id": "job-1", "status": "succeeded", "result_key": "out/judge/job-1/1"}
+    kinds = [value(state | {"result_type": kind}) for kind in ("application/json", "image/png")]
+    await bench.serve(RunJobShow, *kinds, value(state | {"result_key": "out/gone"}))
+    for name, found in (("result", ["x" * 200_000]), ("result_base64", base64.b64encode(text).decode())):
+        status, shown = await bench.call("GET", "/jobs/job-1")
+        assert (status, shown[name], "result_key" in shown) == (200, found, False)
+    assert await bench.refusal("GET", "/jobs/job-1") == (404, "result_gone")
 
 
 async def test_command_goes_to_every_device_of_the_role_and_waits_for_the_end(bench: Bench) -> None:

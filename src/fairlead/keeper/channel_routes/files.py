@@ -10,13 +10,14 @@ from fairlead.bus.port import Bus
 from fairlead.errors import Invalid
 from fairlead.keeper.channel_routes.answers import answer, parse
 from fairlead.keeper.channel_routes.grant import Grant
+from fairlead.keeper.channel_routes.models import JobFiles
 from fairlead.keeper.running.asks import ask
 from fairlead.messages import Attachment, MailAsk
 from fairlead.sdk.wire import MEDIA_MAX_BYTES, MailBody, Names
 
 
-class RunFiles(Protocol):
-    """Where files of schedules lie."""
+class RunFiles(JobFiles, Protocol):
+    """Where files of schedules lie, and what is large of jobs."""
 
     async def put(self, schedule: str, name: str, data: bytes) -> str:
         """Keep a file and return its key; raises :class:`fairlead.errors.Error` (``quota``)."""

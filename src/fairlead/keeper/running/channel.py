@@ -64,7 +64,7 @@ class RunChannel:
         self._grant = Grant(run, clock)
         self._reading_routes = ReadingRoutes(self._grant, readings, bus, clock)
         self._parts = (
-            ModelRoutes(self._grant, models, bus),
+            ModelRoutes(self._grant, models, bus, files),
             self._reading_routes,
             CommandRoutes(self._grant, bus),
             StateRoutes(self._grant, bus),

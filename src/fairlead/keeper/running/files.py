@@ -75,6 +75,19 @@ class BucketFiles:
         await self._bucket.put(key, data)
         return key
 
+    async def put_input(self, model: str, job: str, data: bytes, content_type: str) -> str:
+        """Keep the input of a job and return its key; one whose job is refused is removed after a day."""
+        key = keys.input_key(model, job)
+        await self._bucket.put(key, data, content_type=content_type)
+        return key
+
+    async def get_result(self, key: str) -> bytes:
+        """Return a job's result; raises :class:`NotFound` (``result_gone``)."""
+        try:
+            return (await self._bucket.get(key)).data
+        except NotFound as error:
+            raise NotFound("the result is gone", code="result_gone", hint="submit it again") from error
+
 
 @dataclass(slots=True)
 class _Folder:
