@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import httpx
 import pytest
 from tests.process.test_front_door import build, model
-from tests.process.test_model_server import GATE, Replica, spec_of, wait_for
+from tests.process.test_model_server import DEADLINE_S, GATE, Replica, spec_of, wait_for
 
 import fairlead
 from fairlead.gateway import DoorState
 from fairlead.messages import Drain, JobPartial, JobStart, Target
+from fairlead.modelserver.protocols.paced import STREAMS_MAX
 from fairlead.status import ReplicaStatus
 
 EVENTS = {"accept": "text/event-stream"}
@@ -180,3 +182,50 @@ def test_pieces_come_through_the_front_door_as_they_are_made(replica: Replica) -
             assert [line for line in lines if line] == ['data: "last"', "event: done", 'data: {"pieces":2}']
         with fairlead.Client(house.door.url, house.token()) as called:
             assert list(called.model("m").stream(text="a b c")) == ["a", "b", "c"]
+
+
+IDLE = """
+import asyncio
+from collections.abc import AsyncIterator
+import fairlead
+
+class M(fairlead.Model):
+    async def predict(self, n: int) -> int:
+        return n
+    async def idle(self) -> AsyncIterator[int]:
+        yield 1
+        await asyncio.sleep(600)
+"""
+MANY = 300
+"""More than a replica takes at once, and more than fit into its threads."""
+
+
+def test_idle_streams_leave_plain_calls_alone_and_there_are_only_so_many() -> None:
+    replica = Replica(IDLE, spec_of(concurrency=MANY + 20, timeout_s=300))
+    with ExitStack() as stack:
+        stack.callback(replica.end)
+        replica.keeper.status(ReplicaStatus.READY)
+        streams = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(MANY)]
+        for stream in streams:
+            stream.settimeout(DEADLINE_S)
+            stream.connect(replica.fork.serve)
+            head = f"POST /v1/models/m/idle HTTP/1.1\r\nhost: r\r\nx-fairlead-gate: {GATE}\r\ncontent-length: 2\r\n"
+            stream.sendall(f"{head}accept: text/event-stream\r\n\r\n{{}}".encode())
+        answers = [first_of(stream) for stream in streams]
+
+        assert sum(b" 200 " in answer and b"data: 1" in answer for answer in answers) == STREAMS_MAX
+        refused = [answer for answer in answers if b" 429 " in answer]
+        assert len(refused) == MANY - STREAMS_MAX
+        assert all(b"streams_full" in answer and b"retry-after: 1" in answer for answer in refused)
+        assert [replica.call("predict", {"n": n}, timeout=5).json() for n in range(100)] == list(range(100))
+
+
+def first_of(stream: socket.socket) -> bytes:
+    """Return an answer up to its first piece, or all of a refusal."""
+    heard = b""
+    while b"data: 1" not in heard and not (b" 429 " in heard and heard.endswith(b"}")):
+        part = stream.recv(65_536)
+        if not part:
+            break
+        heard += part
+    return heard
