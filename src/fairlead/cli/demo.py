@@ -83,7 +83,7 @@ def wait(settings: Settings) -> None:
 def curl(settings: Settings) -> str:
     """Return a line for the shell that asks the demo's model, with a token of its own."""
     with _api(settings) as api:
-        token = api.post("/tokens", {"label": f"demo-{secrets.token_hex(2)}", "days": 1})["token"]
+        token = api.post("/tokens", {"label": f"demo-{secrets.token_hex(2)}", "days": 1, "roles": ["user"]})["token"]
     url = f"{settings.url}/v1/models/plane-delay/predict"
     return f"curl -s {url} -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{FLIGHT}'"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,3 +29,13 @@ def test_warnings_of_the_look_are_printed_once_the_version_is_ready(capsys: pyte
     printed = capsys.readouterr().err
     assert f"warning: {older}" in printed
     assert pickled not in printed
+
+
+def test_a_warning_of_a_check_says_what_to_do(cli: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    (tmp_path / "fairlead.toml").write_text('kind = "model"\nname = "m"\n[run]\nartifact = "m.pkl"\n')
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps({"_sklearn_version": "1.5.2"}))
+
+    code, _, err = cli("check", str(tmp_path))
+
+    assert code == 0
+    assert 'which was saved with 1.5.2; requires = ["scikit-learn==1.5.2"]' in err

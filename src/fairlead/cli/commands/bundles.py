@@ -56,7 +56,7 @@ def check(folder: Path = typer.Argument(Path(), help="The bundle's folder.")) ->
 
     checked = examine(folder)
     for item in checked.warnings:
-        terminal.note(f"warning: {item.path}: {item.message}")
+        terminal.note(f"warning: {item.path}: {'; '.join(filter(None, (item.message, item.hint)))}")
     for item in checked.problems:
         terminal.problem(item, MANIFEST, is_file=_is_file(item.path, folder))
     if checked.problems:
