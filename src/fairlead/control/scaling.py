@@ -44,6 +44,8 @@ class State:
     """What it asked for last, where cores or memory might be short."""
     short: str = ""
     """What it was given less for: cores or memory."""
+    is_new: bool = False
+    """Its machine has just started the first replica by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Scaling:
         self._states: dict[Key, State] = {}
         self._learnt: dict[Key, Learnt] = {}
         self._backlogs = Backlogs()
+        self._has_looked = False
+        """Else what runs may have been started long ago, while no control was there."""
 
     async def run(self) -> None:
         """Decide each second until canceled."""
@@ -128,7 +132,7 @@ class Scaling:
         granted = self._share(seen)
         made = []
         for key, state in list(self._states.items()):
-            was = before.get(key, state.granted)
+            was = before.get(key, 0 if state.is_new else state.granted)
             grant = granted.get(key, Grant(state.granted))
             state.granted, state.short = grant.replicas, grant.short
             if state.last is None:
@@ -137,6 +141,8 @@ class Scaling:
                 made.append(self._made(key, state, was, seen.room))
             elif not (state.granted or state.ready or state.starting):
                 del self._states[key]
+            state.is_new = False
+        self._has_looked = self._has_looked or bool(seen.versions)
         return made
 
     def _decide_one(self, key: Key, asked: Asked, seen: _Seen, at: float) -> None:
@@ -146,6 +152,7 @@ class Scaling:
             there = min(1, observed.ready + observed.starting) if observed else 0
             was = max(asked.replicas, there)
             state = self._states[key] = State(History(wanted=was, used=at if was else None), was)
+            state.is_new = self._has_looked and there == 1 and not asked.replicas
         signals = self._signals(key, observed, backlog, at)
         if observed is not None:
             state.ready, state.starting = observed.ready, observed.starting
@@ -186,6 +193,8 @@ class Scaling:
     def _made(self, key: Key, state: State, was: int, room: Room) -> Made:
         assert state.last is not None
         rule, why, claim = state.last.rule, state.last.why, state.claim
+        if state.is_new and state.last.wanted == state.last.was:
+            rule, why = "activation", "its machine started the first: for a call that found it asleep, or for a push"
         inputs = state.last.inputs | {"cores": room.cores, "memory_mb": _whole(room.memory_mb)}
         if claim is not None:
             inputs |= {"replica_cores": round(claim.cpu, 2), "replica_mb": _whole(claim.memory_mb)}

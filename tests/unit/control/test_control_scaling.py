@@ -326,3 +326,20 @@ async def test_so_many_decisions_are_kept(stage: Stage) -> None:
     kept = await stage.decisions()
     assert len(kept) == records.KEPT
     assert kept[0].why == str(records.KEPT + 29)
+
+
+async def test_r16_the_first_replica_that_a_machine_starts_by_itself_is_a_decision_too(stage: Stage) -> None:
+    stage.say(0)
+    await stage.look()
+    stage.say(1, in_flight=1)
+    await stage.look()
+    await stage.look()
+    steps = [(one.was, one.wanted, one.rule) for one in await stage.decisions()]
+    assert steps == [(0, 1, "activation")]
+
+
+async def test_r16_what_runs_when_control_begins_is_nobodys_decision(stage: Stage) -> None:
+    stage.say(1, in_flight=1)
+    await stage.look()
+    await stage.look()
+    assert await stage.decisions() == []
