@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from installed import Installed, installed
-from measure import Aimed, aim_table, cpu_s, machine
+from measure import Aimed, aim_table, machine
 from sqlalchemy import create_engine, text
 
 WORK_S = 0.05
@@ -176,8 +176,7 @@ def accepted(platform: Installed, model: str, connections: int, seconds: float, 
         f"""wrk.method = "POST"\nwrk.body = '{json.dumps({"seconds": 30})}'
 wrk.headers["Content-Type"] = "application/json"\nwrk.headers["Authorization"] = "Bearer {platform.token}"\n"""
     )
-    names = {pid: word for pid, word in platform.processes().items() if word in ("control", "envoy", "keeper", "bus")}
-    before = {pid: cpu_s(pid) for pid in names}
+    before = platform.cpu_s()
     url = f"http://127.0.0.1:{platform.port}/v1/models/{model}/jobs"
     command = [
         "wrk",
@@ -197,8 +196,8 @@ wrk.headers["Content-Type"] = "application/json"\nwrk.headers["Authorization"] =
     for name in ("50", "99"):
         value, unit = re.search(rf"{name}%\s+([\d.]+)(us|ms|s)", said).groups()  # type: ignore[union-attr]
         found[f"p{name}"] = float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
-    for pid, word in names.items():
-        found[word] = found.get(word, 0) + 1e6 * (cpu_s(pid) - before[pid]) / max(1, requests)
+    for word, used_s in platform.cpu_s().items():
+        found[word] = 1e6 * (used_s - before.get(word, 0)) / max(1, requests)
     return found
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from installed import Installed, copies, installed, onnx_bundle, sklearn_bundle
-from measure import Aimed, aim_table, cpu_s, machine
+from measure import Aimed, aim_table, machine
 
 STILL_S = 5.0
 """For so long nothing may change before memory is measured."""
@@ -87,17 +87,10 @@ def _point(platform: Installed, count: int) -> Point:
         time.sleep(0.2)
         if len(platform.zygotes()) != still:
             still, since = len(platform.zygotes()), time.monotonic()
-    assert platform.process is not None
-    before, began = cpu_s(platform.process.pid) + _others_s(platform), time.monotonic()
+    before, began = sum(platform.cpu_s().values()), time.monotonic()
     time.sleep(STILL_S)
-    share = (cpu_s(platform.process.pid) + _others_s(platform) - before) / (time.monotonic() - began)
+    share = (sum(platform.cpu_s().values()) - before) / (time.monotonic() - began)
     return Point(count, start_s, platform.memory_mb(), share, still)
-
-
-def _others_s(platform: Installed) -> float:
-    """Return the processor time of Envoy, the bus and control: they live in sessions of their own."""
-    own = [pid for pid, word in platform.processes().items() if word not in ("keeper", "zygotes", "replicas")]
-    return sum(cpu_s(pid) for pid in own)
 
 
 def _row(point: Point) -> str:

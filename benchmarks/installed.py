@@ -168,6 +168,14 @@ class Installed:
             found[word] = found.get(word, 0) + proc.memory_mb(pid)
         return found
 
+    def cpu_s(self) -> dict[str, float]:
+        """Return the processor seconds that its processes have used by what they are; those that ended are left out."""
+        found: dict[str, float] = {}
+        for pid, word in self.processes().items():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found[word] = found.get(word, 0) + sum(psutil.Process(pid).cpu_times()[:2])
+        return found
+
     def processes(self) -> dict[int, str]:
         """Return every process of the platform with what it is: keeper, envoy, bus, control, zygotes, replicas."""
         assert self.process is not None
