@@ -8,6 +8,7 @@ for refusals only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 from fairlead.gateway.resources import Resource, extension
 from fairlead.identity.cookies import session_cookie
@@ -47,11 +48,13 @@ def _status(status: int) -> str:
 
 
 _SENT = "('authorization' in request.headers || 'x-api-key' in request.headers)"
-_PERSON = (
-    f"({_status(401)} || {_details('[revoked]')}) && request.method == 'GET' && 'accept' in request.headers"
+_BROWSER = (
+    "request.method == 'GET' && 'accept' in request.headers"
     " && request.headers['accept'].contains('text/html') && !request.path.startsWith('/v2')"
 )
-"""A browser that shows a person what it gets."""
+"""It shows a person what it gets."""
+_PERSON = f"({_status(401)} || {_details('[revoked]')}) && {_BROWSER}"
+_NOT_THERE = (404, 410)
 _NOBODY = f"({_details('connection_failure')} || {_details('no_healthy_upstream')})"
 _LOST = f"({_status(503)} || {_status(507)})"
 """Nobody there any more; 507 where it went away in the middle of a body that is too long to be sent again."""
@@ -219,7 +222,13 @@ def local_replies(url: str, *, is_https: bool) -> Resource:
         "body_format_override": {"json_format": {"status": "alive"}},
     }
     return {
-        "mappers": [alive, *_to_sign_in(url, is_https=is_https), *map(_inference_mapper, LINES), *map(_mapper, LINES)],
+        "mappers": [
+            alive,
+            *_to_sign_in(url, is_https=is_https),
+            *(_page(line, url) for line in LINES if line.status in _NOT_THERE),
+            *map(_inference_mapper, LINES),
+            *map(_mapper, LINES),
+        ],
         "body_format": _body("refused", "the front door refused the request (%RESPONSE_CODE%)", ""),
     }
 
@@ -255,6 +264,29 @@ def _led(rule: str, location: str, *, is_https: bool) -> Resource:
 def _cel(expression: str) -> Resource:
     kind = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
     return {"extension_filter": extension("envoy.access_loggers.extension_filters.cel", kind, expression=expression)}
+
+
+def _page(line: Line, url: str) -> Resource:
+    """Tell a person in a browser what is not there, and lead to what is; nothing of the request is in the page."""
+    said = f"<h1>{line.status}</h1><p>{escape(line.message)}</p><p>{escape(line.hint)}</p>"
+    text = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{line.status}: {escape(line.message)}</title>"
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><style>:root{color-scheme:light dark}'
+        "body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:2.5rem auto;padding:0 1.25rem}</style></head>"
+        f'<body>{said}<p><a href="{escape(url)}/">What is here</a></p></body></html>'
+    )
+    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+    added = {"content-security-policy": policy, "x-content-type-options": "nosniff", "cache-control": "no-store"}
+    return {
+        "filter": _cel(f"{_BROWSER} && ({line.rule})"),
+        "status_code": line.status,
+        "headers_to_add": [{"header": {"key": key, "value": value}} for key, value in added.items()],
+        "body_format_override": {
+            "text_format_source": {"inline_string": text.replace("%", "%%")},
+            "content_type": "text/html; charset=utf-8",
+        },
+    }
 
 
 def _inference_mapper(line: Line) -> Resource:
