@@ -83,9 +83,8 @@ def _full(home: Home) -> tuple[str, ...]:
         return (f"the disk of {home.root} cannot be looked at: {error.strerror}",)
     if free >= ROOM_BYTES:
         return ()
-    return (
-        f"the disk of {home.root} has {free // 1024**2} MB left: pushes, jobs and starts fail as soon as they need more; free some space",
-    )
+    said = f"the disk of {home.root} has {free // 1024**2} MB left"
+    return (f"{said}: pushes, jobs and starts fail where they need more; free some space",)
 
 
 def troubles(reports: Sequence[NodeReport], alive: Sequence[NodeReport], models: Container[str]) -> tuple[str, ...]:
