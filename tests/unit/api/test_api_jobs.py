@@ -382,3 +382,15 @@ async def test_whoever_follows_a_job_hears_the_pieces_of_its_answer(flowers: Any
         {"attempt": 1, "index": 0, "piece": "a"},
         {"attempt": 1, "index": 2, "piece": "c"},
     ]
+
+
+async def test_more_jobs_than_may_wait_are_refused_and_told_when_to_come_back(world: Any) -> None:
+    await world.model(more="[jobs]\nqueue_max = 2\nrunning_max = 1")
+    zoe, world.keeper.does_jobs = world.by("zoe"), False
+    answers = [await zoe.post(CALL, json={"month": 1}) for _ in range(4)]  # one may be ordered, and two wait
+    full = [answer for answer in answers if answer.status_code != 202]
+    error = world.refused(full[0], 429, "jobs_full")
+    assert error["message"] == "2 jobs wait for flowers already"
+    assert 1 <= int(full[0].headers["retry-after"]) <= 600
+    kept = (await zoe.get("/api/v1/jobs", params={"model": "flowers"})).json()["items"]
+    assert len(kept) == len(answers) - len(full)
