@@ -16,8 +16,9 @@ from tests.thread import chaos_report, chaos_run
 from tests.thread.chaos_count import FAULTS, Counted, count
 from tests.thread.chaos_jobs import Asked, Row
 
-SEED = int(os.environ.get("FAIRLEAD_SEED", "1"))
-SHORT_S, LONG_S = 60.0, 600.0
+SEED = int(os.environ.get("FAIRLEAD_SEED", "3051"))
+"""The first whose deck begins with each process once, all at once among them: a slow machine gets no further in a minute."""
+SHORT_S, LONG_S = 40.0, 600.0
 ASKED = Asked(7, 0.0, 1.0, {"job-1"})
 ROW = Row("k", "job-1", "succeeded", "", 7, "effect-1", 1, 1.0, 2.0, 1)
 
@@ -36,6 +37,7 @@ def test_no_key_is_lost_or_has_two_effects_whatever_is_killed(seconds: float, tm
     print((tmp_path / "chaos.md").read_text())
     assert made.verdict == "held", f"FAIRLEAD_SEED={SEED}: {made.verdict}; {made.broken[:5]}; {_named(made.jobs)}"
     assert made.jobs.keys > 15 * seconds
+    assert len(made.strikes) >= seconds / 15
     assert ElementTree.parse(tmp_path / "chaos.svg")
     assert json.loads((tmp_path / "chaos.json").read_text())["seed"] == SEED
 
