@@ -220,6 +220,7 @@ NEEDS: dict[tuple[str, str], tuple[Verb, dict[str, Any]]] = {
     ("POST", "/api/v1/tokens"): (Verb.MANAGE_USERS, {"json": {"label": "x", "user": "admin"}}),
     ("POST", "/api/v1/users"): (Verb.MANAGE_USERS, {"json": _USER}),
     ("PATCH", "/api/v1/users/{name}"): (Verb.MANAGE_USERS, {"json": {"roles": ["configurer"]}}),
+    ("DELETE", "/api/v1/users/{name}"): (Verb.MANAGE_USERS, {}),
     ("PATCH", "/api/v1/models/{name}"): (Verb.MANAGE_MODELS, {"json": {"visibility": "private"}}),
     ("DELETE", "/api/v1/models/{name}"): (Verb.MANAGE_MODELS, {}),
     ("DELETE", "/api/v1/apps/{name}"): (Verb.MANAGE_APPS, {}),
