@@ -9,7 +9,7 @@ from importlib import resources
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.devices import registry, types
+from fairlead.devices import definitions, registry, types
 from fairlead.store.records import DeviceType
 
 PLATFORM = ""
@@ -22,7 +22,7 @@ def all_types() -> tuple[tuple[str, types.DeviceType], ...]:
     folder = resources.files("fairlead.devices") / "builtin"
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     sources = [file.read_text(encoding="utf-8") for file in found]
-    return tuple((source, types.parse(source)) for source in sources)
+    return tuple((source, definitions.parse(source)) for source in sources)
 
 
 def missing(session: Session) -> tuple[str, ...]:

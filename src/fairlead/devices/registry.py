@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.bus.gate import password_hash
-from fairlead.devices import types
+from fairlead.devices import definitions, types
 from fairlead.errors import Conflict, Invalid, NotFound, Problem
 from fairlead.messages import DeviceAccess
 from fairlead.status import DeviceStatus
@@ -38,7 +38,7 @@ class Added(msgspec.Struct, frozen=True):
 
 def add_type(session: Session, source: str, now: datetime, *, by: str) -> DeviceType:
     """Register the type written in ``source``; the same text again changes nothing, other text is refused."""
-    kind = types.parse(source)
+    kind = definitions.parse(source)
     there = session.get(DeviceType, (kind.name, kind.version))
     definition = types.encode(kind)
     if there is not None:

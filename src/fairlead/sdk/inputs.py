@@ -18,15 +18,13 @@ import msgspec
 from fairlead.errors import Invalid, Problem
 from fairlead.sdk.checking import COUNTED_MAX, Check
 from fairlead.sdk.files import File
+from fairlead.sdk.foreign import Described, FileShape, PydanticShape
 from fairlead.sdk.model import TensorType
 from fairlead.sdk.shapes import (
     MISSING,
     AnyShape,
-    Described,
     FieldOf,
-    FileShape,
     ObjectShape,
-    PydanticShape,
     Shape,
     UnionShape,
 )

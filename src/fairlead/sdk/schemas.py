@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from fairlead.sdk.files import Audio, File, Image
+from fairlead.sdk.foreign import FileShape
 from fairlead.sdk.shapes import (
     AnyShape,
     Choice,
     FieldOf,
-    FileShape,
     Leaf,
     ListShape,
     MapShape,

@@ -12,8 +12,6 @@ import datetime
 import decimal
 import difflib
 import itertools
-import math
-import re
 import typing
 import uuid
 from functools import cached_property
@@ -24,6 +22,7 @@ import msgspec
 from fairlead.errors import Problem
 from fairlead.sdk.checking import Check
 from fairlead.sdk.files import File
+from fairlead.sdk.limits import limits, said
 
 MISSING = object()
 ABSENT = object()
@@ -42,11 +41,8 @@ LEAVES: dict[Any, str] = {
     decimal.Decimal: "a decimal number",
     uuid.UUID: "a UUID",
 }
-_BITS_SAID = 128
 _KEY_SAID = 100
 """Longer keys are cut, and not compared with known ones."""
-_ROW = re.compile(r"^\[\d+\]\.?")
-"""Where in a list of rows something is."""
 
 
 class Shape:
@@ -64,23 +60,6 @@ class Shape:
 
     def wrong_type(self, value: Any, path: str, into: Check) -> None:
         into.fault(path, "type", f"{said(value)} is not {self.said}", f"give {self.said}")
-
-
-def said(value: Any) -> str:
-    """Return how a person calls a JSON value."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int) and value.bit_length() > _BITS_SAID:
-        return f"a number of some {round(value.bit_length() * math.log10(2))} digits"
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, File):
-        return "a file"
-    if isinstance(value, str):
-        return f'"{value}"' if len(value) <= 40 else f"a text of {len(value)} characters"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
-    return "an object" if isinstance(value, dict) else f"a {type(value).__name__}"
 
 
 class AnyShape(Shape):
@@ -115,58 +94,12 @@ class Leaf(Shape):
         except msgspec.ValidationError:
             self.wrong_type(value, path, into)
             return
-        broken = [fault for fault in _limits(plain, self.meta) if fault]
+        broken = [fault for fault in limits(plain, self.meta) if fault]
         for rule, text, hint in broken or [("limit", message, "")]:
             into.fault(path, rule, text, hint)
 
     def schema(self) -> dict[str, Any]:
         return msgspec.json.schema(self._type)
-
-
-def _limits(value: Any, meta: msgspec.Meta | None) -> typing.Iterator[tuple[str, str, str]]:
-    """Yield rule, message and hint of each limit of ``meta`` that ``value`` breaks."""
-    if meta is None:
-        return
-    hint = _range(meta)
-    tests: list[tuple[str, Any, typing.Callable[[Any], bool], str]] = [
-        ("ge", meta.ge, lambda limit: value >= limit, f"{said(value)} is below"),
-        ("gt", meta.gt, lambda limit: value > limit, f"{said(value)} is not above"),
-        ("le", meta.le, lambda limit: value <= limit, f"{said(value)} is above"),
-        ("lt", meta.lt, lambda limit: value < limit, f"{said(value)} is not below"),
-        ("multiple_of", meta.multiple_of, lambda limit: value % limit == 0, f"{said(value)} is not a multiple of"),
-        ("min_length", meta.min_length, lambda limit: len(value) >= limit, f"has {_length(value)}, fewer than"),
-        ("max_length", meta.max_length, lambda limit: len(value) <= limit, f"has {_length(value)}, more than"),
-    ]
-    for rule, limit, holds, text in tests:
-        if limit is not None and not holds(limit):
-            yield rule, f"{text} {limit}", hint
-    if meta.pattern is not None:
-        yield from _pattern(value, meta.pattern)
-
-
-def _pattern(value: Any, pattern: str) -> typing.Iterator[tuple[str, str, str]]:
-    if isinstance(value, str) and not re.search(pattern, value):
-        yield "pattern", f"{said(value)} does not match {pattern}", f"must match {pattern}"
-
-
-def _length(value: Any) -> str:
-    return str(len(value)) if hasattr(value, "__len__") else "0"
-
-
-def _range(meta: msgspec.Meta) -> str:
-    """Return a hint such as ``1 to 12`` or ``at least 0``."""
-    low = meta.ge if meta.ge is not None else meta.gt
-    high = meta.le if meta.le is not None else meta.lt
-    if low is not None and high is not None:
-        return f"{low} to {high}"
-    if low is not None:
-        return f"{'at least' if meta.ge is not None else 'more than'} {low}"
-    if high is not None:
-        return f"{'at most' if meta.le is not None else 'less than'} {high}"
-    if meta.min_length is not None or meta.max_length is not None:
-        low, high = meta.min_length or 0, meta.max_length
-        return f"exactly {low} long" if low == high else f"{low} to {high} long" if high else f"at least {low} long"
-    return f"a multiple of {meta.multiple_of}" if meta.multiple_of is not None else ""
 
 
 class Choice(Shape):
@@ -208,7 +141,7 @@ class ListShape(Shape):
                 self.wrong_type(value, path, into)
                 return value
             value = [value]  # a query has one value where a list is wanted
-        for rule, message, hint in _limits(value, self.meta):
+        for rule, message, hint in limits(value, self.meta):
             into.fault(path, rule, message, hint)
         items = into.each(self.item.check, value, path)
         try:
@@ -402,74 +335,6 @@ class UnionShape(Shape):
 
     def schema(self) -> dict[str, Any]:
         return {"anyOf": [member.schema() for member in self.members]}
-
-
-class FileShape(Shape):
-    """A file: base64 text or a ``data:`` URL in JSON; bytes in a form or as the body."""
-
-    def __init__(self, kind: type[File]) -> None:
-        self.kind = kind
-        self.said = f"base64 text or a data: URL ({kind.media_range})"
-
-    def check(self, value: Any, path: str, into: Check) -> Any:
-        if isinstance(value, File):
-            made = value if isinstance(value, self.kind) else self.kind(value.read(), value.name, value._media_type)
-        elif not isinstance(value, str):
-            self.wrong_type(value, path, into)
-            return value
-        else:
-            try:
-                made = self.kind.from_text(value)
-            except ValueError as error:
-                into.fault(path, "file", str(error), f"give {self.said}")
-                return value
-        made.field = _ROW.sub("", path)  # of a row of many: who tells of its faults adds which one it is
-        return made
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "contentEncoding": "base64", "contentMediaType": self.kind.media_range}
-
-
-class PydanticShape(Shape):
-    """A model of pydantic, where the bundle brings pydantic; known by its methods, never imported."""
-
-    said = "an object"
-
-    def __init__(self, kind: Any) -> None:
-        self.kind = kind
-
-    def check(self, value: Any, path: str, into: Check) -> Any:
-        try:
-            return self.kind.model_validate(value)
-        except ValueError as error:
-            errors: list[Any] = getattr(error, "errors", list)()
-            for one in errors or [{"loc": (), "type": "value", "msg": str(error)}]:
-                where = path
-                for part in one["loc"]:
-                    where = f"{where}[{part}]" if isinstance(part, int) else join(where, str(part))
-                into.fault(where, str(one["type"]), str(one["msg"]))
-            return value
-
-    def schema(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.kind.model_json_schema()
-        return found
-
-
-class Described(Shape):
-    """A shape with title, description or examples."""
-
-    def __init__(self, inner: Shape, meta: msgspec.Meta) -> None:
-        self.inner = inner
-        self.meta = meta
-        self.said = inner.said
-
-    def check(self, value: Any, path: str, into: Check) -> Any:
-        return self.inner.check(value, path, into)
-
-    def schema(self) -> dict[str, Any]:
-        words = {"title": self.meta.title, "description": self.meta.description, "examples": self.meta.examples}
-        found = self.inner.schema() | {key: word for key, word in words.items() if word is not None}
-        return found | (self.meta.extra_json_schema or {})
 
 
 def join(path: str, key: str) -> str:

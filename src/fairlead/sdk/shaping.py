@@ -15,6 +15,7 @@ import msgspec
 
 from fairlead.errors import Invalid
 from fairlead.sdk.files import File
+from fairlead.sdk.foreign import Described, FileShape, PydanticShape
 from fairlead.sdk.model import TensorType
 from fairlead.sdk.shapes import (
     ABSENT,
@@ -22,14 +23,11 @@ from fairlead.sdk.shapes import (
     MISSING,
     AnyShape,
     Choice,
-    Described,
     FieldOf,
-    FileShape,
     Leaf,
     ListShape,
     MapShape,
     ObjectShape,
-    PydanticShape,
     Shape,
     TupleShape,
     UnionShape,

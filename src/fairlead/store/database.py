@@ -17,19 +17,20 @@ import queue
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy import URL, Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
 from fairlead.store import migrate
+from fairlead.store.connect import READERS, make_engine, parse_url
 from fairlead.store.move import MOVED, MOVES, Move, Ref
 
 T = TypeVar("T")
@@ -42,9 +43,6 @@ WAITING_MAX = 20_000
 """Writes that may wait; more are refused with :class:`Busy`."""
 READING_MAX = 2_000
 """Reads under way or waiting; with more, requests are refused with :class:`Busy`: all others would come late."""
-READERS = 4
-BUSY_TIMEOUT_S = 10
-"""How long SQLite waits for a lock that another program holds."""
 _RETRY_AFTER_S = 1.0
 
 
@@ -78,13 +76,15 @@ class Database:
         """Told of the records that moved, once that is committed."""
         self.written = 0
         """Groups of writes that were committed since the start and, as far as that is known, changed something."""
-        self._writer = _engine(url, writes=True)
-        self._reader = _engine(url, writes=False)
+        self._writer = make_engine(url, writes=True)
+        self._reader = make_engine(url, writes=False)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._waiting = self._reading = 0
         self.refused = Counter({"read": 0, "write": 0})
         """What was refused since the start because too many waited."""
+        self._shared: dict[Hashable, asyncio.Future[Any]] = {}
+        """Reads under way that several wait for, by key."""
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
@@ -137,6 +137,27 @@ class Database:
             return await self._loop.run_in_executor(self._readers, self._read, run)
         finally:
             self._reading -= 1
+
+    async def read_shared(self, key: Hashable, run: Callable[[Session], T]) -> T:
+        """Return what ``run`` returned, like :meth:`read` of a request from outside, for all who ask with ``key`` now.
+
+        They share one read, which begins after each of them asked: what any of them was told before is in it. ``run``
+        must be the same for the same key, and nobody may change what it returns.
+        """
+        going = self._shared.get(key)
+        if going is not None:
+            await asyncio.wait((going,))  # it began before this call: the next one is meant
+        begun = self._shared.get(key)
+        if begun is None or begun is going:
+            begun = self._shared[key] = asyncio.ensure_future(self.read(run, may_refuse=True))
+            begun.add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(begun)
+
+    def _forget(self, key: Hashable, done: asyncio.Future[Any]) -> None:
+        if self._shared.get(key) is done:
+            del self._shared[key]
+        if not done.cancelled():
+            done.exception()  # those who asked may all be gone
 
     async def copy_to(self, path: Path) -> None:
         """Write a consistent copy of a SQLite database to the new file ``path``, synced, while work goes on.
@@ -252,84 +273,12 @@ async def open_database(url: str, marker: Path | None = None) -> AsyncIterator[D
     is not, :class:`Unavailable` (``database_missing``) is raised: a lost database must never be taken for a new
     installation. A schema of a newer program raises :class:`Conflict` (``schema_newer``).
     """
-    database = Database(_parse(url))
+    database = Database(parse_url(url))
     try:
         await database.start(marker)
         yield database
     finally:
         await database.close()
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise Invalid(
-            "the setting store is no database URL",
-            code="store_url",
-            hint="for example sqlite:////path/file or postgresql://user:password@host/name",
-        ) from error
-    match parsed.get_backend_name():
-        case "sqlite":
-            return parsed.set(drivername="sqlite")
-        case "postgresql":
-            return parsed.set(drivername="postgresql+psycopg")
-        case other:
-            raise Invalid(
-                f"the setting store names {other}, which is no database that Fairlead knows",
-                code="store_url",
-                hint="use sqlite:// or postgresql://",
-            )
-
-
-def _engine(url: URL, *, writes: bool) -> Engine:
-    """Return an engine whose transactions are what we say: one writer, or readers that cannot write.
-
-    Parameters are hidden in errors: they may be payloads and password hashes.
-    """
-    size = 1 if writes else READERS
-    if url.get_backend_name() != "sqlite":
-        level = "READ COMMITTED" if writes else "REPEATABLE READ"
-        engine = create_engine(
-            url, pool_size=size, max_overflow=0, pool_pre_ping=True, isolation_level=level, hide_parameters=True
-        )
-        if not writes:
-            return engine.execution_options(postgresql_readonly=True)
-        event.listen(engine, "connect", _prepare_postgres)
-        return engine
-    connect_args = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
-    engine = create_engine(url, pool_size=size, max_overflow=0, connect_args=connect_args, hide_parameters=True)
-    event.listen(engine, "connect", _prepare_sqlite_writer if writes else _prepare_sqlite_reader)
-    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
-    return engine
-
-
-def _prepare_postgres(connection: Any, _record: object) -> None:
-    connection.execute("SET SESSION synchronous_commit = on")
-    connection.commit()
-
-
-def _prepare_sqlite_writer(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver shall begin nothing by itself: we say BEGIN IMMEDIATE
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA cache_size = -32768")
-    # Builds differ in their defaults, and a pragma that is not known says nothing: read it back.
-    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    level = connection.execute("PRAGMA synchronous").fetchone()[0]
-    if (mode, level) not in {("wal", 2), ("memory", 2)}:
-        raise Unavailable(
-            f"SQLite keeps its journal as {mode} with synchronous {level}, where WAL and FULL were asked for",
-            code="database_unsafe",
-            hint="put the home on a local file system",
-        )
-
-
-def _prepare_sqlite_reader(connection: Any, _record: object) -> None:
-    connection.isolation_level = None
-    connection.execute("PRAGMA query_only = ON")
 
 
 def _rows_changed(connection: Connection) -> int | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairlead.devices import types
+from fairlead.devices import definitions, types
 from fairlead.errors import Invalid, NotFound
 
 CONDITIONER = """
@@ -43,7 +43,7 @@ type = "boolean"
 
 
 def kind() -> types.DeviceType:
-    return types.parse(CONDITIONER)
+    return definitions.parse(CONDITIONER)
 
 
 def test_the_example_of_the_contract_is_good() -> None:
@@ -72,14 +72,14 @@ def test_a_problem_has_its_path_and_rule(line: str, path: str, rule: str) -> Non
     access = "" if "access" in line else 'access = "rw"'
 
     with pytest.raises(Invalid) as caught:
-        types.parse(f'name = "a"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\n{access}\n{line}\n')
+        definitions.parse(f'name = "a"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\n{access}\n{line}\n')
 
     assert (path, rule) in [(problem.path, problem.rule) for problem in caught.value.problems]
 
 
 def test_all_problems_come_at_once() -> None:
     with pytest.raises(Invalid) as caught:
-        types.parse(
+        definitions.parse(
             'name = "A b"\nversion = 1\ncolour = 1\n[properties.At]\ntype = "text"\n[properties.at]\ntype = "number"\n'
         )
 
@@ -97,7 +97,7 @@ def test_all_problems_come_at_once() -> None:
 )
 def test_nonsense_is_refused_not_fatal(source: str) -> None:
     with pytest.raises(Invalid):
-        types.parse(source)
+        definitions.parse(source)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ from typing import Any
 
 import msgspec
 
+from fairlead.sdk.foreign import Described, FileShape
 from fairlead.sdk.inputs import Signature
 from fairlead.sdk.shapes import (
     AnyShape,
     Choice,
-    Described,
-    FileShape,
     Leaf,
     ListShape,
     MapShape,

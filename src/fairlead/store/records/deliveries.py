@@ -20,8 +20,6 @@ class Delivery(Base, kw_only=True):
     """``msg-…``: the receiver knows by it what it has had already."""
     job: Mapped[str] = mapped_column(Text, index=True)
     """The job that it tells of; empty: it tells of a model's objective."""
-    model: Mapped[str] = mapped_column(Text, default="", server_default="")
-    """The model that it tells of, where it tells of no job."""
     url: Mapped[str] = mapped_column(Text)
     host: Mapped[str] = mapped_column(Text)
     """Of the URL: each host has its turn."""
@@ -38,6 +36,8 @@ class Delivery(Base, kw_only=True):
     """Not sent before this moment: retries wait."""
     created_at: Mapped[datetime] = mapped_column(Moment)
     finished_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
+    model: Mapped[str] = mapped_column(Text, default="", server_default="")
+    """The model that it tells of, where it tells of no job."""
 
     __table_args__ = (
         Index(

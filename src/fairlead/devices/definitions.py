@@ -1,0 +1,163 @@
+"""Types of devices from the texts that define them. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import validator_for
+
+from fairlead import ids
+from fairlead.devices.types import AT, NUMERIC, OURS, SENSES, DeviceType, Property, is_number, mismatch
+from fairlead.errors import Invalid, Problem
+
+_TOP = ("name", "version", "title", "description", "properties", "events")
+_COMMON = ("type", "title", "description", "unit", "enum", "const", "default", "examples", "oneOf")
+_FOR_TYPE: Mapping[str, tuple[str, ...]] = {
+    "boolean": (),
+    "number": NUMERIC,
+    "integer": NUMERIC,
+    "string": ("minLength", "maxLength", "pattern", "format", "contentMediaType"),
+    "array": ("items", "minItems", "maxItems", "uniqueItems"),
+    "object": ("properties", "required", "additionalProperties"),
+}
+_SCHEMA = tuple(dict.fromkeys((*_COMMON, *(key for keys in _FOR_TYPE.values() for key in keys))))
+_VERSION = re.compile(r"(0|[1-9][0-9]{0,8})(\.[0-9]{1,9}){0,2}")
+
+
+def parse(source: str) -> DeviceType:
+    """Return the type written in ``source`` (TOML); raises :class:`Invalid` with every problem."""
+    try:
+        document = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid(
+            f"the device type is not TOML: {error}",
+            code="type_invalid",
+            hint="docs/contract.md, part 5, shows a whole type",
+            problems=(Problem(path="", rule="toml", message=str(error)),),
+        ) from error
+    problems = list(_check_top(document))
+    for group in ("properties", "events"):
+        members = document.get(group, {})
+        if isinstance(members, dict):
+            for name, body in members.items():
+                problems += _check_property(f"{group}.{name}", name, body, event=group == "events")
+    if problems:
+        first = problems[0]
+        raise Invalid(
+            f"{first.path}: {first.message}" if first.path else first.message,
+            code="type_invalid",
+            hint=first.hint or "correct the device type and register it again",
+            problems=tuple(problems),
+        )
+    return DeviceType(
+        name=document["name"],
+        version=document["version"],
+        title=document.get("title", ""),
+        description=document.get("description", ""),
+        properties={name: _property(body) for name, body in document.get("properties", {}).items()},
+        events={name: _property(body) for name, body in document.get("events", {}).items()},
+    )
+
+
+def _property(body: Mapping[str, Any]) -> Property:
+    ours = {key: body[key] for key in OURS if key in body}
+    return Property(schema={key: value for key, value in body.items() if key not in OURS}, **ours)
+
+
+def _check_top(document: Mapping[str, Any]) -> Iterable[Problem]:
+    yield from _unknown("", document, _TOP)
+    name, version = document.get("name"), document.get("version")
+    if not isinstance(name, str) or not ids.is_name(name):
+        yield Problem("name", "name", f"{name!r} is no name", "lower-case letters, digits and hyphens, 1 to 63")
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        yield Problem("version", "version", f"{version!r} is no version", 'write it as text, e.g. "1.0.0"')
+    for key in ("title", "description"):
+        if not isinstance(document.get(key, ""), str):
+            yield Problem(key, "type", "is no text")
+    for key in ("properties", "events"):
+        if not isinstance(document.get(key, {}), dict):
+            yield Problem(key, "type", "is no table", f"write [{key}.on]")
+    if not document.get("properties") and not document.get("events"):
+        yield Problem("properties", "required", "a type needs a property or an event", "write [properties.on]")
+    both = set(_keys(document.get("properties"))) & set(_keys(document.get("events")))
+    for name in sorted(both):
+        yield Problem(f"events.{name}", "taken", "a property has this name too")
+
+
+def _keys(value: object) -> Iterable[str]:
+    return value.keys() if isinstance(value, dict) else ()
+
+
+def _unknown(path: str, found: Mapping[str, Any], known: Iterable[str]) -> Iterable[Problem]:
+    known = tuple(known)
+    for key in found:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            yield Problem(f"{path}.{key}".lstrip("."), "unknown_key", "unknown key", hint)
+
+
+def _check_property(path: str, name: str, body: object, *, event: bool) -> Iterable[Problem]:
+    if not ids.is_word(name) or name == AT:
+        hint = f"{AT} is reserved" if name == AT else "a letter, then lower-case letters, digits and _, up to 63"
+        yield Problem(path, "name", f"{name!r} is no name of a property", hint)
+    if not isinstance(body, dict):
+        yield Problem(path, "type", "is no table", f"write [{path}]")
+        return
+    yield from _unknown(path, body, (*_SCHEMA, *OURS))
+    kind = body.get("type")
+    if not isinstance(kind, str) or kind not in _FOR_TYPE:
+        yield Problem(f"{path}.type", "required", f"{kind!r} is no type", ", ".join(_FOR_TYPE))
+        return
+    for key in body:
+        if key in _SCHEMA and key not in (*_COMMON, *_FOR_TYPE[kind]):
+            yield Problem(f"{path}.{key}", "meaningless", f"means nothing for type {kind}")
+    schema = {key: value for key, value in body.items() if key in _SCHEMA}
+    wrong = _schema_problem(schema)
+    if wrong:
+        yield Problem(path, "schema", wrong, "see JSON Schema 2020-12")
+        return
+    if event and "w" in str(body.get("access", "r")):
+        yield Problem(f"{path}.access", "access", "an event cannot be written")
+    yield from _check_ours(path, body, schema)
+
+
+def _schema_problem(schema: Mapping[str, Any]) -> str:
+    try:
+        validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
+        re.compile(str(schema.get("pattern", "")))
+    except (SchemaError, re.error) as error:
+        return error.message if isinstance(error, SchemaError) else f"pattern: {error}"
+    return ""
+
+
+def _check_ours(path: str, body: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterable[Problem]:
+    access = body.get("access", "r")
+    if access not in ("r", "rw", "w"):
+        yield Problem(f"{path}.access", "enum", f"{access!r} is no access", "r, rw or w")
+    elif "safe" in body and "w" not in access:
+        yield Problem(f"{path}.safe", "access", "only a property that can be written has a safe value", 'access = "rw"')
+    if "safe" in body and (wrong := mismatch(schema, body["safe"])):
+        yield Problem(f"{path}.safe", wrong[0], wrong[1])
+    if access != "r" and "contentMediaType" in schema:
+        yield Problem(f"{path}.access", "access", "media can be read only")
+    for key in ("fresh_s", "keep_days", "max_per_s"):
+        if key in body and not (is_number(body[key]) and body[key] > 0):
+            yield Problem(f"{path}.{key}", "gt", f"{body[key]!r} is no number above 0")
+    if "senses" in body and body["senses"] not in SENSES:
+        yield Problem(f"{path}.senses", "enum", f"{body['senses']!r} is no quantity of a room", ", ".join(SENSES))
+    moves = body.get("moves", {})
+    if not isinstance(moves, dict):
+        yield Problem(f"{path}.moves", "type", "is no table", "moves = { temperature = -0.5 }")
+        return
+    for quantity, rate in moves.items():
+        if quantity not in SENSES:
+            yield Problem(f"{path}.moves.{quantity}", "enum", "is no quantity of a room", ", ".join(SENSES))
+        if not is_number(rate):
+            yield Problem(f"{path}.moves.{quantity}", "type", f"{rate!r} is no number (per minute)")
