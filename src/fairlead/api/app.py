@@ -51,10 +51,10 @@ def make_app(house: House) -> FastAPI:
     app.state.handovers = Handovers()
     errors.install(app)
     app.add_middleware(BodyLimit)
+    app.include_router(jobs.calls)  # first: each router before it costs each job a look
     app.include_router(system.health)
     app.include_router(pages.router)
     app.include_router(signin.router)
-    app.include_router(jobs.calls)
     app.include_router(jobs.shared)
     app.include_router(models.calls)
     refused: dict[int | str, dict[str, Any]] = {"default": {"model": InferenceRefusal, "description": "refused"}}

@@ -146,3 +146,21 @@ def test_a_broken_key_is_named(tmp_path: Path) -> None:
         identity.load(tmp_path)
     assert caught.value.code == "key_broken"
     assert "current.pem" in caught.value.message
+
+
+def test_a_token_that_is_known_is_not_verified_anew_and_is_judged_all_the_same(
+    keys: identity.Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minted = mint(keys)
+    known = identity.verify(minted.token, keys=keys, now=NOW)
+    with monkeypatch.context() as patched:
+        patched.setattr(jwt, "decode", lambda *_, **__: pytest.fail("it was verified again"))
+        assert identity.verify(minted.cookie, keys=keys, now=NOW) == known
+    forged = minted.token[:-4] + ("AAAA" if minted.token[-4:] != "AAAA" else "BBBB")
+    late = NOW + timedelta(days=31)
+    assert code(lambda: identity.verify(forged, keys=keys, now=NOW)) == "token_invalid"
+    assert code(lambda: identity.verify(minted.token, keys=keys, now=late)) == "token_expired"
+    assert code(lambda: identity.verify(minted.token, keys=keys, now=NOW, denied={minted.jti})) == "token_revoked"
+    assert code(lambda: identity.verify(minted.token, keys=keys, now=NOW, audience="page:x")) == "token_invalid"
+    others = identity.Keys(identity.new_key())
+    assert code(lambda: identity.verify(minted.token, keys=others, now=NOW)) == "token_invalid"

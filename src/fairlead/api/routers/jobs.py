@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller
 from fairlead.api import asking, results
-from fairlead.api.deps import TheHouse, Who
+from fairlead.api.deps import TheHouse, Verified, Who, caller_of
 from fairlead.api.errors import request_id
 from fairlead.api.stream import event, sse
 from fairlead.api.views.base import Page, page
@@ -43,15 +43,16 @@ shared = APIRouter(tags=["links"])
 @calls.post("/v1/models/{ref}/{entry}", status_code=202)
 @calls.post("/v1/models/{ref}/{entry}/jobs", status_code=202)
 @calls.post("/v1/models/{ref}/jobs", status_code=202)  # the last one is tried first
-async def submit(ref: str, request: Request, house: TheHouse, who: Who, entry: str = "predict") -> Response:
+async def submit(ref: str, request: Request, house: TheHouse, claims: Verified, entry: str = "predict") -> Response:
     """Keep a call: 202 once it is on disk; with ``Prefer: wait=N`` the result, if it is there in time."""
     name, _, wished = ref.partition("@")
 
-    def look(session: Session) -> ModelVersion:
+    def look(session: Session) -> tuple[Caller, ModelVersion]:
+        who = caller_of(session, claims)
         version = models.resolve(session, who, name, wished or models.PRODUCTION, random.random())
-        return models.version_of(session, name, version)
+        return who, models.version_of(session, name, version)
 
-    version = await house.database.read(look)
+    who, version = await house.database.read_shared(("submit", ref, claims), look)
     asked = await asking.submission(request, house, version, entry)
     submitted = await _keep(house, service.Asked(who, asked, house.clock.now(), house.quotas, house.jobs.limits))
     job, wait_s = submitted.job, asking.wait_s(request)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts import service, tokens
 from fairlead.accounts.policy import Caller
-from fairlead.api.deps import TheHouse, address_of, caller, check_origin, cookie_of
+from fairlead.api.deps import TheHouse, address_of, caller, check_origin, cookie_of, verified
 from fairlead.api.handover import Ticket
 from fairlead.api.html import page
 from fairlead.apps.pages import show_page
@@ -105,7 +105,7 @@ async def known(request: Request, house: House) -> Caller | None:
     if not cookie_of(request):
         return None
     try:
-        return await caller(request, house)
+        return await caller(house, await verified(request, house))
     except Forbidden:
         return None
 
