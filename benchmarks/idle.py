@@ -4,7 +4,7 @@ Copies of one small ONNX model are registered, each with its own name, records, 
 started with 0, 100, 300 and 1,000 of them, and once all is still the proportional set of its processes is added up.
 With the last, one ONNX and one scikit-learn model are woken again and again through the front door, with a token.
 
-    python benchmarks/idle.py [--models 0 100 300 1000] [--wakes 20] [--cold 5] [--zygotes-mb 256]
+    python benchmarks/idle.py [--models 0 100 300 1000] [--wakes 20] [--cold 3] [--zygotes-mb 256]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from installed import Installed, copies, installed, onnx_bundle, sklearn_bundle
 from measure import Aimed, aim_table, machine
 
-STILL_S = 5.0
+STILL_S = 3.0
 """For so long nothing may change before memory is measured."""
 KINDS = ("onnx", "sklearn")
 
@@ -155,7 +155,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, nargs="+", default=[0, 100, 300, 1000])
     parser.add_argument("--wakes", type=int, default=20)
-    parser.add_argument("--cold", type=int, default=5)
+    parser.add_argument("--cold", type=int, default=3)
     parser.add_argument("--zygotes-mb", type=int, default=256)
     return parser
 

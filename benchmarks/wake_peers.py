@@ -4,7 +4,7 @@ A peer has no state between nothing and a running server, so it is its command t
 up, as the model sleeps in it. Each peer is started once before, so that its files are in the page cache; rounds take
 turns.
 
-    python benchmarks/wake_peers.py [--peers bentoml litserve rayserve] [--rounds 3]
+    python benchmarks/wake_peers.py [--peers bentoml litserve rayserve] [--rounds 2]
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ model sleeps in a platform that runs. Versions: {versions}.
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     return parser
 
 
