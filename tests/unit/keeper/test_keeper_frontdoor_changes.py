@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.clock import SystemClock
 from fairlead.gateway import DoorFiles, DoorSettings, DoorStats, Snapshot
 from fairlead.keeper.doors.frontdoor import FrontDoor
 from fairlead.messages import EnvironmentSpec, ModelRoute, ModelSpec, NodeWanted, Target, VersionWanted
@@ -67,6 +68,7 @@ class Watched:
             lambda: "",
             frozenset,
             lambda _, sockets: self.told.append(set(sockets)),
+            SystemClock(),
         )
 
 
