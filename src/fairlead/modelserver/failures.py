@@ -50,7 +50,8 @@ def as_error(error: BaseException) -> Error:
         out = Internal(
             "the model failed: MemoryError: it needs more memory than memory_mb below [resources] lets it have",
             code="model_failed",
-            hint="raise memory_mb in fairlead.toml, or take less at once; its log has the traceback: fairlead logs MODEL",
+            hint="raise memory_mb in fairlead.toml, or take less at once; "
+            "its log has the traceback: fairlead logs MODEL",
         )
         out.__cause__ = error
         return out
