@@ -111,7 +111,10 @@ def link(
     job: str,
     seconds: int = typer.Option(3600, "--for", help="Seconds that it holds; a week at most."),
 ) -> None:
-    """Make a link to a job's result that anybody who has it may fetch without a token."""
+    """Make a link to a job's result that needs no token.
+
+    Anybody who has the link may fetch it, for as long as it holds.
+    """
     with Api() as api:
         view = api.get(f"/jobs/{job}/link", for_s=seconds)
     terminal.result(view["url"], view)

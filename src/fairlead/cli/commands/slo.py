@@ -23,9 +23,9 @@ def slo(
     mail: list[str] = typer.Option([], "--mail", help="Mail alerts there, and nowhere else; none: to nobody."),
     webhook: str = typer.Option("", "--webhook", help="POST alerts to this URL; none: to nobody."),
 ) -> None:
-    """Show how the objectives of a model stand: attainment, error budget, burn rates, alerts.
+    """Show how the objectives of a model stand.
 
-    Or set who is told of its alerts.
+    Attainment, error budget, burn rates and alerts. Or set who is told of its alerts.
     """
     path = f"/models/{named('model', name)}/slo"
     if mail or webhook:
