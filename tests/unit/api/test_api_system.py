@@ -225,7 +225,7 @@ async def test_a_stream_ends_when_its_token_does(world: Any) -> None:
 
 async def test_a_caller_carries_the_end_of_its_token(world: Any) -> None:
     request = Request({"type": "http", "headers": [(b"x-api-key", world.token("zoe").encode())], "app": world.app})
-    found = await deps.caller(request, world.house)
+    found = await deps.caller(world.house, await deps.verified(request, world.house))
     assert found.expires is not None
     assert 0 < found.expires - world.house.clock.now().timestamp() <= 86_400
 
