@@ -14,7 +14,7 @@ from fairlead.api import stream
 from fairlead.api.routers import bundles
 from fairlead.api.views.models import VersionView, with_serving
 from fairlead.clock import to_text
-from fairlead.control import condition, reconcile
+from fairlead.control import condition, nodes, reconcile
 from fairlead.messages import NodeReport, VersionReport
 from fairlead.modelserver.protocols.words import inputs_in_words
 from fairlead.sdk.files import File, Image
@@ -304,8 +304,11 @@ def test_a_version_says_how_it_crashed_last() -> None:
     assert with_serving(view, "another", reports).crash == ""
 
 
-async def test_an_alias_that_moves_onto_a_version_that_crashes_in_a_loop_warns(world: Any) -> None:
+async def test_an_alias_that_moves_onto_a_version_that_crashes_in_a_loop_warns(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its calls are answered 503 from then on: whoever moves it, and whoever looks, is told."""
+    monkeypatch.setattr(nodes, "SILENT_S", 600.0)  # the node here reports once, and a disk may take seconds
     ada = world.by("ada")
     await world.model()
     loop = "6 starts without a healthy minute; last: exit 3"
