@@ -26,7 +26,7 @@ test-parts: setup
 	$(BIN)/python -m pytest -q tests/unit tests/contract -n 2 --dist loadfile $(ARGS)
 
 test-real: setup
-	$(BIN)/python -m pytest -q tests/process tests/thread -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -q tests/thread tests/process -n 3 --dist loadfile $(ARGS)
 
 test-all: test
 	FAIRLEAD_HYPOTHESIS=explore $(BIN)/python -m pytest -q tests/unit -n 2 --dist loadfile --timeout 1200

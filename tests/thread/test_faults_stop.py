@@ -14,7 +14,7 @@ import pytest
 from tests.thread import kit, promises
 from tests.thread import load as loads
 from tests.thread.load import Load, alive
-from tests.thread.load_deploy import run_status
+from tests.thread.load_deploy import FRAGILE, NAP, run_status
 from tests.thread.rig import Platform, platform, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -108,7 +108,7 @@ def _parts(made: Platform) -> dict[int, str]:
         labels = record["labels"]
         assert isinstance(labels, dict)
         part = labels.get("kind") or record["name"]
-        if part in ORDER and labels.get("model") not in (loads.NAP, loads.FRAGILE):
+        if part in ORDER and labels.get("model") not in (NAP, FRAGILE):
             found[loads.pid(record)] = str(part)
     return found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.views.base import Body
+from fairlead.api.views.base import Body, Refusal
 from fairlead.api.views.objectives import SloTellView, SloView, slo_view, tell_view
 from fairlead.errors import Invalid, NotFound
 from fairlead.mail.outbox import is_address
@@ -15,6 +17,10 @@ from fairlead.models import queries
 from fairlead.objectives import export, service, slices
 
 router = APIRouter(tags=["models"])
+_EXPORTED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the objectives", "content": {"application/yaml": {}}},
+    "default": {"model": Refusal, "description": "refused", "content": {"application/json": {}}},
+}
 VERSIONS = "3d"
 """Window of what is shown of each version: older slices are hours."""
 
@@ -43,8 +49,8 @@ async def show(name: str, house: TheHouse, who: Who) -> SloView:
     return await house.database.read(read)
 
 
-@router.get("/models/{name}/slo/{form}", response_class=PlainTextResponse)
-async def exported(name: str, form: str, house: TheHouse, who: Who) -> PlainTextResponse:
+@router.get("/models/{name}/slo/{form}", response_class=Response, responses=_EXPORTED)
+async def exported(name: str, form: str, house: TheHouse, who: Who) -> Response:
     """Return the objectives as YAML: ``openslo`` (OpenSLO v1) or ``prometheus`` (rules over ``/metrics``)."""
     if form not in export.FORMS:
         raise NotFound(f"objectives are not exported as {form}", code="no_such_path", hint=" or ".join(export.FORMS))
@@ -56,7 +62,7 @@ async def exported(name: str, form: str, house: TheHouse, who: Who) -> PlainText
         periods = {one.objective.sli.value: one.period for one in found}
         return export.export(form, name, service.objectives_of(manifest), periods)
 
-    return PlainTextResponse(await house.database.read(read), media_type="application/yaml")
+    return Response(await house.database.read(read), media_type="application/yaml")
 
 
 @router.put("/models/{name}/slo/alerts")
