@@ -25,8 +25,9 @@ test: test-parts test-real
 test-parts: setup
 	$(BIN)/python -m pytest -q tests/unit tests/contract -n 2 --dist loadfile $(ARGS)
 
+# By three workers, for these tests mostly wait; in this order, for files with few tests take the longest.
 test-real: setup
-	$(BIN)/python -m pytest -q tests/thread tests/process -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -q tests/thread tests/process -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-all: test
 	FAIRLEAD_HYPOTHESIS=explore $(BIN)/python -m pytest -q tests/unit -n 2 --dist loadfile --timeout 1200
