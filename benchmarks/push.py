@@ -4,7 +4,7 @@
 
 A whole platform of its own is started. Each bundle is pushed once, which builds its environment and is not counted; in
 each round it has other content, so it is a new version. A table says where the time goes: the moments at which the
-command line says that a step begins.
+command line says that a step begins. Written as Markdown with ``--out docs/benchmarks``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -209,8 +210,8 @@ def prepared(names: list[str], root: Path) -> list[Kind]:
     return kinds
 
 
-def run(options: argparse.Namespace) -> list[Aimed]:
-    """Print what was measured; returns the results, which have an aim."""
+def run(options: argparse.Namespace) -> str:
+    """Return in Markdown what was measured, and whether the aims are met."""
     with tempfile.TemporaryDirectory() as folder, platform() as made:
         kinds = prepared(options.kinds, Path(folder))
         for number in range(options.rounds + 1):
@@ -223,8 +224,19 @@ def run(options: argparse.Namespace) -> list[Aimed]:
         for kind in kinds:
             for measured in (kind.totals_s, kind.cpu_s, *kind.steps_s.values()):
                 del measured[: len(measured) - options.rounds]
-    print(table(kinds))
-    return [Aimed(f"push to answer, {kind.name}: s", statistics.median(kind.totals_s), AIM_S, False) for kind in kinds]
+    aims = [Aimed(f"push to answer, {kind.name}: s", statistics.median(kind.totals_s), AIM_S, False) for kind in kinds]
+    return f"{table(kinds)}\n\n{aim_table(aims)}\n"
+
+
+def page(found: str, rounds: int) -> str:
+    """Return the page in Markdown."""
+    return f"""# From push to answer
+
+Made by `python benchmarks/push.py --out docs/benchmarks` on {datetime.now(UTC):%Y-%m-%d}: {machine()};
+{rounds} rounds, medians. At which second after `fairlead push` began each step begins; environments are cached, and
+every push is a new version.
+
+{found}"""
 
 
 def table(kinds: list[Kind]) -> str:
@@ -243,6 +255,7 @@ def table(kinds: list[Kind]) -> str:
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     return parser
 
@@ -250,4 +263,7 @@ def arguments() -> argparse.ArgumentParser:
 if __name__ == "__main__":
     options = arguments().parse_args()
     print(f"{machine()}; {options.rounds} rounds, medians\n", flush=True)
-    print(aim_table(run(options)))
+    found = run(options)
+    print(found)
+    if options.out is not None:
+        (options.out / "push.md").write_text(page(found, options.rounds))
