@@ -46,15 +46,16 @@ class Storm:
     wall: float
 
 
-def run(seed: int, seconds: float, say: Callable[[str], None] = print) -> Report:
-    """Have everything happen for so long, wait until all is well, and return what was found."""
+def run(seed: int, seconds: float, say: Callable[[str], None] = print, *, strikes: int = 0) -> Report:
+    """Have everything happen for so long, and until there were so many strikes; wait until all is well, and return
+    what was found."""
     with (
         platform() as made,
         tempfile.TemporaryDirectory(prefix="fl-chaos-") as folder,
         loads.under_load(made, Path(folder), RATES) as load,
     ):
         with Onlooker(made.home) as onlooker:
-            storm = _rage(made, load, seed, seconds, say)
+            storm = _rage(made, load, seed, seconds, strikes, say)
             load.steady(3)
             load.stop()
             took_s = time.monotonic() - storm.began
@@ -81,12 +82,12 @@ def run(seed: int, seconds: float, say: Callable[[str], None] = print) -> Report
         )
 
 
-def _rage(made: Platform, load: Load, seed: int, seconds: float, say: Callable[[str], None]) -> Storm:
+def _rage(made: Platform, load: Load, seed: int, seconds: float, strikes: int, say: Callable[[str], None]) -> Storm:
     chaos = Chaos(load, random.Random(seed))
     storm = Storm(made, load, chaos, Submitters(made, load.token, JOBS_PER_S, seed), time.monotonic(), time.time())
     with storm.submitters:
         time.sleep(1)
-        while (now := time.monotonic() - storm.began) < seconds:
+        while (now := time.monotonic() - storm.began) < seconds or len(chaos.done) < strikes:
             strike = chaos.strike()
             say(f"{now:6.1f} s  {strike.kind}")
             time.sleep(chaos.random.uniform(*PAUSE_S))
