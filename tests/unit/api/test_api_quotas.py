@@ -114,7 +114,9 @@ async def test_who_may_set_quotas(world: World) -> None:
     beyond = await world.by("ada").post("/api/v1/tokens", json={"label": "x", "calls_per_day": 6})
     world.refused(beyond, 403, "quota_beyond")
     small = await sign_in(world, calls_per_day=5)
-    world.refused(await small.post("/api/v1/tokens", json={"label": "x", "calls_per_day": 1, "days": 1}), 403, "quota_beyond")
+    world.refused(
+        await small.post("/api/v1/tokens", json={"label": "x", "calls_per_day": 1, "days": 1}), 403, "quota_beyond"
+    )
 
 
 async def test_bundles_are_refused_before_anything_is_sent_and_when_they_are_pushed(world: World) -> None:
