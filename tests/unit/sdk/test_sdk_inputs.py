@@ -117,6 +117,12 @@ def test_untagged_unions_are_tried_member_by_member() -> None:
     assert faults(signature, b'{"x": [1, 2]}') == {"x": "min_length"}
 
 
+def test_faults_are_told_of_the_alternative_that_knows_the_fields() -> None:
+    def both(row: Features | Flight) -> float: ...
+
+    assert faults(signature_of(both), b'{"month": 13}') == {"carrier": "missing", "month": "le"}
+
+
 def test_rows_are_named_by_index() -> None:
     with pytest.raises(Invalid) as caught:
         signature_of(flight).decode_many(b'[{"carrier": "UA", "month": 1}, {"carrier": "UA", "month": 0}]')
