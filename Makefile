@@ -40,6 +40,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python scripts/census.py
 	$(BIN)/python scripts/reference.py --check
+	$(BIN)/python scripts/collected.py
 	$(BIN)/python -m pytest -q tests/unit/test_house.py
 
 fix: setup

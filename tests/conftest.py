@@ -1,4 +1,4 @@
-"""How examples of property tests are chosen, in all tests; and Ctrl-C reaches what tests start.
+"""How examples of property tests are chosen, in all tests; Ctrl-C reaches what tests start; names of tests repeat.
 
 The same ones each time, so that a run is bounded and repeats; ``FAIRLEAD_HYPOTHESIS=explore`` looks for others, and for
 ten times as many. Tests that need fewer say so as a part of ``settings.default.max_examples``.
@@ -26,3 +26,8 @@ settings.load_profile(os.environ.get("FAIRLEAD_HYPOTHESIS", "ci"))
 # command line would rightly go on where a test presses Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_make_parametrize_id(config: object, val: object, argname: str) -> str | None:
+    """Names bytes by their length: packed ones may carry the time, and workers must collect the same names."""
+    return f"{argname}{len(val)}B" if isinstance(val, bytes) else None
