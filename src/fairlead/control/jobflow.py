@@ -170,9 +170,10 @@ class JobFlow:
         return await self._database.read(lambda session: queries.has_result(session, job, key))
 
     async def returned(self, message: JobReturned) -> Answer:
-        """Queue an order again that its node has no room for."""
-        now = self._clock.now()
-        await self._database.write(lambda session: orders.send_back(session, message.job, message.epoch, now))
+        """Queue an order again that its node cannot do now."""
+        now, said = self._clock.now(), (message.reason, message.after_s)
+        await self._database.write(lambda session: orders.send_back(session, message.job, message.epoch, now, *said))
+        self._waiters.tell(message.job)
         self.nudge()
         return Answer()
 

@@ -23,6 +23,7 @@ from fairlead.jobs.waiting import QUEUED, Key, waiting, waiting_versions
 from fairlead.messages import JobOrder
 from fairlead.models import queries as models
 from fairlead.status import JobStatus, is_final
+from fairlead.store.move import move_to
 from fairlead.store.records import Job
 
 AHEAD = 256
@@ -165,12 +166,25 @@ def take_back(session: Session, orders: Mapping[str, int], now: datetime, chance
     return changed
 
 
-def send_back(session: Session, job_id: str, epoch: int, now: datetime) -> None:
-    """Take back an order that its node had no room for: no attempt was made."""
-    for job in locked(session, [job_id]):
-        if job.epoch == epoch and job.status is JobStatus.QUEUED and job.lease_until is not None:
-            job.lease_until, job.reason = None, f"node {job.node} is full"
-            job.due_at = now + timedelta(seconds=FULL_S)
+def send_back(
+    session: Session, job_id: str, epoch: int, now: datetime, reason: str = "", after_s: float = 0.0
+) -> list[Job]:
+    """Take back an order that its node cannot do now, for ``reason`` (empty: it is full), and return its job.
+
+    No attempt was made: one that was told to begin counts no more. It is ordered again after ``after_s``.
+    """
+    held = [job for job in locked(session, [job_id]) if job.epoch == epoch and job.lease_until is not None]
+    changed = [job for job in held if not is_final(job.status)]
+    for job in changed:
+        job.lease_until = None
+        job.due_at = now + timedelta(seconds=min(max(1.0, after_s), policy.BACKOFF_MAX_S) if after_s else FULL_S)
+        said = f"it waits, no attempt was made: {reason}" if reason else f"node {job.node} is full"
+        if job.status is JobStatus.RUNNING:
+            job.attempts -= 1
+            move_to(session, job, JobStatus.QUEUED, said, now)
+        else:
+            job.reason = said
+    return changed
 
 
 def _lost(session: Session, job: Job, now: datetime, chance: float) -> None:

@@ -138,11 +138,15 @@ class JobMoved(Message, frozen=True):
 
 
 class JobReturned(Message, frozen=True):
-    """The node has no room for the order; asked as a request. No attempt was made."""
+    """The node cannot do the order now; asked as a request. No attempt was made, even where one was told to begin."""
 
     node: str
     job: str
     epoch: int
+    reason: str = ""
+    """Why; empty: the node is full."""
+    after_s: float = 0
+    """When to try again; 0: control decides."""
 
 
 class JobEnded(Message, frozen=True):

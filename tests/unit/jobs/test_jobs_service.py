@@ -247,6 +247,30 @@ def test_an_order_that_a_full_node_sent_back_is_no_attempt(session: Session) -> 
     assert job.due_at == after(orders.FULL_S)
 
 
+def test_an_order_that_is_sent_back_is_no_attempt_even_where_it_was_told_to_begin(session: Session) -> None:
+    job = submit(session)
+    now = NOW
+    for epoch in range(1, 3 * policy.ATTEMPTS_MAX):
+        orders.order(session, job.id, "local", now)
+        assert service.begin(session, job.id, epoch, "rep-1", now)
+        assert orders.send_back(session, job.id, epoch, now, "it ends again and again (crash_loop)", 30) == [job]
+        assert (job.status, job.attempts, job.due_at) == (JobStatus.QUEUED, 0, now + timedelta(seconds=30))
+        assert "crash_loop" in job.reason
+        assert not service.begin(session, job.id, epoch, "rep-1", now), "the order holds no more"
+        now = job.due_at
+    assert orders.send_back(session, job.id, 1, now) == []
+
+
+def test_a_job_that_is_sent_back_again_and_again_waits_until_its_deadline(session: Session) -> None:
+    job = submit(session, deadline_at=after(60))
+    orders.order(session, job.id, "local", NOW)
+    orders.send_back(session, job.id, 1, NOW, "it ends again and again (crash_loop)", 3600)
+    assert job.due_at == after(policy.BACKOFF_MAX_S), "whatever a node says"
+    assert orders.sweep(session, after(60), 0.5) == [job]
+    assert job.error is not None
+    assert (job.status, job.error.code) == (JobStatus.FAILED, "deadline_exceeded")
+
+
 def test_orders_that_a_node_does_not_have_are_taken_back_at_once(session: Session) -> None:
     ordered, begun, moved = submit(session), submit(session), submit(session)
     for job in (ordered, begun, moved):

@@ -416,12 +416,53 @@ async def test_a_full_node_sends_orders_back(node: Node, monkeypatch: pytest.Mon
     await until(lambda: ("job-3", 1) in replica.begun)
 
 
-async def test_a_version_that_is_not_here_ends_the_attempt_with_its_reason(node: Node) -> None:
+async def test_a_version_that_is_not_here_has_the_order_sent_back_with_its_reason(node: Node) -> None:
     await node.jobs.take(order(model="others"))
-    await until(lambda: bool(node.ended))
-    (ended,) = node.ended
-    assert ended.error is not None
-    assert (ended.error.code, ended.error.retry) == ("version_not_found", True)
+    await until(lambda: bool(node.returned) and not node.jobs.in_hand())
+    (returned,) = node.returned
+    assert "version_not_found" in returned.reason
+    assert (node.began, node.ended) == ([], []), "no attempt was made"
+
+
+async def test_jobs_that_wait_while_a_version_crashes_lose_no_attempt(node: Node) -> None:
+    replica = await at_work(node, order("job-1"), order("job-2"))
+    await node.jobs.take(order("job-3"))
+    node.replicas.versions[KEY].crashes = [node.clock.monotonic()] * 6
+    await dies(node, replica)
+    await until(lambda: len(node.returned) == 1 and not node.jobs.in_hand())
+    assert {one.job for one in node.ended} == {"job-1", "job-2"}, "what it had when it ended may be why"
+    (returned,) = node.returned
+    assert returned.job == "job-3"
+    assert "crash_loop" in returned.reason
+    assert returned.after_s > 20
+    assert "job-3" not in [one.job for one in node.began]
+
+
+async def test_a_job_whose_replica_ends_before_it_was_given_loses_no_attempt(node: Node) -> None:
+    replica = await node.ready()
+    node.may_answer.clear()
+    await node.jobs.take(order())
+    await until(lambda: bool(node.began))
+    await dies(node, replica)
+    await until(lambda: bool(node.returned))
+    node.may_answer.set()
+    await until(lambda: not node.jobs.in_hand())
+    assert (replica.begun, node.ended) == ([], [])
+    assert "replica_lost" in node.returned[0].reason
+
+
+async def test_a_bucket_that_is_away_before_a_job_is_given_costs_no_attempt(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(key: str, **_: object) -> AsyncIterator[bytes]:
+        raise Unavailable("the store is away", code="bucket_down")
+        yield b""
+
+    replica = await node.ready()
+    monkeypatch.setattr(node.bucket, "stream", away)
+    await node.jobs.take(order(input_key="in/faces/job-1/a.png", body=b""))
+    await until(lambda: bool(node.returned) and not node.jobs.in_hand())
+    assert (replica.begun, node.ended) == ([], [])
 
 
 async def test_an_input_that_is_gone_fails_for_good(node: Node) -> None:

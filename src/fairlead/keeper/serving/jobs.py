@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from fairlead.engines import ReplicaLink
 from fairlead.errors import Error, Kind, NotFound, Unavailable
 from fairlead.keeper.serving import pool
 from fairlead.keeper.serving.handing import hand_over
+from fairlead.keeper.serving.inhand import InHand, Waiting
 from fairlead.keeper.serving.outcomes import AGAIN_S, Outcomes
 from fairlead.keeper.serving.replicas import Replicas
 from fairlead.keeper.serving.spool import Spool
@@ -37,36 +37,15 @@ OVERTIME_S = 30.0
 """Added to a job's ``timeout_s``: the replica ends it by itself long before, unless its bundle keeps it from that."""
 
 
-@dataclass(slots=True)
-class _InHand:
-    order: messages.JobOrder
-    key: Key
-    replica: str
-    ends_by: float
-    """The keeper ends it then (monotonic)."""
-    is_begun: bool = False
-    """It was given to its replica, here or by an earlier keeper."""
-    has_ended: bool = False
-    """It stays in hand until control knows how."""
-    is_unknown: bool = False
-    """Nobody here gave it to its replica."""
-
-
-@dataclass(slots=True)
-class _Waiting:
-    orders: deque[messages.JobOrder] = field(default_factory=deque)
-    moving: bool = False
-
-
 class Jobs:
     """All jobs of this machine."""
 
     def __init__(self, node: str, replicas: Replicas, bus: Bus, bucket: Bucket, clock: Clock, spool: Spool) -> None:
         self._replicas, self._bucket, self._clock, self._spool = replicas, bucket, clock, spool
         self._outcomes = Outcomes(node, bus, bucket, clock)
-        self._waiting: dict[Key, _Waiting] = {}
+        self._waiting: dict[Key, Waiting] = {}
         self._held: dict[str, int] = {}
-        self._in_hand: dict[str, _InHand] = {}
+        self._in_hand: dict[str, InHand] = {}
         self._unknown: Counter[str] = Counter()
         """By replica: ends that it told of jobs that nobody here had given to it."""
         self._wake = asyncio.Event()
@@ -110,8 +89,8 @@ class Jobs:
             return
         key = (order.model, order.version)
         self._held[order.job] = order.epoch
-        waiting = self._waiting.setdefault(key, _Waiting())
-        _stand(waiting.orders, order)
+        waiting = self._waiting.setdefault(key, Waiting())
+        waiting.stand(order)
         self._replicas.note_jobs(key, len(waiting.orders))
         self._wake.set()
 
@@ -120,7 +99,7 @@ class Jobs:
         key = (message.model, message.version)
         waiting = self._waiting.get(key)
         if waiting is not None:
-            waiting.orders = deque(order for order in waiting.orders if order.job != message.job)
+            waiting.leave(message.job)
         self._held.pop(message.job, None)
         self._wake.set()
         item = self._in_hand.get(message.job)
@@ -133,11 +112,15 @@ class Jobs:
         self._wake.set()
 
     def lost(self, key: Key, replica: str, reason: str) -> None:
-        """Send back the jobs that a lost replica had in hand."""
+        """Send back the jobs that a lost replica had in hand; of those that it never heard no attempt was made."""
         self._spool.forget(replica)
+        gone = Unavailable(reason, code="replica_lost")
         for item in list(self._in_hand.values()):
             if item.key == key and item.replica == replica:
-                self._fail(item, Unavailable(reason, code="replica_lost"), retry=True)
+                if item.is_begun or item.is_unknown:
+                    self._fail(item, gone, retry=True)
+                else:
+                    self._return(item, gone)
 
     def on_message(self, key: Key, replica: str, message: messages.FromReplica) -> None:
         """Take what a replica says of a job."""
@@ -169,7 +152,7 @@ class Jobs:
         left_s = min(max(0.0, held.left_s), HELD_S)
         order = messages.JobOrder(job=held.job, epoch=held.epoch, model=key[0], version=key[1])
         ends_by = self._clock.monotonic() + left_s + OVERTIME_S
-        self._in_hand[held.job] = _InHand(order, key, replica, ends_by, is_begun=True)
+        self._in_hand[held.job] = InHand(order, key, replica, ends_by, is_begun=True)
         found.jobs.add(held.job)
         self._wake.set()
 
@@ -179,7 +162,7 @@ class Jobs:
         if item is None and done.job not in self._held and self._unknown[replica] < pool.IN_HAND_MAX:
             self._unknown[replica] += 1
             order = messages.JobOrder(job=done.job, epoch=done.epoch, model=key[0], version=key[1])
-            item = self._in_hand[done.job] = _InHand(order, key, replica, self._clock.monotonic(), is_unknown=True)
+            item = self._in_hand[done.job] = InHand(order, key, replica, self._clock.monotonic(), is_unknown=True)
         counts = item is not None and (item.order.epoch, item.key, item.replica) == (done.epoch, key, replica)
         file: Path | None = None
         if done.size:
@@ -228,25 +211,33 @@ class Jobs:
             del self._waiting[key]
             self._replicas.note_jobs(key, 0)
 
-    def _into_hand(self, order: messages.JobOrder, key: Key, replica: str) -> _InHand:
-        return _InHand(order, key, replica, self._clock.monotonic() + order.timeout_s + OVERTIME_S)
+    def _into_hand(self, order: messages.JobOrder, key: Key, replica: str) -> InHand:
+        return InHand(order, key, replica, self._clock.monotonic() + order.timeout_s + OVERTIME_S)
 
-    def _give_up(self, key: Key, waiting: _Waiting, error: Error) -> None:
-        """Send orders back that nobody here can do now: control counts the attempt and waits before the next."""
+    def _give_up(self, key: Key, waiting: Waiting, error: Error) -> None:
+        """Send orders back that nobody here can do now: they wait until somebody can, or their deadline passes."""
         for order in waiting.orders:
-            item = self._into_hand(order, key, "")
-            self._held.pop(order.job, None)
-            self._in_hand[order.job] = item
-            self._spawn(partial(self._refuse, item, error), f"refuse {order.job}", item)
+            if self._held.get(order.job) == order.epoch:
+                del self._held[order.job]
+                item = self._in_hand[order.job] = self._into_hand(order, key, "")
+                self._return(item, error)
         waiting.orders.clear()
 
-    async def _refuse(self, item: _InHand, error: Error) -> None:
-        if await self._outcomes.may_begin(item.order, ""):
-            self._fail(item, error, retry=True)
-        else:
+    def _return(self, item: InHand, error: Error) -> None:
+        """Send an order back that no replica was given: control counts no attempt."""
+        if item.has_ended:
+            return
+        item.has_ended = True
+        self._drop(item, keep=True)
+        self._spawn(partial(self._send_back, item, error), f"send back {item.order.job}", item)
+
+    async def _send_back(self, item: InHand, error: Error) -> None:
+        try:
+            await self._outcomes.send_back(item.order, error)
+        finally:
             self._let_go(item)
 
-    async def _begin(self, item: _InHand, replica: pool.Replica, link: ReplicaLink) -> None:
+    async def _begin(self, item: InHand, replica: pool.Replica, link: ReplicaLink) -> None:
         """Ask control whether this attempt still holds, then give the job to the replica."""
         order = item.order
         if not await self._outcomes.may_begin(order, replica.id):
@@ -261,20 +252,23 @@ class Jobs:
         except NotFound as error:
             self._fail(item, error, retry=False)
         except Unavailable as error:
-            self._fail(item, error, retry=True)
+            if item.is_begun:
+                self._fail(item, error, retry=True)
+            else:
+                self._return(item, error)
 
-    def _fail(self, item: _InHand, error: Error, *, retry: bool) -> None:
+    def _fail(self, item: InHand, error: Error, *, retry: bool) -> None:
         done = messages.JobDone(job=item.order.job, epoch=item.order.epoch, error=_info(error, retry=retry))
         self._end(item, done)
 
-    def _end(self, item: _InHand, done: messages.JobDone, file: Path | None = None) -> None:
+    def _end(self, item: InHand, done: messages.JobDone, file: Path | None = None) -> None:
         if item.has_ended:
             return  # of two ends the first counts
         item.has_ended = True
         self._drop(item, keep=True)
         self._spawn(partial(self._bring_back, item, done, file), f"end {done.job}", item)
 
-    async def _bring_back(self, item: _InHand, done: messages.JobDone, file: Path | None) -> None:
+    async def _bring_back(self, item: InHand, done: messages.JobDone, file: Path | None) -> None:
         try:
             await self._outcomes.bring_back(item.order, done, file)
         finally:
@@ -283,7 +277,7 @@ class Jobs:
             self._let_go(item)
             self._wake.set()
 
-    def _drop(self, item: _InHand, *, keep: bool = False) -> None:
+    def _drop(self, item: InHand, *, keep: bool = False) -> None:
         """Take the job off its replica; ``keep``: it stays in hand until control knows its end."""
         replica = self._replicas.replica(item.key, item.replica)
         if replica is not None:
@@ -292,7 +286,7 @@ class Jobs:
             self._let_go(item)
         self._wake.set()
 
-    def _let_go(self, item: _InHand) -> None:
+    def _let_go(self, item: InHand) -> None:
         """Forget this attempt: its lease runs out. A newer one of the same job may have taken its place already."""
         if self._in_hand.get(item.order.job) is item:
             del self._in_hand[item.order.job]
@@ -302,7 +296,7 @@ class Jobs:
             if not self._unknown[item.replica]:
                 del self._unknown[item.replica]
 
-    def _spawn(self, work: Callable[[], Awaitable[None]], name: str, item: _InHand | None = None) -> None:
+    def _spawn(self, work: Callable[[], Awaitable[None]], name: str, item: InHand | None = None) -> None:
         """Run ``work`` beside the loop; a fault in it is one job's: it is let go, and tried again elsewhere."""
 
         async def guarded() -> None:
@@ -322,12 +316,3 @@ class Jobs:
 
 def _info(error: Error, *, retry: bool) -> messages.ErrorInfo:
     return messages.ErrorInfo(code=error.code, message=error.message, hint=error.hint, kind=error.kind, retry=retry)
-
-
-def _stand(orders: deque[messages.JobOrder], order: messages.JobOrder) -> None:
-    """Put an order in line: those of ``batch`` behind all others."""
-    at = len(orders)
-    if order.priority != "batch":
-        while at and orders[at - 1].priority == "batch":
-            at -= 1
-    orders.insert(at, order)

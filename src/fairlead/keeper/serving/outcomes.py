@@ -10,7 +10,7 @@ from fairlead.buckets.keys import result_key
 from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
-from fairlead.errors import Kind, Unavailable
+from fairlead.errors import Error, Kind, Unavailable
 
 _log = logging.getLogger(__name__)
 INLINE_BYTES = 64 * 1024
@@ -48,9 +48,13 @@ class Outcomes:
         """Pass on pieces of a job's answer; nobody says them again."""
         await self._bus.publish(message)
 
-    async def send_back(self, order: messages.JobOrder) -> None:
-        """Tell that there is no room for an order; said once: what control does not hear it finds out by itself."""
-        returned = messages.JobReturned(node=self._node, job=order.job, epoch=order.epoch)
+    async def send_back(self, order: messages.JobOrder, why: Error | None = None) -> None:
+        """Tell that an order cannot be done now (no ``why``: there is no room for it), and that no attempt was made.
+
+        Said once: what control does not hear it finds out by itself.
+        """
+        reason, after_s = (f"{why.message} ({why.code})", why.retry_after_s or 0.0) if why is not None else ("", 0.0)
+        returned = messages.JobReturned(self._node, order.job, order.epoch, reason, after_s)
         await self._bus.request(returned, timeout_s=ANSWER_S)
 
     async def bring_back(self, order: messages.JobOrder, done: messages.JobDone, file: Path | None = None) -> None:
