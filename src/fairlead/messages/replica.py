@@ -65,7 +65,6 @@ class JobProgress(Message, frozen=True):
     step: int
     total: int | None = None
     note: str = ""
-    preview: bytes = b""
 
 
 class JobPartial(Message, frozen=True):

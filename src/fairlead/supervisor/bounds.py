@@ -66,7 +66,7 @@ def of_replica(message: FromReplica) -> FromReplica:
         case JobProgress():
             total = None if message.total is None else count(message.total)
             return msgspec.structs.replace(
-                message, note=text(message.note, LINE), step=count(message.step), total=total, preview=b""
+                message, note=text(message.note, LINE), step=count(message.step), total=total
             )
         case JobPartial():
             size = sum(len(piece) + PIECE_BYTES for piece in message.pieces)
