@@ -7,20 +7,82 @@ credentials each client asks the metadata service that only machines of that clo
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from fairlead.errors import Error, Invalid, Unavailable
 
-_METADATA = re.compile(
-    r"169\.254\.169\.254|/latest/(?:api/token|meta-data)|metadata\.google\.internal|computeMetadata|/metadata/identity/",
-    re.I,
-)
+FORMS = "a folder, s3://BUCKET/PREFIX, gs://BUCKET/… or az://CONTAINER/…"
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_SERVICE_ACCOUNT (the file of a service account)",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+"""By scheme: the variables that sign us in."""
+ADDRESS = {"s3": "AWS_ENDPOINT_URL", "gs": "GOOGLE_SERVICE_ACCOUNT", "az": "AZURE_STORAGE_ENDPOINT"}
+"""By scheme: the variable that says where another store than the cloud's own is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One meaning: how it is known, and what is told of it, with what stands in braces (see :func:`meaning`)."""
+
+    known_by: re.Pattern[str]
+    code: str
+    said: str
+    hint: str
+    retry_after_s: float = 30
+    is_anywhere: bool = False
+    """A folder fails so too, not only a store of a cloud."""
+
+
 _NO_SUCH = re.compile(r"NoSuchBucket|ContainerNotFound|The specified (?:bucket|container) does not exist", re.I)
-_REFUSED = re.compile(
-    r"\b40[013] (?:Bad Request|Unauthorized|Forbidden)|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch"
-    r"|AuthenticationFailed|AuthorizationHeaderMalformed|PermanentRedirect|privileges|InvalidToken",
-    re.I,
+_ALL = re.compile("")
+LINES = (
+    Line(
+        re.compile(r"No space left on device|Disk quota exceeded|os error (?:28|122)\b|StorageFull", re.I),
+        "disk_full",
+        "the disk of the bucket is full ({place})",
+        "free space there; nothing needs a restart",
+        is_anywhere=True,
+    ),
+    Line(
+        _NO_SUCH,
+        "bucket_missing",
+        "{place}: there is no bucket {bucket}",
+        "make it, or correct the setting bucket; where the store is: {address}",
+    ),
+    Line(
+        re.compile(
+            r"169\.254\.169\.254|/latest/(?:api/token|meta-data)|metadata\.google\.internal|computeMetadata"
+            r"|/metadata/identity/",
+            re.I,
+        ),
+        "bucket_no_credentials",
+        "{place}: there are no credentials for it",
+        "start the platform with {signs} in the environment",
+    ),
+    Line(
+        re.compile(
+            r"\b40[013] (?:Bad Request|Unauthorized|Forbidden)|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch"
+            r"|AuthenticationFailed|AuthorizationHeaderMalformed|PermanentRedirect|privileges|InvalidToken",
+            re.I,
+        ),
+        "bucket_refused",
+        "{place} refuses us: {answered}",
+        "check {signs}, and what they may do{region}",
+    ),
+    Line(
+        _ALL,
+        "bucket_down",
+        "{place} cannot be reached: {reason}",
+        "is the network up, and the store? where it is: {address}",
+        retry_after_s=1,
+    ),
 )
-_FULL = re.compile(r"No space left on device|Disk quota exceeded|os error (?:28|122)\b|StorageFull", re.I)
+"""The first line that fits is taken."""
+_FOLDER_DOWN = Line(
+    _ALL, "bucket_down", "the bucket failed at {key}: {first}", "look at its folder and its disk", retry_after_s=1
+)
 _SAID = re.compile(r"<Message>([^<]{1,300})</Message>")
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _NETWORK = (
@@ -34,54 +96,26 @@ _NETWORK = (
     ("TimedOut", "it did not answer in time"),
     ("scheme is not http", "it is http, which is not allowed unless the address of the store says so"),
 )
-FORMS = "a folder, s3://BUCKET/PREFIX, gs://BUCKET/… or az://CONTAINER/…"
-CREDENTIALS = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "gs": "GOOGLE_SERVICE_ACCOUNT (the file of a service account)",
-    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-}
-"""By scheme: the variables that sign us in."""
-ADDRESS = {"s3": "AWS_ENDPOINT_URL", "gs": "GOOGLE_SERVICE_ACCOUNT", "az": "AZURE_STORAGE_ENDPOINT"}
-"""By scheme: the variable that says where another store than the cloud's own is."""
 
 
 def meaning(text: str, place: str, key: str) -> Error:
     """Return the error for a failure at ``key`` of the store at ``place`` (``s3://BUCKET``, or a folder)."""
-    if _FULL.search(text):
-        return Unavailable(
-            f"the disk of the bucket is full ({place})",
-            code="disk_full",
-            hint="free space there; nothing needs a restart",
-            retry_after_s=30,
-        )
     scheme, is_away, bucket = place.partition("://")
-    if not is_away:
-        said = f"the bucket failed at {key}: {_first_line(text)}"
-        return Unavailable(said, code="bucket_down", hint="look at its folder and its disk", retry_after_s=1)
-    signs, address = CREDENTIALS.get(scheme, "its credentials"), ADDRESS.get(scheme, "see the guide")
-    if _NO_SUCH.search(text):
-        return Unavailable(
-            f"{place}: there is no bucket {bucket.partition('/')[0]}",
-            code="bucket_missing",
-            hint=f"make it, or correct the setting bucket; where the store is: {address}",
-            retry_after_s=30,
-        )
-    if _METADATA.search(text):
-        return Unavailable(
-            f"{place}: there are no credentials for it",
-            code="bucket_no_credentials",
-            hint=f"start the platform with {signs} in the environment",
-            retry_after_s=30,
-        )
-    if _REFUSED.search(text):
-        return Unavailable(
-            f"{place} refuses us: {_answered(text)}",
-            code="bucket_refused",
-            hint=f"check {signs}, and what they may do" + (", and AWS_REGION" if scheme == "s3" else ""),
-            retry_after_s=30,
-        )
-    hint = f"is the network up, and the store? where it is: {address}"
-    return Unavailable(f"{place} cannot be reached: {_reason(text)}", code="bucket_down", hint=hint, retry_after_s=1)
+    lines = LINES if is_away else [line for line in LINES if line.is_anywhere]
+    line = next((line for line in lines if line.known_by.search(text)), _FOLDER_DOWN)
+    told = {
+        "place": place,
+        "key": key,
+        "bucket": bucket.partition("/")[0],
+        "address": ADDRESS.get(scheme, "see the guide"),
+        "signs": CREDENTIALS.get(scheme, "its credentials"),
+        "region": ", and AWS_REGION" if scheme == "s3" else "",
+        "answered": _answered(text),
+        "reason": _reason(text),
+        "first": _first_line(text),
+    }
+    said, hint = line.said.format_map(told), line.hint.format_map(told)
+    return Unavailable(said, code=line.code, hint=hint, retry_after_s=line.retry_after_s)
 
 
 def unusable(text: str, place: str) -> Invalid:
