@@ -59,6 +59,13 @@ class JobCancel(Message, frozen=True):
     job: str
 
 
+class JobHeard(Message, frozen=True):
+    """Control knows how this attempt ended: the replica need not keep the end for a keeper that comes later."""
+
+    job: str
+    epoch: int
+
+
 class JobProgress(Message, frozen=True):
     job: str
     epoch: int
@@ -93,6 +100,8 @@ class JobPortion(Message, frozen=True):
     job: str
     epoch: int
     data: bytes
+    is_first: bool = False
+    """What came before of the same result was cut off, and counts no more."""
 
 
 class JobDone(Message, frozen=True):
@@ -118,4 +127,4 @@ class Abandon(Message, frozen=True):
 
 
 FromReplica = Beat | JobProgress | JobPartial | JobPortion | JobDone | JobHeld
-ToReplica = JobStart | JobInput | JobCancel | Drain | Abandon
+ToReplica = JobStart | JobInput | JobCancel | JobHeard | Drain | Abandon

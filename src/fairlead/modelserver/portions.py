@@ -43,5 +43,5 @@ def told(done: JobDone) -> Iterator[JobPortion | JobDone]:
         yield done
         return
     for start in range(0, size, PORTION_BYTES):
-        yield JobPortion(done.job, done.epoch, done.body[start : start + PORTION_BYTES])
+        yield JobPortion(done.job, done.epoch, done.body[start : start + PORTION_BYTES], is_first=start == 0)
     yield msgspec.structs.replace(done, body=b"", size=size)

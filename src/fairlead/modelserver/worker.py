@@ -2,7 +2,8 @@
 
 It lives in a thread and an event loop of its own and starts before any of the bundle's code is imported, so a model
 that hangs, at load or later, is still seen. Any number of keepers may be connected (one that was killed leaves its
-connection behind); all hear everything. A new one is told which jobs are in hand, and results that nobody could hear.
+connection behind); all hear everything. A new one is told which jobs are in hand, and ends that control does not know
+yet: the keeper before may have been killed with what it heard.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from fairlead.messages import (
     ErrorInfo,
     JobCancel,
     JobDone,
+    JobHeard,
     JobHeld,
     JobInput,
     JobPartial,
@@ -44,6 +46,7 @@ from fairlead.messages import (
 )
 from fairlead.modelserver.calls import Call, JobCall, Reply
 from fairlead.modelserver.failures import as_error, canceled
+from fairlead.modelserver.kept import Kept
 from fairlead.modelserver.portions import Coming, told
 from fairlead.modelserver.protocols.answers import error_info
 from fairlead.sdk.files import Image
@@ -53,7 +56,6 @@ _BEAT_S = 1.0
 _LOOK_S = 0.1
 _PROGRESS_S = 0.1
 _LAST_S = 1.0
-_KEPT_RESULTS = 100
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of Linux, unix(7)
 
 
@@ -89,7 +91,7 @@ class Channel:
         """Somebody listens since the last beat, who was told nothing yet."""
         self._changed = asyncio.Event()
         self._jobs: dict[str, tuple[int, Call]] = {}
-        self._unheard: list[JobDone] = []
+        self._kept = Kept()
         self._telling: set[asyncio.Task[Any]] = set()
         """What is being said: the loop itself would let go of a task that nobody holds."""
         self._failure_told = threading.Event()
@@ -174,15 +176,15 @@ class Channel:
             log.warning("a process of another user dialled the keeper's channel")
             writer.close()
             return
+        kept = self._kept.all()  # what ends from now on is told to all, this one among them
         self._writers.add(writer)
         self._is_new = True
         self._changed.set()
         try:
             for job, (epoch, call) in list(self._jobs.items()):
                 writer.write(frame(JobHeld(job, epoch, max(0.0, call.deadline - time.monotonic()))))
-            unheard, self._unheard = self._unheard, []
-            for done in unheard:
-                await self._tell(done)
+            for done in kept:
+                await self._tell_to([writer], done)
             coming = Coming()
             while True:
                 self._take(msgspec.msgpack.decode(await read_frame(reader), type=ToReplica), coming)
@@ -208,6 +210,8 @@ class Channel:
                     self._spawn_tell(JobDone(order.job, order.epoch, error=error_info(canceled())))
                 if message.job in self._jobs:
                     self._jobs[message.job][1].canceled = True
+            case JobHeard():
+                self._kept.forget(message.job, message.epoch)
             case Drain():
                 self._replica.drain(message.grace_s)
             case Abandon():
@@ -273,11 +277,14 @@ class Channel:
     async def _tell(self, done: JobDone, pieces: JobPartial | None = None) -> None:
         if pieces is not None:
             await self._broadcast(pieces)
-        writers = list(self._writers)  # who dials meanwhile heard only the rest
+        self._kept.add(done)
+        await self._tell_to(list(self._writers), done)  # who dials from now on is told what is kept
+
+    async def _tell_to(self, writers: list[asyncio.StreamWriter], done: JobDone) -> None:
         for message in told(done):
             writers = await self._send_to(writers, message)
-        if not writers:
-            self._unheard = [*self._unheard[-_KEPT_RESULTS:], done]
+        if writers:
+            self._kept.told(done)
 
     def _progress_of(self, order: JobStart) -> Callable[[int, int | None, Image | None, str], None]:
         """Return the hook for ``fairlead.progress``: at most ten messages a second, the last step always.

@@ -36,6 +36,7 @@ from fairlead.messages import (
     JobCancel,
     JobDone,
     JobEnded,
+    JobHeard,
     JobHeld,
     JobInput,
     JobMoved,
@@ -85,7 +86,7 @@ class Played:
 
     def __init__(self) -> None:
         self.heard: list[messages.ToReplica] = []
-        self.held: list[JobHeld] = []
+        self.held: list[messages.FromReplica] = []
         """Said to each keeper that dials."""
         self._writer: asyncio.StreamWriter | None = None
 
@@ -370,6 +371,41 @@ async def test_an_end_that_control_did_not_hear_is_said_again_and_is_the_only_on
     await node.clock.advance(1)
     await until(lambda: not node.jobs.in_hand())
     assert [(one.body, one.error) for one in node.ended] == [(b"4", None)]
+
+
+async def test_the_replica_keeps_an_end_until_control_knows_it_so_that_it_survives_a_keeper(node: Node) -> None:
+    replica = await at_work(node, order())
+    node.is_away = True
+    done = (JobPortion("job-1", 1, b"a" * 70_000, is_first=True), JobDone("job-1", 1, size=70_000))
+    replica.say(*done)
+    await until(lambda: node.clock.sleepers > 0)
+    await node.kill()
+    assert JobHeard("job-1", 1) not in replica.heard
+    replica.held = [*done]
+    node.is_away = False
+    node.start()
+    await until(lambda: JobHeard("job-1", 1) in replica.heard)
+    assert [(one.job, one.epoch, one.error) for one in node.ended] == [("job-1", 1, None)]
+    assert replica.begun == [("job-1", 1)]
+
+
+async def test_an_end_that_a_new_channel_tells_from_its_beginning_is_whole(node: Node) -> None:
+    replica = await at_work(node, order())
+    replica.say(JobPortion("job-1", 1, b"a" * 70_000, is_first=True), Beat(ReplicaStatus.READY, served=7))
+    known = node.replicas.replica(KEY, next(iter(node.played)))
+    assert known is not None
+    await until(lambda: known.served == 7)
+    await replica.break_()
+    replica.say(JobPortion("job-1", 1, b"a" * 70_000, is_first=True), JobDone("job-1", 1, size=70_000))
+    await until(lambda: bool(node.ended))
+    assert node.ended[0].error is None
+
+
+async def test_an_end_of_an_older_attempt_need_not_be_kept(node: Node) -> None:
+    replica = await at_work(node, order(epoch=2))
+    replica.say(JobDone("job-1", 1, body=b"old"))
+    await until(lambda: JobHeard("job-1", 1) in replica.heard)
+    assert node.ended == []
 
 
 async def test_what_control_does_not_let_begin_is_dropped(node: Node) -> None:

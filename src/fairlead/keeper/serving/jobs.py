@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -128,7 +129,7 @@ class Jobs:
             case messages.JobHeld():
                 self._carry_on(key, replica, message)
             case messages.JobPortion():
-                self._spool.add((replica, message.job, message.epoch), message.data)
+                self._spool.add((replica, message.job, message.epoch), message.data, is_first=message.is_first)
             case messages.JobDone():
                 self._take_end(key, replica, message)
             case messages.JobProgress():
@@ -174,6 +175,8 @@ class Jobs:
             self._end(item, done, file)
         elif file is not None:
             file.unlink(missing_ok=True)
+        if not counts and (item is not None or done.job in self._held):
+            self._spawn(partial(self._let_forget, key, replica, done), f"old end of {done.job}")
 
     def _end_overdue(self) -> None:
         """End what its replica should have ended long ago, and have the replica replaced: it cannot be trusted."""
@@ -276,6 +279,14 @@ class Jobs:
                 file.unlink(missing_ok=True)
             self._let_go(item)
             self._wake.set()
+        await self._let_forget(item.key, item.replica, done)
+
+    async def _let_forget(self, key: Key, replica: str, done: messages.JobDone) -> None:
+        """Tell the replica that it need not keep an end any longer for a keeper that comes after this one."""
+        link = self._replicas.link(key, replica)
+        if link is not None:
+            with suppress(Unavailable):
+                await link.send(messages.JobHeard(done.job, done.epoch))
 
     def _drop(self, item: InHand, *, keep: bool = False) -> None:
         """Take the job off its replica; ``keep``: it stays in hand until control knows its end."""

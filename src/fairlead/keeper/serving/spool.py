@@ -44,8 +44,10 @@ class Spool:
         self._numbers = itertools.count()
         shutil.rmtree(folder, ignore_errors=True)  # of a keeper that was killed: its jobs are ordered again
 
-    def add(self, key: Key, data: bytes) -> None:
-        """Take the next portion of a result."""
+    def add(self, key: Key, data: bytes, *, is_first: bool = False) -> None:
+        """Take the next portion of a result; ``is_first``: what is here of it was cut off, and is let go of."""
+        if is_first and key in self._results:
+            _remove(self._results.pop(key).file)
         result = self._results.get(key)
         if result is None:
             if sum(replica == key[0] for replica, _, _ in self._results) >= OPEN_MAX:
