@@ -128,6 +128,7 @@ class Home:
         self.settings = root / "settings.toml"
         self.keys = root / "keys"
         self.database = root / "fairlead.sqlite3"
+        self.database_made = root / "store.made"  # there was a database: none is ever made anew
         self.bucket = root / "bucket"
         self.bundles = root / "bundles"  # <digest>/ unpacked, read-only
         self.environments = root / "environments"  # <key>/ virtual environments

@@ -26,6 +26,7 @@ EXIT_BY_KIND = {
 
 ROOMS = {
     "up": ("up", "down", "status", "doctor"),
+    "backup": ("backup", "restore"),
     "login": ("login", "logout", "whoami", "sessions", "use"),
     "bundles": ("init", "check", "push", "predict"),
     "serve": ("serve",),
@@ -40,6 +41,7 @@ ROOMS = {
     "devices": ("devices",),
     "types": ("types",),
     "locations": ("locations",),
+    "simulate": ("simulate",),
     "users": ("users",),
     "tokens": ("tokens",),
     "secrets": ("secrets",),

@@ -216,7 +216,7 @@ class House:
 async def open_house(settings: Settings, home: Home, clock: Clock | None = None) -> AsyncIterator[House]:
     """Yield control's house with its loops running. Raises what the store and the bus raise."""
     url = settings.store or f"sqlite:///{home.database}"
-    async with open_database(url, home.root / "store.made") as database:
+    async with open_database(url, home.database_made) as database:
         bus = await nats.connect(server.access(home.bus, "control"), wait_s=30)
         bucket = open_bucket(settings.bucket or str(home.bucket))
         house = House(settings, home, clock or SystemClock(), database, bus, bucket)

@@ -9,6 +9,8 @@ import socket
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fairlead.errors import Conflict, Invalid, Unavailable
@@ -49,6 +51,26 @@ def check(home: Home) -> None:
         _check_writable(home.root)
     except OSError as error:
         raise _translated(error, home.root) from error
+
+
+@contextmanager
+def making(home: Home) -> Iterator[None]:
+    """Let the body fill the folder of a new ``home``; then it is one. Where the body fails nothing is left in it.
+
+    Raises :class:`Conflict` (``home_not_empty``) for a folder that holds anything, and as :func:`check`.
+    """
+    root = home.root
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise Conflict(f"{root} is not empty", code="home_not_empty", hint="name an empty or new folder with --home")
+    check(home)
+    try:
+        _make_folders(home)
+        yield
+        replace_file(root / "layout", f"{LAYOUT}\n".encode())
+    except BaseException:
+        for entry in root.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        raise
 
 
 def prepare(home: Home) -> None:

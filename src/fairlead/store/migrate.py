@@ -38,7 +38,7 @@ def head() -> str:
     return revisions()[-1]
 
 
-def _current(connection: Connection) -> str | None:
+def current(connection: Connection) -> str | None:
     """Return the revision of the database; none for an empty one. Alembic keeps it in a table of one row."""
     if not inspect(connection).has_table("alembic_version"):
         return None
@@ -58,21 +58,34 @@ def upgrade(engine: Engine, marker: Path | None) -> None:
     with engine.connect() as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        current = _current(connection)
-        if current is None and expected:
+        found = current(connection)
+        if found is None and expected:
             raise _missing(engine)
-        if current is not None and current not in revisions():
-            raise Conflict(
-                f"the database has schema {current}, which is newer than this program (it knows {head()})",
-                code="schema_newer",
-                hint="install the newer Fairlead again, or restore a backup that this one made",
-            )
-        if current != head():
+        if found is not None and found not in revisions():
+            raise _newer("the database", found)
+        if found != head():
             from alembic import command
 
             command.upgrade(config(connection), "head")
     if marker is not None and not expected:
-        _write_marker(marker)
+        mark(marker)
+
+
+def make(connection: Connection, revision: str) -> None:
+    """Make the tables of ``revision`` in an empty database; raises :class:`Conflict` (``schema_newer``)."""
+    if revision not in revisions():
+        raise _newer("what is to be restored", revision)
+    from alembic import command
+
+    command.upgrade(config(connection), revision)
+
+
+def _newer(what: str, revision: str) -> Conflict:
+    return Conflict(
+        f"{what} has schema {revision}, which is newer than this program (it knows {head()})",
+        code="schema_newer",
+        hint="install the newer Fairlead again, or restore a backup that this one made",
+    )
 
 
 def _refuse_missing_file(engine: Engine) -> None:
@@ -91,7 +104,8 @@ def _missing(engine: Engine) -> Unavailable:
     )
 
 
-def _write_marker(marker: Path) -> None:
+def mark(marker: Path) -> None:
+    """Write, synced, that the home of ``marker`` has a database: none is ever created anew then."""
     marker.parent.mkdir(parents=True, exist_ok=True)
     temporary = marker.with_name(marker.name + ".new")
     with temporary.open("w", encoding="utf-8") as file:
