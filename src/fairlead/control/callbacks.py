@@ -6,13 +6,14 @@ import asyncio
 import logging
 import random
 from collections import defaultdict
+from datetime import datetime
 from functools import partial
 
 from fairlead.clock import Clock
 from fairlead.control.sender import Sender
 from fairlead.errors import Error
 from fairlead.identity.seal import Sealer
-from fairlead.jobs import callbacks, signing
+from fairlead.jobs import callbacks, settime, signing
 from fairlead.jobs.callbacks import Tried
 from fairlead.store.database import Database
 from fairlead.store.records import Delivery
@@ -31,6 +32,7 @@ class Callbacks:
         self._database, self._clock, self._sealer, self._sender = database, clock, sealer, sender
         self._under_way: defaultdict[str, set[str]] = defaultdict(set)
         self._wake = asyncio.Event()
+        self._time, self._set = settime.Watch(clock), asyncio.Lock()
 
     def nudge(self) -> None:
         """Have the ledger looked at now."""
@@ -51,7 +53,7 @@ class Callbacks:
 
     async def _look(self, group: asyncio.TaskGroup) -> float:
         """Begin to send what is due; return seconds until something else will be."""
-        now = self._clock.now()
+        now = await self._now()
         room = AT_ONCE - sum(map(len, self._under_way.values()))
         if room <= 0:
             return LATEST_S  # the end of one wakes us
@@ -62,10 +64,19 @@ class Callbacks:
             group.create_task(self._one(delivery), name=f"callback {delivery.id}")
         return LATEST_S if due.following is None else (due.following - now).total_seconds()
 
+    async def _now(self) -> datetime:
+        """Return the moment; where the clock was set since the last one, what waits waits as long as it would have."""
+        async with self._set:
+            jumped_s = self._time.jumped_s()
+            now = self._clock.now()
+            if jumped_s != 0:
+                await self._database.write(partial(settime.follow_callbacks, now=now, jumped_s=jumped_s))
+            return now
+
     async def _one(self, delivery: Delivery) -> None:
         try:
             tried = await self._try(delivery)
-            now, chance = self._clock.now(), random.random()
+            now, chance = await self._now(), random.random()
             noted = await self._database.write(
                 partial(callbacks.tried, delivery_id=delivery.id, how=tried, now=now, chance=chance)
             )

@@ -1,15 +1,16 @@
-"""What becomes of the moments of jobs when the machine's clock was set: none is lost for it, none waits an hour."""
+"""Moments of jobs and callbacks when the machine's clock was set: nothing is lost for it, nothing waits an hour."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import literal_column, update
+from sqlalchemy import literal_column, select, update
 from sqlalchemy.orm import Session
 
 from fairlead.clock import Clock
-from fairlead.jobs import policy
-from fairlead.store.records import Job
+from fairlead.jobs import callbacks, policy
+from fairlead.status import DeliveryStatus
+from fairlead.store.records import Delivery, Job
 
 JUMP_S = 5.0
 """The clock was set where it went on so much more, or less, than time did; what is less, leases bear."""
@@ -45,3 +46,20 @@ def follow(session: Session, now: datetime, jumped_s: float | None) -> None:
     far = now + timedelta(seconds=policy.BACKOFF_MAX_S)
     waits = (_QUEUED, Job.lease_until.is_(None), Job.due_at > far)
     session.execute(update(Job).where(*waits).values(due_at=now))
+
+
+def follow_callbacks(session: Session, now: datetime, jumped_s: float | None) -> None:
+    """Have callbacks that are tried again wait as long as they would have; ``now`` is the new time of day.
+
+    Where nobody knows whether the clock was set (``None``: control has just begun), none waits longer than the longest
+    pause between two tries. One that was never tried is due at once whatever the clock says.
+    """
+    latest = now + timedelta(seconds=callbacks.WAITS_S[-1])
+    waiting = select(Delivery.id, Delivery.attempts, Delivery.due_at).where(Delivery.status == DeliveryStatus.WAITING)
+    moved = []
+    for row in session.execute(waiting):
+        due_at = min(row.due_at + timedelta(seconds=jumped_s or 0), latest if row.attempts else now)
+        if due_at != row.due_at:
+            moved.append({"id": row.id, "due_at": due_at})
+    if moved:
+        session.execute(update(Delivery), moved)

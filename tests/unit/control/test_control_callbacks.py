@@ -8,6 +8,7 @@ import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from fairlead.jobs.service import Submission
 from fairlead.status import DeliveryStatus
 from fairlead.store.database import Database, open_database
 from fairlead.store.records import Delivery
+from fairlead.testing.clock import ManualClock
 
 ADA = Caller("ada", frozenset({Role.USER}))
 HERE = Allowed.parse("127.0.0.1")
@@ -250,3 +252,41 @@ async def test_a_receiver_that_hangs_keeps_no_other_waiting(told: Told) -> None:
         waiting = await told.database.read(lambda s: [one.status for one in s.query(Delivery) if not one.attempts])
         server.close()
     assert len(waiting) == 50
+
+
+async def look(driver: Callbacks) -> float:
+    """Have the ledger looked at once, what is due sent, and return how long the next is waited for."""
+    async with asyncio.TaskGroup() as group:
+        await driver._look(group)
+    async with asyncio.TaskGroup() as group:
+        return await driver._look(group)
+
+
+@pytest.mark.parametrize("by_s", [3600.0, -3600.0])
+async def test_a_clock_that_is_set_neither_delays_nor_hastens_what_is_tried_again(told: Told, by_s: float) -> None:
+    clock = ManualClock(SystemClock().now())
+    driver = Callbacks(told.database, clock, told.sealer, Sender(HERE))
+    async with receiver(b"") as got:
+        url = f"http://127.0.0.1:{got.port}/jobs"
+        await told.end(url)
+        await look(driver)
+        assert got.connections == 1
+        await clock.advance(10)
+        wait_s = await look(driver)
+        assert got.connections == 2
+        assert 225 <= wait_s <= 300, "the second pause"
+        clock.set_by(by_s)
+        assert await look(driver) == pytest.approx(wait_s, abs=0.01)
+        assert got.connections == 2, "it is not hastened"
+        await clock.advance(wait_s + 0.1)
+        await look(driver)
+        assert got.connections == 3, "it is not delayed"
+
+
+async def test_what_was_never_tried_is_sent_at_once_where_the_clock_was_set_back(told: Told) -> None:
+    clock = ManualClock(SystemClock().now() - timedelta(hours=1))
+    driver = Callbacks(told.database, clock, told.sealer, Sender(HERE))
+    async with receiver() as got:
+        await told.end(f"http://127.0.0.1:{got.port}/jobs")
+        await look(driver)
+    assert got.connections == 1
