@@ -14,7 +14,7 @@ from fairlead.gateway.access import (
 )
 from fairlead.gateway.door import DoorSettings
 from fairlead.gateway.observed import access_log, id_filters, request_ids, tracing
-from fairlead.gateway.refusals import local_replies
+from fairlead.gateway.replies import local_replies
 from fairlead.gateway.resources import LISTENER, ROUTES, Resource, address, extension, typed
 from fairlead.gateway.tls import terminated
 
