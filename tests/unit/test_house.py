@@ -15,7 +15,7 @@ FLOORS = (
     ("store", "bus", "buckets", "sandbox"),
     ("engines", "gateway", "environments", "sdk"),
     (*RULES, *ASIDE),
-    ("keeper", "control", "modelserver", "measure", "simulators", "cloud"),
+    ("keeper", "control", "modelserver", "measure", "simulators", "backup", "cloud"),
     ("api", "cli", "testing"),
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -79,7 +79,7 @@ def names(connection: Connection) -> tuple[str, ...]:
 def lines(connection: Connection, name: str) -> Iterator[bytes]:
     """Yield the table as lines: its columns, then its rows by primary key, the same for the same rows anywhere."""
     table = _tables(connection, name)[0]
-    yield msgspec.json.encode([column.name for column in table.columns]) + b"\n"
+    yield msgspec.json.encode([str(column.name) for column in table.columns]) + b"\n"
     order = [collate(key, _bytewise(connection)) if isinstance(key.type, String) else key for key in table.primary_key]
     rows = connection.execution_options(yield_per=_ROWS).execute(select(table).order_by(*order))
     for row in rows:
