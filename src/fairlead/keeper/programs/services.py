@@ -18,7 +18,9 @@ from fairlead.settings import Home, Settings
 
 _PASSED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "NATS_SERVER_BIN", "HOME")
 _CLOUDS = ("AWS_", "GOOGLE_", "AZURE_")
-"""Beginnings of the variables by which clients of object stores sign in."""
+"""Beginnings of the variables by which clients of object stores sign in: control's alone."""
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+"""By which control reaches the bucket, in capitals or not; callbacks and spans take no proxy."""
 
 
 def envoy(gateway: Gateway, home: Home, after_start: Callable[[], Awaitable[None]]) -> Spec:
@@ -58,7 +60,7 @@ def control(settings: Settings, home: Home) -> Spec:
     return Spec(
         "control",
         lambda: (sys.executable, "-P", "-m", "fairlead.api"),
-        _environment(home) | {"FAIRLEAD_SETTINGS": settings_of.to_text(settings)},
+        _environment(home) | _to_the_bucket() | {"FAIRLEAD_SETTINGS": settings_of.to_text(settings)},
         lambda: http_answers(home.control_socket, "/readyz"),
         start_s=60,
         grace_s=10,
@@ -77,8 +79,14 @@ def simulator(home: Home) -> Spec | None:
 
 def _environment(home: Home) -> dict[str, str]:
     """Return the variables of these programs: few of ours, and the mark of this installation."""
-    kept = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(_CLOUDS)}
+    kept = {name: value for name, value in os.environ.items() if name in _PASSED}
     return kept | marker_of(home) | {"PYTHONUNBUFFERED": "1"}
+
+
+def _to_the_bucket() -> dict[str, str]:
+    """Return the variables by which control, and no other program, reaches the bucket: as this process does."""
+    names = (name for name in os.environ if name.startswith(_CLOUDS) or name.upper() in _PROXIES)
+    return {name: os.environ[name] for name in names}
 
 
 async def _always() -> bool:
