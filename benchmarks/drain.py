@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from installed import Installed, installed
-from measure import Aimed, aim_table, machine
+from measure import Aimed, alone
 from sqlalchemy import create_engine, text
 
 WORK_S = 0.05
@@ -260,7 +260,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    print(f"{machine()}\n", flush=True)
-    said, aimed = run(arguments().parse_args())
-    print(said)
-    print(aim_table(aimed))
+    alone(run, arguments())

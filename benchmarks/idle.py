@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from installed import Installed, copies, installed, onnx_bundle, sklearn_bundle
-from measure import Aimed, aim_table, machine
+from measure import Aimed, alone
 
 STILL_S = 3.0
 """For so long nothing may change before memory is measured."""
@@ -161,7 +161,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    print(f"{machine()}\n", flush=True)
-    said, aimed = run(arguments().parse_args())
-    print(said)
-    print(aim_table(aimed))
+    alone(run, arguments())

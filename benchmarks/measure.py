@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+import shutil
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -202,6 +204,24 @@ def aim_table(aims: Sequence[Aimed]) -> str:
         result = f"{one.result:,.0f}" if one.result >= 100 else f"{one.result:.2f}"
         lines.append(f"| {one.what} | {result} | {sign} {one.aim:,g} | {'met' if one.met else 'missed'} |")
     return "\n".join(lines)
+
+
+def alone(run: Callable[[argparse.Namespace], tuple[str, list[Aimed]]], parser: argparse.ArgumentParser) -> None:
+    """Run one part of a page by itself and print it, with what is aimed at."""
+    options = parser.parse_args()
+    print(f"{machine()}\n", flush=True)
+    said, aimed = run(options)
+    print(said)
+    if aimed:
+        print(aim_table(aimed))
+
+
+def has_wrk() -> bool:
+    """Whether the load generator is there; says so where it is not."""
+    if shutil.which("wrk") is None:
+        print("wrk is not installed: the load generator of these benchmarks", file=sys.stderr)
+        return False
+    return True
 
 
 def machine() -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from measure import (
     Served,
     aim_table,
     free_port,
+    has_wrk,
     interleaved,
     machine,
     median,
@@ -203,8 +203,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    if shutil.which("wrk") is None:
-        print("wrk is not installed", file=sys.stderr)
+    if not has_wrk():
         return 1
     print(f"{machine()}; {options.rounds} rounds of {options.seconds} s, medians\n")
     print(aim_table(run(options)))

@@ -33,6 +33,7 @@ from measure import (
     Served,
     aim_table,
     free_port,
+    has_wrk,
     interleaved,
     machine,
     median,
@@ -229,8 +230,9 @@ def report(results: dict[str, Found], options: argparse.Namespace) -> str:
     tables = "\n\n".join(f"## {title}\n\n{sample_table(_ranked(found))}" for title, found in results.items())
     return f"""# Model servers side by side
 
-Made by `make peers` on {datetime.now(UTC):%Y-%m-%d}: {machine()}. {options.rounds} rounds of {options.seconds} s that
-take turns; medians; the spread is half the range over the mean. One worker each, the same ONNX file, one row a request.
+Made by `make peers` (or `make bench`) on {datetime.now(UTC):%Y-%m-%d}: {machine()}.
+{options.rounds} rounds of {options.seconds} s that take turns; medians; the spread is half the range over the mean.
+One worker each, the same ONNX file, one row a request.
 Peers: {versions}, with the settings in [benchmarks/peers](../../benchmarks/peers). `echo` is Granian handing the body
 back: the ceiling of HTTP handled by Python. Fairlead is its model server alone, as its peers are: without front door.
 
@@ -244,24 +246,34 @@ back: the ceiling of HTTP handled by Python. Fairlead is its model server alone,
 """
 
 
-def main() -> int:
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "benchmarks")
-    options = parser.parse_args()
-    if shutil.which("wrk") is None:
-        print("wrk is not installed: the load generator of these benchmarks", file=sys.stderr)
-        return 1
+    return parser
+
+
+def run(options: argparse.Namespace) -> list[Aimed]:
+    """Measure all side by side, write the page and its chart, and return what is aimed at."""
     for name in options.peers:
         environment(name)
     results = floats(options) | image(options)
+    for title, found in results.items():
+        print(f"### {title}\n\n{sample_table(_ranked(found))}\n", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "peers.svg").write_text(chart(results))
     (options.out / "peers.md").write_text(report(results, options))
-    print(aim_table(aims(results)))
     print(f"written: {options.out}/peers.md, {options.out}/peers.svg", file=sys.stderr)
+    return aims(results)
+
+
+def main() -> int:
+    options = arguments().parse_args()
+    if not has_wrk():
+        return 1
+    print(aim_table(run(options)))
     return 0
 
 

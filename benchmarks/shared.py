@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from installed import Installed, installed
-from measure import Aimed, machine
+from measure import Aimed, alone
 
 from fairlead.supervisor import proc
 
@@ -127,5 +127,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    print(f"{machine()}\n", flush=True)
-    print(run(arguments().parse_args())[0])
+    alone(run, arguments())

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import front_door
-from measure import Sample, Served, free_port, interleaved, machine, median, sample_table, wait_answers
+from measure import Sample, Served, free_port, has_wrk, interleaved, machine, median, sample_table, wait_answers
 from model_server import BODY, ECHO, JSON_HEADERS, PATH, ours, write_onnx
 
 Rows = list[tuple[str, list[Sample]]]
@@ -174,8 +173,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=400)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "docs" / "benchmarks")
     options = parser.parse_args()
-    if shutil.which("wrk") is None:
-        print("wrk is not installed: the load generator of these benchmarks", file=sys.stderr)
+    if not has_wrk():
         return 1
     found = {}
     for title, step in {"The model server": model_server, "The front door": door}.items():

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from installed import BODY, installed, onnx_bundle
-from measure import Aimed, Served, aim_table, machine
+from measure import Aimed, Served, alone
 from peers import environment, peer
 
 PEERS = ("bentoml", "litserve", "rayserve")
@@ -117,7 +117,4 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    print(f"{machine()}\n", flush=True)
-    said, aimed = run(arguments().parse_args())
-    print(said)
-    print(aim_table(aimed))
+    alone(run, arguments())

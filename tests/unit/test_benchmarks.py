@@ -15,7 +15,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture(autouse=True)
 def _beside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in ("push", "bench", "measure", "peers", "model_server", "front_door", "ledger"):
+    for name in ("push", "bench", "measure", "peers", "model_server", "front_door", "ledger", "overload"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -44,6 +44,16 @@ def test_what_breaks_keeps_no_other_from_running(capsys: pytest.CaptureFixture[s
     assert code == 1
     assert "| speed | 1.00 |" in said.out
     assert "did not run: broken" in said.err
+
+
+def test_what_other_commands_make_is_named_at_the_end() -> None:
+    import bench
+
+    said = bench.others(bench.PAGES.read_text())
+    assert "| [elastic](elastic.md) | `make bench-elastic` |" in said
+    assert "| [simulate](simulate.md) | `make simulate` |" in said
+    assert "peers.md" not in said, "that is made here"
+    assert "echo" not in said, "the first table only"
 
 
 def test_the_page_of_peers_has_a_row_and_a_bar_for_each() -> None:
