@@ -16,8 +16,8 @@ import pytest
 from fairlead.bus import callout, server
 from fairlead.bus.nats import NatsBus
 from fairlead.errors import Forbidden, Invalid, NotFound
-from fairlead.measure.simulate import Simulation, load
-from fairlead.measure.world import SimulatedDevice
+from fairlead.simulators.simulation import Simulation, load
+from fairlead.simulators.world import SimulatedDevice
 from fairlead.testing.nats import NatsRig, nats_server
 
 WAIT_S = 30
@@ -74,7 +74,7 @@ def write(folder: Path, port: int, **more: object) -> Path:
 
 async def start(file: Path) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fairlead.measure.simulate", str(file)), stderr=asyncio.subprocess.DEVNULL
+        *(sys.executable, "-m", "fairlead.simulators", str(file)), stderr=asyncio.subprocess.DEVNULL
     )
 
 

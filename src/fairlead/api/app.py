@@ -27,6 +27,7 @@ from fairlead.api.routers import (
     schedules,
     secrets,
     signin,
+    simulations,
     system,
     types,
     why,
@@ -60,7 +61,7 @@ def make_app(house: House) -> FastAPI:
     refused: dict[int | str, dict[str, Any]] = {"default": {"model": InferenceRefusal, "description": "refused"}}
     app.include_router(inference.router, responses=refused)
     rooms = (
-        *(system, accounts, bundles, models, objectives, apps, jobs, types, locations, devices, commands),
+        *(system, accounts, bundles, models, objectives, apps, jobs, types, locations, devices, simulations, commands),
         *(schedules, runs, why, logs, mails, secrets),
     )
     for room in rooms:

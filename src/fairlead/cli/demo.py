@@ -10,12 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 import fairlead
 from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, Refused
-from fairlead.keeper.programs import simulator
 from fairlead.settings import Home, Settings, default_home
 
 PLACE = "demo/room"
@@ -27,8 +24,6 @@ SAME = 200
 """Status of a push of what is there already."""
 SPEED = 20
 """How much faster the demo's room warms up than a real one."""
-EVERY_S = 2
-"""How often its thermometer reports, on a real clock."""
 FLIGHT = '{"carrier": "UA", "month": 6, "hour": 18, "origin": "EWR", "dest": "ORD", "distance": 719}'
 
 
@@ -49,15 +44,20 @@ def home_of(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def is_in(home: Home) -> bool:
-    """Whether the demo was set up in ``home``: its simulated devices are there."""
-    return simulator_file(home).exists()
+    """Whether the demo was set up in ``home``."""
+    return marker(home).exists()
 
 
 def install(settings: Settings) -> None:
     """Deploy what is not there yet; raises :class:`Refused`."""
     with _api(settings) as api:
         _unless_there(lambda: api.post("/locations", {"path": PLACE, "zone": "UTC", "title": "Demo room"}))
-        _add_devices(api, Home(settings.home), settings)
+        for device, kind in DEVICES.items():
+            _unless_there(
+                lambda device=device, kind=kind: api.post("/devices", {"id": device, "type": kind, "at": PLACE})
+            )
+        api.put(f"/simulations/{PLACE}", {"speed": SPEED})
+        marker(Home(settings.home)).touch()
         for name in (*MODELS, APP):
             _push(api, examples() / name)
 
@@ -88,9 +88,9 @@ def curl(settings: Settings) -> str:
     return f"curl -s {url} -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{FLIGHT}'"
 
 
-def simulator_file(home: Home) -> Path:
-    """Where the simulated devices and their passwords stand."""
-    return simulator.config_of(home)
+def marker(home: Home) -> Path:
+    """Return the file that says that this is the home of a demo."""
+    return home.root / "demo"
 
 
 def _api(settings: Settings) -> Api:
@@ -112,42 +112,6 @@ def _unless_there(act: Any) -> Any:
         if error.exit_code == 4 and error.code != "role_needed":
             return None  # it is there already
         raise
-
-
-def _add_devices(api: Api, home: Home, settings: Settings) -> None:
-    passwords: dict[str, str] = {}
-    for device, kind in DEVICES.items():
-        view = _unless_there(
-            lambda device=device, kind=kind: api.post("/devices", {"id": device, "type": kind, "at": PLACE})
-        )
-        if view is not None:
-            passwords[device] = view["password"]
-    if not passwords:
-        return
-    host, _, port = settings.devices.rpartition(":")
-    config = {
-        "host": host,
-        "port": int(port),
-        "speed": SPEED,
-        "devices": [
-            {
-                "device": device,
-                "password": password,
-                "room": PLACE,
-                "properties": _properties(api, DEVICES[device]),
-                "every_s": EVERY_S * SPEED,
-            }
-            for device, password in passwords.items()
-        ],
-    }
-    file = simulator_file(home)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as target:
-        target.write(msgspec.json.encode(config))
-
-
-def _properties(api: Api, kind: str) -> Any:
-    return api.get(f"/types/{kind}")["properties"]
 
 
 def _push(api: Api, folder: Path) -> None:

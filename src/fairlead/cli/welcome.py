@@ -31,7 +31,6 @@ class Welcome:
         if self._demo:
             terminal.note("setting up the demo: two models, a room with a thermometer and a fan, an app")
             await asyncio.to_thread(demonstration.install, self._settings)
-            await house.start_simulator()
             await asyncio.to_thread(demonstration.wait, self._settings)
         terminal.result(f"ready {self._settings.url}")
         if password:

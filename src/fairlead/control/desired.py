@@ -11,9 +11,9 @@ from fairlead.accounts import quotas
 from fairlead.accounts.quotas import Defaults
 from fairlead.apps import versions as app_versions
 from fairlead.apps import wanted as apps
-from fairlead.devices import registry
+from fairlead.devices import simulations
 from fairlead.identity.seal import Sealer
-from fairlead.messages import NodeReport, NodeWanted
+from fairlead.messages import NodeReport, NodeWanted, Simulated
 from fairlead.models import wanted as models
 
 
@@ -33,7 +33,7 @@ def wanted_by_node(
         return []
     rows = models.load(session)
     versions, routes = models.versions(rows, now, sealer), models.routes(rows)
-    devices = registry.access(session)
+    devices, simulated = simulations.access(session, sealer), simulations.wanted(session)
     spent = quotas.spent(session, defaults, now)
     prepared, runs, pages = app_versions.wanted(session), apps.runs(session), apps.pages(session)
     home = min(report.node for report in reports)
@@ -48,6 +48,7 @@ def wanted_by_node(
             pages=pages,
             denied=denied,
             devices=devices,
+            simulated=simulated if report.node == home else Simulated(),
             spent=spent,
         )
         for report in reports

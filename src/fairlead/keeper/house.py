@@ -99,6 +99,9 @@ class House:
         self._wanting = Wanting(Memory(home.keeper), settings.node, self._converge, self._runs_changed)
         self._secrets = Secrets(lambda: load_sealer(home.keys))
         self.programs = Programs(home.children, home.logs, clock, group)
+        self._simulator = simulator.Simulator(
+            settings, home, self.programs, lambda: load_sealer(home.keys), lambda: services.simulator(home)
+        )
         door = door_settings(settings, home, connections_max=descriptors.connections_max(descriptors.limits()[0]))
         self.gateway = Gateway(door, home.envoy, log=home.logs / "envoy.log")
         self._certificate = (
@@ -221,7 +224,7 @@ class House:
         await control
         await self._wanting.ask(self.bus)
         _log.info("the keeper is up", extra={"pid": os.getpid(), "version": fairlead.__version__})
-        await self.start_simulator()
+        await self._simulator.open()
 
     async def close(self) -> None:
         """Stop everything within its graces: callers first, and what answers them last.
@@ -230,7 +233,7 @@ class House:
         """
         await do_all(
             (
-                ("stopping the simulator", lambda: self.programs.stop("simulator")),
+                ("stopping the simulator", lambda: self.programs.stop(simulator.NAME)),
                 ("waiting for callers", lambda: closing.callers_gone(self.gateway, self.clock)),
                 ("waiting for the last calls and runs", self._end_last),
                 ("closing the waker", self.waker.close),
@@ -260,14 +263,6 @@ class House:
             self._reporting.cancel()
         if self._bus is not None:
             await self._bus.close()
-
-    async def start_simulator(self) -> None:
-        """Start the simulated devices, if some were set up and they do not run yet."""
-        spec = services.simulator(self.home)
-        if spec is not None and not any(state.name == spec.name for state in self.programs.states()):
-            if simulator.redirect(simulator.config_of(self.home), self.settings.devices):
-                await simulator.end_old(self.home)
-            await self.programs.start(spec)
 
     async def _door_restarted(self) -> None:
         self.front_door.restarted()
@@ -307,6 +302,7 @@ class House:
         self._page_door.deny(wanted.denied)
         self._secrets.want(wanted)
         await self._devices.replace(wanted.devices)
+        await self._simulator.want(wanted.simulated)
         self.prepare.want(wanted, self._group)
         # one that is still looked into has no modules to preload yet: its zygote would be started twice
         unprepared = {v.digest for v in wanted.versions if v.prepare or self.prepare.bundle(v.digest) is None}

@@ -1,1 +1,1 @@
-"""Load, comparison and simulated devices."""
+"""Load and comparison."""

@@ -10,6 +10,7 @@ from fairlead.messages.parts import (
     ModelRoute,
     PageRoute,
     RunWanted,
+    Simulated,
     Sliced,
     Spent,
     VersionWanted,
@@ -32,6 +33,7 @@ class NodeWanted(Message, frozen=True):
     denied: dict[str, float] = {}
     """Revoked token ids and when they would have expired (Unix seconds)."""
     devices: tuple[DeviceAccess, ...] = ()
+    simulated: Simulated = Simulated()
     spent: Spent = Spent()
     """Whose calls of models the front door refuses."""
 

@@ -235,6 +235,26 @@ class Sliced(Part, frozen=True):
     """Answers of any kind that took as long as the objective says, or longer."""
 
 
+class BodyWanted(Part, frozen=True):
+    """A device that is simulated."""
+
+    device: str
+    type: str
+    """Its keywords stand in :attr:`Simulated.kinds`."""
+    room: str
+    speed: float = 1
+    """Seconds of its room in a second."""
+    fault: str = ""
+
+
+class Simulated(Part, frozen=True):
+    """The devices that are simulated on a node."""
+
+    bodies: tuple[BodyWanted, ...] = ()
+    kinds: dict[str, dict[str, dict[str, Any]]] = {}
+    """Type to property to its keywords."""
+
+
 class Spent(Part, frozen=True):
     """Whose calls of a UTC day are used up."""
 

@@ -25,7 +25,7 @@ def test_a_home_that_is_a_demos_says_so_at_each_start(
 ) -> None:
     settings = Settings(home=tmp_path / "h")
     if is_demo:
-        file = demo.simulator_file(Home(settings.home))
+        file = demo.marker(Home(settings.home))
         file.parent.mkdir(parents=True)
         file.write_text("{}")
     greeting = welcome.Welcome(settings, demo=False)

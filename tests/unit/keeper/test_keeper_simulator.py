@@ -1,4 +1,4 @@
-"""Simulated devices follow the platform to its other address."""
+"""The simulated devices of a machine are those that are wanted, and sign in where the platform listens."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from fairlead.clock import SystemClock
+from fairlead.identity.seal import load_sealer
 from fairlead.keeper.programs import simulator
 from fairlead.keeper.programs.programs import Programs, Spec
 from fairlead.keeper.tasks import Tasks
-from fairlead.settings import Home
+from fairlead.messages import BodyWanted, Simulated
+from fairlead.messages.devices import body_secret
+from fairlead.settings import Home, Settings
+
+KINDS = {"t@1": {"temperature": {"type": "number", "max_per_s": 0.5}}}
+WANTED = Simulated((BodyWanted("t1", "t@1", "lab", speed=60, fault="stuck"),), KINDS)
 
 
 @pytest.fixture
@@ -22,29 +28,42 @@ def home(tmp_path: Path) -> Home:
     return made
 
 
-def test_where_they_sign_in_is_where_the_platform_listens_now(home: Home) -> None:
-    file = simulator.config_of(home)
-    assert not simulator.redirect(file, "127.0.0.1:1883")
-    file.write_text(json.dumps({"host": "127.0.0.1", "port": 1883, "speed": 20, "devices": []}))
-    assert not simulator.redirect(file, "127.0.0.1:1883")
-    assert simulator.redirect(file, "[::1]:1894")
-    assert json.loads(file.read_text()) == {"host": "::1", "port": 1894, "speed": 20, "devices": []}
-    assert file.stat().st_mode & 0o777 == 0o600
-    file.write_text("{half")
-    assert not simulator.redirect(file, "127.0.0.1:1883")
-
-
-async def test_one_that_an_earlier_keeper_left_is_ended(home: Home) -> None:
+async def test_the_program_runs_while_something_is_simulated(home: Home) -> None:
     async def answers() -> bool:
         return True
 
+    file = simulator.config_of(home)
     async with Tasks() as group, asyncio.timeout(30):
         programs = Programs(home.children, home.root, SystemClock(), group)
-        await programs.start(Spec("bus", lambda: ("/bin/sleep", "60"), {}, answers))
-        await programs.start(Spec(simulator.NAME, lambda: ("/bin/sleep", "60"), {}, answers))
-        pids = {state.name: state.pid for state in programs.states()}
-        await simulator.end_old(home)
-        assert not Path(f"/proc/{pids[simulator.NAME]}/exe").exists()
-        assert Path(f"/proc/{pids['bus']}/exe").exists()
-        await programs.stop(simulator.NAME)
-        await programs.stop("bus")
+        sleeps = Spec(simulator.NAME, lambda: ("/bin/sleep", "60"), {}, answers)
+        made = simulator.Simulator(
+            Settings(home=home.root), home, programs, lambda: load_sealer(home.keys), lambda: sleeps
+        )
+        await made.want(WANTED)
+        assert not file.exists()  # devices cannot sign in yet
+        await made.open()
+        (before,) = programs.states()
+        assert (before.status, file.stat().st_mode & 0o777) == ("running", 0o600)
+        told = json.loads(file.read_text())["devices"][0]
+        assert told["password"] == load_sealer(home.keys).derive(body_secret("t1"))
+        await made.want(Simulated((BodyWanted("t1", "t@1", "lab"),), KINDS))
+        (after,) = programs.states()
+        assert (after.pid, json.loads(file.read_text())["devices"][0]["fault"]) == (before.pid, "")
+        await made.want(Simulated())
+        assert [state.status for state in programs.states()] == ["stopped"]
+        assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("devices", "host", "port"),
+    [("127.0.0.1:1883", "127.0.0.1", 1883), ("0.0.0.0:1894", "127.0.0.1", 1894), ("[::1]:8883", "::1", 8883)],
+)
+def test_where_they_sign_in_is_where_the_platform_listens(home: Home, devices: str, host: str, port: int) -> None:
+    settings = Settings(home=home.root, devices=devices)
+    found = simulator.config(WANTED, settings, load_sealer(home.keys))
+    assert (found["host"], found["port"], found["ca"]) == (host, port, None)
+
+
+@pytest.mark.parametrize(("most", "speed", "pause"), [(10, 1, 5), (10, 1000, 1), (0.5, 1000, 3), (0.1, 1, 15)])
+def test_however_fast_a_room_no_device_tells_more_than_its_type_allows(most: float, speed: float, pause: float) -> None:
+    assert simulator.every_s({"x": {"type": "number", "max_per_s": most}}, speed) == pytest.approx(pause)

@@ -68,12 +68,9 @@ def control(settings: Settings, home: Home) -> Spec:
     )
 
 
-def simulator(home: Home) -> Spec | None:
-    """Return the simulated devices, ``None`` when none were set up."""
-    config = simulated.config_of(home)
-    if not config.exists():
-        return None
-    argv = (sys.executable, "-P", "-m", "fairlead.measure.simulate", str(config))
+def simulator(home: Home) -> Spec:
+    """Return the simulated devices."""
+    argv = (sys.executable, "-P", "-m", "fairlead.simulators", str(simulated.config_of(home)))
     return Spec(simulated.NAME, lambda: argv, _environment(home), _always, frozen_s=3600)
 
 

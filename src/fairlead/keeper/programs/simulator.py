@@ -1,44 +1,96 @@
-"""The simulated devices of this machine: where they sign in follows the platform, whoever set them up and when."""
+"""The simulated devices of this machine: one program, which follows a file that the keeper writes for it."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from fairlead.identity.seal import Sealer
 from fairlead.keeper.memory import replace_file
-from fairlead.settings import Home
-from fairlead.supervisor import adopt, forget, read_records
+from fairlead.keeper.programs.programs import Programs, Spec
+from fairlead.messages import BodyWanted, Simulated
+from fairlead.messages.devices import body_secret
+from fairlead.settings import Home, Settings
 
 NAME = "simulator"
-GRACE_S = 5.0
+EVERY_S = 5.0
+"""How often a device reports in its own time …"""
+OFTENEST_S = 1.0
+"""… and how often at most in ours, however fast its room is."""
 
 
 def config_of(home: Home) -> Path:
-    """Return the file that says what is simulated; none is there unless somebody set it up."""
+    """Return the file that says what is simulated; none is there while nothing is."""
     return home.keeper / "simulator.json"
 
 
-def redirect(config: Path, devices: str) -> bool:
-    """Have the simulated devices sign in at ``devices`` (host:port); return whether that is another place."""
-    try:
-        told = msgspec.json.decode(config.read_bytes(), type=dict[str, Any])
-    except (FileNotFoundError, msgspec.DecodeError):  # of one that is broken its program says what is wrong
-        return False
-    host, _, port = devices.rpartition(":")
-    place = {"host": host.strip("[]"), "port": int(port)}
-    if told | place == told:
-        return False
-    replace_file(config, msgspec.json.encode(told | place))
-    return True
+class Simulator:
+    """Has the program simulate what is wanted, and end where nothing is."""
+
+    def __init__(
+        self, settings: Settings, home: Home, programs: Programs, sealer: Callable[[], Sealer], spec: Callable[[], Spec]
+    ) -> None:
+        self._settings, self._file = settings, config_of(home)
+        self._programs, self._sealer, self._spec = programs, sealer, spec
+        self._wanted = Simulated()
+        self._open = False
+        self._turn = asyncio.Lock()
+
+    async def want(self, wanted: Simulated) -> None:
+        """Simulate this from now on, or once :meth:`open` was called."""
+        self._wanted = wanted
+        if self._open:
+            await self._converge()
+
+    async def open(self) -> None:
+        """Begin: devices can sign in."""
+        self._open = True
+        await self._converge()
+
+    async def _converge(self) -> None:
+        async with self._turn:
+            runs = any(state.name == NAME and state.status != "stopped" for state in self._programs.states())
+            if not self._wanted.bodies:
+                if runs:
+                    await self._programs.stop(NAME)
+                self._file.unlink(missing_ok=True)
+                return
+            told = msgspec.json.encode(config(self._wanted, self._settings, self._sealer()))
+            if not self._file.exists() or self._file.read_bytes() != told:
+                await asyncio.to_thread(replace_file, self._file, told)
+            if not runs:
+                await self._programs.start(self._spec())
 
 
-async def end_old(home: Home) -> None:
-    """End the simulator that an earlier keeper left: it knows the place of then only."""
-    for record in read_records(home.children):
-        child = adopt(record) if record.name == NAME else None
-        if child is not None:
-            await child.stop(GRACE_S)
-            child.close()
-            forget(home.children, NAME)
+def config(wanted: Simulated, settings: Settings, sealer: Sealer) -> dict[str, Any]:
+    """Return the simulation as ``fairlead.simulators`` reads it: with passwords, and where devices sign in."""
+    host, _, port = settings.devices.rpartition(":")
+    host = host.strip("[]")
+    return {
+        "host": {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host),
+        "port": int(port),
+        "ca": str(settings.cert.absolute()) if settings.cert else None,
+        "devices": [_device(body, wanted.kinds[body.type], sealer) for body in wanted.bodies],
+    }
+
+
+def _device(body: BodyWanted, properties: dict[str, dict[str, Any]], sealer: Sealer) -> dict[str, Any]:
+    return {
+        "device": body.device,
+        "password": sealer.derive(body_secret(body.device)),
+        "room": body.room,
+        "properties": properties,
+        "every_s": every_s(properties, body.speed),
+        "speed": body.speed,
+        "fault": body.fault,
+    }
+
+
+def every_s(properties: dict[str, dict[str, Any]], speed: float) -> float:
+    """Return how often a device reports, in real seconds: never more than its type allows."""
+    slowest = min((keywords["max_per_s"] for keywords in properties.values() if "max_per_s" in keywords), default=10.0)
+    return max(OFTENEST_S, EVERY_S / speed, 1.5 / slowest)

@@ -3,7 +3,16 @@
 from fairlead.store.records.accounts import FormerSecret, Secret, Token, User
 from fairlead.store.records.base import Base, JsonOf, Moment, status_of
 from fairlead.store.records.deliveries import CallbackSecret, Delivery
-from fairlead.store.records.devices import Command, Device, DeviceType, Hold, LastValue, Location, Reading
+from fairlead.store.records.devices import (
+    Command,
+    Device,
+    DeviceType,
+    Hold,
+    LastValue,
+    Location,
+    Reading,
+    Simulation,
+)
 from fairlead.store.records.jobs import Job, Progress
 from fairlead.store.records.journal import Event, Node
 from fairlead.store.records.mails import Mail
@@ -48,6 +57,7 @@ __all__ = [
     "ScalingDecision",
     "Schedule",
     "Secret",
+    "Simulation",
     "SloAlert",
     "SloMark",
     "SloSlice",

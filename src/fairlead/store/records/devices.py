@@ -31,6 +31,8 @@ class DeviceType(Base, kw_only=True):
     """The same, checked, as JSON."""
     created_by: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
+    deprecated: Mapped[str | None] = mapped_column(Text, default=None)
+    """Why no device shall get it any more; empty: nobody said why. None: it is not deprecated."""
 
 
 class Location(Base, kw_only=True):
@@ -42,6 +44,20 @@ class Location(Base, kw_only=True):
     zone: Mapped[str] = mapped_column(Text)
     """IANA time zone."""
     title: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+
+class Simulation(Base, kw_only=True):
+    """A place whose devices have a simulated body; which have one stands in :attr:`Device.simulated`."""
+
+    __tablename__ = "simulations"
+
+    at: Mapped[str] = mapped_column(ForeignKey("locations.path"), primary_key=True)
+    speed: Mapped[float]
+    """Seconds of its rooms in a second."""
+    faults: Mapped[dict[str, str]] = mapped_column(JsonOf(dict[str, str]), default_factory=dict)
+    """Device to its fault."""
+    created_by: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
@@ -64,6 +80,7 @@ class Device(Base, kw_only=True):
     online_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
     """Since when it is connected or speaks."""
     simulated: Mapped[bool] = mapped_column(default=False)
+    """The platform gives it a body; its own password does not count meanwhile."""
     description: Mapped[dict[str, Any] | None] = mapped_column(VALUES, default=None)
     """What it says of itself in ``dev/<id>/desc``."""
     created_by: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,70 @@
+"""Simulated devices: which places have some, at what speed and with which faults."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from fairlead.accounts.policy import Verb, check
+from fairlead.api.deps import TheHouse, Who
+from fairlead.api.views.base import Body, Page, View, moment, page
+from fairlead.devices import simulations
+
+router = APIRouter(tags=["devices"])
+
+
+class SimulationBody(Body):
+    speed: float = 1
+    faults: dict[str, str] = {}
+
+
+class SimulationView(View):
+    at: str
+    speed: float
+    """Seconds of its rooms in a second."""
+    faults: dict[str, str]
+    devices: list[str]
+    left: list[str]
+    """Devices there that are connected by themselves, and left alone."""
+    created_at: str | None
+    created_by: str
+
+
+@router.get("/simulations")
+async def list_simulations(house: TheHouse, who: Who) -> Page[SimulationView]:
+    check(who, Verb.SEE_DEVICES)
+    found = await house.database.read(simulations.list_simulations)
+    return page([_view(one) for one in found])
+
+
+@router.put("/simulations/{at:path}")
+async def simulate(at: str, body: SimulationBody, house: TheHouse, who: Who) -> SimulationView:
+    """Give every device at a place and below a simulated body; said again, it changes speed and faults."""
+    check(who, Verb.SIMULATE)
+    now = house.clock.now()
+    shown = await house.database.write(
+        lambda session: simulations.start(session, at, now, by=who.name, speed=body.speed, faults=body.faults)
+    )
+    await house.reconcile.settle()
+    return _view(shown)
+
+
+@router.delete("/simulations/{at:path}", status_code=204)
+async def simulate_no_more(at: str, house: TheHouse, who: Who) -> None:
+    """Take the simulated bodies away: the devices' own passwords count again."""
+    check(who, Verb.SIMULATE)
+    now = house.clock.now()
+    await house.database.write(lambda session: simulations.stop(session, at, now, by=who.name))
+    await house.reconcile.settle()
+
+
+def _view(shown: simulations.Shown) -> SimulationView:
+    record = shown.record
+    return SimulationView(
+        at=record.at,
+        speed=record.speed,
+        faults=record.faults,
+        devices=list(shown.devices),
+        left=list(shown.left),
+        created_at=moment(record.created_at),
+        created_by=record.created_by,
+    )

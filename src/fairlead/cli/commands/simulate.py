@@ -1,0 +1,54 @@
+"""``fairlead simulate``."""
+
+from __future__ import annotations
+
+import typer
+
+from fairlead.cli import terminal
+from fairlead.cli.api import Api
+from fairlead.cli.options import told_as
+
+
+def register(app: typer.Typer) -> None:
+    app.command("simulate")(simulate)
+
+
+def simulate(
+    location: str = typer.Argument("", help="Place whose devices, and those below it, get a body; none: list."),
+    speed: float = typer.Option(1, "--speed", help="Seconds of its rooms in a second."),
+    fault: list[str] = typer.Option([], "--fault", help="DEVICE=FAULT, such as t1=stuck; once for each."),
+    off: bool = typer.Option(False, "--off", help="Take the bodies away; the devices' own passwords count again."),
+) -> None:
+    """Give every device at a place a simulated body on the platform's machine, until --off.
+
+    Faults: stuck, drift, wild, late, duplicate, skew, silent, deaf, offline. Said again it changes speed and faults.
+    A device that is connected by itself is left alone.
+    """
+    with Api() as api, told_as({"at": "LOCATION", "speed": "--speed", "faults": "--fault"}):
+        if not location:
+            view = api.get("/simulations")
+            rows = [item | {"devices": ", ".join(item["devices"]), "faults": _faults(item)} for item in view["items"]]
+            terminal.table(rows, ("at", "speed", "devices", "faults"), view)
+            return
+        if off:
+            api.delete(f"/simulations/{location}")
+            terminal.result(f"{location}: nothing is simulated any more")
+            return
+        view = api.put(f"/simulations/{location}", {"speed": speed, "faults": dict(map(_fault, fault))})
+    if view["left"]:
+        terminal.note(f"left alone, for they are connected by themselves: {', '.join(view['left'])}")
+    count = len(view["devices"])
+    said = f"{view['at']}: {count} device{'' if count == 1 else 's'} simulated at speed {view['speed']:g}"
+    terminal.result(said + (f", {_faults(view)}" if view["faults"] else ""), view)
+
+
+def _fault(text: str) -> tuple[str, str]:
+    """Return device and fault of ``t1=stuck`` or ``t1:stuck``."""
+    device, sign, fault = text.replace(":", "=", 1).partition("=")
+    if not (device and sign and fault):
+        raise typer.BadParameter(f"{text}: write DEVICE=FAULT, such as t1=stuck", param_hint="--fault")
+    return device, fault
+
+
+def _faults(view: dict[str, dict[str, str]]) -> str:
+    return ", ".join(f"{device}={fault}" for device, fault in view["faults"].items())

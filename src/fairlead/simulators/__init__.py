@@ -1,0 +1,1 @@
+"""Simulated bodies of devices: rooms with a little physics, and MQTT clients that sign in like any device."""
