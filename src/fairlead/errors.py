@@ -17,6 +17,7 @@ exit codes; nothing else knows either.
 
 from __future__ import annotations
 
+import math
 import re
 from enum import StrEnum
 
@@ -25,6 +26,19 @@ import msgspec
 _PATH = re.compile(
     r"(?:file:/{2,3}|(?<![\w:/.…])/)(?!(?:v1|v2|api)/)(?:[^\s/'\":,;()<>\[\]{}]+/)+([^\s/'\":,;()<>\[\]{}]*)"
 )
+
+
+SPREAD_MAX_S = 30
+
+
+def retry_after(estimate_s: float, chance: float) -> int:
+    """Return the ``Retry-After`` of a refusal in whole seconds: never less than ``estimate_s``, up to a quarter more.
+
+    ``chance`` in [0, 1) tells those apart who are refused together, so that they do not come back together; it adds one
+    second at least and ``SPREAD_MAX_S`` at most.
+    """
+    whole = max(1, math.ceil(estimate_s))
+    return whole + int(chance * (1 + min(SPREAD_MAX_S, math.ceil(whole / 4))))
 
 
 def without_folders(text: str) -> str:

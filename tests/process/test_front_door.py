@@ -941,7 +941,7 @@ async def test_a_model_that_cannot_wake_says_why(moving: House) -> None:
         token = moving.token()
         answer = await asyncio.to_thread(moving.predict, "flowers", token)
         refused(answer, 429, "queue_full")
-        assert answer.headers["retry-after"] == "7"
+        assert 7 <= int(answer.headers["retry-after"]) <= 9
         answer = await asyncio.to_thread(moving.predict, "roses", token, body=b"x" * 900_000)
         refused(answer, 503, "crash_loop")
         assert answer.json["error"]["hint"] == "see its logs"

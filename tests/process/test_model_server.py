@@ -500,7 +500,7 @@ def test_of_callers_who_cannot_wait_so_long_some_are_refused_at_once_and_the_oth
     assert refused
     for answer, _ in refused:
         assert error_of(answer)["code"] == "overloaded"
-        assert 1 <= int(answer.headers["retry-after"]) <= 20
+        assert 1 <= int(answer.headers["retry-after"]) <= 25
     assert min(took_s for _, took_s in refused) < 2
     assert sum(answer.status_code == 200 for answer, _ in found) >= 2
 

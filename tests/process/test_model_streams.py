@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -216,7 +217,7 @@ def test_idle_streams_leave_plain_calls_alone_and_there_are_only_so_many() -> No
         assert sum(b" 200 " in answer and b"data: 1" in answer for answer in answers) == STREAMS_MAX
         refused = [answer for answer in answers if b" 429 " in answer]
         assert len(refused) == MANY - STREAMS_MAX
-        assert all(b"streams_full" in answer and b"retry-after: 1" in answer for answer in refused)
+        assert all(b"streams_full" in answer and re.search(rb"retry-after: [12]\r", answer) for answer in refused)
         assert [replica.call("predict", {"n": n}, timeout=5).json() for n in range(100)] == list(range(100))
 
 

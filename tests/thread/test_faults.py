@@ -301,7 +301,9 @@ def test_f16_a_crash_loop_is_contained_says_so_and_ends(house: Platform, fate: s
         in_time("known as a loop", time.monotonic() - began, within_s)
         error = answer.json()["error"]
         assert "starts without a healthy minute" in error["message"], error
-        assert 0 < int(answer.headers["retry-after"]) <= 36
+        assert 0 < int(answer.headers["retry-after"]) <= 36 + 9, (
+            "a fifth of chance in the pause, a quarter in the answer"
+        )
         in_time("refused", min(_timed(looping) for _ in range(10)), 0.05)
         assert loads.starts(house, "doomed") - starts <= 6
         _idles(zygote, keeper, looping)

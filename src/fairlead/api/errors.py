@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
+import random
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from fairlead import ids
 from fairlead.api.html import is_for_people, page
-from fairlead.errors import Error, Invalid, Kind, NotFound, Problem, without_folders
+from fairlead.errors import Error, Invalid, Kind, NotFound, Problem, retry_after, without_folders
 
 _log = logging.getLogger(__name__)
 STATUS: Mapping[Kind, int] = {
@@ -90,7 +90,7 @@ def response(error: Error, request: Request) -> Response:
         ]
     headers = {"X-Request-Id": body["id"]}
     if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+        headers["Retry-After"] = str(retry_after(error.retry_after_s, random.random()))
     if status == 401 and is_for_people(request) and not _is_inference(request):
         query = f"?{request.url.query}" if request.url.query else ""
         return _to_sign_in(f"{request.url.path}{query}")

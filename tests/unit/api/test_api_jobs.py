@@ -11,7 +11,7 @@ import pytest
 
 from fairlead.buckets.keys import result_key
 from fairlead.control.jobflow import JobFlow
-from fairlead.errors import NotFound
+from fairlead.errors import SPREAD_MAX_S, NotFound
 from fairlead.jobs.policy import RETENTION_DAYS
 from fairlead.messages import ErrorInfo, JobBegan, JobEnded, JobOrder, JobPartial
 from fairlead.store.records import Job
@@ -141,7 +141,8 @@ async def test_a_result_is_not_there_too_early_nor_after_its_time(flowers: Any) 
     early = (await zoe.post(CALL, json={"month": 1})).json()
     answer = await zoe.get(early["links"]["result"])
     error = flowers.refused(answer, 503, "not_ready")
-    assert (error["hint"], answer.headers["retry-after"]) == (f"fairlead jobs wait {early['id']}", "1")
+    assert error["hint"] == f"fairlead jobs wait {early['id']}"
+    assert answer.headers["retry-after"] in {"1", "2"}
 
     flowers.keeper.does_jobs = True
     job = (await zoe.post(CALL, json={"month": 2})).json()
@@ -391,6 +392,6 @@ async def test_more_jobs_than_may_wait_are_refused_and_told_when_to_come_back(wo
     full = [answer for answer in answers if answer.status_code != 202]
     error = world.refused(full[0], 429, "jobs_full")
     assert error["message"] == "2 jobs wait for flowers already"
-    assert 1 <= int(full[0].headers["retry-after"]) <= 600
+    assert 1 <= int(full[0].headers["retry-after"]) <= 600 + SPREAD_MAX_S
     kept = (await zoe.get("/api/v1/jobs", params={"model": "flowers"})).json()["items"]
     assert len(kept) == len(answers) - len(full)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
 from fairlead import ids
-from fairlead.errors import Error, Invalid
+from fairlead.errors import Error, Invalid, retry_after
 from fairlead.sdk.wire import ErrorBody, Refusal
 
 T = TypeVar("T")
@@ -58,7 +59,8 @@ def event(kind: str, value: object) -> bytes:
 
 def refusal(error: Error, status: int) -> web.Response:
     """Return an error as the answer of a request."""
-    headers = {"retry-after": f"{max(1, round(error.retry_after_s))}"} if error.retry_after_s is not None else None
+    after_s = retry_after(error.retry_after_s, random.random()) if error.retry_after_s is not None else 0
+    headers = {"retry-after": str(after_s)} if after_s else None
     problems = tuple(msgspec.to_builtins(problem) for problem in error.problems)
     body = Refusal(ErrorBody(error.code, error.message, error.hint, ids.new("req"), problems))
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=headers)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
+import random
 import select
 
-from fairlead.errors import Error, Invalid, Kind, without_folders
+from fairlead.errors import Error, Invalid, Kind, retry_after, without_folders
 
 HEAD_BYTES = 64 * 1024
 HEAD_S = 10
@@ -95,7 +95,7 @@ async def refuse(caller: Connection, error: Error, request_id: str, *, plain: bo
         "connection: close",
     ]
     if status in (429, 503):
-        lines.append(f"retry-after: {math.ceil(error.retry_after_s or 1)}")
+        lines.append(f"retry-after: {retry_after(error.retry_after_s or 1, random.random())}")
     writer.write("\r\n".join([*lines, "", ""]).encode() + body)
     await writer.drain()
     _end(writer)

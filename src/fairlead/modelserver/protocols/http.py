@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import re
 from collections.abc import Callable
 from hmac import compare_digest
 from time import monotonic
 from typing import Any
 
-from fairlead.errors import Error, Forbidden, Invalid, Kind, NotFound
+from fairlead.errors import Error, Forbidden, Invalid, Kind, NotFound, retry_after
 from fairlead.modelserver.calls import Call, Reply, RequestIds
 from fairlead.modelserver.dataplane import INFER, INSTANCES, DataPlane
 from fairlead.modelserver.failures import as_error
@@ -260,7 +261,7 @@ class Front:
             body = encode_json({"error": error_text(error)})
         headers = [self._json, self._version, ("x-request-id", request_id)]
         if error.retry_after_s is not None:
-            headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
+            headers.append(("retry-after", str(retry_after(error.retry_after_s, random.random()))))
         if error.code == "draining":
             headers.append(("x-fairlead-again", "1"))  # has the front door ask another replica, or the waker
         proto.response_bytes(status, headers, body or error_body(error, request_id))
