@@ -91,7 +91,8 @@ async def test_below_v2_a_refusal_is_one_text(path: str) -> None:
     assert (await asked(path))[1] == "flowers@1 ends again and again (fairlead logs flowers)"
 
 
-async def test_a_replica_is_told_what_is_left_of_the_time_that_its_caller_waits() -> None:
+async def held(request: bytes) -> tuple[float | None, bytes]:
+    """Return how long the version was told that the call waits, and what the replica got."""
     with tempfile.TemporaryDirectory(prefix="fl-") as folder, socket.socket(socket.AF_UNIX) as replica:
         path, loop, left = Path(folder) / "serve.sock", asyncio.get_running_loop(), list[float | None]()
         replica.bind(str(path))
@@ -107,15 +108,83 @@ async def test_a_replica_is_told_what_is_left_of_the_time_that_its_caller_waits(
         await waker.open()
         async with asyncio.timeout(30):
             _, writer = await asyncio.open_unix_connection(Path(folder) / "waker.sock")
-            writer.write(HEAD[:-2] + b"prefer: wait=60, handling=strict\r\n\r\n")
+            writer.write(request)
+            writer.write_eof()
             call, _ = await loop.sock_accept(replica)
             with call:
-                head = b""
-                while b"\r\n\r\n" not in head:
-                    head += await loop.sock_recv(call, 65536)
+                got, body = b"", request.partition(b"\r\n\r\n")[2]
+                while not got.endswith(b"\r\n\r\n" + body):
+                    got += await loop.sock_recv(call, 65536)
             writer.transport.abort()
             await waker.close()
-        told = float(field(head, b"prefer").removeprefix("wait="))
-        assert head.lower().count(b"prefer:") == 1
-        assert left[0] is not None
-        assert 0 < told < left[0] <= 60
+        return left[0], got
+
+
+async def test_a_replica_is_told_what_is_left_of_the_time_that_its_caller_waits() -> None:
+    left_s, got = await held(HEAD[:-2] + b"prefer: wait=60, handling=strict\r\n\r\n")
+    told = float(field(got, b"prefer").removeprefix("wait="))
+    assert got.lower().count(b"prefer:") == 1
+    assert left_s is not None
+    assert 0 < told < left_s <= 60
+
+
+TENSORS = b'{"inputs": [], "parameters": {"timeout": 7000000}}'
+
+
+def infer(body: bytes, more: bytes = b"") -> bytes:
+    head = b"POST /v2/models/flowers/infer HTTP/1.1\r\nx-fairlead-model: flowers@1\r\ncontent-length: %d\r\n%b\r\n"
+    return head % (len(body), more) + body
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        infer(TENSORS),
+        infer(TENSORS + b"\0" * 1_000_000, b"inference-header-content-length: %d\r\n" % len(TENSORS)),
+        infer(TENSORS, b"prefer: wait=60\r\n"),
+    ],
+    ids=["json", "with binary tensors", "the shorter counts"],
+)
+async def test_the_timeout_of_v2_is_how_long_the_caller_waits(request_: bytes) -> None:
+    left_s, got = await held(request_)
+    assert left_s is not None
+    assert 6 < left_s <= 7
+    assert 0 < float(field(got, b"prefer").removeprefix("wait=")) < left_s
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        infer(b'{"inputs": []}'),
+        infer(b'{"parameters": {"timeout": "soon"}}'),
+        infer(b'{"parameters": {"timeout": -1}}'),
+        infer(b"[" * 5000),
+        infer(b'{"inputs": "' + b"x" * 100_000 + b'", "parameters": {"timeout": 1}}'),
+        infer(TENSORS, b"content-encoding: gzip\r\n"),
+        infer(TENSORS).replace(b"/v2/", b"/v1/"),
+    ],
+    ids=["none", "no number", "none that is left", "no JSON", "long", "packed", "not of v2"],
+)
+async def test_a_body_that_says_nothing_of_time_passes_as_it_is(request_: bytes) -> None:
+    left_s, got = await held(request_)
+    assert left_s is None
+    assert b"prefer" not in got
+
+
+async def test_a_body_that_comes_late_keeps_no_version_asleep() -> None:
+    left: list[float | None] = []
+
+    async def asleep(model: str, version: str, left_s: float | None) -> Path:
+        left.append(left_s)
+        raise LOST
+
+    with tempfile.TemporaryDirectory(prefix="fl-") as folder:
+        waker = Waker(Path(folder) / "waker.sock", asleep)
+        await waker.open()
+        async with asyncio.timeout(30):
+            reader, writer = await asyncio.open_unix_connection(Path(folder) / "waker.sock")
+            writer.write(infer(TENSORS)[:-10])
+            assert (await reader.readline()).startswith(b"HTTP/1.1 503")
+            writer.transport.abort()
+            await waker.close()
+    assert left == [None]

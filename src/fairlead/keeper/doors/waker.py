@@ -1,8 +1,8 @@
 """The waker: holds requests for sleeping models until a replica answers, then steps out of the way.
 
 The front door sends a request here when its version has no replica (priority 1 of the version's cluster). The head is
-read, the body stays in the socket; once a replica is there the raw connection is joined to the replica's, so bodies and
-streams of any size pass and nothing is parsed.
+read, the body stays in the socket (but for short JSON of ``/v2``, which may say how long the caller waits); once a
+replica is there the raw connection is joined to the replica's, so bodies and streams of any size pass.
 
 One request per connection: the head is passed on with ``connection: close``, so the replica closes after its answer,
 and the front door never reuses a connection that is tied to a replica which may be stopping.
@@ -11,7 +11,6 @@ and the front door never reuses a connection that is tied to a replica which may
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fairlead.errors import Busy, Error, Internal, Invalid, Unavailable
+from fairlead.keeper.doors import deadline as deadlines
 from fairlead.keeper.doors.splice import CHUNK_BYTES, Connection, field, one_request, read_head, refuse, splice
 from fairlead.keeper.doors.unixdoor import UnixDoor
 
@@ -27,7 +27,6 @@ Resolve = Callable[[str, str, float | None], Awaitable[Path]]
 starts one if it must. Asked once per held request, so that whoever scales sees how many wait. Raises :class:`Error`."""
 
 _DIAL_S = (0.002, 0.05)  # first and longest pause between attempts
-_WAIT = re.compile(r"\bwait=(\d+(?:\.\d+)?)")
 
 
 class Waker:
@@ -68,14 +67,15 @@ class Waker:
             named = field(head, b"x-fairlead-model")
             if "@" not in named:
                 raise Invalid("no version is named", code="bad_request", hint="call the model at the front door")
-            deadline = _deadline(head)
+            body = await deadlines.beginning(caller[0], head)
+            deadline = deadlines.until(head, body)
             upstream = await self._join(named, deadline)
         except Error as error:
             self._tell(named, error)
-            await refuse(caller, error, request_id, plain=_is_plain(head))
+            await refuse(caller, error, request_id, plain=deadlines.is_inference(head))
             return
         try:
-            upstream[1].write(_with_what_is_left(head, deadline))
+            upstream[1].write(_with_what_is_left(head, deadline) + body)
             if not await splice(caller, upstream):
                 # a connection that just closes has the front door send the call again, and shun the waker for a while:
                 # a call that ends its process would end them all
@@ -86,7 +86,7 @@ class Waker:
                     retry_after_s=1,
                 )
                 self._tell(named, lost)
-                await refuse(caller, lost, request_id, plain=_is_plain(head))
+                await refuse(caller, lost, request_id, plain=deadlines.is_inference(head))
         finally:
             # not closed: what a replica does not read would be kept, and waited for, without an end
             upstream[1].transport.abort()
@@ -148,12 +148,6 @@ async def _dial(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
     return await asyncio.open_unix_connection(sock=connection, limit=CHUNK_BYTES)
 
 
-def _deadline(head: bytes) -> float | None:
-    """Return until when (monotonic) the caller waits; None: ``Prefer`` does not say (RFC 7240)."""
-    wait = _WAIT.search(field(head, b"prefer"))
-    return time.monotonic() + float(wait[1]) if wait else None
-
-
 def _left_s(deadline: float | None) -> float | None:
     return max(0.0, deadline - time.monotonic()) if deadline is not None else None
 
@@ -164,8 +158,3 @@ def _with_what_is_left(head: bytes, deadline: float | None) -> bytes:
     if left_s is None:
         return one_request(head)
     return one_request(head, b"prefer")[:-2] + f"prefer: wait={left_s:.3f}\r\n\r\n".encode()
-
-
-def _is_plain(head: bytes) -> bool:
-    """Whether an error is to be one text: the Open Inference Protocol says them so."""
-    return b" /v2/" in head.partition(b"\r\n")[0]
