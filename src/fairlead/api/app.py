@@ -29,6 +29,7 @@ from fairlead.api.routers import (
     signin,
     simulations,
     system,
+    things,
     types,
     why,
 )
@@ -61,7 +62,21 @@ def make_app(house: House) -> FastAPI:
     refused: dict[int | str, dict[str, Any]] = {"default": {"model": InferenceRefusal, "description": "refused"}}
     app.include_router(inference.router, responses=refused)
     rooms = (
-        *(system, accounts, bundles, models, objectives, apps, jobs, types, locations, devices, simulations, commands),
+        *(
+            system,
+            accounts,
+            bundles,
+            models,
+            objectives,
+            apps,
+            jobs,
+            types,
+            locations,
+            devices,
+            things,
+            simulations,
+            commands,
+        ),
         *(schedules, runs, why, logs, mails, secrets),
     )
     for room in rooms:

@@ -96,9 +96,12 @@ def _touch(session: Session, device: Device, heard: Heard) -> tuple[Outgoing, ..
     if heard.online is False:
         if device.status in (DeviceStatus.ONLINE, DeviceStatus.STALE):
             move_to(session, device, DeviceStatus.OFFLINE, "it went offline", heard.came)
+            device.last_seen_at = heard.came
         elif device.status is DeviceStatus.PROVISIONED:
             device.reason = "it went offline before it ever was online"
         return ()
+    if device.status is DeviceStatus.OFFLINE and device.last_seen_at and heard.came < device.last_seen_at:
+        return ()  # a picture that was on its way into the bucket when the device left
     device.last_seen_at = heard.came
     if heard.online:
         device.online_at = heard.came

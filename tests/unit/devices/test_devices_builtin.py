@@ -20,7 +20,7 @@ access = "rw"
 """
 BUILTIN = {
     *("air-conditioner", "button", "buzzer", "camera", "display", "fan"),
-    *("image-burst", "lamp", "light", "motion", "sound", "temperature"),
+    *("image-burst", "lamp", "light", "microphone", "motion", "sound", "sprinkler", "temperature"),
 }
 
 
