@@ -165,6 +165,11 @@ def observed(of: Histogram, bounds: Sequence[float], value: float) -> Histogram:
     return Histogram(tuple(counts), of.total + value)
 
 
+def grown(before: int, now: int) -> int:
+    """Return what was counted since ``before``; a counter that fell began anew."""
+    return now - before if now >= before else now
+
+
 def _sums(one: tuple[int, ...], other: tuple[int, ...], sign: int = 1) -> tuple[int, ...]:
     """Return both added position by position; a shorter one counts as if it went on with zeros."""
     size = max(len(one), len(other))

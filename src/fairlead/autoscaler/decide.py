@@ -34,11 +34,17 @@ SPAN_S = 2.0
 ERRORS, PANIC_ERRORS = 2.0, 3.0
 """Standard errors of a count that are taken for chance; a short window is looked at ten times as often."""
 LEAST_S = 1e-6
-"""A call takes so much at least."""
+"""A call takes so much at least: counters that are read in the middle of a call, or lie, may say 0 or less."""
 SAMPLES = 15
 """From so many on it is told how unevenly calls come."""
 TIGHT = 4.0
 """An objective below so many times a call's own time leaves no room for waiting."""
+SURE = 16.0
+"""So many requests that wait are no chance: the rate counts as it was counted, without its error."""
+ROOM, ROOM_BURSTS, BURSTS = 0.5, 0.25, 50.0
+"""Room for chance, in roots of the offered work, and how much more of it where calls come as unevenly as that."""
+GRID_S = 0.75 * TICK_S
+"""Looks that follow each other faster leave one sample of the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +95,12 @@ def _looked(signals: Signals, history: History) -> History:
     samples = tuple(one for one in history.samples if at - one.at <= STABLE_S)
     used = history.used
     if in_flight is not None and backlog is not None and calls is not None:
-        if samples and calls < samples[-1].calls:
-            samples = ()  # whoever counts began anew
-        if in_flight or backlog or (samples and calls > samples[-1].calls):
+        last = samples[-1] if samples else None
+        if last is not None and calls < last.calls:
+            last, samples = None, ()  # whoever counts began anew
+        elif len(samples) > 1 and samples[-1].at - samples[-2].at < GRID_S:
+            samples = samples[:-1]
+        if in_flight or backlog or (last is not None and calls > last.calls):
             used = at
         samples = (*samples, Sample(at, in_flight, in_flight + backlog, calls))
     elif in_flight or backlog:
@@ -122,7 +131,10 @@ def _uneven(samples: Sequence[Sample]) -> float:
     """Return the variance of what came between two samples by its mean, at least 1; told from ``SAMPLES`` on."""
     if len(samples) < SAMPLES:
         return 1.0
-    came = [other.calls + other.inside - one.calls - one.inside for one, other in pairwise(samples)]
+    steps = [(one, other) for one, other in pairwise(samples) if other.at - one.at >= GRID_S]
+    came = [other.calls + other.inside - one.calls - one.inside for one, other in steps]
+    if len(came) < 2:
+        return 1.0
     mean = sum(came) / len(came)
     if mean <= 0:
         return 1.0
@@ -161,8 +173,9 @@ def _wishes(
     slow_s = max(signals.start_s or 0.0, 0.0)
     if signals.in_flight is not None:
         aim_s = max(PRESS_S, limits.slo_s or 0.0, slow_s, 2 * service_s * limits.concurrency)
-        ready, low = signals.ready or 0, max(usual.low, sudden.low)
+        ready = signals.ready or 0
         waiting = max(0.0, signals.in_flight - ready * _safe(limits, service_s))
+        low = max(usual.low, sudden.mean if waiting >= SURE else sudden.low)
         more = max(0.0, low - ready / service_s) * slow_s  # by the time that a new replica is ready
         count = ((waiting + more) / aim_s + low) * service_s / FULL_JOBS
         count = min(count, signals.in_flight / limits.concurrency)
@@ -185,7 +198,8 @@ def _roomy(each_s: float, rate: _Rate, service_s: float, limits: Limits, history
     at once."""
     offered, call_s = each_s * service_s, service_s * limits.concurrency
     is_tight = limits.slo_s is not None and limits.slo_s < TIGHT * call_s
-    count = max(offered / FULL, offered + (1.0 if is_tight else 0.5) * math.sqrt(offered * rate.uneven))
+    room = 1.0 if is_tight else ROOM + ROOM_BURSTS * min(1.0, (rate.uneven - 1) / BURSTS)
+    count = max(offered / FULL, offered + room * math.sqrt(offered * rate.uneven))
     if call_s < rate.window_s / 4:
         return count
     return min(count, max((one.inside for one in history.samples), default=0.0) / limits.concurrency)
@@ -193,7 +207,7 @@ def _roomy(each_s: float, rate: _Rate, service_s: float, limits: Limits, history
 
 def _safe(limits: Limits, service_s: float) -> float:
     """Return how many requests a replica may have in hand within the objective (or a tenth of a second)."""
-    return max(float(limits.concurrency), 0.5 * (limits.slo_s or 0.1) / max(service_s, 1e-6))
+    return max(float(limits.concurrency), 0.5 * (limits.slo_s or 0.1) / max(service_s, LEAST_S))
 
 
 def _least_wish(signals: Signals, limits: Limits, history: History) -> _Wish:

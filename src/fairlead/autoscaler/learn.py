@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fairlead.autoscaler.decide import FULL
+from fairlead.autoscaler.decide import FULL, LEAST_S
 from fairlead.figures import Figures, Histogram, cost_s
 
 HALF_CALLS = 10.0
@@ -23,8 +23,6 @@ GAP_S = 10.0
 """What was used in a longer time without a look is passed over: nobody knows what was there."""
 BUSY_S = 0.5
 """After so many seconds of work it is told what a replica at work takes."""
-LEAST_S = 1e-6
-"""A call takes so much at least: counters that are read in the middle of a call, or lie, may say 0 or less."""
 
 
 @dataclass(frozen=True, slots=True)

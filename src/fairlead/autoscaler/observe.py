@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
+from fairlead.autoscaler.arbiter import Key
 from fairlead.figures import Figures, Histogram
 from fairlead.messages import NodeReport, ReplicaReport, VersionReport
 from fairlead.status import ReplicaStatus, VersionStatus
 
-Key = tuple[str, str]
-"""Model and version."""
 MEMORY_FULL = 0.9
 """Share of a machine's memory that may be in use."""
 _READY = (ReplicaStatus.READY, ReplicaStatus.BUSY)

@@ -1,4 +1,4 @@
-"""Drives how many replicas there are: looks at reports and the ledger each second, asks the autoscaler, writes it down.
+"""Drives how many replicas there are: looks at reports and the ledger as reports come, asks the autoscaler, writes it down.
 
 Control decides and keepers converge: while control is away what was wanted last holds, the waker still starts the first
 replica of whatever sleeps, and idle ones still go to sleep where no more than that was wanted.
@@ -15,19 +15,25 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from fairlead.autoscaler import arbiter, learn
-from fairlead.autoscaler.arbiter import Claim, Grant, Room
+from fairlead.autoscaler.arbiter import Claim, Grant, Key, Room
 from fairlead.autoscaler.decide import decide
 from fairlead.autoscaler.learn import Learnt
-from fairlead.autoscaler.observe import Key, Observed, cores, memory_mb, observe
+from fairlead.autoscaler.observe import Observed, cores, memory_mb, observe
 from fairlead.autoscaler.signals import TICK_S, Decision, History, Limits, Signals
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
+from fairlead.control.waiters import Waiters
+from fairlead.control.wake import REPORTS
 from fairlead.jobs.backlog import Backlog, Backlogs
 from fairlead.models import replicas as records
 from fairlead.models.replicas import Asked, Made
 from fairlead.store.database import Database
 
 _log = logging.getLogger(__name__)
+REST_S = 0.2
+"""Between two looks, however fast reports follow each other."""
+LATEST_S = 1.5 * TICK_S
+"""Without a report it is looked at after so long."""
 
 
 @dataclass(slots=True)
@@ -62,8 +68,11 @@ class _Seen:
 class Scaling:
     """The loop. What it knows is lost with control: it then begins with what is wanted and what is there."""
 
-    def __init__(self, database: Database, clock: Clock, nodes: Nodes, nudge: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, nodes: Nodes, nudge: Callable[[], None], waiters: Waiters | None = None
+    ) -> None:
         self._database, self._clock, self._nodes, self._nudge = database, clock, nodes, nudge
+        self._waiters = waiters or Waiters()
         self._states: dict[Key, State] = {}
         self._learnt: dict[Key, Learnt] = {}
         self._backlogs = Backlogs()
@@ -71,10 +80,12 @@ class Scaling:
         """Else what runs may have been started long ago, while no control was there."""
 
     async def run(self) -> None:
-        """Decide each second until canceled."""
-        while True:
-            await self.look()
-            await self._clock.sleep(TICK_S)
+        """Decide on each report until canceled: at once, so that nothing waits for a tick; else each second or two."""
+        with self._waiters.ticket(REPORTS) as ticket:
+            while True:
+                await self.look()
+                await self._clock.sleep(REST_S)
+                await ticket.wait(LATEST_S)
 
     async def look(self) -> None:
         """Decide once, and have what changed written and carried out."""

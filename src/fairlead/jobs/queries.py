@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, delete, func, select, true
+from sqlalchemy import ColumnElement, Select, delete, select, true
 from sqlalchemy.orm import Session, defer
 
 from fairlead.accounts.policy import Caller, Verb
@@ -64,16 +64,6 @@ def list_of(
 def has_result(session: Session, job: str, key: str) -> bool:
     """Whether ``job`` ended with the result that lies under ``key`` in the bucket."""
     return session.scalar(select(Job.id).where(Job.id == job, Job.result_key == key)) is not None
-
-
-def backlog(session: Session, now: datetime) -> dict[tuple[str, str], int]:
-    """Return how many jobs of each (model, version) wait or run; those that wait for a retry count too."""
-    query = (
-        select(Job.model, Job.version, func.count())
-        .where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)))
-        .group_by(Job.model, Job.version)
-    )
-    return {(model, version): count for model, version, count in session.execute(query)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from fairlead.clock import Clock
 from fairlead.jobs import callbacks, policy
+from fairlead.jobs.waiting import waiting
 from fairlead.status import DeliveryStatus
 from fairlead.store.records import Delivery, Job
 
 JUMP_S = 5.0
 """The clock was set where it went on so much more, or less, than time did; what is less, leases bear."""
-_QUEUED = Job.status == literal_column("'queued'")
-"""Literal: SQLite takes a partial index only where the statement itself holds its condition."""
 
 
 class Watch:
@@ -44,7 +43,7 @@ def follow(session: Session, now: datetime, jumped_s: float | None) -> None:
     leased = Job.lease_until.is_not(None) if jumped_s is not None and jumped_s > 0 else Job.lease_until > lease
     session.execute(update(Job).where(leased).values(lease_until=lease))
     far = now + timedelta(seconds=policy.BACKOFF_MAX_S)
-    waits = (_QUEUED, Job.lease_until.is_(None), Job.due_at > far)
+    waits = (*waiting(), Job.due_at > far)
     session.execute(update(Job).where(*waits).values(due_at=now))
 
 

@@ -19,7 +19,6 @@ import httpx
 
 from fairlead.measure.workload import Item, fault
 
-WORKERS_MAX = 1000
 _WAIT_S = 20
 _PAUSE_S = (0.2, 2.0)
 _LOOK_S = 1.0

@@ -208,7 +208,6 @@ def test_urgent_before_batch_then_the_oldest_first(session: Session) -> None:
     for number, priority in enumerate(["batch", "normal", "batch", "normal"]):
         submit(session, id=f"job-{number}", priority=priority)
     assert orders.due(session, NOW).heads == {("faces", "4"): ["job-1", "job-3", "job-0", "job-2"]}
-    assert queries.backlog(session, NOW) == {("faces", "4"): 4}
 
 
 def test_of_each_version_only_so_many_are_ordered(session: Session) -> None:

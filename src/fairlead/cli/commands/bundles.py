@@ -15,7 +15,6 @@ from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands import templates
 from fairlead.errors import Error
 
-PUSH_WAIT_S = 900
 MANIFEST = "fairlead.toml"
 UNCHANGED = 200
 """Status of a push of what is there already."""

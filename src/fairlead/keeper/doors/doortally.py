@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from fairlead.figures import grown
 from fairlead.gateway import DoorStats, VersionTraffic
 
 RETIRED_MAX = 1_000
@@ -56,8 +57,8 @@ def _joined(total: VersionTraffic, before: VersionTraffic, now: VersionTraffic) 
     begun_anew = now.duration.count < before.duration.count
     return msgspec.structs.replace(
         now,
-        total=total.total + _new(before.total, now.total),
-        retried=total.retried + _new(before.retried, now.retried),
+        total=total.total + grown(before.total, now.total),
+        retried=total.retried + grown(before.retried, now.retried),
         answered=_classes(total.answered, before.answered, now.answered),
         duration=total.duration + (now.duration if begun_anew else now.duration - before.duration),
     )
@@ -65,9 +66,4 @@ def _joined(total: VersionTraffic, before: VersionTraffic, now: VersionTraffic) 
 
 def _classes(total: Mapping[str, int], before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
     names = sorted({*total, *now})
-    return {name: total.get(name, 0) + _new(before.get(name, 0), now.get(name, 0)) for name in names}
-
-
-def _new(before: int, now: int) -> int:
-    """Return what was counted since; a counter that fell began anew."""
-    return now - before if now >= before else now
+    return {name: total.get(name, 0) + grown(before.get(name, 0), now.get(name, 0)) for name in names}

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from fairlead.figures import grown
 from fairlead.gateway.measured import Counted
 from fairlead.messages import Sliced
 
@@ -60,11 +61,7 @@ def _since(before: Counted, now: Counted) -> tuple[int, int, int]:
     """Return answered, failed and slow since ``before``; a counter that fell began anew."""
     anew = now.timed < before.timed
     slow = now.slow if anew else max(0, now.slow - before.slow)
-    return _new(before.answered, now.answered), _new(before.failed, now.failed), slow
-
-
-def _new(before: int, now: int) -> int:
-    return now - before if now >= before else now
+    return grown(before.answered, now.answered), grown(before.failed, now.failed), slow
 
 
 def _add(ledger: Ledger, key: Key, fresh: tuple[int, int, int]) -> None:
