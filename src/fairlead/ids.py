@@ -11,6 +11,7 @@ import secrets
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """Models, apps, types, devices, schedules, users."""
 ALIAS = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -24,7 +25,8 @@ _LOCATION_DEPTH = 6
 def ulid(now_ms: int | None = None) -> str:
     """Return a new lower-case ULID of 26 characters."""
     value = (now_ms if now_ms is not None else time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+    pairs = _PAIRS
+    return "".join([pairs[value >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def new(prefix: str) -> str:

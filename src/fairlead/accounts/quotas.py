@@ -7,7 +7,7 @@ together; a token may have a quota besides.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -146,25 +146,43 @@ def exceeded(whose: str, most: int, now: datetime) -> Error:
     )
 
 
-class Till:
-    """Counts calls that control itself accepts, many in one transaction; reads once, writes once."""
+def most(session: Session, callers: Collection[Caller], defaults: Defaults) -> dict[usage.Subject, int]:
+    """Return how many calls a day these people and their tokens may make, 0: any number; who is not there is left
+    out."""
+    names, tokens = {one.name for one in callers}, {one.token for one in callers}
+    found: dict[usage.Subject, int] = {}
+    for user in session.scalars(select(User).where(User.name.in_(names))):
+        found[USER, user.name] = limits(user, defaults)[0]
+    for jti, calls in session.execute(select(Token.jti, Token.calls_per_day).where(Token.jti.in_(tokens))):
+        found[TOKEN, jti] = calls or 0
+    return found
 
-    def __init__(self, session: Session, callers: Iterable[Caller], defaults: Defaults, now: datetime) -> None:
+
+class Till:
+    """Counts calls that control itself accepts, many in one transaction; reads once, writes once.
+
+    ``known``: what :func:`most` said of others than ``callers``, and is still true.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        callers: Iterable[Caller],
+        defaults: Defaults,
+        now: datetime,
+        known: Mapping[usage.Subject, int] | None = None,
+    ) -> None:
         self._session, self._now = session, now
-        mine = [caller for caller in callers if caller.token]
-        self._most: dict[usage.Subject, int] = {}
+        self._most: dict[usage.Subject, int] = dict(known or {})
         self._used: Counter[usage.Subject] = Counter()
         self._fresh: Counter[usage.Subject] = Counter()
-        if not mine:
-            return
-        names, tokens = {one.name for one in mine}, {one.token for one in mine}
-        for user in session.scalars(select(User).where(User.name.in_(names))):
-            self._most[USER, user.name] = limits(user, defaults)[0]
-        for jti, most in session.execute(select(Token.jti, Token.calls_per_day).where(Token.jti.in_(tokens))):
-            self._most[TOKEN, jti] = most or 0
-        for kind, found in ((USER, names), (TOKEN, tokens)):
-            for name, calls in usage.calls(session, kind, found, now).items():
-                self._used[kind, name] = calls
+        if strange := {caller for caller in callers if caller.token}:
+            self._most |= most(session, strange, defaults)
+        for kind in (USER, TOKEN):
+            limited = {name for of, name in self._most if of == kind and self._most[of, name]}
+            if limited:
+                found = usage.calls(session, kind, limited, now)
+                self._used.update({(kind, name): calls for name, calls in found.items()})
 
     def charge(self, caller: Caller) -> None:
         """Count one call; raises :class:`Busy` (``quota_exceeded``). Calls by no token are not counted."""
@@ -172,9 +190,9 @@ class Till:
             return
         mine = ((USER, caller.name), (TOKEN, caller.token))
         for subject in mine:
-            most = self._most.get(subject, 0)
-            if most and self._used[subject] >= most:
-                raise exceeded("your" if subject[0] == USER else "this token's", most, self._now)
+            may = self._most.get(subject, 0)
+            if may and self._used[subject] >= may:
+                raise exceeded("your" if subject[0] == USER else "this token's", may, self._now)
         for subject in mine:
             if subject in self._most:
                 self._used[subject] += 1

@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from fairlead.messages import Metered
 from fairlead.store.records import CallMark, StoredBundle, Token, Usage
+from fairlead.store.rows import Rows, table_of
 
 USER, TOKEN = "user", "token"
 Subject = tuple[str, str]
@@ -24,6 +25,11 @@ LATE_DAYS = 2
 """What is told of a day so long ago still counts."""
 CALLS_MAX = 10**12
 """No replica counts more; whoever says so is not believed."""
+_ROWS = Rows(
+    table_of(Usage),
+    ("day", "kind", "name", "calls"),
+    more="ON CONFLICT (day, kind, name) DO UPDATE SET calls = usage.calls + excluded.calls",
+)
 
 
 def day_of(now: datetime) -> str:
@@ -90,16 +96,9 @@ def _strange(session: Session, said: set[tuple[str, str]], known: set[tuple[str,
 
 def add(session: Session, fresh: Mapping[tuple[str, Subject], int]) -> None:
     """Add calls by day and subject."""
-    keys = [(day, *subject) for day, subject in fresh]
-    query = select(Usage).where(tuple_(Usage.day, Usage.kind, Usage.name).in_(keys))
-    rows = {(row.day, row.kind, row.name): row for row in session.scalars(query)} if keys else {}
-    for (day, (kind, name)), calls in fresh.items():
-        row = rows.get((day, kind, name))
-        if row is None:
-            session.add(Usage(day=day, kind=kind, name=name, calls=calls))
-        else:
-            row.calls += calls
+    rows = [(day, kind, name, calls) for (day, (kind, name)), calls in fresh.items()]
     session.flush()
+    _ROWS.insert(session.connection(), rows)
 
 
 def calls(session: Session, kind: str, names: Iterable[str], now: datetime) -> dict[str, int]:

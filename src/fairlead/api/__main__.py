@@ -14,6 +14,7 @@ from granian.server.embed import Server
 
 from fairlead import log, settings
 from fairlead.api.app import make_app
+from fairlead.api.door import Door
 from fairlead.control.house import open_house
 from fairlead.errors import Error
 from fairlead.supervisor import lastword
@@ -29,7 +30,7 @@ async def serve() -> None:
     async with open_house(chosen, home) as house:
         home.control_socket.unlink(missing_ok=True)
         server = Server(
-            make_app(house),
+            Door(make_app(house)),
             uds=home.control_socket,
             interface=Interfaces.ASGI,
             backlog=BACKLOG,

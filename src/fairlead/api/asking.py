@@ -10,19 +10,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from fastapi import Request
-
 from fairlead import ids
-from fairlead.api.errors import request_id, trace_of
+from fairlead.api.call import Call
 from fairlead.buckets.keys import input_key
 from fairlead.clock import from_text
+from fairlead.control.directory import Called
 from fairlead.control.house import House
 from fairlead.errors import Invalid
-from fairlead.jobs import inputs, policy, service
+from fairlead.jobs import policy
 from fairlead.jobs.forms import around, with_query
-from fairlead.models import queries as models
+from fairlead.jobs.submitting import Submission
 from fairlead.modelserver.protocols.packing import Unpacker
-from fairlead.store.records import ModelVersion
 
 WAIT_MAX_S = 300.0
 _WAIT = re.compile(r"wait\s*=\s*(\d+(?:\.\d+)?)")
@@ -40,41 +38,43 @@ class Content:
     """Hex SHA-256 of what lies in the bucket."""
 
 
-async def submission(request: Request, house: House, version: ModelVersion, entry: str) -> service.Submission:
-    """Return what ``request`` asks of ``entry``; a large input is put into the bucket as it comes. Raises
+async def submission(call: Call, house: House, version: Called, entry: str, now: datetime) -> Submission:
+    """Return what ``call`` asks of ``entry``; a large input is put into the bucket as it comes. Raises
     :class:`Invalid`, and what the bucket raises."""
-    deadline = _deadline(request, house.clock.now())
+    given, record = call.headers.get, version.record
+    deadline = _deadline(call, now)
     job_id = ids.new("job")
-    content = await _content(request, house, version, entry, input_key(version.model, job_id, _filename(request)))
-    return service.Submission(
+    content = await _content(call, house, version, entry, job_id)
+    return Submission(
         body=content.body,
         input_key=content.key,
         input_hash=content.digest,
         id=job_id,
-        model=version.model,
-        version=version.version,
+        model=record.model,
+        version=record.version,
         endpoint=entry,
         content_type=content.content_type,
-        accept=request.headers.get("accept", "*/*"),
-        idempotency_key=request.headers.get("idempotency-key"),
-        priority=request.headers.get("x-priority", "normal"),
+        accept=given("accept", "*/*"),
+        idempotency_key=given("idempotency-key"),
+        priority=given("x-priority", "normal"),
         deadline_at=deadline,
-        callback_url=request.headers.get("x-callback-url"),
-        timeout_s=models.manifest_of(version).run.timeout_s,
-        request=request_id(request),
-        trace=trace_of(request),
+        callback_url=given("x-callback-url"),
+        timeout_s=version.timeout_s,
+        request=call.id,
+        trace=call.trace,
     )
 
 
-def wait_s(request: Request) -> float:
+def wait_s(call: Call) -> float:
     """Return the seconds of ``Prefer: wait=N`` (RFC 7240), at most ``WAIT_MAX_S``."""
-    named = _WAIT.search(request.headers.get("prefer", ""))
+    asked = call.headers.get("prefer")
+    named = _WAIT.search(asked) if asked else None
     return min(float(named[1]), WAIT_MAX_S) if named else 0
 
 
-def _deadline(request: Request, now: datetime) -> datetime | None:
+def _deadline(call: Call, now: datetime) -> datetime | None:
     """Return what ``X-Deadline`` says: a moment, or seconds from now."""
-    text = request.headers.get("x-deadline")
+    text = call.headers.get("x-deadline")
     if text is None:
         return None
     try:
@@ -91,15 +91,15 @@ def _deadline(request: Request, now: datetime) -> datetime | None:
         ) from None
 
 
-async def _content(request: Request, house: House, version: ModelVersion, entry: str, key: str) -> Content:
-    """Return the body of the call; what is more than a row holds goes into the bucket under ``key``, never whole in
-    here."""
-    coming = _coming(request, house.settings.body_max_bytes)
-    first = await _up_to(coming, policy.INLINE_MAX_BYTES)
-    files = ((version.signature or {}).get("endpoints") or {}).get(entry, {}).get("files", ())
-    content_type, query = request.headers.get("content-type", "application/json"), request.url.query
+async def _content(call: Call, house: House, version: Called, entry: str, job_id: str) -> Content:
+    """Return the body of the call; what is more than a row holds goes into the bucket, never whole in here."""
+    coming = _coming(call, house.settings.body_max_bytes)
+    first = await _up_to(coming, policy.INLINE_MAX_BYTES) if call.body is None else call.body
+    content_type, query = call.headers.get("content-type", "application/json"), call.query
+    files = version.inputs.files(entry) if query else ()
+    key = input_key(version.record.model, job_id, _filename(call))
     if len(first) <= policy.INLINE_MAX_BYTES:
-        inputs.check(version.signature, entry, first)
+        version.inputs.check(entry, first)
         made, content_type = with_query(first, content_type, query, files)
         return await _kept(house, key, made, content_type)
     wrapped = around(content_type, query, files)
@@ -143,10 +143,10 @@ async def _up_to(coming: AsyncIterator[bytes], most: int) -> bytes:
     return b"".join(parts)
 
 
-async def _coming(request: Request, most: int) -> AsyncIterator[bytes]:
+async def _coming(call: Call, most: int) -> AsyncIterator[bytes]:
     """Yield the body as it comes, unpacked; raises :class:`Invalid`."""
-    unpacker, size = Unpacker(request.headers.get("content-encoding", ""), most), 0
-    async for block in request.stream():
+    unpacker, size = Unpacker(call.headers.get("content-encoding", ""), most), 0
+    async for block in call.blocks():
         size += len(block)
         if size > most:
             raise Invalid(f"the body has more than {most} bytes", code="body_too_large", hint="send less at once")
@@ -155,6 +155,7 @@ async def _coming(request: Request, most: int) -> AsyncIterator[bytes]:
     unpacker.end()
 
 
-def _filename(request: Request) -> str:
-    named = _FILENAME.search(request.headers.get("content-disposition", ""))
+def _filename(call: Call) -> str:
+    given = call.headers.get("content-disposition")
+    named = _FILENAME.search(given) if given else None
     return named[1] if named and named[1] else "body"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy.orm import Session
 
-from fairlead.accounts import service
 from fairlead.accounts.policy import Caller
 from fairlead.control.house import House
 from fairlead.errors import Forbidden
@@ -40,15 +38,20 @@ def token_of(request: Request) -> str:
     Raises :class:`Forbidden` (``origin_refused``) for a change that another site had the browser ask for: pages of
     apps are below the same domain, so the cookie's ``SameSite`` alone does not keep them out.
     """
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and given:
-        return given.strip()
-    if key := request.headers.get("x-api-key", ""):
-        return key
+    if given := bearer_of(request.headers):
+        return given
     cookie = cookie_of(request)
     if cookie and request.method not in SAFE:
         check_origin(request)
     return cookie
+
+
+def bearer_of(headers: Mapping[str, str]) -> str:
+    """Return the token in ``Authorization`` or ``X-API-Key``, by names in lower case; empty without one."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and given:
+        return given.strip()
+    return headers.get("x-api-key", "")
 
 
 def cookie_of(request: Request) -> str:
@@ -78,20 +81,11 @@ async def verified(request: Request, house: TheHouse) -> Claims:
 
 
 Verified = Annotated[Claims, Depends(verified)]
-"""For the busiest routes, which ask :func:`caller_of` together with what else they read."""
 
 
 async def caller(house: TheHouse, claims: Verified) -> Caller:
-    """Return who calls. Raises what :func:`verified` and :func:`caller_of` raise, and :class:`fairlead.errors.Busy`
-    (``store_busy``)."""
-    return await house.database.read(lambda session: caller_of(session, claims), may_refuse=True)
-
-
-def caller_of(session: Session, claims: Claims) -> Caller:
-    """Return whose token it is, with the roles that they still have; raises :class:`fairlead.errors.Forbidden`
-    (``user_disabled``)."""
-    found = service.caller_of(session, claims.sub, claims.roles, claims.jti)
-    return replace(found, expires=claims.exp)
+    """Return who calls. Raises what :func:`verified` and ``house.directory.caller`` raise."""
+    return await house.directory.caller(claims)
 
 
 Who = Annotated[Caller, Depends(caller)]

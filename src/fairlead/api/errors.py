@@ -125,38 +125,43 @@ def _refusal(request: Request, status: int, body: dict[str, Any], headers: Mappi
 def install(app: FastAPI) -> None:
     """Have every failure of ``app`` answered in the one shape."""
 
-    @app.exception_handler(Error)
-    async def _ours(request: Request, error: Error) -> Response:
+    async def handle(request: Request, error: Exception) -> Response:
+        return answer(error, request)
+
+    for kind in (Error, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, handle)
+
+
+def answer(error: Exception, request: Request) -> Response:
+    """Return any failure of a request as the caller sees it; those of our own are logged."""
+    if isinstance(error, Error):
         if error.kind is Kind.INTERNAL:
             _log.error("internal error", exc_info=error, extra={"request": request_id(request)})
         return response(error, request)
-
-    @app.exception_handler(RequestValidationError)
-    async def _malformed(request: Request, error: RequestValidationError) -> Response:
+    if isinstance(error, RequestValidationError):
         return response(_from_validation(error), request)
+    if isinstance(error, HTTPException):
+        return _of_http(error, request)
+    _log.error("a request failed", exc_info=error, extra={"request": request_id(request), "path": request.url.path})
+    body = {
+        "code": "internal",
+        "message": "something failed on our side",
+        "hint": "fairlead logs control",
+        "id": request_id(request),
+    }
+    return _refusal(request, 500, body, {"X-Request-Id": body["id"]})
 
-    @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> Response:
-        code = _CODES.get(error.status_code, "http_error")
-        body = {
-            "code": code,
-            "message": f"{request.method} {request.url.path}: {error.detail}",
-            "hint": _HINTS.get(error.status_code, ""),
-            "id": request_id(request),
-        }
-        headers = {"X-Request-Id": str(body["id"])} | dict(error.headers or {})  # Allow, of a method that is not
-        return _refusal(request, error.status_code, body, headers)
 
-    @app.exception_handler(Exception)
-    async def _bug(request: Request, error: Exception) -> Response:
-        _log.error("a request failed", exc_info=error, extra={"request": request_id(request), "path": request.url.path})
-        body = {
-            "code": "internal",
-            "message": "something failed on our side",
-            "hint": "fairlead logs control",
-            "id": request_id(request),
-        }
-        return _refusal(request, 500, body, {"X-Request-Id": body["id"]})
+def _of_http(error: HTTPException, request: Request) -> Response:
+    code = _CODES.get(error.status_code, "http_error")
+    body = {
+        "code": code,
+        "message": f"{request.method} {request.url.path}: {error.detail}",
+        "hint": _HINTS.get(error.status_code, ""),
+        "id": request_id(request),
+    }
+    headers = {"X-Request-Id": str(body["id"])} | dict(error.headers or {})  # Allow, of a method that is not
+    return _refusal(request, error.status_code, body, headers)
 
 
 def _as_at_the_door(path: str) -> NotFound:

@@ -218,7 +218,7 @@ def _caller(run: Run) -> Caller:
     return Caller(run.user, frozenset({Role.USER}))
 
 
-def _job_state(job: Job) -> dict[str, Any]:
+def _job_state(job: Job | jobs.Fresh) -> dict[str, Any]:
     ended = job.error if is_final(job.status) else None
     error = None if ended is None else {"code": ended.code, "message": ended.message, "hint": ended.hint}
     return {"id": job.id, "status": job.status.value, "reason": job.reason or None, "error": error}

@@ -23,6 +23,7 @@ from fairlead.control.asks import Asks
 from fairlead.control.callbacks import Callbacks
 from fairlead.control.calls import Calls
 from fairlead.control.devicelink import DeviceLink
+from fairlead.control.directory import Directory
 from fairlead.control.figures import Figures
 from fairlead.control.firstuser import add_missing_types, make_first_user
 from fairlead.control.housekeeping import Housekeeping
@@ -84,6 +85,7 @@ class House:
         self.nodes = Nodes(clock)
         self.sign_in = SignIn(database, clock)
         self.quotas = Defaults.of(settings)
+        self.directory = Directory(database, clock, self.quotas)
         self.jobs = JobFlow(database, bus, bucket, clock, self.nodes, self.waiters)
         self.callback_hosts = Allowed.parse(settings.callback_hosts or "")
         self.callbacks = Callbacks(database, clock, self.sealer, Sender(self.callback_hosts))
@@ -103,7 +105,7 @@ class House:
             sealer=self.sealer,
             defaults=self.quotas,
         )
-        self.scaling = Scaling(database, clock, self.nodes, self.reconcile.nudge)
+        self.scaling = Scaling(database, clock, self.nodes, self.reconcile.nudge, self.waiters)
         self._calls = Calls(database, clock, self.reconcile.nudge)
         parts = Parts(settings, home, clock, database, bus, bucket, self.nodes, self.waiters)
         self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)

@@ -43,6 +43,9 @@ AT_ONCE = 500
 """Jobs ordered in one transaction."""
 LATEST_S = 5.0
 """The ledger is looked at this often even when nobody says that it changed."""
+REST_FACTOR, REST_MAX_S = 4.0, 0.05
+"""After each look it rests for so many times as long, at most so long: thousands of jobs a second are not thousands of
+looks."""
 NO_NODE_S = 0.5
 """Wait before looking again for a node that has the version."""
 MISSING_S = 5.0
@@ -76,16 +79,21 @@ class JobFlow:
         """Order what is due until canceled."""
         while True:
             self._wake.clear()
-            await self._pause(await self.look())
+            began = self._clock.monotonic()
+            wait_s = await self.look()
+            took_s = self._clock.monotonic() - began
+            await self._clock.sleep(min(REST_MAX_S, REST_FACTOR * took_s))  # many may come meanwhile: one look for all
+            await self._pause(wait_s)
 
     async def look(self) -> float:
         """Order what is due and take back what was lost; return seconds until the next look."""
         now, jumped_s = self._clock.now(), self._time.jumped_s()
         if jumped_s != 0:
             await self._database.write(partial(settime.follow, now=now, jumped_s=jumped_s))
-        changed = await self._database.write(partial(_sweep, now=now))
-        self._waiters.tell(*changed)
-        due = await self._database.read(lambda session: orders.due(session, now, self.limits))
+        is_over, due = await self._database.read(partial(_look, now=now, limits=self.limits))
+        if is_over:
+            self._waiters.tell(*await self._database.write(partial(_sweep, now=now)))
+            _, due = await self._database.read(partial(_look, now=now, limits=self.limits))
         stuck = await self._order(due.heads, now)
         following = due.following
         wait_s = LATEST_S if following is None else max(0.0, (following - self._clock.now()).total_seconds())
@@ -225,6 +233,11 @@ class JobFlow:
                 await self._wake.wait()
         except TimeoutError:
             return
+
+
+def _look(session: Session, now: datetime, limits: Limits) -> tuple[bool, orders.Due]:
+    """Return whether something is to be swept, and what is due."""
+    return orders.is_over(session, now), orders.due(session, now, limits)
 
 
 def _sweep(session: Session, now: datetime) -> list[str]:

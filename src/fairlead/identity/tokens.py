@@ -92,12 +92,18 @@ def verify(
 
 def _decode(text: str, keys: Keys, audience: str | None) -> Claims:
     try:
-        key = keys.find(str(jwt.get_unverified_header(text).get("kid", "")))
+        key = keys.find(_named_key(text))
         if key is None:
             raise _invalid()
         return _verified(text, _Key(key), audience)
     except (jwt.InvalidTokenError, msgspec.ValidationError) as error:
         raise _invalid() from error
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _named_key(text: str) -> str:
+    """Return the id of the key that a token says it was signed with."""
+    return str(jwt.get_unverified_header(text).get("kid", ""))
 
 
 class _Key:

@@ -6,7 +6,7 @@ says less than their types take (``exact``) are accepted, and the replica says w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,18 +23,40 @@ CHECKED_BYTES = 8 * 1024
 
 def check(signature: Mapping[str, Any] | None, endpoint: str, body: bytes) -> None:
     """Raise :class:`Invalid` (``invalid_input``) when ``body`` does not fit the ``endpoint``, as a replica words it."""
-    known = ((signature or {}).get("endpoints") or {}).get(endpoint) or {}
-    if not known.get("exact") or len(body) > CHECKED_BYTES or body[:1] not in (b"{", b"["):
-        return
-    try:
-        value = msgspec.json.decode(body)
-        shape, into = _shape(msgspec.json.encode(known["input"])), Check()
-        rows = [(f"[{index}]", row) for index, row in enumerate(value)] if isinstance(value, list) else [("", value)]
-        for path, row in rows:
-            shape.check(row, path, into)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return
-    raise_problems(into.problems, into.count)
+    Inputs(signature).check(endpoint, body)
+
+
+class Inputs:
+    """What the endpoints of one version take; shapes are made when they are first needed, and kept."""
+
+    def __init__(self, signature: Mapping[str, Any] | None) -> None:
+        self._endpoints: Mapping[str, Any] = (signature or {}).get("endpoints") or {}
+        self._shapes: dict[str, Shape] = {}
+
+    def files(self, endpoint: str) -> Sequence[str]:
+        """Return the names of the parameters that are files."""
+        found: Sequence[str] = (self._endpoints.get(endpoint) or {}).get("files", ())
+        return found
+
+    def check(self, endpoint: str, body: bytes) -> None:
+        """Raise :class:`Invalid` (``invalid_input``) when ``body`` does not fit, as a replica words it."""
+        known = self._endpoints.get(endpoint) or {}
+        if not known.get("exact") or len(body) > CHECKED_BYTES or body[:1] not in (b"{", b"["):
+            return
+        into = Check()
+        try:
+            shape = self._shapes.get(endpoint)
+            if shape is None:
+                shape = self._shapes[endpoint] = _shape(msgspec.json.encode(known["input"]))
+            value = msgspec.json.decode(body)
+            rows = (
+                [(f"[{index}]", row) for index, row in enumerate(value)] if isinstance(value, list) else [("", value)]
+            )
+            for path, row in rows:
+                shape.check(row, path, into)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        raise_problems(into.problems, into.count)
 
 
 @lru_cache(maxsize=256)

@@ -197,6 +197,13 @@ def _lost(session: Session, job: Job, now: datetime, chance: float) -> None:
         job.due_at = now + timedelta(seconds=policy.backoff_s(1, chance))
 
 
+def is_over(session: Session, now: datetime) -> bool:
+    """Whether :func:`sweep` would find something; reads only."""
+    silent = select(Job.id).where(Job.lease_until <= now).limit(1)
+    late = select(Job.id).where(QUEUED, Job.deadline_at <= now).limit(1)
+    return session.scalar(silent) is not None or session.scalar(late) is not None
+
+
 def sweep(session: Session, now: datetime, chance: float, limit: int = 500) -> list[Job]:
     """Take back orders whose lease ran out and fail jobs beyond their deadline; return those that changed."""
     silent = session.scalars(

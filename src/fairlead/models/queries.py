@@ -107,6 +107,14 @@ def _no_alias(name: str, alias: str) -> NotFound:
 def resolve(session: Session, caller: Caller | None, name: str, ref: str = PRODUCTION, chance: float = 0.0) -> str:
     """Return the version that ``ref`` (alias or version) of a model means now; ``chance`` (0 to 1) picks by weight.
 
+    Raises what :func:`targets_of` raises.
+    """
+    return pick(targets_of(session, caller, name, ref), chance)
+
+
+def targets_of(session: Session, caller: Caller | None, name: str, ref: str = PRODUCTION) -> tuple[Target, ...]:
+    """Return the versions that ``ref`` (alias or version) of a model means now, by weight.
+
     Raises :class:`NotFound`, with code ``version_gone`` for a version that no alias names, and
     :class:`Unavailable` (``model_not_ready``) before the first version is ready.
     """
@@ -118,13 +126,13 @@ def resolve(session: Session, caller: Caller | None, name: str, ref: str = PRODU
             raise NotFound(
                 f"no alias names {name}@{ref} any more", code="version_gone", hint=f"fairlead models show {name}"
             )
-        return ref
+        return (Target(ref, 1),)
     held = next((held for held in aliases if held.alias == ref), None)
     if held is None and ref == PRODUCTION:
         raise Unavailable(f"no version of {name} is ready yet", code="model_not_ready", hint=f"fairlead why {name}")
     if held is None:
         raise _no_alias(name, ref)
-    return pick(held.targets, chance)
+    return held.targets
 
 
 def pick(targets: tuple[Target, ...], chance: float) -> str:

@@ -30,6 +30,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
 from fairlead.store import migrate
+from fairlead.store.changes import Changes
 from fairlead.store.connect import READERS, make_engine, parse_url
 from fairlead.store.move import MOVED, MOVES, Move, Ref
 
@@ -77,6 +78,7 @@ class Database:
         self.written = 0
         """Groups of writes that were committed since the start and, as far as that is known, changed something."""
         self._writer = make_engine(url, writes=True)
+        self.changes = Changes(self._writer)
         self._reader = make_engine(url, writes=False)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
@@ -229,13 +231,18 @@ class Database:
     def _commit(self, group: Sequence[_Write]) -> list[_Outcome]:
         """Run ``group`` in one transaction and return how each went."""
         try:
-            with self._writer.connect() as connection, connection.begin():
-                moves: Counter[Move] = Counter()
-                moved: set[Ref] = set()
-                connection.info[MOVES], connection.info[MOVED] = moves, moved
-                before = _rows_changed(connection)
-                outcomes = [outcome for unit in _units(group) for outcome in _run(connection, unit)]
-                after = _rows_changed(connection)
+            with self._writer.connect() as connection:
+                self.changes.begin(connection)
+                try:
+                    with connection.begin():
+                        moves: Counter[Move] = Counter()
+                        moved: set[Ref] = set()
+                        connection.info[MOVES], connection.info[MOVED] = moves, moved
+                        before = _rows_changed(connection)
+                        outcomes = [outcome for unit in _units(group) for outcome in _run(connection, unit)]
+                        after = _rows_changed(connection)
+                finally:
+                    self.changes.end(connection)
             self.moves.update(moves)
             self.written += after is None or after != before
             if moved:

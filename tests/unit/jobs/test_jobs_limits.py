@@ -16,6 +16,7 @@ from fairlead.errors import Busy
 from fairlead.jobs import orders, service
 from fairlead.jobs.limits import Limits
 from fairlead.jobs.service import Asked, Result, Submission, Submitted
+from fairlead.jobs.submitting import Fresh
 from fairlead.status import VersionStatus
 from fairlead.store.records import Bundle, Job, Model, ModelVersion, User
 from fairlead.testing.store import memory
@@ -58,7 +59,7 @@ def push(session: Session, **said: int) -> None:
     session.flush()
 
 
-def submitted(session: Session, limits: Limits, caller: Caller, at: datetime, **more: str) -> Job | Busy:
+def submitted(session: Session, limits: Limits, caller: Caller, at: datetime, **more: str) -> Job | Fresh | Busy:
     asked = Submission(model="faces", version="4", body=b"{}", **more)  # type: ignore[arg-type]
     (outcome,) = service.submit_all(session, [Asked(caller, asked, at, limits=limits)])
     if isinstance(outcome, Submitted):
@@ -67,7 +68,7 @@ def submitted(session: Session, limits: Limits, caller: Caller, at: datetime, **
     return outcome
 
 
-def codes(*outcomes: Job | Busy) -> list[str]:
+def codes(*outcomes: Job | Fresh | Busy) -> list[str]:
     return [one.code if isinstance(one, Busy) else "kept" for one in outcomes]
 
 
@@ -80,7 +81,7 @@ def test_a_full_line_refuses_until_some_have_ended_and_says_when(session: Sessio
     assert isinstance(refused, Busy)
     assert (refused.code, refused.message) == ("jobs_full", "100 jobs wait for faces already")
     for job in kept[:4]:
-        assert isinstance(job, Job)
+        assert isinstance(job, Fresh)
         orders.order(session, job.id, "local", after(1))
     session.flush()
     assert codes(*(submitted(session, limits, BOB, after(2)) for _ in range(5))) == [*["kept"] * 4, "jobs_full"]

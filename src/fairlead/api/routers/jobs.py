@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 
 import msgspec
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from sqlalchemy.orm import Session
+from fastapi.responses import Response, StreamingResponse
 
 from fairlead.accounts.policy import Caller
-from fairlead.api import asking, results
-from fairlead.api.deps import TheHouse, Verified, Who, caller_of
+from fairlead.api import kept, results
+from fairlead.api.call import Call
+from fairlead.api.deps import TheHouse, Who
 from fairlead.api.errors import request_id
 from fairlead.api.stream import event, sse
 from fairlead.api.views.base import Page, page
@@ -30,9 +29,8 @@ from fairlead.control.house import House
 from fairlead.errors import Conflict, Invalid, NotFound, Unavailable
 from fairlead.identity import links
 from fairlead.jobs import callbacks, queries, service
-from fairlead.models import queries as models
 from fairlead.status import JobStatus, is_final
-from fairlead.store.records import Job, ModelVersion
+from fairlead.store.records import Job
 
 calls = APIRouter(tags=["calls"])
 router = APIRouter(tags=["jobs"])
@@ -43,39 +41,12 @@ shared = APIRouter(tags=["links"])
 @calls.post("/v1/models/{ref}/{entry}", status_code=202)
 @calls.post("/v1/models/{ref}/{entry}/jobs", status_code=202)
 @calls.post("/v1/models/{ref}/jobs", status_code=202)  # the last one is tried first
-async def submit(ref: str, request: Request, house: TheHouse, claims: Verified, entry: str = "predict") -> Response:
-    """Keep a call: 202 once it is on disk; with ``Prefer: wait=N`` the result, if it is there in time."""
-    name, _, wished = ref.partition("@")
+async def submit(ref: str, request: Request, house: TheHouse, entry: str = "predict") -> Response:
+    """Keep a call: 202 once it is on disk; with ``Prefer: wait=N`` the result, if it is there in time.
 
-    def look(session: Session) -> tuple[Caller, ModelVersion]:
-        who = caller_of(session, claims)
-        version = models.resolve(session, who, name, wished or models.PRODUCTION, random.random())
-        return who, models.version_of(session, name, version)
-
-    who, version = await house.database.read_shared(("submit", ref, claims), look)
-    asked = await asking.submission(request, house, version, entry)
-    submitted = await _keep(house, service.Asked(who, asked, house.clock.now(), house.quotas, house.jobs.limits))
-    job, wait_s = submitted.job, asking.wait_s(request)
-    if wait_s:
-        job = await _wait_for(house, who, job.id, wait_s)
-        if is_final(job.status):
-            return await _outcome(house, job, request)
-    return _accepted(job)
-
-
-async def _keep(house: House, asked: service.Asked) -> service.Submitted:
-    """Return the job once it is on disk; an input that it does not need is taken out of the bucket again."""
-    needed = False
-    try:
-        if (url := asked.submission.callback_url) is not None:
-            await house.database.read(lambda s: callbacks.accept(s, asked.caller, url, house.callback_hosts))
-        submitted = await house.database.write_joined(service.submit_all, asked)
-        needed = not submitted.again
-    finally:
-        if not needed and asked.submission.input_key:
-            await house.bucket.delete(asked.submission.input_key)
-    house.jobs.nudge()
-    return submitted
+    Small ones do not come this way: see ``fairlead.api.door``.
+    """
+    return await kept.respond(house, Call(request.scope, request.receive), ref, entry)
 
 
 @router.get("/jobs")
@@ -100,7 +71,7 @@ async def show(job: str, house: TheHouse, who: Who, wait: float = 0, told: int |
     With ``told`` the answer comes also when an attempt after that one (by number) has failed.
     """
     found = (
-        await _wait_for(house, who, job, wait, told)
+        await kept.wait_for(house, who, job, wait, told)
         if wait > 0
         else await house.database.read(lambda session: queries.get(session, who, job))
     )
@@ -115,7 +86,7 @@ async def result(job: str, request: Request, house: TheHouse, who: Who) -> Respo
         raise Unavailable(
             f"{found.id} is {found.status}", code="not_ready", hint=f"fairlead jobs wait {found.id}", retry_after_s=1
         )
-    return await _outcome(house, found, request)
+    return await kept.outcome(house, found, request)
 
 
 @router.get("/jobs/{job}/link")
@@ -178,30 +149,6 @@ async def replay(job: str, house: TheHouse, who: Who) -> JobView:
     )
     house.jobs.nudge()
     return job_view(changed)
-
-
-async def _wait_for(house: House, who: Caller, prefix: str, wait_s: float, told: int | None = None) -> Job:
-    first = await house.database.read(lambda session: queries.get(session, who, prefix))
-    deadline = house.clock.monotonic() + min(wait_s, asking.WAIT_MAX_S)
-    with house.waiters.ticket(first.id) as ticket:
-        while True:
-            job = await house.database.read(lambda session: queries.get(session, who, first.id))
-            left = deadline - house.clock.monotonic()
-            has_news = told is not None and job.status is JobStatus.QUEUED and job.attempts > told
-            if is_final(job.status) or has_news or left <= 0 or house.closing.is_set():
-                return job
-            await ticket.wait(min(left, 5))
-
-
-def _accepted(job: Job) -> Response:
-    view = job_view(job)
-    return JSONResponse(view.model_dump(), 202, headers={"Location": view.links["self"]})
-
-
-async def _outcome(house: House, job: Job, request: Request) -> Response:
-    """Return the job's result as the answer, or raise the error it ended with."""
-    headers = {"X-Fairlead-Job": job.id, "X-Fairlead-Version": job.version, "X-Request-Id": request_id(request)}
-    return await results.answer(house, job, request, headers)
 
 
 async def _events(house: House, who: Caller, job_id: str) -> AsyncIterator[bytes]:

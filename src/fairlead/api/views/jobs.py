@@ -7,6 +7,7 @@ from typing import Any
 from fairlead import ids
 from fairlead.api.views.base import View, moment
 from fairlead.identity.links import Link
+from fairlead.jobs.submitting import Fresh
 from fairlead.status import DeliveryStatus, JobStatus, is_final
 from fairlead.store.records import Delivery, Job
 
@@ -59,33 +60,38 @@ def link_view(link: Link) -> LinkView:
 
 
 def job_view(job: Job, link: Link | None = None) -> JobView:
+    return JobView(**job_fields(job, link))
+
+
+def job_fields(job: Job | Fresh, link: Link | None = None) -> dict[str, Any]:
+    """Return what :class:`JobView` says of a job."""
     base = f"/api/v1/jobs/{job.id}"
     progress = job.progress
     error = job.error if is_final(job.status) else None  # before: that of the last attempt, which the reason tells
-    return JobView(
-        id=job.id,
-        model=job.model,
-        version=job.version,
-        endpoint=job.endpoint,
-        status=job.status.value,
-        reason=job.reason or None,
-        priority=job.priority,
-        created_at=moment(job.created_at),
-        started_at=moment(job.started_at),
-        finished_at=moment(job.finished_at),
-        deadline_at=moment(job.deadline_at),
-        expires_at=moment(job.expires_at),
-        attempts=job.attempts,
-        next_attempt_at=moment(job.due_at) if job.attempts and job.status is JobStatus.QUEUED else None,
-        progress=ProgressView(step=progress.step, total=progress.total, note=progress.note) if progress else None,
-        error={"code": error.code, "message": error.message, "hint": error.hint} if error is not None else None,
-        created_by=job.created_by,
-        callback=job.callback_url,
-        request_id=job.request or None,
-        trace_id=ids.trace_id(job.trace) or None,
-        links={"self": base, "events": f"{base}/events", "result": f"{base}/result"},
-        download=link_view(link) if link is not None else None,
-    )
+    return {
+        "id": job.id,
+        "model": job.model,
+        "version": job.version,
+        "endpoint": job.endpoint,
+        "status": job.status.value,
+        "reason": job.reason or None,
+        "priority": job.priority,
+        "created_at": moment(job.created_at),
+        "started_at": moment(job.started_at),
+        "finished_at": moment(job.finished_at),
+        "deadline_at": moment(job.deadline_at),
+        "expires_at": moment(job.expires_at),
+        "attempts": job.attempts,
+        "next_attempt_at": moment(job.due_at) if job.attempts and job.status is JobStatus.QUEUED else None,
+        "progress": {"step": progress.step, "total": progress.total, "note": progress.note} if progress else None,
+        "error": {"code": error.code, "message": error.message, "hint": error.hint} if error is not None else None,
+        "created_by": job.created_by,
+        "callback": job.callback_url,
+        "request_id": job.request or None,
+        "trace_id": (ids.trace_id(job.trace) or None) if job.trace else None,
+        "links": {"self": base, "events": f"{base}/events", "result": f"{base}/result"},
+        "download": {"url": link.url, "expires_at": moment(link.expires_at)} if link is not None else None,
+    }
 
 
 class CallbackView(View):

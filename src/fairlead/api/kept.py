@@ -1,0 +1,82 @@
+"""Calls that are kept as jobs: what answers ``POST /v1/models/{name}[@ref]/jobs``, by whichever way it came."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+from fastapi import Request
+from fastapi.responses import Response
+
+from fairlead.accounts.policy import Caller
+from fairlead.api import asking, results
+from fairlead.api.call import Call
+from fairlead.api.deps import bearer_of, token_of
+from fairlead.api.errors import request_id
+from fairlead.api.views.jobs import job_fields
+from fairlead.control.house import House
+from fairlead.identity.tokens import verify
+from fairlead.jobs import callbacks, queries, submitting
+from fairlead.status import JobStatus, is_final
+from fairlead.store.records import Job
+
+
+async def respond(house: House, call: Call, ref: str, entry: str) -> Response:
+    """Keep a call: 202 once it is on disk; with ``Prefer: wait=N`` the result, if it is there in time.
+
+    Raises :class:`fairlead.errors.Error` for what is refused, and what the bucket raises.
+    """
+    now = house.clock.now()
+    token = bearer_of(call.headers) or token_of(call.request)
+    claims = verify(token, keys=house.keys, now=now, denied=house.denied)
+    meant = await house.directory.meaning(claims, ref)
+    asked = await asking.submission(call, house, meant.pick(random.random()), entry, now)
+    submitted = await _keep(
+        house, submitting.Asked(meant.caller, asked, now, house.quotas, house.jobs.limits, meant.most)
+    )
+    wait_s = asking.wait_s(call)
+    if not wait_s:
+        return _accepted(submitted.job)
+    job = await wait_for(house, meant.caller, submitted.job.id, wait_s)
+    return await outcome(house, job, call.request) if is_final(job.status) else _accepted(job)
+
+
+async def _keep(house: House, asked: submitting.Asked) -> submitting.Submitted:
+    """Return the job once it is on disk; an input that it does not need is taken out of the bucket again."""
+    needed = False
+    try:
+        if (url := asked.submission.callback_url) is not None:
+            await house.database.read(lambda s: callbacks.accept(s, asked.caller, url, house.callback_hosts))
+        submitted = await house.database.write_joined(submitting.submit_all, asked)
+        needed = not submitted.again
+    finally:
+        if not needed and asked.submission.input_key:
+            await house.bucket.delete(asked.submission.input_key)
+    house.jobs.nudge()
+    return submitted
+
+
+async def wait_for(house: House, who: Caller, prefix: str, wait_s: float, told: int | None = None) -> Job:
+    """Return the job when it ended, when an attempt after ``told`` has failed, or after ``wait_s``."""
+    first = await house.database.read(lambda session: queries.get(session, who, prefix))
+    deadline = house.clock.monotonic() + min(wait_s, asking.WAIT_MAX_S)
+    with house.waiters.ticket(first.id) as ticket:
+        while True:
+            job = await house.database.read(lambda session: queries.get(session, who, first.id))
+            left = deadline - house.clock.monotonic()
+            has_news = told is not None and job.status is JobStatus.QUEUED and job.attempts > told
+            if is_final(job.status) or has_news or left <= 0 or house.closing.is_set():
+                return job
+            await ticket.wait(min(left, 5))
+
+
+async def outcome(house: House, job: Job, request: Request) -> Response:
+    """Return the job's result as the answer, or raise the error it ended with."""
+    headers = {"X-Fairlead-Job": job.id, "X-Fairlead-Version": job.version, "X-Request-Id": request_id(request)}
+    return await results.answer(house, job, request, headers)
+
+
+def _accepted(job: Job | submitting.Fresh) -> Response:
+    fields = job_fields(job)
+    headers = {"Location": fields["links"]["self"]}
+    return Response(msgspec.json.encode(fields), 202, headers, "application/json")

@@ -1,0 +1,78 @@
+"""Many rows of one table with few statements: for the busiest writes, where a row must cost microseconds.
+
+SQLAlchemy's own insert costs several times as much as the row. And each statement has the writer's thread let go of the
+interpreter and wait for its turn again, behind a loop that is busy: so many rows share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Table
+
+from fairlead.store.records.base import Base
+
+PARAMETERS_MAX = 16_000
+"""Databases allow some 32,000 in one statement."""
+Made = Callable[[Any], Any]
+
+
+class Rows:
+    """Inserts rows of ``columns`` into ``table``, given as tuples in that order; ``same`` is what all have in common,
+    by column, as SQL, and ``more`` follows, such as ``ON CONFLICT …``."""
+
+    def __init__(
+        self, table: Table, columns: Sequence[str], same: Sequence[tuple[str, str]] = (), more: str = ""
+    ) -> None:
+        self._table, self._columns, self._same, self._more = table, tuple(columns), tuple(same), more
+        self._made: dict[str, tuple[Made | None, ...]] = {}
+        """How values are given to the driver, by name of the dialect."""
+        self._texts: dict[tuple[str, int], str] = {}
+
+    def insert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert ``rows``; raises what the driver does, by way of SQLAlchemy."""
+        dialect = connection.dialect
+        most = PARAMETERS_MAX // len(self._columns)
+        for size, start in _portions(len(rows), most):
+            values = self._values(dialect, rows[start : start + size])
+            connection.exec_driver_sql(self._text(dialect, size), values)
+
+    def _values(self, dialect: Dialect, rows: Iterable[Sequence[Any]]) -> tuple[Any, ...]:
+        made = self._made.get(dialect.name)
+        if made is None:
+            types = [self._table.columns[name].type.dialect_impl(dialect) for name in self._columns]
+            made = self._made[dialect.name] = tuple(one.bind_processor(dialect) for one in types)
+        return tuple(
+            value if make is None or value is None else make(value)
+            for row in rows
+            for make, value in zip(made, row, strict=True)
+        )
+
+    def _text(self, dialect: Dialect, size: int) -> str:
+        text = self._texts.get((dialect.name, size))
+        if text is None:
+            mark = "?" if dialect.paramstyle == "qmark" else "%s"
+            names = ", ".join((*self._columns, *(name for name, _ in self._same)))
+            row = ", ".join((*(mark for _ in self._columns), *(value for _, value in self._same)))
+            rows = ", ".join(f"({row})" for _ in range(size))
+            into = f"{self._table.name} ({names})"
+            text = f"INSERT INTO {into} VALUES {rows} {self._more}"  # noqa: S608 - nothing of it comes from outside
+            self._texts[dialect.name, size] = text
+        return text
+
+
+def table_of(record: type[Base]) -> Table:
+    """Return the table of a kind of records."""
+    table = record.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+def _portions(count: int, most: int) -> Iterable[tuple[int, int]]:
+    """Yield size and start of the portions of ``count`` rows, by powers of two: so there are few texts to prepare."""
+    start = 0
+    while start < count:
+        size = 1 << (min(count - start, most).bit_length() - 1)
+        yield size, start
+        start += size
