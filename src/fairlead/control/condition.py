@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller
 from fairlead.apps import sight
+from fairlead.clock import to_text
 from fairlead.errors import without_folders
 from fairlead.jobs import queries as jobs
 from fairlead.messages import NodeReport, ProgramReport
@@ -19,7 +20,7 @@ from fairlead.models import queries
 from fairlead.models.queries import PRODUCTION
 from fairlead.settings import Home
 from fairlead.status import DeviceStatus, JobStatus, ReplicaStatus
-from fairlead.store.records import Alias, Device, Job, ModelVersion, Run
+from fairlead.store.records import Alias, Device, Job, ModelVersion, Run, SloAlert
 from fairlead.supervisor.lock import is_orphaned
 
 ROOM_BYTES = 200 * 1024**2
@@ -114,6 +115,20 @@ def troubles(reports: Sequence[NodeReport], alive: Sequence[NodeReport], models:
             if one.loop and one.model in models
         ]
     return tuple(found)
+
+
+def alerts(session: Session, models: Container[str]) -> tuple[str, ...]:
+    """Return the objectives of ``models`` that are missed, one sentence each, whatever number of alerts tells so."""
+    firing = select(SloAlert).where(SloAlert.resolved_at.is_(None))
+    found: dict[tuple[str, str], list[SloAlert]] = {}
+    for row in session.scalars(firing.order_by(SloAlert.model, SloAlert.sli, SloAlert.name)):
+        if row.model in models:
+            found.setdefault((row.model, row.sli), []).append(row)
+    return tuple(
+        f"{model} misses its objective {sli} since {to_text(min(row.since for row in rows))}:"
+        f" alert {', '.join(row.name for row in rows)} fires; fairlead slo {model}"
+        for (model, sli), rows in found.items()
+    )
 
 
 def _program(report: NodeReport, program: ProgramReport) -> str:

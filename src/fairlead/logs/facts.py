@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from fairlead.errors import NotFound
@@ -17,7 +17,19 @@ from fairlead.logs import why as tell
 from fairlead.logs.why import Link, Order, Why
 from fairlead.status import CommandStatus
 from fairlead.store import lookup, names
-from fairlead.store.records import App, Command, Device, DeviceType, Event, Job, Model, Reading, Run, Schedule
+from fairlead.store.records import (
+    App,
+    Command,
+    Device,
+    DeviceType,
+    Event,
+    Job,
+    Model,
+    Reading,
+    Run,
+    Schedule,
+    SloAlert,
+)
 
 LINKS_MAX = 50
 COMMANDS_MAX = 500
@@ -81,7 +93,7 @@ def _by_name(session: Session, of: str, at: datetime, sight: Sight) -> Why:
         opens = f"It starts next at {schedule.next_at:%Y-%m-%d %H:%M:%SZ}."
         return msgspec.structs.replace(told, answer=f"{told.answer} {opens}")
     if session.get(Model, of) is not None:
-        return _model(of, at, _of_versions(session, "version", of, at))
+        return _with_alerts(session, of, at, _model(of, at, _of_versions(session, "version", of, at)))
     if session.get(App, of) is not None:
         return tell.of_events(of, at, _of_versions(session, "app_version", of, at))
     if session.get(Device, of) is not None:
@@ -98,6 +110,17 @@ def _model(of: str, at: datetime, links: Sequence[Link]) -> Why:
     if links[-1].kind != "alias" and links[-1].id in _named(of, main[-1]):
         return told
     return msgspec.structs.replace(told, answer=f"{tell.of_events(of, at, main).answer} {told.answer}")
+
+
+def _with_alerts(session: Session, of: str, at: datetime, told: Why) -> Why:
+    """Return what is told of a model with the objectives that it misses."""
+    fires = or_(SloAlert.resolved_at.is_(None), SloAlert.resolved_at > at)
+    query = select(SloAlert.sli, func.min(SloAlert.since)).where(SloAlert.model == of, SloAlert.since <= at, fires)
+    missed = [f"{sli} since {since:%Y-%m-%d %H:%M:%SZ}" for sli, since in session.execute(query.group_by(SloAlert.sli))]
+    if not missed:
+        return told
+    said = f"It misses its objective {', '.join(sorted(missed))}: fairlead slo {of}."
+    return msgspec.structs.replace(told, answer=f"{told.answer} {said}")
 
 
 def _named(of: str, moved: Link) -> set[str]:

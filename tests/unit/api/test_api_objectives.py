@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+
+from fairlead.store.records import SloAlert
 
 SLO = "[slo]\nlatency_ms = 100\navailability = 99.9\n"
 PATH = "/api/v1/models/flowers/slo"
@@ -52,3 +55,21 @@ async def test_a_model_of_which_nothing_is_promised_says_how_to(world: Any) -> N
     refused = world.refused(await world.by("ada").get(PATH), 404, "no_objective")
     assert "[slo]" in refused["hint"]
     world.refused(await world.by("ada").get("/api/v1/models/nothing/slo"), 404, "no_such_model")
+
+
+async def test_an_objective_that_is_missed_is_told_by_status_and_why(world: Any) -> None:
+    await world.model(more=SLO)
+    since = world.house.clock.now() - timedelta(minutes=5)
+    await world.house.database.write(
+        lambda session: session.add(SloAlert(model="flowers", sli="latency", name="fast", since=since))
+    )
+    zoe = world.by("zoe")
+
+    status = await world.ok(zoe.get("/api/v1/status"))
+    assert status["state"] == "degraded"
+    assert [one for one in status["troubles"] if "fairlead slo flowers" in one]
+    now = await world.ok(zoe.get("/api/v1/why", params={"of": "flowers"}))
+    assert "It misses its objective latency since " in now["answer"]
+    assert now["answer"].endswith("fairlead slo flowers.")
+    before = await world.ok(zoe.get("/api/v1/why", params={"of": "flowers", "at": "10m"}))
+    assert "objective" not in before["answer"]

@@ -232,6 +232,14 @@ def test_the_doctor_of_a_home_names_where_its_platform_listens(tmp_path: Path) -
     assert found.said == "127.0.0.1:18080 and 127.0.0.1:11883 belong to the running platform"
 
 
+def test_the_doctor_tells_what_the_platform_says_is_wrong(cli: Callable[..., Said], door: Door, tmp_path: Path) -> None:
+    home = home_of(door, tmp_path / "home")
+    trouble = "faces misses its objective latency since 2026-11-20T14:03:00Z: alert fast fires; fairlead slo faces"
+    door.says("GET /api/v1/status", {"state": "degraded", "troubles": [trouble]})
+    assert f"warn platform: {trouble}\n" in cli("doctor", "--home", str(home.root))[1]
+    assert json.loads(cli("--json", "doctor", "--home", str(home.root))[1])["troubles"] == [trouble]
+
+
 async def test_the_doctor_knows_a_platform_whose_keeper_was_killed(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.keeper.mkdir()

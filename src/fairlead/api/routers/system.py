@@ -27,7 +27,7 @@ from fairlead.api.views.system import (
 )
 from fairlead.bundles import names
 from fairlead.bundles.limits import Limits
-from fairlead.control import condition
+from fairlead.control import bucketlook, condition
 from fairlead.control.house import House
 from fairlead.errors import Error, Unavailable
 from fairlead.keeper.serving.warmth import budget_mb
@@ -116,15 +116,18 @@ async def status(house: TheHouse, who: Who) -> StatusView:
     """Return what runs, what is wrong, and how much there is."""
     reports, alive_now = house.nodes.reports(), house.nodes.alive()
 
-    def read(session: Session) -> tuple[condition.Counts, set[str]]:
-        return condition.counts(session, who), {model.name for model in queries.list_all(session, who)}
+    def read(session: Session) -> tuple[condition.Counts, set[str], tuple[str, ...]]:
+        models = {model.name for model in queries.list_all(session, who)}
+        return condition.counts(session, who), models, condition.alerts(session, models)
 
-    found, models = await house.database.read(read)
+    found, models, alerts = await house.database.read(read)
     troubles = (
         *condition.keeper(house.home),
+        *await bucketlook.trouble(house.bucket, house.settings.bucket),
         *house.troubles(),
         *house.reconcile.troubles(models),
         *condition.troubles(reports, alive_now, models),
+        *alerts,
     )
     operates = who.may(Verb.OPERATE)
     return StatusView(

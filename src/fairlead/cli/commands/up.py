@@ -10,6 +10,7 @@ import typer
 from fairlead.cli import session, terminal
 from fairlead.cli.api import Api, Refused
 from fairlead.cli.commands.noun import telling
+from fairlead.errors import Error
 
 HOME_HELP = "Folder of the installation; default: FAIRLEAD_HOME, else the user's data folder."
 
@@ -120,6 +121,7 @@ def doctor(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
     view: dict[str, Any] = {
         "settings": settings.redacted(chosen),
         "checks": [finding.as_view() for finding in findings],
+        "troubles": _troubles(chosen.home),
     }
     if terminal.wants_json():
         terminal.result("", view)
@@ -129,6 +131,8 @@ def doctor(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
             terminal.result(f"{mark} {finding.name}: {finding.said}")
             if finding.hint and not finding.ok:
                 terminal.result(f"     hint: {finding.hint}")
+        for trouble in view["troubles"]:
+            terminal.result(f"warn platform: {trouble}")
         usual = settings.redacted(settings.Settings(home=chosen.home))
         for name, value in view["settings"].items():
             if value != usual[name] or name == "home":
@@ -137,3 +141,12 @@ def doctor(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
         raise Refused(
             "this machine lacks something that Fairlead needs", exit_code=6, code="not_fit", hint="see FAIL above"
         )
+
+
+def _troubles(home: Path) -> list[str]:
+    """Return what the platform of a home says is wrong, where it runs and answers."""
+    try:
+        with Api(_session_at(home)) as api:
+            return [str(trouble) for trouble in api.get("/status").get("troubles") or ()]
+    except (Error, Refused):
+        return []  # whether it runs, the other findings tell
