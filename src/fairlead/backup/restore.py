@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from fairlead.backup import archive, tables
 from fairlead.buckets import claim, keys
@@ -59,9 +59,10 @@ async def restore(
     count, rows, places = 0, 0, dict[str, str]()
     with tables.filling(url) as connection:
         tables.make(connection, about.schema)
+        schema = tables.schema(connection)
         for found in archive.members(path):
             if match := _TABLE.fullmatch(found.name):
-                rows += _fill(connection, match[1], found)
+                rows += _fill(connection, schema, match[1], found)
             elif found.name.startswith(archive.HOME):
                 places |= _put_file(home, found.name.removeprefix(archive.HOME), found.data.read(), options)
             elif found.name.startswith(archive.OBJECTS) and bucket is not None:
@@ -70,19 +71,22 @@ async def restore(
                 count += 1
                 progress(f"{count:,} of {len(objects):,} objects")
         for name, member in digests.below(archive.TABLES).items():
-            _compare(name, member.sha256, tables.digest(tables.lines(connection, name.removesuffix(".jsonl"))))
+            table = schema[name.removesuffix(".jsonl")]
+            _compare(name, member.sha256, tables.digest(tables.lines(connection, table)))
         for number, (key, member) in enumerate(objects.items(), 1):
             _compare(key, member.sha256, await _digest(bucket, key, member.size))
             progress(f"{number:,} of {len(objects):,} objects compared")
     return Restored(len(digests.below(archive.TABLES)), rows, len(objects), len(digests.below(archive.HOME)), places)
 
 
-def _fill(connection: Connection, name: str, found: archive.Found) -> int:
+def _fill(connection: Connection, schema: Mapping[str, Table], name: str, found: archive.Found) -> int:
+    if name not in schema:
+        raise tables.unfit(f"{name} is no table of its revision")
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
         for piece in found.data.pieces():
             file.write(piece)
         file.seek(0)
-        return tables.fill(connection, name, file)
+        return tables.fill(connection, schema[name], file)
 
 
 def _put_file(home: Home, name: str, data: bytes, options: Mapping[str, Any]) -> dict[str, str]:

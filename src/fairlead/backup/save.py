@@ -65,10 +65,10 @@ def _write_tables(
     writer: archive.Writer, connection: Connection, folder: Path, progress: Callable[[str], None]
 ) -> list[int]:
     counts = []
-    for name in tables.names(connection):
+    for name, table in tables.schema(connection).items():
         with _spool(folder) as file:
             count = -1  # the first line tells the columns
-            for line in tables.lines(connection, name):
+            for line in tables.lines(connection, table):
                 file.write(line)
                 count += 1
             writer.add(f"{archive.TABLES}{name}.jsonl", file)

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import msgspec
 from sqlalchemy import Connection, DateTime, LargeBinary, MetaData, Table, collate, func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.types import String
 
 from fairlead.errors import Conflict, Invalid, Unavailable
@@ -55,6 +55,8 @@ def filling(url: str) -> Iterator[Connection]:
     Raises :class:`Conflict` (``database_not_empty``) and :class:`Unavailable` (``database_down``).
     """
     parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        Path(parsed.database).touch(mode=0o600)
     engine = make_engine(parsed, writes=True)
     try:
         with engine.connect() as connection, connection.begin():
@@ -65,20 +67,23 @@ def filling(url: str) -> Iterator[Connection]:
                     hint="name an empty database with --store",
                 )
             yield connection
+    except (IntegrityError, DataError) as error:
+        raise unfit(str(error.orig)) from error
     except DBAPIError as error:
         raise Unavailable(f"the database cannot be written: {error.orig}", code="database_down") from error
     finally:
         engine.dispose()
 
 
-def names(connection: Connection) -> tuple[str, ...]:
-    """Return the tables with what refers to others after those."""
-    return tuple(table.name for table in _tables(connection))
+def schema(connection: Connection) -> dict[str, Table]:
+    """Return the tables as the database has them, by name, what refers to others after those; not that of Alembic."""
+    metadata = MetaData()
+    metadata.reflect(connection)
+    return {table.name: table for table in metadata.sorted_tables if table.name != VERSION}
 
 
-def lines(connection: Connection, name: str) -> Iterator[bytes]:
+def lines(connection: Connection, table: Table) -> Iterator[bytes]:
     """Yield the table as lines: its columns, then its rows by primary key, the same for the same rows anywhere."""
-    table = _tables(connection, name)[0]
     yield msgspec.json.encode([str(column.name) for column in table.columns]) + b"\n"
     order = [collate(key, _bytewise(connection)) if isinstance(key.type, String) else key for key in table.primary_key]
     rows = connection.execution_options(yield_per=_ROWS).execute(select(table).order_by(*order))
@@ -99,32 +104,31 @@ def make(connection: Connection, revision: str) -> None:
     migrate.make(connection, revision)
 
 
-def fill(connection: Connection, name: str, source: IO[bytes]) -> int:
+def fill(connection: Connection, table: Table, source: IO[bytes]) -> int:
     """Put the rows of ``source`` (:func:`lines`) in the table, which is emptied before; returns how many.
 
-    Raises :class:`Invalid` (``backup_broken``) for a table or columns that its revision does not have.
+    Raises :class:`Invalid` (``backup_broken``) for lines that are none, or of other columns.
     """
-    found = _tables(connection, name)
-    columns = msgspec.json.decode(source.readline(), type=list[str])
-    if not found or {column.name for column in found[0].columns} != set(columns):
-        raise Invalid(f"the table {name} is not one of its revision", code="backup_broken", hint="take another backup")
-    table, count = found[0], 0
-    kinds = [table.columns[column].type for column in columns]
-    connection.execute(table.delete())
-    for chunk in _chunks(source):
-        rows = [dict(zip(columns, map(_value, line, kinds), strict=True)) for line in chunk]
-        connection.execute(table.insert(), rows)
-        count += len(rows)
+    count = 0
+    try:
+        columns = msgspec.json.decode(source.readline(), type=list[str])
+        if {column.name for column in table.columns} != set(columns):
+            raise unfit(f"{table.name} has other columns at its revision")
+        kinds = [table.columns[column].type for column in columns]
+        connection.execute(table.delete())
+        for chunk in _chunks(source):
+            rows = [dict(zip(columns, map(_value, line, kinds), strict=True)) for line in chunk]
+            connection.execute(table.insert(), rows)
+            count += len(rows)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise unfit(f"{table.name}: {error}") from error
     _go_on_counting(connection, table)
     return count
 
 
-def _tables(connection: Connection, *only: str) -> list[Table]:
-    """Return the tables as the database has them, in order of reference; the one that Alembic keeps is left out."""
-    metadata = MetaData()
-    metadata.reflect(connection, only=(lambda name, _: name in only) if only else None)
-    wanted = [table for table in metadata.sorted_tables if table.name != VERSION]
-    return [table for table in wanted if not only or table.name in only]
+def unfit(why: str) -> Invalid:
+    """Return the error of rows that no table takes."""
+    return Invalid(f"the rows do not fit their tables: {why}", code="backup_broken", hint="take another backup")
 
 
 def _bytewise(connection: Connection) -> str:

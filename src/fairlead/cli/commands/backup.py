@@ -38,7 +38,7 @@ def backup(
     saved = asyncio.run(save(file, place, _store(chosen, place), bucket, _progress))
     _progress("")
     view = {"file": str(file), **{name: getattr(saved, name) for name in saved.__struct_fields__}}
-    terminal.result(f"{file}  {saved.rows:,} rows, {saved.objects:,} objects, {saved.size / 1e6:,.1f} MB", view)
+    terminal.result(f"{file}  {saved.rows:,} rows, {saved.objects:,} objects, {_size(saved.size)}", view)
     terminal.note("keep it as safe as the house: the keys that sign tokens and open secrets are in it")
 
 
@@ -100,6 +100,10 @@ def _restore(file: Path, root: Path | None, said: dict[str, str | None]) -> None
     view = {"home": str(home.root), **{name: getattr(restored, name) for name in restored.__struct_fields__}}
     terminal.result(f"{home.root}  {restored.rows:,} rows, {restored.objects:,} objects, all as they were saved", view)
     terminal.note(f"start it with: fairlead up --home {home.root}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count / 1e3:,.1f} kB"
 
 
 def _store(chosen: Settings, home: Home) -> str:
