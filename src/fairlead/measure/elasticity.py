@@ -192,12 +192,9 @@ def _thinned(made: Outcome, until_s: float) -> list[float]:
     sums = [0.0] * _POINTS
     moves = [*made.course, (until_s, 0)]
     for (since, count), (following, _) in pairwise(moves):
-        at = since
-        while at < min(following, until_s):
-            index = min(_POINTS - 1, int(at / part_s))
-            end = min(following, (index + 1) * part_s)
-            if end <= at:
+        for index in range(min(_POINTS - 1, int(since / part_s)), _POINTS):
+            begin, end = index * part_s, (index + 1) * part_s
+            sums[index] += count * max(0.0, min(following, end) - max(since, begin))
+            if end >= following:
                 break
-            sums[index] += count * (end - at)
-            at = end
     return [total / part_s for total in sums]

@@ -42,6 +42,16 @@ def test_a_file_that_is_no_trace_is_refused(cli: Callable[..., Said], tmp_path: 
     assert cli("bench", "simulate", "--trace", str(tmp_path / "none.csv"))[0] == 3
 
 
+def test_what_cannot_be_simulated_or_drawn_is_told_before_anything_is(cli: Callable[..., Said], tmp_path: Path) -> None:
+    code, out, said = cli("bench", "simulate", "--load", "steps", "--picture", str(tmp_path / "none" / "a.svg"))
+    assert (code, out) == (5, "")
+    assert f"there is no folder {tmp_path / 'none'}" in said
+
+    code, out, said = cli("bench", "simulate", "--load", "steps", "--min", "5", "--max", "2")
+    assert (code, out) == (2, "")
+    assert "--min 5 is more than --max 2" in said
+
+
 def test_show_says_how_many_replicas_and_why(cli: Callable[..., Said], signed_in: Door) -> None:
     model = {"name": "m", "url": "u", "summary": "", "aliases": {}, "versions": []}
     now = {"version": "1", "ready": 2, "starting": 3, "wanted": 5, "min": 0, "max": 20, "rule": "queue", "why": WHY}

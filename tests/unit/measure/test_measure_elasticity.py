@@ -12,7 +12,8 @@ from fairlead.autoscaler.signals import Limits
 from fairlead.errors import Invalid, NotFound
 from fairlead.measure import arrivals, elasticity
 from fairlead.measure.arrivals import Call, Load, Shape
-from fairlead.measure.fleet import Fleet, Seen
+from fairlead.measure.elasticity import Compared
+from fairlead.measure.fleet import Fleet, Outcome, Seen
 from fairlead.measure.policies import Fairlead, Fixed, Knative, clairvoyant
 
 SHAPE = Shape(rate=20, service_s=0.1, length_s=600)
@@ -168,3 +169,15 @@ def test_the_table_and_the_picture_have_all_of_them() -> None:
     root = ElementTree.fromstring(elasticity.picture(compared))
     assert sum(child.tag.endswith("polyline") for child in root) == 3
     assert elasticity.view(compared, 1.0)["loads"][0]["policies"][0]["policy"] == "Fairlead"
+
+
+@pytest.mark.parametrize("length_s", [60.0, 219.0, 360.0, 3600.0, 86_400.0])
+def test_the_picture_has_replicas_for_as_long_as_there_were_any(length_s: float) -> None:
+    made = Outcome("Fairlead", course=[(0.0, 2), (length_s / 2, 1)])
+
+    root = ElementTree.fromstring(elasticity.picture([Compared(Load("one", [], length_s), (made,), 0.0)]))
+
+    (line,) = (child for child in root if child.tag.endswith("polyline"))
+    heights = [point.split(",")[1] for point in line.attrib["points"].split()]
+    assert len(set(heights[:150])) == len(set(heights[150:])) == 1
+    assert heights[0] != heights[-1]

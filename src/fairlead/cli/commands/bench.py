@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from fairlead.cli import terminal
+from fairlead.cli.calling import check_output
 
 app = typer.Typer(help="Measure models, and the platform's own decisions.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -53,8 +54,11 @@ def simulate(
     from fairlead.autoscaler.signals import Limits
     from fairlead.measure import arrivals, elasticity
 
+    if least > most:
+        raise typer.BadParameter(f"--min {least} is more than --max {most}")
+    check_output(picture)
     shape = arrivals.Shape(rate=rate, service_s=service, service_cv=service_cv, length_s=3600 * hours, seed=seed)
-    limits = Limits(least=min(least, most), most=most, idle_s=idle, drain_s=drain, slo_s=slo)
+    limits = Limits(least=least, most=most, idle_s=idle, drain_s=drain, slo_s=slo)
     setting = elasticity.Setting(limits=limits, start_s=start, slo_s=slo, jobs=jobs)
     loads = [arrivals.trace(path, shape, column=column or None, per=per) for path in trace]
     compared = []
