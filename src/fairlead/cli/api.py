@@ -7,7 +7,8 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator
-from http.client import BadStatusLine, HTTPException, HTTPMessage
+from contextlib import ExitStack, contextmanager
+from http.client import BadStatusLine, HTTPException, HTTPMessage, HTTPResponse
 from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
@@ -143,6 +144,39 @@ class Api:
         if answer.status_code == 401 and os.environ.get("FAIRLEAD_TOKEN") == self._session.token:
             refused.hint = f"FAIRLEAD_TOKEN goes before your sessions: unset it, or give it a token of {self.url}"
         return refused
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[tuple[HTTPMessage, Iterator[bytes]]]:
+        """Yield the headers of the answer to ``GET {path}`` and its body as it comes, of any length.
+
+        Raises :class:`Refused`, also where the body is cut off.
+        """
+        _check_path(path)
+        with ExitStack() as stack:
+            try:
+                answer = stack.enter_context(
+                    http.stream(
+                        self.url,
+                        path,
+                        connect_s=CONNECT_S,
+                        headers=self._headers,
+                        params={},
+                        ca=self._session.ca,
+                        silent_s=self._timeout_s,
+                    )
+                )
+                if not 200 <= answer.status < 300:
+                    raise self._refusal(Answer(answer.status, answer.headers, answer.read()))
+            except (OSError, HTTPException) as error:
+                raise _unreachable(self.url, error) from error
+            yield answer.headers, self._pieces(answer)
+
+    def _pieces(self, answer: HTTPResponse) -> Iterator[bytes]:
+        try:
+            yield from http.pieces_of(answer)
+        except (OSError, HTTPException) as error:
+            hint = "nothing is kept of it; ask again"
+            raise Refused("the answer ended in the middle", code="stream_cut", hint=hint) from error
 
     def events(self, path: str, **params: Any) -> Iterator[tuple[str, Any]]:
         """Yield (event, data) of a stream of server-sent events until it ends."""

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import fairlead
 
+PIECE_BYTES = 256 * 1024
 _SAFE = "/@:+,;=~!$&'()*%"
 """What stays as it is in a path; the rest is escaped."""
 
@@ -76,12 +77,30 @@ def lines_of(response: http.client.HTTPResponse) -> Iterator[str]:
     return (line.decode("utf-8", "replace").rstrip("\r\n") for line in response)
 
 
+def pieces_of(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the body of an open answer as it comes; raises :class:`http.client.IncompleteRead` where it is cut off."""
+    while piece := response.read(PIECE_BYTES):
+        yield piece
+    if response.length:  # read(n) does not tell
+        raise http.client.IncompleteRead(b"", response.length)
+
+
 @contextmanager
 def stream(
-    url: str, path: str, *, connect_s: float, headers: Mapping[str, str], params: Mapping[str, Any], ca: str = ""
+    url: str,
+    path: str,
+    *,
+    connect_s: float,
+    headers: Mapping[str, str],
+    params: Mapping[str, Any],
+    ca: str = "",
+    silent_s: float | None = None,
 ) -> Iterator[http.client.HTTPResponse]:
-    """Yield the open answer of a GET that may take for ever; raises as :func:`request` does."""
-    with _sent(url, "GET", _target(path, params), None, dict(headers), connect_s, None, ca) as response:
+    """Yield the open answer of a GET that may take for ever, but not be silent for longer than ``silent_s``.
+
+    Raises as :func:`request` does.
+    """
+    with _sent(url, "GET", _target(path, params), None, dict(headers), connect_s, silent_s, ca) as response:
         yield response
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import Door
+from fairlead.cli import session
+
+from .conftest import Door, token
 
 Said = tuple[int, str, str]
 VIEW = {"id": "job-1", "model": "m", "version": "1", "status": "queued", "reason": None, "attempts": 0, "error": None}
@@ -115,3 +120,72 @@ def test_all_failed_jobs_are_replayed_page_by_page(cli: Callable[..., Said], sig
     signed_in.answers = Pages(signed_in.answers)
     code, out, _ = cli("jobs", "replay", "--failed", "m")
     assert (code, [line.split()[0] for line in out.splitlines()]) == (0, ["job-2", "job-1"])
+
+
+RESULT = "GET /api/v1/jobs/job-1/result"
+
+
+def test_a_result_is_printed_as_it_is(cli: Callable[..., Said], signed_in: Door) -> None:
+    signed_in.answers[RESULT] = (200, b'{"n": 1}', "application/json")
+    assert cli("jobs", "result", "job-1")[:2] == (0, '{"n": 1}\n')
+    signed_in.answers[RESULT] = (200, b"plain", "text/plain")
+    assert cli("jobs", "result", "job-1")[:2] == (0, "plain")
+
+
+def test_a_long_result_is_written_as_it_comes(cli: Callable[..., Said], signed_in: Door, tmp_path: Path) -> None:
+    """Its size is many times what is held of it at once."""
+    data = bytes(range(256)) * (64 * 1024)
+    signed_in.answers[RESULT] = (200, data, "image/png")
+    file = tmp_path / "result.png"
+    file.write_bytes(b"before")
+    tracemalloc.start()
+    try:
+        code, out, _ = cli("jobs", "result", "job-1", "-o", str(file))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (code, out) == (0, f"{file}: {len(data)} bytes\n")
+    assert file.read_bytes() == data
+    assert most < len(data) / 2
+    assert list(tmp_path.glob(".*")) == [], "no part is left"
+
+
+def test_a_result_that_is_cut_off_leaves_what_was_there(cli: Callable[..., Said], tmp_path: Path) -> None:
+    file = tmp_path / "result.png"
+    file.write_bytes(b"before")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def half() -> None:
+            taken, _ = server.accept()
+            with taken:
+                taken.recv(65536)
+                taken.sendall(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 1000\r\n\r\n" + bytes(500)
+                )
+
+        session.keep(session.Session(f"http://127.0.0.1:{server.getsockname()[1]}", token("ada"), "ada"))
+        answering = threading.Thread(target=half)
+        answering.start()
+        code, _, err = cli("jobs", "result", "job-1", "-o", str(file))
+        answering.join()
+    assert code == 1
+    assert "ended in the middle" in err
+    assert file.read_bytes() == b"before"
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["result.png"]
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_asked(
+    cli: Callable[..., Said], signed_in: Door, tmp_path: Path
+) -> None:
+    code, _, err = cli("jobs", "result", "job-1", "-o", str(tmp_path / "nowhere" / "result.png"))
+    assert code == 5
+    assert "there is no folder" in err
+    assert signed_in.calls == []
+
+
+def test_a_result_that_is_not_there_is_refused(cli: Callable[..., Said], signed_in: Door, tmp_path: Path) -> None:
+    signed_in.says(RESULT, {"error": {"code": "not_ready", "message": "job-1 runs", "hint": "wait"}}, 503)
+    code, _, err = cli("jobs", "result", "job-1", "-o", str(tmp_path / "result.png"))
+    assert code == 6
+    assert "job-1 runs" in err
+    assert not (tmp_path / "result.png").exists()

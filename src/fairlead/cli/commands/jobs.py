@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from fairlead.cli import terminal
+from fairlead.cli import calling, saving, terminal
 from fairlead.cli.api import Api, Refused, named
 
 FINAL = ("succeeded", "failed", "canceled")
@@ -97,13 +97,21 @@ def _print(view: dict[str, Any]) -> None:
 
 
 @app.command()
-def result(job: str) -> None:
-    """Print what a job answered."""
-    with Api() as api:
-        answer = api.send("GET", f"/api/v1/jobs/{job}/result")
-    terminal.raw(
-        answer.content + (b"\n" if answer.headers.get("content-type", "").startswith("application/json") else b"")
-    )
+def result(
+    job: str,
+    output: Path = typer.Option(None, "--output", "-o", help="Write it there; the file is there once it is whole."),
+) -> None:
+    """Print what a job answered, or write it to a file."""
+    calling.check_output(output)
+    with Api() as api, api.opened(f"/api/v1/jobs/{job}/result") as (headers, pieces):
+        if output is None:
+            saving.to_stdout(pieces)
+        else:
+            size = saving.to_file(pieces, output)
+    if output is not None:
+        terminal.result(f"{output}: {size} bytes", {"file": str(output), "bytes": size})
+    elif headers.get_content_type() == "application/json":
+        terminal.raw(b"\n")
 
 
 @app.command()
