@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from fairlead import ids
+from fairlead.bundles.promised import promised
 from fairlead.bundles.reading import closest
 from fairlead.bundles.shapes import AppManifest, Manifest, ModelManifest, Program, Role, Route
 from fairlead.errors import Problem
@@ -59,6 +60,7 @@ def model(manifest: ModelManifest) -> Iterator[Problem]:
     if manifest.scale.min > manifest.scale.max:
         message = f"min {manifest.scale.min} is above max {manifest.scale.max}"
         yield Problem("scale.min", "range", message, "raise scale.max or lower scale.min")
+    yield from promised(manifest.slo)
     yield from _few("routes", manifest.routes)
     yield from _routes(manifest.routes)
     yield from _few("examples", manifest.examples)

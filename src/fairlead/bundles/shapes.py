@@ -127,9 +127,9 @@ class Slo(Table, frozen=True, kw_only=True):
     latency_ms: Annotated[float, Meta(gt=0)] | None = None
     """Milliseconds within which ``percentile`` of requests are answered."""
     percentile: Annotated[float, Meta(gt=0, lt=100)] = 99
-    """Percentile that ``latency_ms`` speaks of."""
+    """Percentile that ``latency_ms`` speaks of; 99.9999 at most."""
     availability: Annotated[float, Meta(gt=0, lt=100)] | None = None
-    """Percent of requests that are answered without a failure of ours."""
+    """Percent of requests that are answered without a failure of ours; 99.9999 at most."""
 
 
 class Access(Table, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.bundles.manifest import ModelManifest
+from fairlead.bundles.promised import PERCENT_MAX
 from fairlead.errors import Invalid, NotFound, Problem
 from fairlead.figures import counted_ms
 from fairlead.jobs import callbacks
@@ -72,7 +73,7 @@ def objectives_of(manifest: ModelManifest) -> tuple[Objective, ...]:
 
 
 def _share(percent: float) -> float:
-    return round(percent / 100, 12)
+    return min(round(percent / 100, 12), PERCENT_MAX / 100)  # of a version pushed before there was a limit
 
 
 def promised(session: Session, models: Collection[str] | None = None) -> dict[str, ModelManifest]:

@@ -257,3 +257,16 @@ def test_what_python_itself_cannot_read_is_a_fault_of_the_manifest(line: str) ->
 def test_what_is_no_major_of_a_device_type_is_told(major: str) -> None:
     named = problems(APP + f'[devices]\ncamera = {{ type = "camera@{major}" }}\n')
     assert ("devices.camera.type", "type") in {(one.path, one.rule) for one in named}
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ("percentile = 99.99999999999999", "slo.percentile"),
+        ("availability = 99.9999999999999", "slo.availability"),
+        ("latency_ms = inf", "slo.latency_ms"),
+        ("latency_ms = 1e300", "slo.latency_ms"),
+    ],
+)
+def test_a_promise_that_cannot_be_reckoned_with_is_refused(line: str, field: str) -> None:
+    assert told(f"{MODEL}[slo]\n{line}\n") == [(field, "range")]

@@ -111,3 +111,9 @@ def test_a_threshold_of_three_digits_says_what_counts() -> None:
 
     assert latency.said == "95 % of answers take less than 120 ms"
     assert jobs.said == "95 % of jobs succeed by their deadline, or within 15.125 s"
+
+
+def test_a_promise_from_before_there_was_a_limit_ends_nobodys_objectives() -> None:
+    run, slo = ModelRun(entry="m:M"), Slo(availability=99.99999999999999, percentile=99.99999999999999, latency_ms=5)
+    for objective in service.objectives_of(ModelManifest(kind="model", name="mood", run=run, slo=slo)):
+        assert burn("5m", Counts(10_000, 10_000, 5), objective).rate > 1
