@@ -39,7 +39,31 @@ def refuse_bad_rows(item: Item, answers: Sequence[Any]) -> None:
 
 
 def as_error(error: BaseException) -> Error:
-    """Return what a caller is told of ``error``."""
+    """Return what a caller is told of ``error``, in texts that every wire takes: a bundle's may hold anything."""
+    found = _as_error(error)
+    found.message, found.hint, found.code = sendable(found.message), sendable(found.hint), sendable(found.code)
+    found.problems = tuple(
+        Problem(sendable(one.path), sendable(one.rule), sendable(one.message), sendable(one.hint), one.line)
+        for one in found.problems
+    )
+    return found
+
+
+def sendable(text: object) -> str:
+    """Return ``text`` such that it has bytes in UTF-8: half a surrogate pair, as in names of files that are no UTF-8,
+    is written out."""
+    found = text if isinstance(text, str) else str(text)
+    return found if found.isascii() else found.encode("utf-8", "backslashreplace").decode()
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as worse:  # noqa: BLE001 - the bundle's own code, which may fail in any way
+        return f"and its text cannot be told ({type(worse).__name__})"
+
+
+def _as_error(error: BaseException) -> Error:
     if isinstance(error, Error):
         return error
     if isinstance(error, InvalidInput):
@@ -56,7 +80,7 @@ def as_error(error: BaseException) -> Error:
         out.__cause__ = error
         return out
     found = Internal(
-        f"the model failed: {type(error).__name__}: {without_folders(str(error))}",
+        f"the model failed: {type(error).__name__}: {without_folders(_said(error))}",
         code="model_failed",
         hint="its log has the traceback; fairlead logs MODEL shows it",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
@@ -62,7 +63,16 @@ def request() -> Request:
 
 
 def progress(step: int, total: int | None = None, *, preview: Image | None = None, note: str = "") -> None:
-    """Tell how far the call has come; raises :class:`Canceled` when nobody waits for it any more."""
+    """Tell how far the call has come, in whole steps; raises :class:`Canceled` when nobody waits for it any more.
+
+    Raises :class:`TypeError` for a step that is no whole number: its keeper could not read it.
+    """
+    try:
+        step, total = operator.index(step), None if total is None else operator.index(total)
+    except TypeError:
+        said = f"progress({step!r}, {total!r}): steps are whole numbers, as in progress(50, 100) for a half"
+        raise TypeError(said) from None
+    note = str(note).encode("utf-8", "backslashreplace").decode()
     current = scopes.get()
     for scope in current:
         if scope.on_progress is not None:

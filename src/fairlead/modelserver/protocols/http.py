@@ -181,7 +181,7 @@ class Front:
         except GivenUp:
             return
         except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the caller gets an answer
-            found = error if isinstance(error, Error) else as_error(error)
+            found = as_error(error)
             self._failed(found, scope)
             self._refuse(scope, proto, found, request_id)
             await self._receiver.drop_rest(proto)
