@@ -29,8 +29,8 @@ PRESS_S = 2.0
 DOWN_S = 60.0
 COLD_STARTS = 5
 """Down is also never sooner than so many cold starts."""
-SPAN_S = 2.0
-"""A rate is believed from a window of so many seconds on."""
+SPAN_S, NEAR_S = 2.0, 0.5 * TICK_S
+"""A rate is believed from a window of so many seconds on, give or take what looks are early or late."""
 ERRORS, PANIC_ERRORS = 2.0, 3.0
 """Standard errors of a count that are taken for chance; a short window is looked at ten times as often."""
 LEAST_S = 1e-6
@@ -39,7 +39,7 @@ SAMPLES = 15
 """From so many on it is told how unevenly calls come."""
 TIGHT = 4.0
 """An objective below so many times a call's own time leaves no room for waiting."""
-SURE = 16.0
+SURE = 10.0
 """So many requests that wait are no chance: the rate counts as it was counted, without its error."""
 ROOM, ROOM_BURSTS, BURSTS = 0.5, 0.25, 50.0
 """Room for chance, in roots of the offered work, and how much more of it where calls come as unevenly as that."""
@@ -117,8 +117,8 @@ def _looked(signals: Signals, history: History) -> History:
 
 def _rate(samples: Sequence[Sample], window_s: float, at: float, errors: float) -> _Rate:
     """Return how many calls came each second of the window."""
-    first = next((one for one in samples if at - one.at <= window_s + 1e-9), None)
-    if first is None or samples[-1].at - first.at < SPAN_S:
+    first = next((one for one in samples if at - one.at <= window_s + NEAR_S), None)
+    if first is None or samples[-1].at - first.at < SPAN_S - NEAR_S:
         return _Rate()
     last, span_s = samples[-1], samples[-1].at - first.at
     came = max(0.0, last.calls + last.inside - first.calls - first.inside)

@@ -1,4 +1,4 @@
-"""Drives how many replicas there are: looks at reports and the ledger as reports come, asks the autoscaler, writes it down.
+"""Drives how many replicas there are: looks at reports and the ledger, asks the autoscaler, writes it down.
 
 Control decides and keepers converge: while control is away what was wanted last holds, the waker still starts the first
 replica of whatever sleeps, and idle ones still go to sleep where no more than that was wanted.

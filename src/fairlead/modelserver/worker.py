@@ -145,8 +145,7 @@ class Channel:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_S):
                         await self._changed.wait()
-                now = self._replica.beat()
-                if (now.in_flight, now.queued > 0) != (beat.in_flight, beat.queued > 0):
+                if is_news(self._replica.beat(), beat):
                     break
             self._changed.clear()
 
@@ -303,6 +302,17 @@ class Channel:
             self._loop.call_soon_threadsafe(lambda: self._spawn(self._broadcast(message), f"progress of {order.job}"))
 
         return hook
+
+
+def is_news(now: Beat, before: Beat) -> bool:
+    """Whether a beat is due before its time: work began or ended, what waits has doubled, or the first were answered.
+
+    How many replicas there are is decided from that: a second later would be late.
+    """
+    if (now.in_flight, now.queued > 0) != (before.in_flight, before.queued > 0):
+        return True
+    doubled = now.queued.bit_length() > before.queued.bit_length()
+    return doubled or now.served.bit_length() > before.served.bit_length()
 
 
 class _Partials:

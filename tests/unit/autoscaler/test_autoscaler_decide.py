@@ -83,6 +83,37 @@ def test_a_step_in_the_rate_is_followed_within_seconds() -> None:
     assert more[5].wanted >= 4
 
 
+def test_a_step_that_has_requests_wait_is_followed_in_one_go() -> None:
+    """40 calls a second of 50 ms after 10: half of what comes waits, so that nobody need be sure of more than that."""
+    limits = Limits(slo_s=0.25)
+    made, history = after(History(wanted=1), limits, 60, rate=10, ready=1, in_flight=1, service_s=0.05)
+    assert made[-1].wanted == 1
+    wanted = []
+    for second in range(1, 3):
+        signals = Signals(at=59 + second, calls=590 + 20 * second, ready=1, in_flight=20 * second, service_s=0.05)
+        decision, history = decide(signals, limits, history)
+        wanted.append(decision.wanted)
+
+    assert wanted[-1] >= 3
+
+
+@pytest.mark.parametrize("every", [0.2, 0.35, 1.0, 1.1])
+def test_how_often_it_is_looked_at_changes_nothing(every: float) -> None:
+    """Reports come when something happens: rates are those of the seconds all the same."""
+    history, made, count = History(wanted=1), [], round(90 / every)
+    for look in range(count):
+        at = look * every
+        decision, history = decide(
+            Signals(at=at, calls=round(30 * at), ready=5, in_flight=3, service_s=0.1), CALM, history
+        )
+        made.append(decision)
+
+    assert made[-1].wanted == 5
+    assert made[-1].inputs["arrival_per_s"] == pytest.approx(30, rel=0.05)
+    assert made[-1].inputs["arrival_per_s_6s"] == pytest.approx(30, rel=0.1)
+    assert len(history.samples) <= 90
+
+
 def test_a_load_that_is_gone_leaves_after_a_minute_and_sleeps_after_its_time() -> None:
     limits = Limits(idle_s=120)
     made, history = after(History(wanted=1), limits, 60, rate=30, ready=5, in_flight=3, service_s=0.1)

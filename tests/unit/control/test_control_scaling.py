@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,8 +14,11 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Role
 from fairlead.clock import to_text
+from fairlead.control import scaling as scaling_module
 from fairlead.control.nodes import SILENT_S, Nodes
 from fairlead.control.scaling import Scaling
+from fairlead.control.waiters import Waiters
+from fairlead.control.wake import REPORTS
 from fairlead.figures import COLD, Figures, Histogram, Recent, observed
 from fairlead.jobs import service
 from fairlead.jobs.service import Asked, Submission
@@ -343,3 +347,28 @@ async def test_r16_what_runs_when_control_begins_is_nobodys_decision(stage: Stag
     await stage.look()
     await stage.look()
     assert await stage.decisions() == []
+
+
+async def test_a_report_is_looked_at_when_it_comes(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling_module, "LATEST_S", 3600.0)
+    waiters, looked = Waiters(), asyncio.Event()
+    scaling = Scaling(stage.database, stage.clock, stage.nodes, lambda: None, waiters)
+
+    async def look() -> None:
+        looked.set()
+
+    monkeypatch.setattr(scaling, "look", look)
+    loop = asyncio.create_task(scaling.run())
+    try:
+        for _ in range(3):
+            async with asyncio.timeout(30):
+                await looked.wait()
+            looked.clear()
+            waiters.tell(REPORTS)
+            async with asyncio.timeout(30):
+                while not stage.clock.sleepers:
+                    await asyncio.sleep(0)
+            assert not looked.is_set(), "looks do not follow each other without a rest"
+            await stage.clock.advance(scaling_module.REST_S)
+    finally:
+        loop.cancel()

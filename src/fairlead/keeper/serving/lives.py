@@ -147,7 +147,7 @@ class Lives:
         is_new = version.heard(replica, beat, now, to_text(self._clock.now()))
         if was != replica.in_rotation(now):
             self._hooks.nudge()  # the round tells the front door, once it is decided who leaves in its place
-        elif is_new:
+        elif version.presses(now) or is_new:
             self._hooks.changed()
 
     def _take_end(self, version: Version, replica: pool.Replica, beat: messages.Beat, now: float) -> None:

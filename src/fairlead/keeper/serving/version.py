@@ -12,6 +12,7 @@ from fairlead.engines import ReplicaLink
 from fairlead.errors import Error, Unavailable
 from fairlead.keeper.serving import pool
 from fairlead.keeper.serving.ejection import Eject, Ejection, Replace
+from fairlead.keeper.serving.pressure import Pressure
 from fairlead.keeper.serving.tally import Tally
 from fairlead.status import ReplicaStatus, VersionStatus
 from fairlead.supervisor import proc, restarts
@@ -67,6 +68,7 @@ class Version:
     woken: int = 0
     tally: Tally = field(default_factory=Tally)
     ejection: Ejection = field(default_factory=Ejection)
+    pressure: Pressure = field(default_factory=Pressure)
     shift: str = ""
     """Which replica was ejected last, or came back, and why."""
     shifted_at: str | None = None
@@ -102,6 +104,12 @@ class Version:
                 self.tally.started(now - replica.started)
         replica.status, replica.reason = beat.status, beat.reason
         return True
+
+    def presses(self, now: float) -> bool:
+        """Whether control is to hear at once of how much waits, or of what a call takes."""
+        ready = sum(replica.in_rotation(now) for replica in self.replicas.values())
+        waiting = len(self.waiters) + sum(replica.queued for replica in self.replicas.values())
+        return self.pressure.rises(waiting, ready, self.tally.cost_s, now)
 
     def may_start(self, now: float) -> bool:
         may_ever = self.is_prepared and self.failed is None and not self.is_held
