@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection
 
-from fairlead import __version__
+import fairlead
 from fairlead.backup import archive, tables
 from fairlead.buckets.claim import OWNER_KEY
 from fairlead.buckets.port import Bucket, Entry
@@ -49,7 +49,7 @@ async def save(
     ):
         about = archive.About(
             format=archive.FORMAT,
-            fairlead=__version__,
+            fairlead=fairlead.__version__,
             made_at=datetime.now(UTC),
             schema=migrate.current(connection) or "",
             has_bucket=bucket is not None,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 import psutil
 
@@ -19,21 +18,18 @@ from fairlead.buckets.port import Bucket
 from fairlead.bus import nats, server
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock, SystemClock, to_text
-from fairlead.engines import Engine, Launch
-from fairlead.engines.launch import Compiled
-from fairlead.engines.local import LocalEngine, launch_for, marker_of
-from fairlead.errors import Error, Unavailable
+from fairlead.engines.local import LocalEngine, marker_of
+from fairlead.errors import Error
 from fairlead.exposition import Family
 from fairlead.gateway import DoorSettings, DoorStats, Gateway, door_settings
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
 from fairlead.keeper import descriptors
+from fairlead.keeper.bounds import Bounds
 from fairlead.keeper.bundles.compiling import Compiling
-from fairlead.keeper.bundles.diskbound import DiskBound
 from fairlead.keeper.bundles.early import Early
 from fairlead.keeper.bundles.inspection import Inspector
-from fairlead.keeper.bundles.memorybound import MemoryBound
-from fairlead.keeper.bundles.memoryused import Bounded, Over
+from fairlead.keeper.bundles.launching import Launching
 from fairlead.keeper.bundles.prepare import Prepare
 from fairlead.keeper.bundles.secrets import Secrets
 from fairlead.keeper.bundles.tidy import Tidy
@@ -55,7 +51,7 @@ from fairlead.keeper.running.models_call import Place, ReplicaCaller
 from fairlead.keeper.running.readings import Readings
 from fairlead.keeper.running.runs import Runs
 from fairlead.keeper.running.state import RunPorts
-from fairlead.keeper.serving import memory, waiting, warmth
+from fairlead.keeper.serving import waiting, warmth
 from fairlead.keeper.serving.jobs import Jobs
 from fairlead.keeper.serving.meter import Meter
 from fairlead.keeper.serving.meter import tell as tell_calls
@@ -67,14 +63,12 @@ from fairlead.keeper.steps import do_all
 from fairlead.keeper.tasks import Tasks, forever
 from fairlead.keeper.wanting import Wanting
 from fairlead.messages import (
-    ErrorInfo,
     FromReplica,
     JobOrder,
     JobStop,
     NodeReport,
     NodeWanted,
     Rest,
-    VersionWanted,
     Wake,
 )
 from fairlead.sandbox import level
@@ -83,7 +77,6 @@ from fairlead.settings import Home, Settings
 from fairlead.supervisor import proc
 
 _log = logging.getLogger(__name__)
-ASK_AGAIN_S = 1.0
 DRAIN_S = 10.0
 """Grace of replicas and runs when the whole machine stops."""
 
@@ -113,9 +106,12 @@ class House:
         self._compiling = Compiling(home, level.isolation(), marker_of(home), self._secrets, self._prepared)
         self._meter = Meter(clock.now)
         engine = self._engine = LocalEngine(home, clock)
+        launching = Launching(
+            settings, home, self._secrets, lambda digest: self.prepare.bundle(digest), self._compiling.program
+        )
         self.replicas = Replicas(
             engine,
-            self._launch,
+            launching.launch,
             clock,
             on_message=self._on_message,
             on_lost=self._on_lost,
@@ -127,7 +123,7 @@ class House:
         self.front_door = self._make_front_door(door)
         self._slicing = make_slicing(settings, home, self.gateway, clock, lambda: self.wanted, self.programs)
         self.front_door.look = self._slicing.look
-        self.prepare = self._make_prepare(engine, group)
+        self.prepare = self._make_prepare(Early(engine, home, clock, launching.begun, group))
         away = partial(waiting.turned_away, self.replicas.versions)
         self.waker = Waker(home.waker_socket, self.replicas.resolve, refused=away)
         self._page_door = PageDoor(home.page_socket, self._pages, clock)
@@ -138,7 +134,7 @@ class House:
         self.jobs: Jobs | None = None
         self.runs: Runs | None = None
 
-    def _make_prepare(self, engine: Engine, group: Tasks) -> Prepare:
+    def _make_prepare(self, early: Early) -> Prepare:
         settings, home = self.settings, self.home
         return Prepare(
             home,
@@ -147,7 +143,7 @@ class House:
             least=level.Level(settings.trusted_only) if settings.trusted_only else None,
             source_builds=settings.source_builds,
             changed=self._prepared,
-            early=Early(engine, home, self.clock, self._begun, group),
+            early=early,
         )
 
     def _make_front_door(self, door: DoorSettings) -> FrontDoor:
@@ -179,7 +175,7 @@ class House:
         """Start or adopt everything; returns when the front door and control answer. Raises :class:`Unavailable`."""
         if self._certificate is not None:
             self._certificate.take()
-            self._group.create_task(forever(self._certificate.run), name="certificate")
+            self._loop("certificate", self._certificate.run)
         self.front_door.prepare(self.wanted)
         self._access_log.prepare()
         envoy = services.envoy(self.gateway, self.home, self._door_restarted)
@@ -194,37 +190,37 @@ class House:
         spool = Spool(self.home.results, self.settings.body_max_bytes, self.settings.scratch_mb * 1024**2)
         self.jobs = Jobs(self.settings.node, self.replicas, self.bus, self.bucket, self.clock, spool)
         self.runs = Runs(self._run_ports())
-        self._group.create_task(forever(self.replicas.run), name="replicas")
-        self._group.create_task(forever(self.jobs.run), name="jobs")
+        self._loop("replicas", self.replicas.run)
+        self._loop("jobs", self.jobs.run)
         self.runs.adopt()
         await self._wanting.begin()
         await self._page_door.open()
         await self.waker.open()  # once it is known what is wanted, and before the front door leads here
-        self._group.create_task(
-            forever(lambda: self.front_door.run(lambda: self.wanted, self._door_changed)), name="front door"
-        )
+        self._loop("front door", lambda: self.front_door.run(lambda: self.wanted, self._door_changed))
         await self._subscribe()
-        self._reporting = self._group.create_task(
-            forever(lambda: report(self.bus, self._report, self.changed)), name="report"
-        )
-        calls = forever(lambda: tell_calls(self.bus, self.settings.node, self._meter))
-        self._group.create_task(calls, name="calls")
-        self._group.create_task(forever(lambda: self._slicing.run(self.bus)), name="objectives")
+        self._reporting = self._loop("report", lambda: report(self.bus, self._report, self.changed))
         await self._metrics.open()
-        short = partial(keep_short, self.home.logs, self.home.access_log, self.clock)
-        self._group.create_task(forever(short), name="logs")
-        self._group.create_task(forever(self._access_log.run), name="access log")
-        tidy = Tidy(self.home, self.clock, lambda: self.wanted, self.settings.keep_days)
-        self._group.create_task(forever(tidy.run), name="tidy")
-        bound = DiskBound(self.home, self.settings.scratch_mb, self.clock, self._shut_out)
-        self._group.create_task(forever(bound.run), name="disk bound")
-        memory_bound = MemoryBound(self._bounded, self.clock, self._end_over)
-        self._group.create_task(forever(memory_bound.run), name="memory bound")
-        self._group.create_task(forever(self._wanting.run), name="converge")
+        bounds = Bounds(self.home, self.settings.scratch_mb, self.clock, self._engine, self.replicas, self.runs)
+        for name, loop in (self._lasting() | bounds.loops).items():
+            self._loop(name, loop)
         await control
         await self._wanting.ask(self.bus)
         _log.info("the keeper is up", extra={"pid": os.getpid(), "version": fairlead.__version__})
         await self._simulator.open()
+
+    def _loop(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return self._group.create_task(forever(run), name=name)
+
+    def _lasting(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return what goes on beside everything else, by name."""
+        return {
+            "calls": lambda: tell_calls(self.bus, self.settings.node, self._meter),
+            "objectives": lambda: self._slicing.run(self.bus),
+            "logs": partial(keep_short, self.home.logs, self.home.access_log, self.clock),
+            "access log": self._access_log.run,
+            "tidy": Tidy(self.home, self.clock, lambda: self.wanted, self.settings.keep_days).run,
+            "converge": self._wanting.run,
+        }
 
     async def close(self) -> None:
         """Stop everything within its graces: callers first, and what answers them last.
@@ -314,30 +310,6 @@ class House:
         self._wanting.again()
         self.changed.set()
 
-    async def _launch(self, wanted: VersionWanted) -> Launch:
-        found, compiled = self.prepare.bundle(wanted.digest), self._compiling.program(wanted.digest)
-        if found is None:
-            raise Unavailable(f"{wanted.spec.name} is not prepared here yet", code="not_prepared", retry_after_s=1)
-        return await self._begun(wanted, *found, compiled)
-
-    async def _begun(
-        self, wanted: VersionWanted, folder: Path, environment: Path, compiled: Compiled | None = None
-    ) -> Launch:
-        """Return how a replica of ``wanted`` is started from the folders of its bundle and its environment."""
-        secrets = self._secrets.opened(wanted.spec.name, wanted.secrets)
-        made = partial(
-            launch_for,
-            wanted,
-            self.home,
-            bundle=folder,
-            environment=environment,
-            secrets=secrets,
-            body_max_bytes=self.settings.body_max_bytes,
-            disk_mb=self.settings.scratch_mb,
-            compiled=compiled,
-        )
-        return await asyncio.to_thread(made)  # user ids lie in a file that is synced, and locked while it is tidied
-
     # --- what happens here --------------------------------------------------------------------------------------------
 
     def _on_message(self, key: Key, replica: str, message: FromReplica) -> None:
@@ -348,24 +320,6 @@ class House:
         assert self.jobs is not None
         self.jobs.lost(key, replica, reason)
         self.changed.set()
-
-    def _shut_out(self, name: str, error: ErrorInfo) -> AbstractAsyncContextManager[None]:
-        """Return the block in which nothing of the run or zygote ``name`` runs here."""
-        run = self.runs.shut_out(name, f"{error.code}: {error.message}") if self.runs is not None else None
-        return run or self.replicas.shut_out(name, error)
-
-    def _bounded(self) -> list[Bounded]:
-        """Return what is bounded in memory here."""
-        runs = self.runs.bounded() if self.runs is not None else []
-        return [*memory.bounded(self.replicas.versions, self._engine.zygotes()), *runs]
-
-    async def _end_over(self, one: Over, error: ErrorInfo) -> None:
-        """End who holds too much memory; it starts again after its back-off."""
-        if one.replica:
-            await memory.end(self._engine, self.replicas.versions, one, error, self.clock.monotonic())
-        else:
-            async with self._shut_out(one.name, error):
-                pass
 
     def _door_took(self, versions: Collection[str], sockets: Collection[str]) -> None:
         """Let go of what the front door has forgotten, and tell control what it does now: somebody waits for that."""
