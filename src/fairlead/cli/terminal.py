@@ -42,6 +42,12 @@ def result(text: str, view: Any = None) -> None:
         print(harmless(text))
 
 
+def document(view: Any) -> None:
+    """Print a document for other programs: JSON, indented unless ``--json`` was said."""
+    text = json.dumps(view, ensure_ascii=False, indent=None if _state["json"] else 2)
+    print("\n".join(harmless(line) for line in text.splitlines()))
+
+
 def piece(value: Any) -> None:
     """Print a piece of an answer at once: a text as it goes on, anything else as a line of JSON."""
     if isinstance(value, str) and not _state["json"]:

@@ -26,6 +26,11 @@ PASSWORD_LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 32
 
 
+def made_password() -> str:
+    """Return a password for a device."""
+    return "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
+
+
 class Added(msgspec.Struct, frozen=True):
     """A device and the password that is shown this once."""
 
@@ -72,7 +77,10 @@ def list_types(session: Session) -> Sequence[DeviceType]:
 
 
 def show_type(session: Session, ref: str) -> DeviceType:
-    """Return the type named ``name``, ``name@major`` or ``name@version``: the newest that fits."""
+    """Return the type named ``name``, ``name@major`` or ``name@version``: the newest that fits.
+
+    What is deprecated comes after all that is not.
+    """
     name, _, version = ref.partition("@")
     found = session.scalars(select(DeviceType).where(DeviceType.name == name)).all()
     fits = [one for one in found if version in ("", one.version, str(one.major))]
@@ -80,7 +88,7 @@ def show_type(session: Session, ref: str) -> DeviceType:
         known = sorted({*session.scalars(select(DeviceType.name).distinct())})
         hint = f"registered: {', '.join(known)}" if known else "fairlead types add FILE"
         raise NotFound(f"there is no device type {ref[:80]!r}", code="type_not_found", hint=hint)
-    return max(fits, key=lambda record: _numbers(record.version))
+    return max(fits, key=lambda record: (record.deprecated is None, _numbers(record.version)))
 
 
 def _numbers(version: str) -> list[int]:
@@ -201,7 +209,7 @@ def add_device(
     """Register a device of the newest version of ``type`` and give it a password, which is returned only here."""
     record = session.get(Device, device)
     kind, place = _checked(session, device, record, type, at)
-    password = "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
+    password = made_password()
     if record is None:
         record = Device(
             id=device,
@@ -238,6 +246,10 @@ def _checked(session: Session, device: str, record: Device | None, type: str, at
     kind = place = None
     try:
         kind = show_type(session, type)
+        if kind.deprecated is not None:
+            why = f": {kind.deprecated}" if kind.deprecated else ""
+            message = f"{kind.name}@{kind.version} is deprecated{why}"
+            problems.append(Problem("type", "type_deprecated", message, "fairlead types lists the others"))
     except NotFound as error:
         problems.append(Problem("type", error.code, error.message, error.hint))
     try:
@@ -303,7 +315,7 @@ def set_device(
         said.append(f"is now {kind.name}@{kind.version}")
     password = ""
     if new_password:
-        password = "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
+        password = made_password()
         record.password_hash = password_hash(device, password)
         said.append("new password")
     note(session, "device", device, "; ".join(said) or "nothing changed", now, by=by)

@@ -15,7 +15,7 @@ from fairlead.api.params import Moment
 from fairlead.api.views.base import Body, Page, moment, page
 from fairlead.api.views.devices import DeviceView, ReadingView, device_view
 from fairlead.control.house import House
-from fairlead.devices import overview, readings, registry
+from fairlead.devices import changes, overview, readings, registry
 from fairlead.errors import Invalid, NotFound
 from fairlead.settings import Settings
 from fairlead.store.records import Device
@@ -30,6 +30,22 @@ class DeviceBody(Body):
     at: str
     title: str | None = None
     simulated: bool = False
+
+
+class NewDevice(Body):
+    id: str
+    type: str
+    at: str
+    title: str = ""
+
+
+class DevicesBody(Body):
+    items: list[NewDevice]
+
+
+class Replacement(Body):
+    type: str | None = None
+    """Another version of the type, of the same major."""
 
 
 class DeviceChange(Body):
@@ -71,6 +87,38 @@ async def add_device(body: DeviceBody, house: TheHouse, who: Who) -> DeviceView:
             simulated=body.simulated,
         )
         return view_of(session, added.device, now, mqtt=mqtt_url(house.settings), password=added.password)
+
+    view = await house.database.write(write)
+    await _changed(house)
+    return view
+
+
+@router.post("/devices/batch", status_code=201)
+async def add_devices(body: DevicesBody, house: TheHouse, who: Who) -> Page[DeviceView]:
+    """Register many devices, all or none; the answer shows their passwords, once."""
+    check(who, Verb.MANAGE_DEVICES)
+    now, mqtt = house.clock.now(), mqtt_url(house.settings)
+    wanted = [changes.Wanted(one.id, one.type, one.at, one.title) for one in body.items]
+
+    def write(session: Session) -> list[DeviceView]:
+        added = changes.add_many(session, wanted, now, by=who.name)
+        shown = overview.of(session, [one.device for one in added], now)
+        return [device_view(a, now, mqtt=mqtt, password=b.password) for a, b in zip(shown, added, strict=True)]
+
+    views = await house.database.write(write)
+    await _changed(house)
+    return page(views)
+
+
+@router.post("/devices/{device}/replace")
+async def replace_device(device: str, body: Replacement, house: TheHouse, who: Who) -> DeviceView:
+    """Have other hardware stand for a device; the answer shows its password, once."""
+    check(who, Verb.MANAGE_DEVICES)
+    now = house.clock.now()
+
+    def write(session: Session) -> DeviceView:
+        changed = changes.replace_device(session, device, now, by=who.name, type=body.type)
+        return view_of(session, changed.device, now, mqtt=mqtt_url(house.settings), password=changed.password)
 
     view = await house.database.write(write)
     await _changed(house)

@@ -9,7 +9,7 @@ from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.devices import TypeView, type_view
-from fairlead.devices import registry, removal
+from fairlead.devices import changes, registry, removal
 from fairlead.errors import Invalid
 from fairlead.store.records import DeviceType
 
@@ -19,6 +19,11 @@ _EXAMPLE = 'name = "lamp"'
 
 class TypeBody(Body):
     toml: str
+
+
+class TypeChange(Body):
+    deprecated: str | None
+    """Why no device shall get it any more; null: it is in use again."""
 
 
 @router.get("/types")
@@ -43,6 +48,16 @@ async def add_type(request: Request, house: TheHouse, who: Who) -> TypeView:
     record: DeviceType = await house.database.write(lambda s: registry.add_type(s, source, now, by=who.name))
     await house.devices.refresh()
     return type_view(record)
+
+
+@router.patch("/types/{name}")
+async def deprecate_type(name: str, body: TypeChange, house: TheHouse, who: Who) -> TypeView:
+    """Take a version of a type out of use for new devices, or back into it."""
+    check(who, Verb.MANAGE_DEVICES)
+    now = house.clock.now()
+    return await house.database.write(
+        lambda s: type_view(changes.deprecate_type(s, name, body.deprecated, now, by=who.name))
+    )
 
 
 @router.delete("/types/{name}", status_code=204)

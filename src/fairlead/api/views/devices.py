@@ -27,6 +27,8 @@ class TypeView(View):
     properties: dict[str, dict[str, Any]]
     events: dict[str, dict[str, Any]]
     toml: str
+    deprecated: str | None = None
+    """Why no device shall get it any more, empty when nobody said; null: it is in use."""
     created_at: str | None
     created_by: str
 
@@ -125,6 +127,7 @@ def type_view(record: DeviceType) -> TypeView:
         properties={name: prop.flat() for name, prop in kind.properties.items()},
         events={name: prop.flat() for name, prop in kind.events.items()},
         toml=record.source,
+        deprecated=record.deprecated,
         created_at=moment(record.created_at),
         created_by=record.created_by,
     )

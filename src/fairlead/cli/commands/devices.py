@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from fairlead.cli import terminal
+from fairlead.cli import devicefile, terminal
 from fairlead.cli.api import Api, Refused
 from fairlead.cli.commands import types
 from fairlead.cli.commands.noun import group, telling
@@ -31,20 +32,71 @@ app = group("Sensors and controllers.", _list)
 
 @app.command()
 def add(
-    device: str,
-    type_: str = typer.Option(..., "--type", help="name or name@major"),
-    at: str = typer.Option(..., "--at", help="Location."),
+    device: str = typer.Argument("", help="Its id; none with --file."),
+    type_: str = typer.Option("", "--type", help="name or name@major"),
+    at: str = typer.Option("", "--at", help="Location."),
+    file: Path = typer.Option(None, "--file", help="CSV with the columns id,type,at and maybe title: all or none."),
+    passwords: Path = typer.Option(None, "--passwords", help="With --file: write them to this new file (mode 0600)."),
 ) -> None:
-    """Register a device; its password is shown once."""
+    """Register a device, or those of a file. Passwords are shown once."""
+    if file is not None:
+        if device or type_ or at:
+            raise typer.BadParameter("names the devices itself: leave DEVICE, --type and --at out", param_hint="--file")
+        _add_file(file, passwords)
+        return
+    if passwords is not None:
+        raise typer.BadParameter("goes with --file", param_hint="--passwords")
+    lacking = [name for name, said in (("DEVICE", device), ("--type", type_), ("--at", at)) if not said]
+    if lacking:
+        raise typer.BadParameter(f"{', '.join(lacking)}: say what it is and where, or --file")
     with Api() as api, told_as({"id": "DEVICE", "type": "--type", "at": "--at"}):
         view = api.post("/devices", {"id": device, "type": type_, "at": at})
-    terminal.result(f"{view['id']}  {view['mqtt']}  user {view['id']}  password {view['password']}", view)
+    terminal.result(_signs_in(view), view)
+
+
+def _signs_in(view: dict[str, Any]) -> str:
+    return f"{view['id']}  {view['mqtt']}  user {view['id']}  password {view['password']}"
+
+
+def _add_file(file: Path, passwords: Path | None) -> None:
+    """Register the devices of ``file``, all or none; a file of passwords is made before anything is registered."""
+    rows = devicefile.read(file)
+    target = devicefile.keep_none(passwords) if passwords is not None else None
+    try:
+        with Api(timeout_s=120) as api:
+            view = api.post("/devices/batch", {"items": [row.item for row in rows]})
+    except Refused as error:
+        if passwords is not None:
+            passwords.unlink()
+        devicefile.told_by_line(error, rows)
+        raise
+    if target is None:
+        for item in view["items"]:
+            terminal.result(_signs_in(item))
+        return
+    devicefile.keep(target, view["items"])
+    terminal.result(f"{len(rows)} devices registered, passwords in {passwords}")
 
 
 @app.command()
-def show(device: str) -> None:
+def replace(
+    device: str, type_: str = typer.Option("", "--type", help="Another version of its type, of the same major.")
+) -> None:
+    """Have other hardware stand for a device: same id, place and apps. Its password is shown once; the old one ends."""
+    with Api() as api, told_as({"type": "--type"}):
+        view = api.post(f"/devices/{device}/replace", {"type": type_ or None})
+    terminal.result(_signs_in(view), view)
+
+
+@app.command()
+def show(
+    device: str, td: bool = typer.Option(False, "--td", help="As a W3C Thing Description, for other programs.")
+) -> None:
     """Show one device: values, who holds it, status."""
     with Api() as api:
+        if td:
+            terminal.document(api.get(f"/devices/{device}/td"))
+            return
         view = api.get(f"/devices/{device}")
         kind = api.get(f"/types/{view['type']}@{view['type_version']}")
     if terminal.wants_json():
@@ -125,7 +177,7 @@ def password(device: str) -> None:
     """Give a device a new password, shown once. The old one ends at once, and so does its connection."""
     with Api() as api:
         view = api.patch(f"/devices/{device}", {"new_password": True})
-    terminal.result(f"{view['id']}  {view['mqtt']}  user {view['id']}  password {view['password']}", view)
+    terminal.result(_signs_in(view), view)
 
 
 @app.command()

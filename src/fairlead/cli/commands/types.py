@@ -16,7 +16,13 @@ from fairlead.cli.commands.noun import group
 def _list() -> None:
     with Api() as api:
         view = api.get("/types")
-    terminal.table(view["items"], ("name", "version", "title"), view)
+    rows = [item | {"deprecated": _deprecated(item)} for item in view["items"]]
+    terminal.table(rows, ("name", "version", "title", "deprecated"), view)
+
+
+def _deprecated(view: dict[str, Any]) -> str:
+    """Return why a type is deprecated, nothing where it is not."""
+    return "" if view.get("deprecated") is None else view["deprecated"] or "deprecated"
 
 
 app = group("Types of devices.", _list)
@@ -33,18 +39,38 @@ def add(file: Path = typer.Argument(help="A device type's TOML file.")) -> None:
 
 
 @app.command()
-def show(name: str) -> None:
+def show(
+    name: str = typer.Argument(help="name, name@major or name@version."),
+    td: bool = typer.Option(False, "--td", help="As a W3C Thing Model, for other programs."),
+) -> None:
     """Show one type and its properties."""
     with Api() as api:
+        if td:
+            terminal.document(api.get(f"/types/{name}/td"))
+            return
         view = api.get(f"/types/{name}")
     if terminal.wants_json():
         terminal.result("", view)
         return
     terminal.result(f"{view['name']}@{view['version']}  {view.get('title') or ''}".rstrip())
+    if view.get("deprecated") is not None:
+        terminal.result(f"  deprecated: {view['deprecated'] or 'no new device gets it'}")
     for name_, spec in view["properties"].items():
         terminal.result(f"  {name_}: {described(spec)}")
     for name_, spec in (view.get("events") or {}).items():
         terminal.result(f"  event {name_}: {described(spec)}")
+
+
+@app.command()
+def deprecate(
+    name: str = typer.Argument(help="name@version, or name for the newest."),
+    why: str = typer.Option("", "--why", help="What people read who want it all the same."),
+    undo: bool = typer.Option(False, "--undo", help="New devices may have it again."),
+) -> None:
+    """Have no new device get a type. Devices that have it, and apps that name it, go on."""
+    with Api() as api:
+        view = api.patch(f"/types/{name}", {"deprecated": None if undo else why})
+    terminal.result(f"{view['name']}@{view['version']} {'is in use again' if undo else 'is deprecated'}", view)
 
 
 @app.command()

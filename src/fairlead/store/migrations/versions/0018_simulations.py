@@ -13,7 +13,7 @@ def upgrade() -> None:
     op.create_table(
         "simulations",
         sa.Column("at", sa.Text(), nullable=False),
-        sa.Column("speed", sa.Float(), nullable=False),
+        sa.Column("speed", sa.Double(), nullable=False),
         sa.Column("faults", sa.Text(), nullable=False),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
