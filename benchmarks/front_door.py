@@ -9,6 +9,7 @@ the CPU time that each Envoy took per request, which the load generator does not
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -140,6 +142,9 @@ def ours(folder: Path, port: int, upstream: str, workers: int, routes: int) -> t
     )
     gateway = Gateway(door, folder / "envoy")
     gateway.prepare(snapshot(door, state, gateway.files, time.time()))
+    loop = asyncio.new_event_loop()  # in which Envoy is told the endpoints
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    asyncio.run_coroutine_threadsafe(gateway.discovery.open(), loop).result(10)
     minted = identity.mint("ada", ["user", "ai_developer"], keys=keys, days=1, now=datetime.now(UTC))
     return gateway.argv(), minted.token
 

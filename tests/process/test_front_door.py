@@ -25,6 +25,7 @@ import jwt
 import msgspec
 import psutil
 import pytest
+from tests.process.telling import Told, telling
 
 from fairlead import identity
 from fairlead.errors import Busy, Unavailable
@@ -94,9 +95,12 @@ class House:
     state: DoorState
     envoy: subprocess.Popen[bytes] | None = None
     echoes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    told: Told | None = None
 
     def gateway(self) -> Gateway:
-        return Gateway(self.door, self.folder / "envoy", log=self.folder / "envoy.log")
+        if self.told is None:
+            self.told = self.stack.enter_context(telling(self.door, self.folder / "envoy"))
+        return Gateway(self.door, self.folder / "envoy", log=self.folder / "envoy.log", discovery=self.told.discovery)
 
     def start(self) -> None:
         gateway = self.gateway()
@@ -137,14 +141,17 @@ class House:
         """Publish the state with ``changes`` in a loop of its own, by a gateway of its own or the one that is kept."""
         self.state = msgspec.structs.replace(self.state, **changes)
 
+        made = kept or self.gateway()
+
         async def go() -> str:
-            gateway = kept or self.gateway()
+            gateway = made
             try:
                 return await gateway.publish(snapshot(self.door, self.state, gateway.files, time.time()))
             finally:
                 await gateway.close()
 
-        return asyncio.run(go())
+        assert self.told is not None
+        return asyncio.run_coroutine_threadsafe(go(), self.told.loop).result(DEADLINE_S)
 
     def token(self, user: str = "ada", *roles: str, **changes: Any) -> str:
         options: dict[str, Any] = {"keys": self.keys, "days": 1, "now": datetime.now(UTC), **changes}

@@ -4,7 +4,6 @@ from fairlead.gateway.door import DoorSettings, DoorState, door_settings, versio
 from fairlead.gateway.envoy import Gateway
 from fairlead.gateway.routes import served_versions
 from fairlead.gateway.snapshot import DoorFiles, Snapshot, snapshot
-from fairlead.gateway.table import is_same_table
 from fairlead.gateway.traffic import DURATIONS, DoorStats, VersionTraffic
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "Snapshot",
     "VersionTraffic",
     "door_settings",
-    "is_same_table",
     "served_versions",
     "snapshot",
     "version_key",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 
 from fairlead.gateway.devices import DEVICES
@@ -12,56 +12,47 @@ from fairlead.gateway.resources import Resource, address, seconds, typed
 from fairlead.gateway.routes import CONTROL, METRICS, PAGES, page_cluster, served_versions
 
 _CONNECT_TIMEOUT_S = 2
-_SHARES = (199, 1)
-"""Of calls, for replicas that serve and for those that are ejected: seldom enough that 99 of 100 callers notice
-nothing, often enough to see that one is well again."""
+_FIRST_S = 5
+"""How long Envoy waits for the endpoints of a new cluster before it goes on without."""
+KEEPER = "keeper"
+"""Name of the cluster of who knows the endpoints of versions."""
 _MANY = 10_000
 """Envoy's thresholds are a mesh's (3 retries at a time!); our bounds are the replicas' own queues."""
 
 
 def clusters(door: DoorSettings, state: DoorState) -> list[Resource]:
     """Return all clusters, sorted by name within each sort."""
-    house = [_cluster(CONTROL, [[door.control_socket]])]
+    house = [_fixed(CONTROL, [door.control_socket])]
     if door.metrics_socket:
-        house.append(_cluster(METRICS, [[door.metrics_socket]]))
+        house.append(_fixed(METRICS, [door.metrics_socket]))
     if door.page_socket:
-        house.append(_cluster(PAGES, [[door.page_socket]]))
-    versions = [
-        _version(name, state.endpoints.get(name, ()), door.waker_socket, state.ejected)
-        for name in served_versions(state.routes)
-    ]
+        house.append(_fixed(PAGES, [door.page_socket]))
+    versions = [_version(name) for name in served_versions(state.routes)]
     pages = [
-        _cluster(page_cluster(run), [[state.page_endpoints[run]] if run in state.page_endpoints else []])
+        _fixed(page_cluster(run), [state.page_endpoints[run]] if run in state.page_endpoints else [])
         for run in sorted({page.run for page in state.pages})
     ]
     if door.otlp:
         house.append(otlp_cluster(door))
     if door.devices:
-        house.append(_cluster(DEVICES, [[state.devices_upstream] if state.devices_upstream else []]))
+        house.append(_fixed(DEVICES, [state.devices_upstream] if state.devices_upstream else []))
     return house + versions + pages
 
 
-def _version(name: str, endpoints: Iterable[str], waker: str, ejected: Collection[str]) -> Resource:
-    """Replicas first, the waker when there are none or none answers; ``ejected`` ones get one call of 200."""
-    replicas = sorted(endpoints)
-    return _of_replicas(name, replicas, waker, ejected) if replicas else _asleep(name, waker)
-
-
 @lru_cache(maxsize=10_000)
-def _asleep(name: str, waker: str) -> Resource:
-    """Return the cluster of a version that sleeps; most of them do, and are made once."""
-    return _of_replicas(name, [], waker, ())
-
-
-def _of_replicas(name: str, replicas: list[str], waker: str, ejected: Collection[str]) -> Resource:
-    cluster = _cluster(name, [replicas, [waker]])
-    serving = [path for path in replicas if path not in ejected]
-    if serving and len(serving) < len(replicas):
-        _set_apart(cluster, serving)
+def _version(name: str) -> Resource:
+    """Return the cluster of a version; where it leads is told apart, so that it stays the same (ADR 25)."""
+    cluster = _cluster(name)
+    cluster["type"] = "EDS"
+    cluster["eds_cluster_config"] = {
+        "eds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": seconds(_FIRST_S)}
+    }
     cluster["lb_policy"] = "LEAST_REQUEST"
-    # one ejected of two would send 30 % to the waker: what is left is enough until nothing is left
-    cluster["load_assignment"]["policy"] = {"overprovisioning_factor": 1_000_000}
-    cluster.setdefault("common_lb_config", {})["healthy_panic_threshold"] = {"value": 0}
+    cluster["common_lb_config"] = {
+        "healthy_panic_threshold": {"value": 0},
+        "locality_weighted_lb_config": {},
+        "update_merge_window": "0s",  # another share counts at once
+    }
     cluster["outlier_detection"] = {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 1,
@@ -77,30 +68,42 @@ def _of_replicas(name: str, replicas: list[str], waker: str, ejected: Collection
     return cluster
 
 
-def _set_apart(cluster: Resource, serving: Collection[str]) -> None:
-    """Have all replicas but ``serving`` get a small share of the calls together.
-
-    By localities, whose shares Envoy keeps whatever is under way in them; with weights of endpoints LEAST_REQUEST would
-    send an idle replica the more, the busier the others are.
-    """
-    first, waker = cluster["load_assignment"]["endpoints"]
-    parts: dict[bool, list[Resource]] = {True: [], False: []}
-    for endpoint in first["lb_endpoints"]:
-        parts[endpoint["endpoint"]["address"]["pipe"]["path"] in serving].append(endpoint)
-    share, hardly = _SHARES
-    cluster["load_assignment"]["endpoints"] = [
-        _locality(first | {"lb_endpoints": parts[True]}, "serving", share),
-        _locality(first | {"lb_endpoints": parts[False]}, "ejected", hardly),
-        _locality(waker, "waker", 1),
-    ]
-    cluster["common_lb_config"] = {"locality_weighted_lb_config": {}}
+def keeper_cluster(door: DoorSettings) -> Resource:
+    """Return where Envoy asks for the endpoints of versions; it stands in what Envoy starts with."""
+    cluster = _fixed(KEEPER, [door.discovery_socket])
+    kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    http2 = {"connection_keepalive": {"interval": "10s", "timeout": "5s"}}
+    cluster["typed_extension_protocol_options"] = {
+        kind: typed(kind, explicit_http_config={"http2_protocol_options": http2})
+    }
+    del cluster["@type"]
+    return cluster
 
 
-def _locality(endpoints: Resource, zone: str, weight: int) -> Resource:
-    return endpoints | {"locality": {"zone": zone}, "load_balancing_weight": weight}
+def discovery_config() -> Resource:
+    """Return how Envoy asks there; a keeper that begins anew is found again soon."""
+    again = {"retry_back_off": {"base_interval": "0.02s", "max_interval": "0.5s"}}
+    return {
+        "api_type": "DELTA_GRPC",
+        "transport_api_version": "V3",
+        "grpc_services": [{"envoy_grpc": {"cluster_name": KEEPER, "retry_policy": again}}],
+    }
 
 
-def _cluster(name: str, priorities: list[list[str]]) -> Resource:
+def _fixed(name: str, endpoints: Iterable[str]) -> Resource:
+    """Return a cluster that leads to ``endpoints``, or nowhere."""
+    cluster = _cluster(name)
+    cluster["type"] = "STATIC"
+    cluster["load_assignment"] = {
+        "cluster_name": name,
+        "endpoints": [
+            {"priority": 0, "lb_endpoints": [{"endpoint": {"address": address(endpoint)}} for endpoint in endpoints]}
+        ],
+    }
+    return cluster
+
+
+def _cluster(name: str) -> Resource:
     thresholds = {
         "max_connections": _MANY,
         "max_pending_requests": _MANY,
@@ -110,17 +113,15 @@ def _cluster(name: str, priorities: list[list[str]]) -> Resource:
     return typed(
         "envoy.config.cluster.v3.Cluster",
         name=name,
-        type="STATIC",
         connect_timeout=seconds(_CONNECT_TIMEOUT_S),
         circuit_breakers={"thresholds": [thresholds]},
-        load_assignment={
-            "cluster_name": name,
-            "endpoints": [
-                {
-                    "priority": priority,
-                    "lb_endpoints": [{"endpoint": {"address": address(endpoint)}} for endpoint in endpoints],
-                }
-                for priority, endpoints in enumerate(priorities)
-            ],
-        },
     )
+
+
+def is_same_clusters(one: DoorState, other: DoorState) -> bool:
+    """Whether both have the same clusters: they depend on no replica."""
+    return _of_clusters(one) == _of_clusters(other)
+
+
+def _of_clusters(state: DoorState) -> tuple[object, ...]:
+    return state.routes, state.pages, state.page_endpoints, state.devices_upstream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -50,6 +51,11 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Only requests that are answered 400 or above."""
     otlp: str = ""
     """URL of who takes spans by OTLP over HTTP; empty: no spans are made."""
+
+    @property
+    def discovery_socket(self) -> str:
+        """Where Envoy asks for the endpoints of versions: beside its admin socket."""
+        return str(Path(self.admin_socket).with_name("endpoints.sock"))
 
     @property
     def is_https(self) -> bool:

@@ -1,4 +1,4 @@
-"""Envoy as the front door, steered by four files that it watches."""
+"""Envoy as the front door, steered by four files that it watches and by what it is told of endpoints."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ import msgspec
 
 from fairlead.errors import Unavailable
 from fairlead.gateway.admin import Admin
+from fairlead.gateway.assignments import Sockets, unfit
+from fairlead.gateway.discovery import Discovery
 from fairlead.gateway.door import DoorSettings
 from fairlead.gateway.measured import Counted, measured
 from fairlead.gateway.resources import LISTENER, ROUTES, Resource
@@ -50,11 +52,15 @@ class _Word(Enum):
 class Gateway:
     """The front door's files and its process's arguments; whoever owns it starts and watches the process."""
 
-    def __init__(self, door: DoorSettings, folder: Path, *, log: Path | None = None) -> None:
+    def __init__(
+        self, door: DoorSettings, folder: Path, *, log: Path | None = None, discovery: Discovery | None = None
+    ) -> None:
         """``log`` is the file that Envoy's standard error goes to: only there it says why it refused something."""
         self.door = door
         self.files = DoorFiles(folder)
         self._log = log
+        self.discovery = discovery or Discovery(Path(door.discovery_socket), self.files.endpoints, door.waker_socket)
+        """Open while Envoy runs, before it starts."""
         self._admin: Admin | None = None
         self._lock = asyncio.Lock()
         self._doubtful = {self.files.denied, self.files.clusters, self.files.routes, self.files.listeners}
@@ -74,6 +80,7 @@ class Gateway:
         write(self.files.listeners, document(first.listeners))  # the address may have changed
         took(self.files.listeners)  # and nobody wants to be heard at the one before
         self._bad = {file for file in (self.files.clusters, self.files.routes) if last_good(file) is not None}
+        self.discovery.prepare(first.endpoints)
         for file, resources in self._parts(first):
             if not file.exists():
                 write(file, document(resources))
@@ -114,12 +121,41 @@ class Gateway:
         takes those that are good.
         """
         async with self._lock:
-            order, self._clusters = self._order(new), None
-            said = [await self._put(file, document(resources)) for file, resources in order]
-            if not any(said):  # else the routes that hold may lead to those that leave
-                said.append(await self._put(self.files.clusters, document(new.clusters)))
-                self._clusters = new.clusters
+            bad = unfit(new.endpoints)
+            endpoints = {name: parts for name, parts in new.endpoints.items() if name not in bad}
+            self.discovery.tell(endpoints)
+            said = [f"endpoints: {name}: {why}" for name, why in bad.items()]
+            if new.clusters is None:
+                said.append(await self._held(endpoints))
+                said += [await self._put(file, document(resources)) for file, resources in self._parts(new)]
+            else:
+                said += await self._publish_clusters(new, new.clusters, endpoints)
+            if not any(said):
+                await self.discovery.keep()
             return "\n".join(text for text in said if text)
+
+    async def _publish_clusters(
+        self, new: Snapshot, clusters: tuple[Resource, ...], endpoints: Mapping[str, Sockets]
+    ) -> list[str]:
+        together, self._clusters = self._with_leaving(clusters), None
+        said = []
+        for file, resources in self._parts(new, together):
+            said.append(await self._put(file, document(resources)))
+            if file == self.files.clusters and not said[-1]:
+                said.append(await self._held(endpoints))
+        if not any(said):  # else the routes that hold may lead to those that leave
+            said.append(await self._put(self.files.clusters, document(clusters)))
+            self._clusters = clusters
+            self.discovery.forget(endpoints.keys())
+        return said
+
+    async def _held(self, endpoints: Mapping[str, Sockets]) -> str:
+        """Wait until Envoy, if it runs, holds these."""
+        try:
+            await self._asked().counters("^server.live$")
+        except Unavailable:
+            return ""
+        return await self.discovery.held(endpoints, _ANSWER_S)
 
     async def stats(self) -> DoorStats:
         """Return the counters, durations up to 1 s old; raises :class:`Unavailable` when Envoy does not answer."""
@@ -164,20 +200,23 @@ class Gateway:
             self._admin = Admin(self.door.admin_socket)
         return self._admin
 
-    def _parts(self, new: Snapshot) -> list[tuple[Path, tuple[Resource, ...]]]:
-        parts = [(self.files.denied, new.denied), (self.files.clusters, new.clusters)]
-        if new.routes is not None:
-            parts.append((self.files.routes, new.routes))
-        return [*parts, (self.files.listeners, new.listeners)]
+    def _parts(
+        self, new: Snapshot, clusters: tuple[Resource, ...] | None = None
+    ) -> list[tuple[Path, tuple[Resource, ...]]]:
+        """The files in the order of their writing; with ``clusters`` in place of the new ones."""
+        parts = [
+            (self.files.denied, new.denied),
+            (self.files.clusters, new.clusters if clusters is None else clusters),
+            (self.files.routes, new.routes),
+            (self.files.listeners, new.listeners),
+        ]
+        return [(file, resources) for file, resources in parts if resources is not None]
 
-    def _order(self, new: Snapshot) -> list[tuple[Path, tuple[Resource, ...]]]:
-        """The files in the order of their writing, the clusters with those that must go."""
-        parts = self._parts(new)
-        names = {cluster["name"] for cluster in new.clusters}
+    def _with_leaving(self, clusters: tuple[Resource, ...]) -> tuple[Resource, ...]:
+        """Return the clusters with those that must go."""
+        names = {cluster["name"] for cluster in clusters}
         held = self._clusters if self._clusters is not None else _resources(self.files.clusters)
-        leaving = tuple(cluster for cluster in held if cluster["name"] not in names)
-        parts[1] = (self.files.clusters, new.clusters + leaving)
-        return parts
+        return clusters + tuple(cluster for cluster in held if cluster["name"] not in names)
 
     async def _put(self, file: Path, content: bytes) -> str:
         """Write one file and wait for Envoy's word on it; one that it has not taken is written once more."""
@@ -248,7 +287,11 @@ def _reason(log: Path | None) -> str:
 
 
 def _resources(file: Path) -> list[Resource]:
-    if not file.exists():
-        return []
-    found: list[Resource] = msgspec.json.decode(file.read_bytes())["resources"]
+    """Return what Envoy took last in ``file``: what it refused need not leave."""
+    content = last_good(file)
+    if content is None:
+        if not file.exists():
+            return []
+        content = file.read_bytes()
+    found: list[Resource] = msgspec.json.decode(content)["resources"]
     return found

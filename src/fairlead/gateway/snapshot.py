@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from fairlead.gateway.access import revoked_filter
-from fairlead.gateway.clusters import clusters
+from fairlead.gateway.assignments import Sockets, sockets
+from fairlead.gateway.clusters import clusters, discovery_config, is_same_clusters, keeper_cluster
 from fairlead.gateway.devices import device_listener
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.listener import listener, watched
 from fairlead.gateway.resources import Resource, address, extension, typed
-from fairlead.gateway.table import route_table
+from fairlead.gateway.table import is_same_table, route_table
 from fairlead.gateway.traffic import DURATIONS_MS, VERSION_REGEX, VERSION_TAG
 
 
@@ -41,6 +43,11 @@ class DoorFiles:
         return self.root / "clusters" / "clusters.json"
 
     @property
+    def endpoints(self) -> Path:
+        """What Envoy was told of endpoints last; it does not read this one."""
+        return self.root / "endpoints.json"
+
+    @property
     def denied(self) -> Path:
         return self.root / "denied" / "denied.json"
 
@@ -51,20 +58,25 @@ class DoorFiles:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The resources of the four watched files."""
+    """The resources of the four watched files, and where versions lead."""
 
     listeners: tuple[Resource, ...]
     routes: tuple[Resource, ...] | None
     """None: those that Envoy holds."""
-    clusters: tuple[Resource, ...]
+    clusters: tuple[Resource, ...] | None
+    """None: those that Envoy holds."""
     denied: tuple[Resource, ...]
+    endpoints: Mapping[str, Sockets] = field(default_factory=dict)
+    """By ``name@version``."""
 
 
-def snapshot(door: DoorSettings, state: DoorState, files: DoorFiles, now: float, *, routes: bool = True) -> Snapshot:
+def snapshot(
+    door: DoorSettings, state: DoorState, files: DoorFiles, now: float, held: DoorState | None = None
+) -> Snapshot:
     """Return what the front door shall be at ``now`` (Unix seconds: expired tokens leave the deny-list).
 
-    ``routes``: with the route table. It does not depend on endpoints, and with a thousand models it is nearly all of
-    the work.
+    Without the route table and the clusters where those are as in ``held``, the state that Envoy holds: they depend on
+    no replica, and with a thousand models they are nearly all of the work.
     """
     denied = typed("envoy.config.core.v3.TypedExtensionConfig", **revoked_filter(door, state.denied, now))
     secret_file = str(files.certificate)
@@ -73,9 +85,10 @@ def snapshot(door: DoorSettings, state: DoorState, files: DoorFiles, now: float,
     )
     return Snapshot(
         listeners=(public, *((device_listener(door, secret_file=secret_file),) if door.devices else ())),
-        routes=(route_table(door, state),) if routes else None,
-        clusters=tuple(clusters(door, state)),
+        routes=None if held is not None and is_same_table(held, state) else (route_table(door, state),),
+        clusters=None if held is not None and is_same_clusters(held, state) else tuple(clusters(door, state)),
         denied=(denied,),
+        endpoints=sockets(state),
     )
 
 
@@ -97,7 +110,9 @@ def bootstrap(door: DoorSettings, files: DoorFiles) -> dict[str, Any]:
         "dynamic_resources": {
             "lds_config": watched(str(files.listeners)),
             "cds_config": watched(str(files.clusters)),
+            "ads_config": discovery_config(),
         },
+        "static_resources": {"clusters": [keeper_cluster(door)]},
         "overload_manager": {"refresh_interval": "0.25s", "resource_monitors": [connections]},
         "stats_flush_interval": "1s",  # durations are as old at most
         "stats_config": {

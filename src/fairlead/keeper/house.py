@@ -177,6 +177,7 @@ class House:
             self._certificate.take()
             self._loop("certificate", self._certificate.run)
         self.front_door.prepare(self.wanted)
+        await self.gateway.discovery.open()  # Envoy asks there as it starts
         self._access_log.prepare()
         envoy = services.envoy(self.gateway, self.home, self._door_restarted)
         bus = services.bus(self.settings, self.home, self._bus_restarted)
@@ -236,6 +237,7 @@ class House:
                 ("closing the pages", self._page_door.close),
                 ("closing the metrics", self._metrics.close),
                 ("stopping the front door", lambda: self.programs.stop("envoy")),
+                ("closing what it is told", self.gateway.discovery.close),
                 ("stopping replicas", lambda: self.replicas.stop_all(DRAIN_S)),
                 ("stopping control", lambda: self.programs.stop("control")),
                 ("leaving the bus", self._leave_bus),

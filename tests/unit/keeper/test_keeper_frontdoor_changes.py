@@ -8,6 +8,7 @@ import pytest
 
 from fairlead.clock import SystemClock
 from fairlead.gateway import DoorFiles, DoorSettings, DoorStats, Snapshot
+from fairlead.gateway.assignments import Sockets
 from fairlead.keeper.doors.frontdoor import FrontDoor
 from fairlead.messages import EnvironmentSpec, ModelRoute, ModelSpec, NodeWanted, Target, VersionWanted
 
@@ -86,14 +87,15 @@ async def test_nothing_is_made_where_nothing_changed_and_what_is_held_is_told_al
     assert watched.door.generation == 2
 
 
-async def test_a_model_that_wakes_leaves_the_routes_alone(watched: Watched) -> None:
+async def test_a_model_that_wakes_leaves_all_files_alone(watched: Watched) -> None:
     await watched.door.publish(wanted(1, "a", "b"))
     watched.endpoints["a@1"] = ("/run/1",)
     await watched.door.publish(wanted(1, "a", "b"))
     first, second = watched.gateway.published
     assert first.routes is not None
-    assert second.routes is None
-    assert second.clusters != first.clusters
+    assert first.clusters is not None
+    assert (second.routes, second.clusters) == (None, None)
+    assert second.endpoints["a@1"] == Sockets(("/run/1",))
 
 
 async def test_a_new_model_and_another_gate_change_the_routes(watched: Watched) -> None:

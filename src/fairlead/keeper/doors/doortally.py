@@ -1,4 +1,4 @@
-"""Decides what the front door's figures are: Envoy forgets some counters of a version when its replicas change.
+"""Decides what the front door's figures are: Envoy begins anew when it starts, and with a version that comes back.
 
 So they are looked at before and after each such change and at each scrape, and what is new is added up here. As with
 those of replicas, a new keeper begins at 0.
@@ -29,7 +29,7 @@ class DoorTally:
     def take(self, seen: DoorStats, served: Collection[str]) -> DoorStats:
         """Add what is new in what Envoy says now, and return all of it.
 
-        Versions that it does not name have not been called since their replicas changed: they are left out only
+        Versions that it does not name have not been called since their cluster began: they are left out only
         where they are not ``served`` any more, and go on from there when they are again.
         """
         before = self._seen.versions if self._seen is not None else seen.versions

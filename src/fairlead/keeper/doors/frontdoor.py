@@ -16,7 +16,6 @@ from fairlead.gateway import (
     DoorStats,
     Gateway,
     Snapshot,
-    is_same_table,
     served_versions,
     snapshot,
     version_key,
@@ -55,7 +54,8 @@ class FrontDoor:
         self.generation = 0
         """Of the wanted state that the front door holds now."""
         self.look: Callable[[], Coroutine[None, None, None]] | None = None
-        """Called before and after each change, when Envoy may forget what it counted; raises nothing."""
+        """Called before and after each change of clusters: Envoy forgets what it counted of those that leave. Raises
+        nothing."""
 
     def prepare(self, wanted: NodeWanted) -> None:
         """Write what Envoy starts with."""
@@ -76,12 +76,15 @@ class FrontDoor:
         self._held = None
 
     async def _change(self, state: DoorState) -> None:
-        await self._count()
         served = frozenset(served_versions(state.routes))
         self._served |= served
         snapshot, self._held = self._snapshot(state), None
+        forgets = snapshot.clusters is not None
+        if forgets:
+            await self._count()
         said = await self._gateway.publish(snapshot)
-        await self._count()
+        if forgets:
+            await self._count()
         if said and said != self.said:
             _log.error("the front door refused its files", extra={"said": said})
         self.said = said
@@ -118,8 +121,7 @@ class FrontDoor:
                 raise
 
     def _snapshot(self, state: DoorState) -> Snapshot:
-        is_same = self._held is not None and is_same_table(self._held, state)
-        return snapshot(self._door, state, self._gateway.files, self._clock.now().timestamp(), routes=not is_same)
+        return snapshot(self._door, state, self._gateway.files, self._clock.now().timestamp(), self._held)
 
     def _state(self, wanted: NodeWanted) -> DoorState:
         gates = {version_key(item.spec.name, item.spec.version): item.gate for item in wanted.versions}

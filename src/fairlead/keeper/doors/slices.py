@@ -1,8 +1,8 @@
 """Decides what was counted for objectives within each slice of time, whatever Envoy forgets. Pure.
 
-Envoy's counters begin anew when it starts, and some when a version's replicas change; a keeper that was killed begins
-where the file says that it was. So what is new is a difference to what was seen last, and what is told of a slice only
-grows: control keeps the highest that it was told, and nothing counts twice however often it is told.
+Envoy's counters begin anew when it starts, and with a version that comes back; a keeper that was killed begins where
+the file says that it was. So what is new is a difference to what was seen last, and what is told of a slice only grows:
+control keeps the highest that it was told, and nothing counts twice however often it is told.
 """
 
 from __future__ import annotations
