@@ -153,3 +153,51 @@ def test_files_are_checked(tmp_path: Path) -> None:
         load(file)
     with pytest.raises(NotFound):
         load(tmp_path / "none")
+
+
+def rewrite(file: Path, **of_t1: object) -> None:
+    """Have the thermometer be another one from now on."""
+    told = msgspec.json.decode(file.read_bytes())
+    told["devices"][0].update(of_t1)
+    temporary = file.with_name("new.json")
+    temporary.touch(mode=0o600)
+    temporary.write_bytes(msgspec.json.encode(told))
+    temporary.replace(file)
+
+
+async def test_faults_come_and_go_while_they_are_connected(rig: NatsRig, heard: Heard, tmp_path: Path) -> None:
+    file = write(tmp_path, rig.devices_port)
+    process = await start(file)
+    await heard.until(lambda each: each[:2] == ("t1", "state/temperature"))
+    rewrite(file, fault="skew")
+    _, _, skewed = await heard.until(lambda each: each[:2] == ("t1", "state"))
+    assert json.loads(skewed).keys() == {"temperature", "at"}
+    rewrite(file, fault="wild")
+    await heard.has("t1", "state/temperature", b"999")
+    rewrite(file, fault="duplicate")
+    await heard.until(lambda _: has_doubles([each for each in heard if each[:2] == ("t1", "state/temperature")][-2:]))
+    assert ("t1", "status", b"offline") not in heard
+    rewrite(file, fault="offline")
+    await heard.has("t1", "status", b"offline")
+    heard.clear()
+    file.write_text("{half")
+    await heard.until(lambda each: each[0] == "fan-1")  # what was simulated goes on
+    process.terminate()
+    async with asyncio.timeout(WAIT_S):
+        assert await process.wait() == 0
+
+
+def has_doubles(last: list[tuple[str, str, bytes]]) -> bool:
+    return len(last) == 2 and last[0] == last[1] and last[0][2] != b"999"
+
+
+async def test_cameras_and_microphones_send_pictures_and_sound(rig: NatsRig, heard: Heard, tmp_path: Path) -> None:
+    file = write(tmp_path, rig.devices_port)
+    kinds = {"image": "image/jpeg", "images": "application/zip", "audio": "audio/wav"}
+    rewrite(file, properties={name: {"type": "string", "contentMediaType": kind} for name, kind in kinds.items()})
+    process = await start(file)
+    for name, magic in (("image", b"\xff\xd8\xff"), ("images", b"PK\x03\x04"), ("audio", b"RIFF")):
+        _, _, payload = await heard.until(lambda each, name=name: each[:2] == ("t1", f"state/{name}"))  # type: ignore[misc]
+        assert payload.startswith(magic)
+    process.terminate()
+    await process.wait()
