@@ -13,6 +13,7 @@ from fairlead.errors import Conflict, Error, Invalid, NotFound
 from fairlead.identity import links
 from fairlead.status import JobStatus
 from fairlead.store.records import Job
+from fairlead.supervisor import bounds
 
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 LINK_S = 3600.0
@@ -24,7 +25,7 @@ UNTRUSTED = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "private, no-store",
 }
-"""Who opens a link in a browser reads what a model made: it must be nothing that acts here."""
+"""Who opens a result in a browser reads what a model made: it must be nothing that acts here, in their name."""
 
 
 async def answer(house: House, job: Job, request: Request, headers: Mapping[str, str]) -> Response:
@@ -36,9 +37,9 @@ async def answer(house: House, job: Job, request: Request, headers: Mapping[str,
         raise Conflict(f"{job.id} was canceled", code="job_canceled", hint=f"fairlead jobs replay {job.id}")
     if job.status is JobStatus.FAILED:
         raise error_of(job)
-    content_type = job.result_type or "application/json"
+    content_type, headers = bounds.media_type(job.result_type or "application/json"), {**headers, **UNTRUSTED}
     if not job.result_key:
-        return Response(job.result or b"", media_type=content_type, headers=dict(headers))
+        return Response(job.result or b"", media_type=content_type, headers=headers)
     try:
         size = (await house.bucket.head(job.result_key)).size
         start, end = asked_part(request.headers.get("range", ""), size) or (0, size)

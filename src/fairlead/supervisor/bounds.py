@@ -6,6 +6,7 @@ enters the platform.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,12 +31,20 @@ DEPTH = 64
 COUNT = 2**40
 """Largest count that is believed: sums of them stay whole numbers of 64 bits."""
 BUCKETS = 64
+OCTETS = "application/octet-stream"
 _CUT = "… cut"
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;[\x20-\x7e]*)?", re.ASCII)
+_MEDIA_TYPE_MAX = 255
 
 
 def text(value: str, limit: int = TEXT) -> str:
     """Return ``value``, at most ``limit`` characters of it: then it ends with "… cut"."""
     return value if len(value) <= limit else value[: limit - len(_CUT)] + _CUT
+
+
+def media_type(value: str) -> str:
+    """Return ``value`` if it is a media type that a header may hold, else that of any bytes."""
+    return value if len(value) <= _MEDIA_TYPE_MAX and _MEDIA_TYPE.fullmatch(value) else OCTETS
 
 
 def lines(values: Sequence[str], limit: int = LINES) -> tuple[str, ...]:
@@ -62,7 +71,7 @@ def of_replica(message: FromReplica) -> FromReplica:
             return _beat(message)
         case JobDone():
             info = error(message.error) if message.error else None
-            return msgspec.structs.replace(message, content_type=text(message.content_type, WORD), error=info)
+            return msgspec.structs.replace(message, content_type=media_type(message.content_type), error=info)
         case JobProgress():
             total = None if message.total is None else count(message.total)
             return msgspec.structs.replace(

@@ -61,6 +61,7 @@ def test_ends_and_progress_of_jobs_are_bounded_but_for_the_result() -> None:
     done = bounds.of_replica(JobDone("job-1", 1, body=LONG.encode(), content_type=LONG, error=ErrorInfo("x", LONG)))
     assert isinstance(done, JobDone)
     assert len(done.body) == len(LONG)
+    assert done.content_type == "application/octet-stream", "no header would hold what was said"
     assert len(encode(msgspec.structs.replace(done, body=b""))) < 4096
     assert len(encode(bounds.of_replica(JobProgress("job-1", 1, 2**63, note=LONG)))) < 4096
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +11,11 @@ from fairlead.errors import Error, Kind, Problem
 from fairlead.messages import ErrorInfo
 from fairlead.modelserver.calls import Call
 from fairlead.sdk.files import File
+from fairlead.supervisor import bounds
 
 JSON = "application/json"
 _NO_FILES = (str, int, float, list)
 _ANY_FILE = "application/octet-stream"
-_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;[\x20-\x7e]*)?", re.ASCII)
-_MEDIA_TYPE_MAX = 255
 FAULTS_SAID = 5
 """So many faults of an example are said in one line."""
 _FILE_TYPES = ("image/", "audio/", "video/", "application/pdf", "application/octet-stream")
@@ -63,8 +61,7 @@ def encode_one(answer: Any, call: Call) -> tuple[bytes, str]:
 
 def media_type(file: File) -> str:
     """Return the media type of ``file`` as a header may say it: a caller or the model may have made it up."""
-    found = file.media_type
-    return found if len(found) <= _MEDIA_TYPE_MAX and _MEDIA_TYPE.fullmatch(found) else _ANY_FILE
+    return bounds.media_type(file.media_type)
 
 
 def _may_hold_file(answer: Any) -> bool:
