@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -18,6 +19,7 @@ import fairlead
 from fairlead.gateway import DoorState
 from fairlead.messages import Drain, JobPartial, JobStart, Target
 from fairlead.modelserver.protocols.paced import STREAMS_MAX
+from fairlead.modelserver.streams import _ALIVE_S
 from fairlead.status import ReplicaStatus
 
 EVENTS = {"accept": "text/event-stream"}
@@ -206,12 +208,7 @@ def test_idle_streams_leave_plain_calls_alone_and_there_are_only_so_many() -> No
     with ExitStack() as stack:
         stack.callback(replica.end)
         replica.keeper.status(ReplicaStatus.READY)
-        streams = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(MANY)]
-        for stream in streams:
-            stream.settimeout(DEADLINE_S)
-            stream.connect(replica.fork.serve)
-            head = f"POST /v1/models/m/idle HTTP/1.1\r\nhost: r\r\nx-fairlead-gate: {GATE}\r\ncontent-length: 2\r\n"
-            stream.sendall(f"{head}accept: text/event-stream\r\n\r\n{{}}".encode())
+        streams = [open_stream(stack, replica) for _ in range(MANY)]
         answers = [first_of(stream) for stream in streams]
 
         assert sum(b" 200 " in answer and b"data: 1" in answer for answer in answers) == STREAMS_MAX
@@ -219,6 +216,36 @@ def test_idle_streams_leave_plain_calls_alone_and_there_are_only_so_many() -> No
         assert len(refused) == MANY - STREAMS_MAX
         assert all(b"streams_full" in answer and re.search(rb"retry-after: [12]\r", answer) for answer in refused)
         assert [replica.call("predict", {"n": n}, timeout=5).json() for n in range(100)] == list(range(100))
+
+
+def test_a_stream_whose_reader_has_left_makes_room_at_once_for_the_next() -> None:
+    """Long before the comment that keeps idle streams alive."""
+    replica = Replica(IDLE, spec_of(concurrency=MANY + 20, timeout_s=300))
+    with ExitStack() as stack:
+        stack.callback(replica.end)
+        replica.keeper.status(ReplicaStatus.READY)
+        streams = [open_stream(stack, replica) for _ in range(STREAMS_MAX)]
+        assert all(b"data: 1" in first_of(stream) for stream in streams)
+        began = time.monotonic()
+        for stream in streams[:20]:
+            stream.close()
+        heard = [b""] * 20
+        for number in range(20):
+            while b"data: 1" not in heard[number]:
+                assert time.monotonic() - began < _ALIVE_S / 2, "it was waited for the comment"
+                heard[number] = first_of(open_stream(stack, replica))
+        assert b" 429 " in first_of(open_stream(stack, replica)), "no more than may be"
+        streams[-1].setblocking(False)
+        assert set(streams[-1].recv(65_536).replace(b"\r\n", b"").split(b":\n\n")) <= {b"", b"3"}, "who reads stays"
+
+
+def open_stream(stack: ExitStack, replica: Replica) -> socket.socket:
+    stream = stack.enter_context(socket.socket(socket.AF_UNIX))
+    stream.settimeout(DEADLINE_S)
+    stream.connect(replica.fork.serve)
+    head = f"POST /v1/models/m/idle HTTP/1.1\r\nhost: r\r\nx-fairlead-gate: {GATE}\r\ncontent-length: 2\r\n"
+    stream.sendall(f"{head}accept: text/event-stream\r\n\r\n{{}}".encode())
+    return stream
 
 
 def first_of(stream: socket.socket) -> bytes:

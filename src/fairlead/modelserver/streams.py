@@ -29,6 +29,7 @@ LIST_MAX_BYTES = 16 * 1024**2
 _AHEAD = 16
 """Pieces that may wait for a slow reader."""
 _LOOK_S = 0.05
+_FIRST = asyncio.FIRST_COMPLETED
 _ALIVE_S = 15.0
 """Silence after which the reader is sent a comment, so that nobody on the way takes the stream for dead."""
 _SEND_S = 5.0
@@ -209,8 +210,11 @@ async def _relay(
         await transport.send_bytes(b"data: " + piece + b"\n\n")
         count += 1
         coming = asyncio.ensure_future(pieces.next())
-        while not (await asyncio.wait({coming}, timeout=_ALIVE_S))[0]:
+        while not (await asyncio.wait({coming, transport.left}, timeout=_ALIVE_S, return_when=_FIRST))[0]:
             await transport.send_bytes(b": it goes on\n\n")
+        if not coming.done():
+            coming.cancel()
+            raise BrokenPipeError("the reader has left")
         piece = coming.result()
     # asked for, not raised: a traceback would hold this frame, and so keep the connection open
     await asyncio.wait({answer})

@@ -215,7 +215,7 @@ class Front:
             self._version,
             ("x-request-id", call.id),
         ]
-        with self._streams.stream(proto, headers) as stream:
+        async with self._streams.stream(proto, headers) as stream:
             failed = await send(call, call.pieces, self._submit, stream.begin)
         if failed is not None:
             self._failed(failed, scope)
