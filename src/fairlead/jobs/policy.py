@@ -91,6 +91,6 @@ def gone_error(model: str, version: str) -> ErrorInfo:
     return ErrorInfo(
         code="version_gone",
         message=f"{model}@{version} was retired before the job was done",
-        hint="submit it again: it is done by the version that answers now",
+        hint="fairlead jobs replay: it is done by the version that answers now",
         kind="not_found",
     )

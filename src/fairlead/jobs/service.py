@@ -26,9 +26,10 @@ from fairlead.jobs.submitting import Submitted as Submitted
 from fairlead.jobs.submitting import submit as submit
 from fairlead.jobs.submitting import submit_all as submit_all
 from fairlead.messages import ErrorInfo
+from fairlead.models import queries as models
 from fairlead.status import JobStatus, is_final
 from fairlead.store.move import move_to
-from fairlead.store.records import Job, Progress
+from fairlead.store.records import Job, ModelVersion, Progress
 
 _NO_QUOTAS = Defaults()
 
@@ -153,22 +154,43 @@ def cancel(session: Session, caller: Caller, job: Job, now: datetime) -> Job:
     return job
 
 
-def replay(session: Session, caller: Caller, job: Job, now: datetime, defaults: Defaults = _NO_QUOTAS) -> Job:
+def replay(
+    session: Session,
+    caller: Caller,
+    job: Job,
+    now: datetime,
+    defaults: Defaults = _NO_QUOTAS,
+    chance: float = 0.0,
+) -> Job:
     """Queue a failed or canceled job again with all its attempts: a call of ``caller``'s.
 
-    Raises :class:`Conflict` for any other job, and :class:`Busy` (``quota_exceeded``).
+    Where no alias names its version any more, it is done by one that ``production`` names: ``chance`` (0 to 1) picks.
+    Raises :class:`Conflict` for any other job, :class:`Busy` (``quota_exceeded``), and what ``models.resolve`` raises.
     """
     if job.status not in {JobStatus.FAILED, JobStatus.CANCELED}:
         raise Conflict(
-            f"{job.id} is {job.status}: only failed and canceled jobs are replayed",
+            f"{job.id} {'has succeeded' if job.status is JobStatus.SUCCEEDED else f'is {job.status}'}: only failed and"
+            " canceled jobs are replayed",
             code="not_replayable",
             hint="submit it again for another answer",
         )
+    said = f"replayed by {caller.name}{_moved(session, caller, job, chance)}"
     till = Till(session, [caller], defaults, now)
     till.charge(caller)
     till.write()
     job.attempts, job.error, job.progress, job.finished_at, job.started_at = 0, None, None, None, None
     job.due_at, job.deadline_at, job.lease_until = now, None, None
     job.expires_at = now + timedelta(days=policy.RETENTION_DAYS)
-    move_to(session, job, JobStatus.QUEUED, f"replayed by {caller.name}", now, by=caller.name)
+    move_to(session, job, JobStatus.QUEUED, said, now, by=caller.name)
     return job
+
+
+def _moved(session: Session, caller: Caller, job: Job, chance: float) -> str:
+    """Give the job to a version that answers, where its own is not named any more; return what is said of that."""
+    before = session.get(ModelVersion, (job.model, job.version))
+    if before is None or models.is_named(session, job.model, job.version):
+        return ""
+    number = models.resolve(session, caller, job.model, chance=chance)
+    manifest = models.manifest_of(models.version_of(session, job.model, number))
+    job.version, job.timeout_s = number, manifest.run.timeout_s
+    return f", now with {job.model}@{number}: no alias names {before.version} any more"

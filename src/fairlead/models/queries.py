@@ -150,8 +150,12 @@ def may_come_back(session: Session, name: str, number: str) -> bool:
     version = session.get(ModelVersion, (name, number))
     if version is None:
         return False
-    named = any(target.version == number for held in aliases_of(session, name) for target in held.targets)
-    return is_live(version) or named or version.takes is not None
+    return is_live(version) or is_named(session, name, number) or version.takes is not None
+
+
+def is_named(session: Session, name: str, number: str) -> bool:
+    """Whether an alias names this version."""
+    return any(target.version == number for held in aliases_of(session, name) for target in held.targets)
 
 
 def manifest_of(version: ModelVersion) -> ModelManifest:

@@ -292,6 +292,41 @@ async def test_jobs_of_a_version_that_is_replaced_are_done_before_it_goes(flower
     await flowers.until(retired)
 
 
+async def test_a_dead_job_is_replayed_with_the_version_that_mends_it(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    flowers.keeper.does_jobs = False
+    job = (await flowers.ok(zoe.post(CALL, json={"month": 1})))["id"]
+
+    async def failed() -> bool:
+        await flowers.bus.request(JobEnded("local", job, 1, error=ErrorInfo("model_failed", "ValueError")))
+        return bool((await zoe.get(f"/api/v1/jobs/{job}")).json()["status"] == "failed")
+
+    await flowers.until(failed)
+    assert await flowers.model(content="mended") == "2"
+    flowers.keeper.does_jobs = True
+
+    again = await flowers.ok(zoe.post(f"/api/v1/jobs/{job}/replay"))
+
+    assert (again["version"], again["status"]) == ("2", "queued")
+    assert again["reason"] == "replayed by zoe, now with flowers@2: no alias names 1 any more"
+    ended = await flowers.ok(zoe.get(f"/api/v1/jobs/{job}", params={"wait": 20}))
+    assert (ended["id"], ended["version"], ended["status"]) == (job, "2", "succeeded")
+    assert (await zoe.get(f"/api/v1/jobs/{job}/result")).headers["x-fairlead-version"] == "2"
+
+
+async def test_a_job_of_a_version_that_an_alias_names_is_replayed_with_it(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    flowers.keeper.does_jobs = False
+    job = (await flowers.ok(zoe.post(CALL, json={"month": 1})))["id"]
+    await flowers.ok(zoe.delete(f"/api/v1/jobs/{job}"))
+    await flowers.ok(flowers.by("ada").put("/api/v1/models/flowers/aliases/old", json={"targets": [{"version": "1"}]}))
+    assert await flowers.model(content="mended") == "2"
+
+    again = await flowers.ok(zoe.post(f"/api/v1/jobs/{job}/replay"))
+
+    assert (again["version"], again["reason"]) == ("1", "replayed by zoe")
+
+
 async def test_jobs_of_a_model_that_is_removed_end(flowers: Any) -> None:
     zoe = flowers.by("zoe")
     flowers.keeper.does_jobs = False
