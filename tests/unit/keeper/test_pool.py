@@ -140,6 +140,18 @@ def test_a_replica_is_handed_jobs_for_two_seconds(
     assert jobs_max(spec, cost_s) == jobs
 
 
+def test_a_replica_is_handed_few_jobs_before_it_has_ended_some() -> None:
+    """64 jobs of a minute each, after calls of a millisecond, would wait for one replica while others are idle."""
+    one, held = replica(), []
+    for done in range(6):
+        one.jobs_done, one.jobs = done, set()
+        while one.takes_job(limit=8, first=2):
+            one.jobs.add(f"job-{len(one.jobs)}")
+        held.append(len(one.jobs))
+
+    assert held == [2, 3, 5, 7, 8, 8]
+
+
 def test_after_a_crash_one_is_tried_before_all_are_started() -> None:
     five, one = wanted(5), replica()
 

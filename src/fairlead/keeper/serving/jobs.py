@@ -172,6 +172,9 @@ class Jobs:
             except Error as error:
                 done = messages.JobDone(done.job, done.epoch, error=_info(error, retry=error.kind is not Kind.INTERNAL))
         if item is not None and counts and not item.has_ended:
+            found = self._replicas.replica(key, replica)
+            if found is not None:
+                found.jobs_done += 1
             self._end(item, done, file)
         elif file is not None:
             file.unlink(missing_ok=True)

@@ -68,6 +68,8 @@ class Replica:
     """Where it failed to load."""
     since: str = ""
     jobs: set[str] = field(default_factory=set)
+    jobs_done: int = 0
+    """Jobs that it has ended, well or badly."""
     alone: bool = False
     """The one job that it has is to be alone on it."""
     secrets: str = ""
@@ -88,6 +90,15 @@ class Replica:
     def is_live(self) -> bool:
         """Whether it is, or soon will be, of use."""
         return self.left is None and self.status in (ReplicaStatus.STARTING, ReplicaStatus.READY, ReplicaStatus.BUSY)
+
+    def takes_job(self, limit: int, first: int) -> bool:
+        """Whether it may be handed one more of ``limit`` jobs: of ``first`` at first, then of twice what it has ended.
+
+        What calls took before may tell nothing of these jobs, and what it holds no other can do.
+        """
+        if self.alone and self.jobs:
+            return False
+        return len(self.jobs) < min(limit, max(first, 2 * self.jobs_done + 1))
 
     def in_rotation(self, now: float) -> bool:
         """Whether the front door may send it requests."""

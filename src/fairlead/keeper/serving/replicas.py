@@ -142,8 +142,9 @@ class Replicas:
         version = self.versions.get(key)
         if version is None or version.wanted is None:
             return None
-        limit = pool.jobs_max(version.wanted.spec, version.tally.cost_s)
-        best = version.choose_for_job(self._clock.monotonic(), limit)
+        spec = version.wanted.spec
+        limit = pool.jobs_max(spec, version.tally.cost_s)
+        best = version.choose_for_job(self._clock.monotonic(), limit, spec.concurrency)
         return (best, version.links[best.id]) if best is not None else None
 
     def link(self, key: Key, replica: str) -> ReplicaLink | None:

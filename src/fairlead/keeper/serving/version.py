@@ -143,10 +143,10 @@ class Version:
         ready = (replica for replica in self.replicas.values() if replica.in_rotation(now))
         return min(ready, key=lambda one: (bool(one.ejected), one.in_flight + one.queued), default=None)
 
-    def choose_for_job(self, now: float, limit: int) -> pool.Replica | None:
-        """Return the replica in rotation with the fewest jobs, below ``limit``, to which there is a channel."""
+    def choose_for_job(self, now: float, limit: int, first: int = pool.IN_HAND_MAX) -> pool.Replica | None:
+        """Return the replica in rotation with the fewest jobs that may have one more, to which there is a channel."""
         ready = [r for r in self.replicas.values() if r.in_rotation(now) and r.id in self.links]
-        free = [replica for replica in ready if len(replica.jobs) < limit and not (replica.alone and replica.jobs)]
+        free = [replica for replica in ready if replica.takes_job(limit, first)]
         return min(free, key=lambda replica: (bool(replica.ejected), len(replica.jobs)), default=None)
 
     def compare(self, now: float, at: str) -> None:
