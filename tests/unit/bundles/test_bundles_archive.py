@@ -10,12 +10,15 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fairlead.bundles.archive import File, Limits, digest, examine, unpack
 from fairlead.errors import Invalid
 
 LONG = b"x" * 300
+READ_TIMES, READ_MORE_BYTES = 2, 64 * 1024
+"""How often an archive is read at most, and what Python may read of its own meanwhile."""
 
 
 @dataclass
@@ -202,8 +205,12 @@ def attack(tmp_path: Path, content: bytes, limits: Limits = Limits()) -> Invalid
     file = tmp_path / "in" / "bundle.zip"
     file.parent.mkdir()
     file.write_bytes(content)
+    before = psutil.Process().io_counters()
     with pytest.raises(Invalid) as caught:
         unpack(file, tmp_path / "out" / "bundle", limits)
+    after = psutil.Process().io_counters()
+    assert after.read_chars - before.read_chars <= READ_TIMES * len(content) + READ_MORE_BYTES, "it was read too often"
+    assert after.write_chars - before.write_chars <= len(content), "something was written before it was refused"
     assert [path for path in tmp_path.rglob("*") if path.parent != tmp_path] == [file], "something was left behind"
     return caught.value
 
@@ -211,14 +218,12 @@ def attack(tmp_path: Path, content: bytes, limits: Limits = Limits()) -> Invalid
 @pytest.mark.parametrize("case", sorted(HOSTILE))
 def test_a_hostile_archive_is_refused_and_leaves_nothing(tmp_path: Path, case: str) -> None:
     archive, rule = HOSTILE[case]
-    began = time.process_time()
 
     error = attack(tmp_path, archive.bytes())
 
     assert (error.code, error.problems[0].rule) == ("archive_refused", rule)
     assert error.message.isprintable()
     assert len(error.message) < 400
-    assert time.process_time() - began < 5  # an aim of 1 s, under load
 
 
 @pytest.mark.parametrize("size", [0, 1, 21, 22, 23, 60, 100])
