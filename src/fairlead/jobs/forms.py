@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import parse_qsl
 
 FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
+_NAME = b'form-data; name="'
+_BLOCK_BYTES = 1024**2
+_LONGEST_BYTES = 64 * 1024
+"""Longer names are in no query: the front door takes none."""
 
 
 def with_query(body: bytes, content_type: str, query: str, files: Sequence[str]) -> tuple[bytes, str]:
@@ -27,7 +30,9 @@ def with_query(body: bytes, content_type: str, query: str, files: Sequence[str])
         return (_parts(query, boundary, body) + body, content_type) if boundary else (body, content_type)
     if len(files) != 1 or kind == "application/json" or (kind == FORM and body.isascii()):
         return body, content_type
-    boundary = next(name for number in itertools.count() if (name := f"part-{number}").encode() not in body)
+    boundary = (
+        f"part-{hashlib.sha256(body).hexdigest()}"  # which no body holds: looking for one takes a long body for ever
+    )
     typed = "" if kind == FORM or not kind else f"\r\nContent-Type: {kind}"
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="{files[0]}"{typed}\r\n\r\n'.encode()
     whole = b"".join((_parts(query, boundary, b""), head, body, f"\r\n--{boundary}--\r\n".encode()))
@@ -51,9 +56,26 @@ def around(content_type: str, query: str, files: Sequence[str]) -> tuple[bytes, 
 
 def _parts(query: str, boundary: str, others: bytes) -> bytes:
     """Return the fields of ``query`` as parts, but for those that ``others`` has too."""
-    found = b""
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        disposition = f'form-data; name="{name}"'
-        if '"' not in name and not set("\r\n") & set(name) and disposition.encode() not in others:
-            found += f"--{boundary}\r\nContent-Disposition: {disposition}\r\n\r\n{value}\r\n".encode()
+    fields = parse_qsl(query, keep_blank_values=True)
+    there = _named(others, {name.encode() for name, _ in fields})
+    return b"".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields
+        if '"' not in name and not set("\r\n") & set(name) and name.encode() not in there
+    )
+
+
+def _named(form: bytes, names: Collection[bytes]) -> set[bytes]:
+    """Return those of ``names`` that parts of ``form`` have: by one look at it, a block at a time, since each holds up
+    everybody else in this process."""
+    found: set[bytes] = set()
+    for block in range(0, len(form), _BLOCK_BYTES):
+        end = block + _BLOCK_BYTES + len(_NAME) - 1
+        at = form.find(_NAME, block, end)
+        while at >= 0:
+            begin = at + len(_NAME)
+            quote = form.find(b'"', begin, begin + _LONGEST_BYTES)
+            if quote >= 0 and (name := form[begin:quote]) in names:
+                found.add(name)
+            at = form.find(_NAME, begin, end)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import msgspec
@@ -73,3 +74,30 @@ def test_a_call_is_the_same_without_its_query(function: Any, body: bytes, kind: 
 
     assert seen(function, kept, typed, "") == seen(function, body, kind, query)
     assert with_query(body, kind, query, signature_of(function).files) == (kept, typed), "idempotency keys rest on it"
+
+
+FIELDS = "&".join(f"a{number}=1" for number in range(2_000))
+GUESSED = b"".join(b"part-%d " % number for number in range(100_000)) + b"\xff"
+NAMED = b'form-data; name="b' * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "query"),
+    [
+        (GUESSED, FORM, "n=1"),
+        (b"x" * 20_000_000, "multipart/form-data; boundary=B", FIELDS),
+        (NAMED, "multipart/form-data; boundary=B", FIELDS),
+    ],
+    ids=["every boundary is taken", "many fields", "many names"],
+)
+def test_a_call_that_was_made_to_take_long_does_not(body: bytes, kind: str, query: str) -> None:
+    began = time.process_time()
+    kept, _ = with_query(body, kind, query, ["file"])
+    assert body in kept
+    assert time.process_time() - began < 5
+
+
+def test_a_field_of_a_form_is_found_wherever_blocks_of_it_end() -> None:
+    for before in range(1024**2 - 40, 1024**2 + 2):
+        body = b"x" * before + PART.replace(b'"file"', b'"n"')
+        assert with_query(body, "multipart/form-data; boundary=B", "n=3", ["file"])[0] == body
