@@ -93,7 +93,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mail: str | None = None
     """``smtp://user:password@host:port``; without it mails go to the outbox only."""
     callback_hosts: str | None = None
-    """Private hosts that callbacks of jobs may reach: names, addresses and networks, ``hooks.lan, 10.0.3.0/24``."""
+    """Private hosts that callbacks of jobs may reach: names, addresses and networks, ``hooks.lan, 10.0.3.0/24``;
+    in ``settings.toml`` a list as well."""
     slo_hour_s: Annotated[int, msgspec.Meta(ge=60, le=3600, multiple_of=60)] = 3600
     """Seconds that an hour of objectives has: with 60 the windows of alerts are a sixtieth, to try them out."""
     log_level: str = "info"
@@ -228,15 +229,24 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
         values["otlp"] = environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
     values.update({name: value for name, value in flags.items() if value is not None})
     values["home"] = str(home)
+    hosts = values.get("callback_hosts")
+    if isinstance(hosts, list) and all(isinstance(host, str) for host in hosts):
+        values["callback_hosts"] = ", ".join(hosts)
     try:
         return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
         raise Invalid(
-            f"settings: {error}",
+            f"settings: {_said(error)}",
             code="settings_invalid",
             hint=f"see {file} and the FAIRLEAD_ variables",
             problems=(Problem(path=str(file), rule="settings", message=str(error)),),
         ) from error
+
+
+def _said(error: msgspec.ValidationError) -> str:
+    """Return what is wrong, the name of the setting first."""
+    said, _, name = str(error).partition(" - at `$.")
+    return f"{name.removesuffix('`')}: {said}" if name else said
 
 
 def options(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> dict[str, Any]:

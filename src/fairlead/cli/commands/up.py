@@ -74,9 +74,9 @@ def down(home: Path = typer.Option(None, "--home", help=HOME_HELP)) -> None:
     from fairlead import settings
     from fairlead.keeper import life
 
-    chosen = settings.load({"home": home})
-    ended = life.stop(chosen)
-    terminal.result(f"stopped {chosen.home}" if ended else f"{chosen.home}: nothing was running")
+    root = Path(home or settings.default_home()).expanduser().absolute()  # settings that are wrong keep nothing running
+    ended = life.stop(settings.Settings(home=root))
+    terminal.result(f"stopped {root}" if ended else f"{root}: nothing was running")
 
 
 def status(
