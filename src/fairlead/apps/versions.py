@@ -16,7 +16,8 @@ from fairlead.accounts.policy import Caller, in_force
 from fairlead.apps import aliases, sight
 from fairlead.bundles.manifest import AppManifest
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
-from fairlead.messages import AppWanted, EnvironmentSpec, Prepared
+from fairlead.messages import AppWanted, Prepared
+from fairlead.models.pushed import Pushed
 from fairlead.status import VersionStatus
 from fairlead.store.move import move_to, note
 from fairlead.store.records import App, AppAlias, AppVersion, Bundle, Model, Run, Schedule
@@ -30,18 +31,14 @@ class Registered(msgspec.Struct, frozen=True):
     """False: the same content was there."""
 
 
-class Pushed(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked bundle that lies in the bucket."""
-
-    manifest: AppManifest
-    environment: EnvironmentSpec
-    digest: str
-    key: str
-    size_bytes: int
-
-
 def register(
-    session: Session, pushed: Pushed, now: datetime, *, by: str, alias: str | None = PRODUCTION, admin: bool = False
+    session: Session,
+    pushed: Pushed[AppManifest],
+    now: datetime,
+    *,
+    by: str,
+    alias: str | None = PRODUCTION,
+    admin: bool = False,
 ) -> Registered:
     """Add a version and have it prepared; it takes ``alias`` once it is ready (None: no alias is moved)."""
     manifest = pushed.manifest
@@ -55,17 +52,7 @@ def register(
     if found is not None:
         return Registered(_again(session, found, alias, now, by), False)
     if session.get(Bundle, pushed.digest) is None:
-        session.add(
-            Bundle(
-                digest=pushed.digest,
-                kind="app",
-                name=app.name,
-                size_bytes=pushed.size_bytes,
-                key=pushed.key,
-                created_by=by,
-                created_at=now,
-            )
-        )
+        session.add(pushed.record(by, now))
         session.flush()
     number, ordinal = _number(session, manifest)
     version = AppVersion(

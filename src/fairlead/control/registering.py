@@ -14,6 +14,7 @@ from fairlead.bundles.archive import File
 from fairlead.bundles.manifest import AppManifest, ModelManifest
 from fairlead.control.contents import record
 from fairlead.messages import EnvironmentSpec
+from fairlead.models import pushed
 from fairlead.models import service as models
 from fairlead.models.aliases import NO_ALIAS
 from fairlead.store.records import AppVersion, ModelVersion
@@ -54,46 +55,33 @@ class Stored:
 
 def register(session: Session, who: Caller, bundle: Checked, stored: Stored, alias: str, now: datetime) -> Pushed:
     """Keep the bundle as a version of its model or app; raises as their rooms do."""
-    made = _model if isinstance(bundle.manifest, ModelManifest) else _app
-    pushed = made(session, who, bundle, stored, alias, now)
+    if isinstance(bundle.manifest, ModelManifest):
+        push = models.push(session, who, _asked(bundle.manifest, bundle, stored), now, alias)
+        made = _of_model(push.version, bundle, push.again)
+    else:
+        registered = apps.register(
+            session,
+            _asked(bundle.manifest, bundle, stored),
+            now,
+            by=who.name,
+            alias=None if alias == NO_ALIAS else alias,
+            admin=who.may(Verb.MANAGE_OTHERS),
+        )
+        made = _of_app(registered.version, bundle, not registered.created)
     record(session, bundle.digest, bundle.files)
-    usage.keep(session, who.name, bundle.digest, pushed.name, sum(one.size for one in bundle.files))
-    return pushed
+    usage.keep(session, who.name, bundle.digest, made.name, sum(one.size for one in bundle.files))
+    return made
 
 
-def _model(session: Session, who: Caller, bundle: Checked, stored: Stored, alias: str, now: datetime) -> Pushed:
-    assert isinstance(bundle.manifest, ModelManifest)
-    asked = models.Pushed(
-        manifest=bundle.manifest,
+def _asked(manifest: pushed.M, bundle: Checked, stored: Stored) -> pushed.Pushed[pushed.M]:
+    return pushed.Pushed(
+        manifest=manifest,
         digest=bundle.digest,
         size_bytes=stored.size_bytes,
         key=stored.key,
         environment=bundle.environment,
         warnings=bundle.warnings,
-        alias=alias,
     )
-    push = models.push(session, who, asked, now)
-    return _of_model(push.version, bundle, push.again)
-
-
-def _app(session: Session, who: Caller, bundle: Checked, stored: Stored, alias: str, now: datetime) -> Pushed:
-    assert isinstance(bundle.manifest, AppManifest)
-    asked = apps.Pushed(
-        manifest=bundle.manifest,
-        environment=bundle.environment,
-        digest=bundle.digest,
-        key=stored.key,
-        size_bytes=stored.size_bytes,
-    )
-    registered = apps.register(
-        session,
-        asked,
-        now,
-        by=who.name,
-        alias=None if alias == NO_ALIAS else alias,
-        admin=who.may(Verb.MANAGE_OTHERS),
-    )
-    return _of_app(registered.version, bundle, not registered.created)
 
 
 def _of_model(version: ModelVersion, bundle: Checked, again: bool) -> Pushed:

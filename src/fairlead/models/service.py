@@ -14,28 +14,14 @@ from fairlead.accounts import usage, vault
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.bundles.manifest import ModelManifest
 from fairlead.errors import Conflict
-from fairlead.messages import EnvironmentSpec
 from fairlead.models import queries, replicas
 from fairlead.models.access import apply_access, managed
 from fairlead.models.aliases import checked_alias, refuse_taken_routes, versions_in
+from fairlead.models.pushed import Pushed
 from fairlead.models.queries import PRODUCTION
 from fairlead.status import VersionStatus
 from fairlead.store.move import move_to, note
 from fairlead.store.records import App, Bundle, Model, ModelVersion
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pushed:
-    """A checked bundle that lies in the bucket."""
-
-    manifest: ModelManifest
-    digest: str
-    size_bytes: int
-    key: str
-    environment: EnvironmentSpec
-    warnings: tuple[str, ...] = ()
-    alias: str = PRODUCTION
-    """Taken once the version is ready; ``none``: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +33,19 @@ class Push:
     """The same content was there already."""
 
 
-def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Push:
-    """Keep the bundle as a version: the same content is the same version again.
+def push(
+    session: Session, caller: Caller, pushed: Pushed[ModelManifest], now: datetime, alias: str = PRODUCTION
+) -> Push:
+    """Keep the bundle as a version that takes ``alias`` once it is ready (``none``: nothing).
+
+    The same content is the same version again.
 
     Raises :class:`Conflict`: ``name_taken`` (an app has the name), ``version_exists`` (other content has the version),
     ``route_taken``; :class:`Invalid`: ``secret_missing``; :class:`Forbidden` for who may not push or does not own it.
     """
     check(caller, Verb.PUSH_MODELS)
     manifest = pushed.manifest
-    alias = checked_alias(pushed.alias)
+    takes = checked_alias(alias)
     model = session.get(Model, manifest.name)
     is_new = model is None or model.removed_at is not None
     if model is not None and model.removed_at is None:
@@ -64,7 +54,7 @@ def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Pus
         raise Conflict(f"an app is called {manifest.name}", code="name_taken", hint="models and apps share their names")
     refuse_taken_routes(session, manifest)
     if session.get(Bundle, pushed.digest) is None:
-        session.add(_bundle(pushed, caller, now))
+        session.add(pushed.record(caller.name, now))
     if model is None:
         model = Model(name=manifest.name, owner=caller.name, created_at=now)
         session.add(model)
@@ -84,8 +74,8 @@ def push(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> Pus
     came_back = before is not None and _come_back(session, before, caller, now)
     if before is not None and before.status is VersionStatus.FAILED:
         _try_again(session, before, caller, now)
-    if alias is not None:
-        version.takes, version.takes_at = alias, now
+    if takes is not None:
+        version.takes, version.takes_at = takes, now
     return Push(version, again=before is not None and not came_back)
 
 
@@ -137,24 +127,12 @@ def _retire(session: Session, version: ModelVersion, caller: Caller, now: dateti
     version.removed_at = now
 
 
-def _bundle(pushed: Pushed, caller: Caller, now: datetime) -> Bundle:
-    return Bundle(
-        digest=pushed.digest,
-        kind="model",
-        name=pushed.manifest.name,
-        size_bytes=pushed.size_bytes,
-        key=pushed.key,
-        created_by=caller.name,
-        created_at=now,
-    )
-
-
 def _ask_grants(model: Model, manifest: ModelManifest) -> None:
     asked = [("public", manifest.access.visibility == "public"), ("outbound", manifest.network.outbound)]
     model.asked = tuple(what for what, wanted in asked if wanted)
 
 
-def _same(session: Session, pushed: Pushed) -> ModelVersion | None:
+def _same(session: Session, pushed: Pushed[ModelManifest]) -> ModelVersion | None:
     """Return the version that has this content; raises where its number has other content."""
     name, number = pushed.manifest.name, pushed.manifest.version
     if number is None:
@@ -170,7 +148,7 @@ def _same(session: Session, pushed: Pushed) -> ModelVersion | None:
     return found
 
 
-def _add(session: Session, caller: Caller, pushed: Pushed, now: datetime) -> ModelVersion:
+def _add(session: Session, caller: Caller, pushed: Pushed[ModelManifest], now: datetime) -> ModelVersion:
     name = pushed.manifest.name
     query = select(ModelVersion.version, ModelVersion.ordinal).where(ModelVersion.model == name)
     taken = {row.version: row.ordinal for row in session.execute(query)}

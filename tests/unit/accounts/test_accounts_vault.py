@@ -13,14 +13,13 @@ from fairlead.accounts import service as accounts
 from fairlead.accounts import vault
 from fairlead.accounts.policy import SYSTEM, Caller, Role
 from fairlead.apps import versions as apps
-from fairlead.apps.versions import Pushed as PushedApp
 from fairlead.bundles.manifest import AppManifest, ModelManifest, parse
 from fairlead.errors import Error, Invalid
 from fairlead.identity.seal import Sealer, secret_name
 from fairlead.logs import retention
 from fairlead.messages import EnvironmentSpec
 from fairlead.models import service, wanted
-from fairlead.models.service import Pushed
+from fairlead.models.pushed import Pushed
 from fairlead.store.records import Event, FormerSecret, Model, Secret
 from fairlead.testing.store import memory
 
@@ -166,7 +165,7 @@ def test_all_secrets_of_a_bundle_together_are_bounded(session: Session) -> None:
 def test_apps_need_theirs_too(session: Session) -> None:
     manifest = parse('kind = "app"\nname = "mood"\n[run]\nentry = "app:app"\nsecrets = ["API_KEY"]\n')
     assert isinstance(manifest, AppManifest)
-    pushed = PushedApp(manifest=manifest, environment=EnvironmentSpec(), digest="a1", key="k", size_bytes=1)
+    pushed = Pushed(manifest=manifest, environment=EnvironmentSpec(), digest="a1", key="k", size_bytes=1)
 
     assert code(lambda: apps.register(session, pushed, NOW, by="ada")) == "secret_missing"
     session.rollback()

@@ -19,7 +19,8 @@ from fairlead.identity.seal import Sealer
 from fairlead.logs.facts import why
 from fairlead.messages import EnvironmentSpec, ErrorInfo, NodeReport, Prepared, Target, VersionReport
 from fairlead.models import access, aliases, queries, report, service, wanted
-from fairlead.models.service import Push, Pushed
+from fairlead.models.pushed import Pushed
+from fairlead.models.service import Push
 from fairlead.status import VersionStatus
 from fairlead.store.records import App, Event, ModelVersion
 from fairlead.testing.store import memory
@@ -58,9 +59,8 @@ def push(
         size_bytes=10,
         key=f"bundles/{content}.zip",
         environment=EnvironmentSpec(("numpy",)),
-        alias=alias,
     )
-    return service.push(session, who, pushed, NOW + timedelta(seconds=at_s))
+    return service.push(session, who, pushed, NOW + timedelta(seconds=at_s), alias)
 
 
 def node(session: Session, *fail: str) -> NodeReport:

@@ -26,6 +26,7 @@ from fairlead.messages import (
     StateGet,
     StatePut,
 )
+from fairlead.models.pushed import Pushed
 from fairlead.schedules import conflicts, opening, service
 from fairlead.schedules.check import Wanted
 from fairlead.status import CommandStatus, RunStatus, VersionStatus
@@ -68,7 +69,7 @@ def push(
 ) -> versions.Registered:
     parsed = manifest.parse(text)
     assert isinstance(parsed, manifest.AppManifest)
-    pushed = versions.Pushed(
+    pushed = Pushed(
         manifest=parsed,
         environment=EnvironmentSpec(requires=("numpy",)),
         digest=digest,
