@@ -565,6 +565,27 @@ def test_path_tricks_open_nothing(house: House, path: str, status: int) -> None:
         assert b"no_such_model" in answer
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v1/model/flowers/predict", "/v1/models/NAME/predict"),
+        ("/v1/flowers/predict?a=1", "/v1/models/NAME/predict"),
+        ("/v1/predict", "/v1/models/NAME/predict"),
+    ],
+)
+def test_a_mistaken_path_is_told_the_right_one(house: House, path: str, meant: str) -> None:
+    answer = house.call("POST", path, token=house.token(), body=b"{}")
+    refused(answer, 404, "no_such_path")
+    assert answer.json["error"]["hint"].startswith(f"did you mean {meant}?")
+    assert answer.json["error"]["message"].startswith(path)
+
+
+def test_a_mistaken_path_below_v2_is_told_the_right_one_in_one_text(house: House) -> None:
+    answer = house.call("POST", "/v2/model/flowers/infer", token=house.token(), body=b"{}")
+    assert answer.status == 404
+    assert "did you mean /v2/models/NAME/infer?" in answer.json["error"]
+
+
 def raw(house: House, line: str, token: str, more: bytes = b"content-length: 0\r\n") -> bytes:
     """Send a request byte by byte as it is written, return the whole answer."""
     address, _, port = house.door.listen.rpartition(":")

@@ -68,13 +68,27 @@ def new(
 def _refuse_longer(session: Session, caller: Caller, now: datetime, days: float) -> None:
     """A token that was lent for a day must not become one of a year. Who signed in by password may make any: they
     could sign in again just as well."""
-    own = session.get(Token, caller.token) if caller.token else None
-    if own is not None and not own.session and now.timestamp() + days * 86_400 > own.expires_at.timestamp() + 1:
+    own = _lent(session, caller)
+    if own is not None and now.timestamp() + days * 86_400 > own.expires_at.timestamp() + 1:
         raise Forbidden(
             f"the token {own.label} expires at {to_text(own.expires_at)}, and makes none that lives longer",
             code="token_outlives",
             hint="ask for fewer days, or sign in by password: fairlead login",
         )
+
+
+def usual_days(session: Session, caller: Caller, now: datetime, usual: float) -> tuple[float, str]:
+    """Return the life of a token of which nobody said how long it lives, and the id of the caller's own token where
+    that leaves less than ``usual`` days."""
+    own = _lent(session, caller)
+    left = (own.expires_at - now).total_seconds() / 86_400 if own is not None else usual
+    return (left, own.jti) if own is not None and left < usual else (usual, "")
+
+
+def _lent(session: Session, caller: Caller) -> Token | None:
+    """Return the token that the caller came with; None for who signed in."""
+    own = session.get(Token, caller.token) if caller.token else None
+    return own if own is not None and not own.session else None
 
 
 def give(

@@ -47,6 +47,11 @@ def status(code: int) -> str:
     return f"response.code == {code}"
 
 
+def _beside_models(start: str) -> str:
+    """Return the rule of a plain path below ``start`` that leads to no model: it tells nothing of those there are."""
+    return f"request.path.matches('^{start}/[A-Za-z0-9_-]+([/?@:].*)?$') && !request.path.startsWith('{start}/models')"
+
+
 _SENT = "('authorization' in request.headers || 'x-api-key' in request.headers)"
 _NOBODY = f"({details('connection_failure')} || {details('no_healthy_upstream')})"
 _LOST = f"({status(503)} || {status(507)})"
@@ -94,6 +99,22 @@ LINES = (
         f"the calls that you have a day are used up: {_OPENS}",
         _QUOTA,
         retry_after_s=DAY_S,
+    ),
+    Line(
+        f"{door('no_such_model')} && {_beside_models('/v1')}",
+        404,
+        "no_such_path",
+        "there is nothing at this path",
+        "did you mean /v1/models/NAME/predict? fairlead models lists the names",
+        says_path=True,
+    ),
+    Line(
+        f"{door('no_such_model')} && {_beside_models('/v2')}",
+        404,
+        "no_such_path",
+        "there is nothing at this path",
+        "did you mean /v2/models/NAME/infer? fairlead models lists the names",
+        says_path=True,
     ),
     Line(
         f"({status(403)} && {route('model')}) || {door('no_such_model')}",

@@ -212,3 +212,17 @@ def test_a_lent_token_makes_none_that_outlives_it_and_a_sign_in_may(session: Ses
     assert caught.value.code == "token_outlives"
     session.get_one(Token, lent.jti).session = True  # as signing in makes it
     tokens.new(session, with_it, "longer", NOW, keys=KEYS, days=90)
+
+
+def test_a_token_of_which_nobody_says_how_long_it_lives_ends_with_the_one_that_made_it(
+    session: Session, ada: Caller
+) -> None:
+    lent = tokens.new(session, ada, "ci", NOW, keys=KEYS, days=30)
+    session.flush()
+    later, with_it = NOW + timedelta(days=10, seconds=1), Caller("ada", ada.roles, lent.jti)
+
+    days, limit = tokens.usual_days(session, with_it, later, 30)
+    made = tokens.new(session, with_it, "x", later, keys=KEYS, days=days)
+    assert (made.expires, limit) == (lent.expires, lent.jti)
+    assert tokens.usual_days(session, with_it, later, 7) == (7, ""), "there is enough left"
+    assert tokens.usual_days(session, ada, later, 30) == (30, ""), "who signed in by password may make any"

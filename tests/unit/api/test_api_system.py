@@ -64,6 +64,18 @@ async def test_tokens_carry_no_more_than_their_owner_has(world: Any) -> None:
     assert (listed["id"], listed["label"], listed["token"]) == (made["id"], "ci", None)
 
 
+async def test_a_token_made_with_a_token_ends_with_it_unless_more_is_asked_for(world: Any) -> None:
+    ada, nobody = world.by("ada"), world.by("")
+    first = await world.ok(ada.post("/api/v1/tokens", json={"label": "ci"}))
+    lent = {"Authorization": f"Bearer {first['token']}"}
+    made = await world.ok(nobody.post("/api/v1/tokens", json={"label": "x"}, headers=lent))
+    assert (made["expires_at"], made["ends_with"]) == (first["expires_at"], first["id"])
+    longer = await nobody.post("/api/v1/tokens", json={"label": "x", "days": 30.5}, headers=lent)
+    world.refused(longer, 403, "token_outlives")
+    shorter = await world.ok(nobody.post("/api/v1/tokens", json={"label": "x", "days": 2}, headers=lent))
+    assert shorter["ends_with"] is None
+
+
 async def test_health_needs_no_token(world: Any) -> None:
     nobody = world.by("")
     assert (await nobody.get("/healthz")).json() == {"status": "ok"}

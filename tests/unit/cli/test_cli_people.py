@@ -37,6 +37,16 @@ def test_a_token_may_call_models_unless_more_is_asked_for(
     assert json.loads(signed_in.asked[-1][1])["roles"] == roles
 
 
+def test_a_token_that_ends_with_the_one_that_made_it_says_so(cli: Cli, signed_in: Door) -> None:
+    signed_in.says("GET /api/v1/me", {"roles": ["user"]})
+    signed_in.says("POST /api/v1/tokens", MADE, 201)
+    assert "no longer than" not in cli("tokens", "new", "app")[2]
+    assert json.loads(signed_in.asked[-1][1])["days"] is None, "the platform knows what is left"
+
+    signed_in.says("POST /api/v1/tokens", MADE | {"ends_with": "tok-1"}, 201)
+    assert "no longer than the token that made it" in cli("tokens", "new", "app")[2]
+
+
 def test_a_person_is_removed_once_that_is_confirmed(cli: Cli, signed_in: Door) -> None:
     signed_in.says("DELETE /api/v1/users/ada", {"name": "ada"})
 

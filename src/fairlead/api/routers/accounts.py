@@ -118,9 +118,12 @@ async def me(house: TheHouse, who: Who) -> MeView:
 @router.post("/tokens", status_code=201)
 async def new_token(body: TokenBody, house: TheHouse, who: Who) -> TokenView:
     roles = body.roles or ([body.role] if body.role else [])
-    now, days = house.clock.now(), body.days or house.settings.token_days
+    now = house.clock.now()
 
     def write(session: Any) -> TokenView:
+        days, limit = body.days or 0.0, ""
+        if not body.days:
+            days, limit = tokens.usual_days(session, who, now, house.settings.token_days)
         minted = tokens.new(
             session,
             who,
@@ -134,7 +137,9 @@ async def new_token(body: TokenBody, house: TheHouse, who: Who) -> TokenView:
             defaults=house.quotas,
         )
         session.flush()
-        return token_view(session.get_one(Token, minted.jti), minted)
+        view = token_view(session.get_one(Token, minted.jti), minted)
+        view.ends_with = limit or None
+        return view
 
     return await house.database.write(write)
 

@@ -62,6 +62,8 @@ class TokenView(View):
     calls_per_day: int | None = None
     token: str | None = None
     """Only in the answer to the call that made it."""
+    ends_with: str | None = None
+    """The token that made it, where that leaves less than the usual life; only in the answer to that call."""
     pending: str | None = None
     """Why a revoked token still works at a front door; only with status 202."""
 

@@ -26,7 +26,7 @@ def new(
     label: str,
     role: list[str] = typer.Option([], "--role", help="What it may do; default: user, which calls models."),
     all_roles: bool = typer.Option(False, "--all-roles", help="Whatever you may do."),
-    days: int = typer.Option(30, "--days", min=1),
+    days: int = typer.Option(None, "--days", min=1, help="Default: 30, at most as long as your own token has."),
     calls_per_day: str = typer.Option("", "--calls-per-day", help="Calls of models in a UTC day, at most yours."),
 ) -> None:
     """Make a token for a program; it is shown once. It calls models, and does nothing else unless roles are given."""
@@ -38,6 +38,8 @@ def new(
         view = api.post("/tokens", body)
     terminal.result(view["token"], view)
     terminal.note(f"it may do what the role {', '.join(view['roles'])} may")
+    if view.get("ends_with"):
+        terminal.note("it lives no longer than the token that made it: sign in by password for more, fairlead login")
     terminal.note(f"{view['id']} expires {terminal.moment(view['expires_at'])}; it is not shown again")
 
 
