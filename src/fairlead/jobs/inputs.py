@@ -49,11 +49,10 @@ class Inputs:
             if shape is None:
                 shape = self._shapes[endpoint] = _shape(msgspec.json.encode(known["input"]))
             value = msgspec.json.decode(body)
-            rows = (
-                [(f"[{index}]", row) for index, row in enumerate(value)] if isinstance(value, list) else [("", value)]
-            )
-            for path, row in rows:
-                shape.check(row, path, into)
+            if isinstance(value, list):
+                into.each(shape.check, value)
+            else:
+                shape.check(value, "", into)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         raise_problems(into.problems, into.count)

@@ -14,6 +14,7 @@ import difflib
 import itertools
 import typing
 import uuid
+from collections.abc import Hashable
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -43,6 +44,8 @@ LEAVES: dict[Any, str] = {
 }
 _KEY_SAID = 100
 """Longer keys are cut, and not compared with known ones."""
+_COMPARED_MAX = 500
+"""Of more values none is proposed: to compare each takes the time of all who share the process."""
 
 
 class Shape:
@@ -107,16 +110,19 @@ class Choice(Shape):
 
     def __init__(self, values: dict[Any, Any]) -> None:
         self.values = values
+        self._exact = {(type(candidate), candidate): made for candidate, made in values.items()}
+        self._words = {str(candidate): made for candidate, made in reversed(values.items())}
         shown = [said(value) for value in values]
         self.said = "one of " + ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
 
     def check(self, value: Any, path: str, into: Check) -> Any:
-        for candidate, made in self.values.items():
-            if candidate == value and type(candidate) is type(value):
-                return made
-            if into.lax and isinstance(value, str) and str(candidate) == value:
-                return made
-        close = difflib.get_close_matches(value, [str(one) for one in self.values], 1) if isinstance(value, str) else []
+        if isinstance(value, Hashable) and (type(value), value) in self._exact:
+            return self._exact[type(value), value]
+        is_word = isinstance(value, str)
+        if into.lax and is_word and value in self._words:
+            return self._words[value]
+        is_looked_up = is_word and into.room and len(value) <= _KEY_SAID and len(self._words) <= _COMPARED_MAX
+        close = difflib.get_close_matches(value, self._words, 1) if is_looked_up else []
         hint = f"did you mean {close[0]}?" if close else f"give {self.said}"
         into.fault(path, "choice", f"{said(value)} is not {self.said}", hint)
         return value

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import time
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -153,3 +155,26 @@ def test_nothing_is_refused_that_the_replica_would_take(function: Any, value: di
         else:
             said.append(None)
     assert said[0] == said[1]
+
+
+CODES = [f"code-{number}" for number in range(20_000)]
+
+
+@pytest.mark.parametrize("rows", [[{"code": "code-x"}] * 450, [{"code": CODES[-1]}] * 350], ids=["wrong", "right"])
+def test_a_choice_of_very_many_holds_nobody_up(rows: list[dict[str, str]]) -> None:
+    """It is checked in control, by the one thread that answers everybody."""
+    known = {"type": "object", "properties": {"code": {"enum": CODES}}, "required": ["code"]}
+    judge = inputs.Inputs({"endpoints": {"predict": {"exact": True, "input": known}}})
+    judge.check("predict", b'{"code": "code-1"}')
+    body = msgspec.json.encode(rows)
+    assert len(body) <= inputs.CHECKED_BYTES
+    began = time.process_time()
+    with contextlib.suppress(Invalid):
+        judge.check("predict", body)
+    assert time.process_time() - began < 0.5
+
+
+def test_of_very_many_rows_that_are_wrong_so_many_are_looked_at() -> None:
+    body = b"[" + b",".join([b"{}"] * 2_700) + b"]"
+    with pytest.raises(Invalid, match="and 999 more"):
+        inputs.check(stored(signature_of(plain)), "predict", body)
