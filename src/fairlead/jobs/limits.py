@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fairlead.bundles import shapes
@@ -24,6 +24,8 @@ KEPT = 10_000
 """Versions and lines that are remembered."""
 RETRY_S = (1.0, 600.0)
 """Who is refused is told to come back after so long at least, and at most."""
+UNKNOWN_S = 5.0
+"""As long where nobody has seen jobs leave: by then that is known."""
 SHARE = 0.01
 """That share of a full line is to be free by then."""
 
@@ -64,27 +66,28 @@ class Limits:
     def take(self, session: Session, key: Key, user: str, now: datetime) -> None:
         """Count one more job of ``user``; raises :class:`Busy` (``jobs_full``) where too many wait."""
         said, model = self.of(session, key), key[0]
-        lines = [(self._line(session, (model, ""), said.queue_max, now, Job.model == model), said.queue_max)]
+        lines = [(self._line(session, (model, ""), said.queue_max, now), said.queue_max)]
         if said.person_max is not None:
-            mine = (Job.model == model, Job.created_by == user)
-            lines.append((self._line(session, (model, user), said.person_max, now, *mine), said.person_max))
+            lines.append((self._line(session, (model, user), said.person_max, now), said.person_max))
         for (line, most), whose in zip(lines, ("", f" of {user}"), strict=False):
             if line.length >= most:
                 raise _full(line, f"{most} jobs{whose} wait for {model} already")
         for line, _ in lines:
             line.added += 1
 
-    def _line(
-        self, session: Session, key: tuple[str, str], most: int, now: datetime, *of: ColumnElement[bool]
-    ) -> _Line:
+    def _line(self, session: Session, key: tuple[str, str], most: int, now: datetime) -> _Line:
+        """Return the line of a model and a person; of all people for the empty name."""
         known = self._lines.get(key)
         passed_s = (now - known.at).total_seconds() if known is not None else math.inf
         if known is not None and 0 <= passed_s < EVERY_S:
             return known
+        of = (Job.model == key[0], *((Job.created_by == key[1],) if key[1] else ()))
         some = select(Job.id).where(*waiting(), *of).limit(most).subquery()
         line = _Line(now, session.scalar(select(func.count()).select_from(some)) or 0)
         if known is not None and 0 < passed_s < 60 * EVERY_S:
-            line.left_per_s = max(0.0, known.length - line.count) / passed_s
+            left_per_s = max(0.0, known.length - line.count) / passed_s
+            # A line that ran empty says how fast jobs leave at least: nobody waited for some of that time.
+            line.left_per_s = left_per_s if line.count else max(left_per_s, known.left_per_s)
         if len(self._lines) >= KEPT:
             self._lines.clear()
         self._lines[key] = line
@@ -93,7 +96,7 @@ class Limits:
 
 def _full(line: _Line, said: str) -> Busy:
     room = max(1.0, SHARE * line.length)
-    wait_s = room / line.left_per_s if line.left_per_s else 60.0
+    wait_s = room / line.left_per_s if line.left_per_s else UNKNOWN_S
     wait_s = math.ceil(min(RETRY_S[1], max(RETRY_S[0], wait_s)))
     hint = f"try again in {wait_s} s, or raise queue_max or person_max in [jobs] of its fairlead.toml"
     return Busy(said, code="jobs_full", hint=hint, retry_after_s=wait_s)

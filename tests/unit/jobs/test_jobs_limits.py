@@ -90,6 +90,24 @@ def test_a_full_line_refuses_until_some_have_ended_and_says_when(session: Sessio
     assert again.retry_after_s == 1, "two a second left"
 
 
+def test_a_quiet_time_does_not_make_jobs_slow(session: Session) -> None:
+    push(session, queue_max=4)
+    limits = Limits()
+    unknown = [submitted(session, limits, ADA, NOW) for _ in range(5)][-1]
+    assert isinstance(unknown, Busy)
+    assert unknown.retry_after_s == 5, "nobody has seen jobs leave"
+    for job in session.query(Job).all():
+        orders.order(session, job.id, "local", NOW)
+    session.flush()
+    submitted(session, limits, ADA, after(2))
+    for job in session.query(Job).filter(Job.lease_until.is_(None)):
+        orders.order(session, job.id, "local", after(2))
+    session.flush()
+    refused = [submitted(session, limits, ADA, after(50)) for _ in range(5)][-1]
+    assert isinstance(refused, Busy)
+    assert refused.retry_after_s == 1, "two a second left, and then none was there"
+
+
 def test_a_person_has_a_share_and_leaves_the_rest_to_others(session: Session) -> None:
     push(session, queue_max=5, person_max=2)
     limits = Limits()
