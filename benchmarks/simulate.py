@@ -47,7 +47,9 @@ The same in one heap: {backlog:,} jobs of 50 ms at once, from no replica, at mos
 
 - *of clairvoyant*: replica-hours by those of somebody who knows all calls beforehand and takes, for each stretch of
   5 s, the fewest replicas that answer all of its calls in time: no optimum over stretches, but near it.
-- A heap from no replica pays two starts where nobody knows yet what a job takes: only the first replica tells.
+- Jobs that nobody has timed count as 0.1 s each until the first replica tells, so that a heap pays for one start, not
+  for two. Where they take much less, too many replicas are there for a minute; where they take much more, the rest
+  comes a start later.
 - *always*: a fixed pool, once for the mean load at 70 %, once as large as is allowed.
 - *Knative KPA*: its rule with its defaults, written after its documentation; not its code, and without its activator's
   and its proxies' own times.

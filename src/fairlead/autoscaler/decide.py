@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
+from fairlead.autoscaler.rates import ERRORS, GRID_S, Rate, rate_of, sudden_of
 from fairlead.autoscaler.signals import PANIC_S, STABLE_S, TICK_S, Decision, History, Limits, Sample, Signals
 
 FULL = 0.7
@@ -29,22 +29,16 @@ PRESS_S = 2.0
 DOWN_S = 60.0
 COLD_STARTS = 5
 """Down is also never sooner than so many cold starts."""
-SPAN_S, NEAR_S = 2.0, 0.5 * TICK_S
-"""A rate is believed from a window of so many seconds on, give or take what looks are early or late."""
-ERRORS, PANIC_ERRORS = 2.0, 3.0
-"""Standard errors of a count that are taken for chance; a short window is looked at ten times as often."""
 LEAST_S = 1e-6
 """A call takes so much at least: counters that are read in the middle of a call, or lie, may say 0 or less."""
-SAMPLES = 15
-"""From so many on it is told how unevenly calls come."""
+UNKNOWN_S = 0.1
+"""A job counts as so long before any call was timed: a heap does not pay for two starts, one after the other."""
 TIGHT = 4.0
 """An objective below so many times a call's own time leaves no room for waiting."""
 SURE = 10.0
 """So many requests that wait are no chance: the rate counts as it was counted, without its error."""
 ROOM, ROOM_BURSTS, BURSTS = 0.5, 0.25, 50.0
 """Room for chance, in roots of the offered work, and how much more of it where calls come as unevenly as that."""
-GRID_S = 0.75 * TICK_S
-"""Looks that follow each other faster leave one sample of the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +48,13 @@ class _Wish:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Rate:
-    """Calls a second: what was counted, and the same less and more chance."""
-
-    mean: float = 0.0
-    low: float = 0.0
-    high: float = 0.0
-    window_s: float = STABLE_S
-    uneven: float = 1.0
-    """Variance of what comes each second by its mean: 1 where calls know nothing of each other, more in bursts."""
-
-
 def decide(signals: Signals, limits: Limits, history: History) -> tuple[Decision, History]:
     """Return how many replicas are wanted from now on, and what to remember of it."""
     history = _looked(signals, history)
     lost = [name for name in ("ready", "in_flight", "backlog", "calls") if getattr(signals, name) is None]
     best = _least_wish(signals, limits, history)
-    usual = _rate(history.samples, STABLE_S, signals.at, ERRORS)
-    sudden = _sudden(history.samples, signals.at)
+    usual = rate_of(history.samples, STABLE_S, signals.at, ERRORS)
+    sudden = sudden_of(history.samples, signals.at)
     service_s = _service_s(signals, history)
     wishes = list(_wishes(signals, limits, history, usual, sudden, service_s))
     history = _panicked(signals, history, wishes)
@@ -115,37 +97,6 @@ def _looked(signals: Signals, history: History) -> History:
     )
 
 
-def _rate(samples: Sequence[Sample], window_s: float, at: float, errors: float) -> _Rate:
-    """Return how many calls came each second of the window."""
-    first = next((one for one in samples if at - one.at <= window_s + NEAR_S), None)
-    if first is None or samples[-1].at - first.at < SPAN_S - NEAR_S:
-        return _Rate()
-    last, span_s = samples[-1], samples[-1].at - first.at
-    came = max(0.0, last.calls + last.inside - first.calls - first.inside)
-    error = errors * math.sqrt(came)
-    uneven = _uneven(samples) if window_s >= STABLE_S else 1.0
-    return _Rate(came / span_s, max(0.0, came - error) / span_s, (came + error) / span_s, window_s, uneven)
-
-
-def _uneven(samples: Sequence[Sample]) -> float:
-    """Return the variance of what came between two samples by its mean, at least 1; told from ``SAMPLES`` on."""
-    if len(samples) < SAMPLES:
-        return 1.0
-    steps = [(one, other) for one, other in pairwise(samples) if other.at - one.at >= GRID_S]
-    came = [other.calls + other.inside - one.calls - one.inside for one, other in steps]
-    if len(came) < 2:
-        return 1.0
-    mean = sum(came) / len(came)
-    if mean <= 0:
-        return 1.0
-    return max(1.0, sum((count - mean) ** 2 for count in came) / (len(came) - 1) / mean)
-
-
-def _sudden(samples: Sequence[Sample], at: float) -> _Rate:
-    """Return the rate of the last seconds: of the whole window or of its end, whichever is surely the higher."""
-    return max((_rate(samples, window_s, at, PANIC_ERRORS) for window_s in (PANIC_S, SPAN_S)), key=lambda one: one.low)
-
-
 def _service_s(signals: Signals, history: History) -> float | None:
     """Return what a call takes; where none was timed yet, what the first has taken so far."""
     if signals.service_s is not None:
@@ -156,10 +107,12 @@ def _service_s(signals: Signals, history: History) -> float | None:
 
 
 def _wishes(
-    signals: Signals, limits: Limits, history: History, usual: _Rate, sudden: _Rate, service_s: float | None
+    signals: Signals, limits: Limits, history: History, usual: Rate, sudden: Rate, service_s: float | None
 ) -> Iterator[_Wish]:
     """Yield how many replicas each rule asks for, as far as its signals are there."""
     if service_s is None:
+        if signals.backlog:
+            yield _queue(signals, limits, usual, UNKNOWN_S, f"{UNKNOWN_S:g} s each, which nobody knows yet")
         return
     each = f"{_short(service_s)} s each"
     for rate, rule, window_s in ((usual, "requests", STABLE_S), (sudden, "panic", PANIC_S)):
@@ -182,17 +135,21 @@ def _wishes(
         why = f"{waiting:.0f} requests wait; at {each}, {math.ceil(count)} replicas answer them in {aim_s:g} s"
         yield _Wish(count if waiting >= 1 else 0, "panic", why)
     if signals.backlog:
-        aim_s = max(limits.drain_s, slow_s)
-        count = (signals.backlog / aim_s + usual.low) * service_s / FULL_JOBS
-        count = min(count, (signals.backlog + (signals.in_flight or 0)) / limits.concurrency)
-        shown = max(1, min(math.ceil(count), limits.most))
-        drained_s = max(aim_s, signals.backlog * service_s / shown)
-        said = f"{signals.backlog} jobs wait" if signals.backlog > 1 else "a job waits"
-        why = f"{said}; at {each}, {shown} {_replicas(shown)} drain them in {drained_s:.0f} s"
-        yield _Wish(count, "queue", why)
+        yield _queue(signals, limits, usual, service_s, each)
 
 
-def _roomy(each_s: float, rate: _Rate, service_s: float, limits: Limits, history: History) -> float:
+def _queue(signals: Signals, limits: Limits, usual: Rate, service_s: float, each: str) -> _Wish:
+    """Return how many replicas the backlog asks for."""
+    backlog, aim_s = signals.backlog or 0, max(limits.drain_s, signals.start_s or 0.0)
+    count = (backlog / aim_s + usual.low) * service_s / FULL_JOBS
+    count = min(count, (backlog + (signals.in_flight or 0)) / limits.concurrency)
+    shown = max(1, min(math.ceil(count), limits.most))
+    drained_s = max(aim_s, backlog * service_s / shown)
+    said = f"{backlog} jobs wait" if backlog > 1 else "a job waits"
+    return _Wish(count, "queue", f"{said}; at {each}, {shown} {_replicas(shown)} drain them in {drained_s:.0f} s")
+
+
+def _roomy(each_s: float, rate: Rate, service_s: float, limits: Limits, history: History) -> float:
     """Return replicas for ``each_s`` calls a second, with room for chance: more of it where calls come in bursts, and
     where the objective is near a call's own time. Of calls that are long for the window, never more than there were
     at once."""
@@ -223,7 +180,7 @@ def _least_wish(signals: Signals, limits: Limits, history: History) -> _Wish:
     return base
 
 
-def _calm(limits: Limits, history: History, usual: _Rate, service_s: float | None) -> float:
+def _calm(limits: Limits, history: History, usual: Rate, service_s: float | None) -> float:
     """Return to how many it may go down: even were the usual load as high as chance lets it be."""
     return _roomy(usual.high, usual, service_s, limits, history) if service_s is not None else 0.0
 
@@ -267,7 +224,7 @@ def _clamped(count: float, limits: Limits) -> int:
     return max(limits.least, min(limits.most, math.ceil(count - 1e-9)))
 
 
-def _inputs(signals: Signals, usual: _Rate, sudden: _Rate, service_s: float | None) -> dict[str, float | None]:
+def _inputs(signals: Signals, usual: Rate, sudden: Rate, service_s: float | None) -> dict[str, float | None]:
     return {
         "ready": signals.ready,
         "starting": signals.starting,

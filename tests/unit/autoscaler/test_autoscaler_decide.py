@@ -39,6 +39,15 @@ def test_work_wakes_one_even_when_nobody_knows_what_a_call_takes() -> None:
     assert (decision.wanted, decision.rule, decision.why) == (1, "activation", "there is work")
 
 
+def test_a_heap_of_jobs_is_guessed_at_while_nobody_knows_what_one_takes() -> None:
+    decision, _ = decide(Signals(at=0, backlog=2000), Limits(most=8), History())
+    few, _ = decide(Signals(at=0, backlog=50), CALM, History())
+
+    assert (decision.wanted, decision.rule) == (8, "most")
+    assert "at 0.1 s each, which nobody knows yet" in decision.why
+    assert (few.wanted, few.rule) == (1, "activation")
+
+
 def test_the_least_is_kept_without_work() -> None:
     decision, _ = decide(Signals(at=0), Limits(least=3), History())
 
