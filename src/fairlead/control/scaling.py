@@ -14,12 +14,12 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from fairlead.autoscaler import arbiter, learn
+from fairlead.autoscaler import arbiter, claims, learn
 from fairlead.autoscaler.arbiter import Claim, Grant, Key, Room
 from fairlead.autoscaler.decide import decide
 from fairlead.autoscaler.learn import Learnt
 from fairlead.autoscaler.observe import Observed, cores, memory_mb, observe
-from fairlead.autoscaler.signals import TICK_S, Decision, History, Limits, Signals
+from fairlead.autoscaler.signals import TICK_S, Decision, History, Signals
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
 from fairlead.control.waiters import Waiters
@@ -173,7 +173,7 @@ class Scaling:
                 )
                 state.history = History()
                 return
-        state.last, state.history = decide(signals, limits_of(asked), state.history)
+        state.last, state.history = decide(signals, claims.limits_of(asked.manifest), state.history)
 
     def _signals(self, key: Key, observed: Observed | None, backlog: Backlog, at: float) -> Signals:
         if observed is None:
@@ -193,30 +193,25 @@ class Scaling:
         )
 
     def _share(self, seen: _Seen) -> Mapping[Key, Grant]:
-        claims = []
+        asked = []
         for key, state in self._states.items():
             with _alone(key, "claimed for"):
-                learnt = self._learnt.get(key, Learnt())
-                state.claim = _claim(key, state, seen.asked[key], seen.versions.get(key), learnt)
-                claims.append(state.claim)
-        return arbiter.share(claims, seen.room)
+                learnt, manifest = self._learnt.get(key, Learnt()), seen.asked[key].manifest
+                wanted = state.last.wanted if state.last else state.granted
+                observed = seen.versions.get(key)
+                state.claim = claims.claim_of(key, manifest, learnt, observed, wanted=wanted, ready=state.ready)
+                asked.append(state.claim)
+        return arbiter.share(asked, seen.room)
 
     def _made(self, key: Key, state: State, was: int, room: Room) -> Made:
         assert state.last is not None
         rule, why, claim = state.last.rule, state.last.why, state.claim
         if state.is_new and state.last.wanted == state.last.was:
             rule, why = "activation", "its machine started the first: for a call that found it asleep, or for a push"
-        inputs = state.last.inputs | {"cores": room.cores, "memory_mb": _whole(room.memory_mb)}
-        if claim is not None:
-            inputs |= {"replica_cores": round(claim.cpu, 2), "replica_mb": _whole(claim.memory_mb)}
         if state.granted < state.last.wanted and claim is not None:
-            rule, of = state.short or "cores", f"{state.granted} of {state.last.wanted}"
-            if rule == "memory":
-                what = f"{max(0.0, room.memory_mb or 0.0):.0f} MB of memory for all replicas, and one takes"
-                why = f"{why}; the machine has {what} {claim.memory_mb:.0f} MB: {of}"
-            else:
-                why = f"{why}; the machine has {room.cores:g} cores for all, and one takes {claim.cpu:.2g}: {of}"
-        return Made(key, was, state.granted, rule, why, inputs)
+            rule = state.short or "cores"
+            why = f"{why}; {claims.shortage(claim, room, rule, state.granted)}"
+        return Made(key, was, state.granted, rule, why, state.last.inputs | claims.inputs_of(claim, room))
 
 
 @contextmanager
@@ -226,40 +221,6 @@ def _alone(key: Key, what: str) -> Iterator[None]:
         yield
     except Exception:  # noqa: BLE001 - see above
         _log.exception("nothing was %s %s@%s", what, *key)
-
-
-def _whole(value: float | None) -> float | None:
-    return round(value) if value is not None else None
-
-
-def _claim(key: Key, state: State, asked: Asked, observed: Observed | None, learnt: Learnt) -> Claim:
-    slo_s, scale, resources = limits_of(asked).slo_s, asked.manifest.scale, asked.manifest.resources
-    p99_s = observed.p99_s if observed is not None else None
-    wanted = state.last.wanted if state.last else state.granted
-    measured_mb = observed.memory_mb if observed is not None else None
-    return Claim(
-        key=key,
-        wanted=wanted,
-        least=scale.min,
-        there=state.ready,
-        cpu=learn.cores(learnt, resources.cpu, wanted=wanted, ready=state.ready, concurrency=scale.concurrency),
-        memory_mb=resources.memory_mb if measured_mb is None else measured_mb,
-        weight=scale.weight,
-        debt=min(1.0, max(0.0, p99_s / slo_s - 1)) if p99_s is not None and slo_s else 0.0,
-    )
-
-
-def limits_of(asked: Asked) -> Limits:
-    """Return what the manifest asks for."""
-    scale, slo = asked.manifest.scale, asked.manifest.slo
-    return Limits(
-        least=scale.min,
-        most=scale.max,
-        idle_s=scale.idle_s,
-        drain_s=scale.drain_s,
-        concurrency=scale.concurrency,
-        slo_s=slo.latency_ms / 1000 if slo is not None and slo.latency_ms is not None else None,
-    )
 
 
 def _written(count: int) -> int:
