@@ -6,12 +6,16 @@ Source: https://github.com/ulid/spec.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
+from collections import deque
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+_AHEAD = 256
+_ahead: deque[bytes] = deque()
+os.register_at_fork(after_in_child=_ahead.clear)  # else parent and child would give the same ids
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """Models, apps, types, devices, schedules, users."""
 ALIAS = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -24,9 +28,19 @@ _LOCATION_DEPTH = 6
 
 def ulid(now_ms: int | None = None) -> str:
     """Return a new lower-case ULID of 26 characters."""
-    value = (now_ms if now_ms is not None else time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    value = (now_ms if now_ms is not None else time.time_ns() // 1_000_000) << 80 | _random()
     pairs = _PAIRS
     return "".join([pairs[value >> shift & 1023] for shift in range(120, -1, -10)])
+
+
+def _random() -> int:
+    """Return 80 random bits. They are asked for in advance: each look at the system has threads change places."""
+    try:
+        return int.from_bytes(_ahead.popleft())
+    except IndexError:
+        many = os.urandom(10 * _AHEAD)
+        _ahead.extend(many[at : at + 10] for at in range(0, len(many), 10))
+        return int.from_bytes(os.urandom(10))
 
 
 def new(prefix: str) -> str:

@@ -97,16 +97,18 @@ async def _content(call: Call, house: House, version: Called, entry: str, job_id
     first = await _up_to(coming, policy.INLINE_MAX_BYTES) if call.body is None else call.body
     content_type, query = call.headers.get("content-type", "application/json"), call.query
     files = version.inputs.files(entry) if query else ()
-    key = input_key(version.record.model, job_id, _filename(call))
     if len(first) <= policy.INLINE_MAX_BYTES:
         version.inputs.check(entry, first)
         made, content_type = with_query(first, content_type, query, files)
-        return await _kept(house, key, made, content_type)
+        if len(made) <= policy.INLINE_MAX_BYTES:
+            return Content(content_type, made)
+        return await _stored(house, _key(call, version, job_id), made, content_type)
+    key = _key(call, version, job_id)
     wrapped = around(content_type, query, files)
     if wrapped is None:  # fields of a query beside a long form: whether it has them too is only known at its end
         whole = b"".join([first, *[block async for block in coming]])
         made, content_type = await asyncio.to_thread(with_query, whole, content_type, query, files)
-        return await _kept(house, key, made, content_type)
+        return await _stored(house, key, made, content_type)
     head, tail, content_type = wrapped
     digest = hashlib.sha256()
 
@@ -124,10 +126,8 @@ async def _content(call: Call, house: House, version: Called, entry: str, job_id
     return Content(content_type, key=key, digest=digest.hexdigest())
 
 
-async def _kept(house: House, key: str, body: bytes, content_type: str) -> Content:
-    """Return a body that is here as a whole; a large one lies in the bucket then."""
-    if len(body) <= policy.INLINE_MAX_BYTES:
-        return Content(content_type, body)
+async def _stored(house: House, key: str, body: bytes, content_type: str) -> Content:
+    """Put a body that is here as a whole into the bucket."""
     await house.bucket.put(key, body, content_type=content_type)
     return Content(content_type, key=key, digest=hashlib.sha256(body).hexdigest())
 
@@ -155,7 +155,7 @@ async def _coming(call: Call, most: int) -> AsyncIterator[bytes]:
     unpacker.end()
 
 
-def _filename(call: Call) -> str:
-    given = call.headers.get("content-disposition")
-    named = _FILENAME.search(given) if given else None
-    return named[1] if named and named[1] else "body"
+def _key(call: Call, version: Called, job_id: str) -> str:
+    """Return where the input of a job lies in the bucket; its name is that of the file that was sent, if it has one."""
+    named = _FILENAME.search(call.headers.get("content-disposition", ""))
+    return input_key(version.record.model, job_id, named[1] if named and named[1] else "body")

@@ -16,6 +16,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,13 +26,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
+from fairlead.errors import Error, Invalid
 from fairlead.store import migrate
 from fairlead.store.changes import Changes
 from fairlead.store.connect import READERS, make_engine, parse_url
+from fairlead.store.faults import busy, translated, unavailable
 from fairlead.store.move import MOVED, MOVES, Move, Ref
 
 T = TypeVar("T")
@@ -40,11 +42,12 @@ _log = logging.getLogger(__name__)
 
 GROUP_MAX = 512
 """Writes in one transaction: more would let the first wait for the last."""
+LINGER_S, LINGER_FROM = 0.002, 8
+"""After a group of so many writes it waits for so long before it takes the next: more share what a group costs."""
 WAITING_MAX = 20_000
 """Writes that may wait; more are refused with :class:`Busy`."""
 READING_MAX = 2_000
 """Reads under way or waiting; with more, requests are refused with :class:`Busy`: all others would come late."""
-_RETRY_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class Database:
         try:
             await asyncio.to_thread(migrate.upgrade, self._writer, marker)
         except DBAPIError as error:
-            raise _translate(error) from error
+            raise translated(error) from error
         self._thread.start()
 
     async def write(self, run: Callable[[Session], T]) -> T:
@@ -133,7 +136,7 @@ class Database:
         """
         if may_refuse and self._reading >= READING_MAX:
             self.refused["read"] += 1
-            raise _busy(f"{self._reading} reads")
+            raise busy(f"{self._reading} reads")
         self._reading += 1
         try:
             return await self._loop.run_in_executor(self._readers, self._read, run)
@@ -185,10 +188,10 @@ class Database:
 
     def _put(self, write: _Write) -> None:
         if self.broken or self._closed:
-            raise _unavailable(self.broken or "it is closed")
+            raise unavailable(self.broken or "it is closed")
         if self._waiting >= WAITING_MAX:
             self.refused["write"] += 1
-            raise _busy(f"{self._waiting} writes")
+            raise busy(f"{self._waiting} writes")
         self._waiting += 1
         self._queue.put(write)
 
@@ -197,7 +200,7 @@ class Database:
             with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
                 return run(session)
         except DBAPIError as error:
-            raise _translate(error) from error
+            raise translated(error) from error
 
     def _copy(self, path: Path) -> None:
         temporary = path.with_name(path.name + ".new")
@@ -209,8 +212,10 @@ class Database:
         temporary.rename(path)
 
     def _run(self) -> None:
-        closing = False
+        closing, lingers = False, False
         while not closing:
+            if lingers:
+                time.sleep(LINGER_S)
             group: list[_Write] = []
             item = self._queue.get()
             while True:
@@ -224,6 +229,7 @@ class Database:
                     item = self._queue.get_nowait()
                 except queue.Empty:
                     break
+            lingers = LINGER_FROM <= len(group) < GROUP_MAX // 2
             if group:
                 outcomes = self._commit(group)
                 self._loop.call_soon_threadsafe(self._deliver, outcomes)
@@ -249,12 +255,12 @@ class Database:
                 self._loop.call_soon_threadsafe(self._tell, moved)
             return outcomes
         except DBAPIError as error:
-            failure = _translate(error)
+            failure = translated(error)
             if failure.code == "database_broken":
                 self.broken = failure.message
             _log.error("a group of %d writes was lost: %s", len(group), failure.message)
         except Exception as error:  # noqa: BLE001 - the edge of the writer's loop: it must outlive everything
-            failure = _unavailable(str(error))
+            failure = unavailable(str(error))
             _log.exception("a group of %d writes was lost", len(group))
         return [_Outcome(write.future, error=failure) for write in group]
 
@@ -328,7 +334,7 @@ def _run(connection: Connection, unit: Sequence[_Write]) -> list[_Outcome]:
             raise
         if len(unit) > 1:
             return [outcome for write in unit for outcome in _run(connection, [write])]
-        return [_Outcome(first.future, error=_translate(error) if isinstance(error, DBAPIError) else error)]
+        return [_Outcome(first.future, error=translated(error) if isinstance(error, DBAPIError) else error)]
 
 
 def _goes_on(connection: Connection, error: DBAPIError) -> bool:
@@ -337,7 +343,7 @@ def _goes_on(connection: Connection, error: DBAPIError) -> bool:
     A statement that can never work (too many parameters, a column that is missing) leaves it as it was. But SQLite may
     have rolled everything back, PostgreSQL may be gone, and after a fault of the disk nothing is believed.
     """
-    if error.connection_invalidated or _translate(error).code != "database_unavailable":
+    if error.connection_invalidated or translated(error).code != "database_unavailable":
         return False
     raw: Any = connection.connection.dbapi_connection
     if isinstance(raw, sqlite3.Connection):
@@ -353,55 +359,3 @@ def _in_savepoint(connection: Connection, run: Callable[[Session], T]) -> T:
         connection.info.setdefault(MOVES, Counter()).update(session.info.get(MOVES, {}))
         connection.info.setdefault(MOVED, set()).update(session.info.get(MOVED, ()))
         return value
-
-
-def _translate(error: DBAPIError) -> Error:
-    """Return our error for one of the driver's."""
-    # A full disk makes SQLite drop the whole transaction, so that the rollback to a savepoint fails as well: what
-    # came first is the cause.
-    while isinstance(error.__context__, DBAPIError):
-        error = error.__context__
-    said = _said(error)
-    if isinstance(error, IntegrityError):
-        return Conflict(
-            f"it clashes with what is stored: {said}", code="clash", hint="read it again, then repeat what you did"
-        )
-    lowered = said.lower()
-    if "disk is full" in lowered or "no space left" in lowered:
-        return Unavailable(
-            "the disk of the database is full", code="disk_full", hint="free space; nothing needs a restart",
-            retry_after_s=30,
-        )  # fmt: skip
-    if "disk i/o error" in lowered:
-        return Unavailable(
-            f"the database's disk failed: {said}", code="database_broken", hint="check the disk, then start again"
-        )
-    if "malformed" in lowered or "not a database" in lowered:
-        return Unavailable(
-            f"the database is damaged: {said}",
-            code="database_damaged",
-            hint="stop the platform and put back a backup of the home",
-        )
-    return _unavailable(said)
-
-
-def _said(error: DBAPIError) -> str:
-    return str(error.orig).strip().splitlines()[0] if error.orig else str(error)
-
-
-def _busy(waiting: str) -> Busy:
-    return Busy(
-        f"{waiting} wait for the database",
-        code="store_busy",
-        hint="try again in a second",
-        retry_after_s=_RETRY_AFTER_S,
-    )
-
-
-def _unavailable(said: str) -> Unavailable:
-    return Unavailable(
-        f"the database is not available: {said}",
-        code="database_unavailable",
-        hint="fairlead doctor tells more; it is tried again by itself",
-        retry_after_s=_RETRY_AFTER_S,
-    )

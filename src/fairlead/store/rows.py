@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Dialect, Table
 
 from fairlead.store.records.base import Base
 
-PARAMETERS_MAX = 16_000
-"""Databases allow some 32,000 in one statement."""
+ROWS_MAX = 64
+"""Rows of one statement: each number of rows is a text of its own, and the driver keeps some 100 prepared."""
 Made = Callable[[Any], Any]
 
 
@@ -33,8 +33,7 @@ class Rows:
     def insert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Insert ``rows``; raises what the driver does, by way of SQLAlchemy."""
         dialect = connection.dialect
-        most = PARAMETERS_MAX // len(self._columns)
-        for size, start in _portions(len(rows), most):
+        for size, start in _portions(len(rows), ROWS_MAX):
             values = self._values(dialect, rows[start : start + size])
             connection.exec_driver_sql(self._text(dialect, size), values)
 
@@ -70,9 +69,6 @@ def table_of(record: type[Base]) -> Table:
 
 
 def _portions(count: int, most: int) -> Iterable[tuple[int, int]]:
-    """Yield size and start of the portions of ``count`` rows, by powers of two: so there are few texts to prepare."""
-    start = 0
-    while start < count:
-        size = 1 << (min(count - start, most).bit_length() - 1)
-        yield size, start
-        start += size
+    """Yield size and start of the portions of ``count`` rows."""
+    for start in range(0, count, most):
+        yield min(most, count - start), start
