@@ -42,6 +42,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "encoding_unknown": 415,
     "unsupported_media_type": 415,
     "encoding_invalid": 400,
+    "invalid_json": 400,
     "not_offered": 501,
     "timed_out": 504,
 }

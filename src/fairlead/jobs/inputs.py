@@ -1,6 +1,6 @@
 """What is asked of a job, held against its version's signature before it is kept.
 
-Only what a replica would surely refuse is refused here: bodies that are no JSON, large ones, and endpoints whose schema
+Only what a replica would surely refuse is refused here: files, large bodies, and endpoints whose schema
 says less than their types take (``exact``) are accepted, and the replica says what it thinks of them.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from fairlead.sdk.checking import Check
-from fairlead.sdk.inputs import raise_problems
+from fairlead.sdk.inputs import no_json, raise_problems
 from fairlead.sdk.schemas import shape_from
 from fairlead.sdk.shapes import Shape
 
@@ -39,21 +39,28 @@ class Inputs:
         return found
 
     def check(self, endpoint: str, body: bytes) -> None:
-        """Raise :class:`Invalid` (``invalid_input``) when ``body`` does not fit, as a replica words it."""
+        """Raise :class:`Invalid` (``invalid_input``, ``invalid_json``) when ``body`` does not fit, in a replica's words."""
         known = self._endpoints.get(endpoint) or {}
         if not known.get("exact") or len(body) > CHECKED_BYTES or body[:1] not in (b"{", b"["):
             return
+        try:
+            value = msgspec.json.decode(body)
+        except RecursionError:
+            return
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if known.get("files"):
+                return  # it may be one, as it is
+            raise no_json(error, body, known["input"]) from error
         into = Check()
         try:
             shape = self._shapes.get(endpoint)
             if shape is None:
                 shape = self._shapes[endpoint] = _shape(msgspec.json.encode(known["input"]))
-            value = msgspec.json.decode(body)
             if isinstance(value, list):
                 into.each(shape.check, value)
             else:
                 shape.check(value, "", into)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except RecursionError:
             return
         raise_problems(into.problems, into.count)
 

@@ -137,9 +137,7 @@ class Signature:
         try:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            text = f"the body is not JSON: {why_no_json(error)}" if body.strip() else "the body is empty"
-            keys = ", ".join(f'"{name}": …' for name in self.schema().get("properties", {}))
-            raise Invalid(text, code="invalid_json", hint=f"send a JSON object like {{{keys}}}") from error
+            raise no_json(error, body, self.schema()) from error
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of one row."""
@@ -166,6 +164,13 @@ def refuse_long(body: bytes, error: Exception) -> None:
         path = f"{(found[2] or '$')[1:]}.{found[1][:_KEY_SAID]}".lstrip(".")
         message = "is not a field; of a body as long as this one no other fault is looked for"
         raise Invalid(f"{path}: {message}", problems=(Problem(path=path, rule="unknown_key", message=message),))
+
+
+def no_json(error: Exception, body: bytes, schema: Mapping[str, Any]) -> Invalid:
+    """Return what is said of a ``body`` that ``error`` kept from being read; ``schema`` is that of one row."""
+    text = f"the body is not JSON: {why_no_json(error)}" if body.strip() else "the body is empty"
+    keys = ", ".join(f'"{name}": …' for name in schema.get("properties", {}))
+    return Invalid(text, code="invalid_json", hint=f"send a JSON object like {{{keys}}}")
 
 
 def why_no_json(error: Exception) -> str:

@@ -114,7 +114,6 @@ def _words(error: Invalid) -> tuple[Any, ...]:
     [
         ("predict", b""),
         ("predict", b"--form\r\n"),
-        ("predict", b"{no json"),
         ("predict", b" " * inputs.CHECKED_BYTES + b"{}"),
         ("predict", b'{"more": "' + b"x" * inputs.CHECKED_BYTES + b'"}'),
         ("infer", b"{}"),
@@ -122,6 +121,22 @@ def _words(error: Invalid) -> tuple[Any, ...]:
 )
 def test_what_cannot_be_judged_here_is_kept(endpoint: str, body: bytes) -> None:
     inputs.check(stored(signature_of(plain)), endpoint, body)
+
+
+@pytest.mark.parametrize("body", [b"{no json", b'{"month": 1', b'[{"month": 1},', b'{"month": "\xff"}'])
+def test_what_is_no_json_is_refused_as_the_replica_words_it(body: bytes) -> None:
+    signature = signature_of(plain)
+    with pytest.raises(Invalid) as refused:
+        inputs.check(stored(signature), "predict", body)
+    with pytest.raises(Invalid) as by_replica:
+        signature.decode_many(body) if body[:1] == b"[" else signature.decode(body)
+    assert refused.value.code == "invalid_json"
+    assert _words(refused.value) == _words(by_replica.value)
+
+
+def test_a_file_may_begin_like_json() -> None:
+    endpoint = {**stored(signature_of(plain))["endpoints"]["predict"], "files": ["picture"]}
+    inputs.check({"endpoints": {"predict": endpoint}}, "predict", b"{\\rtf1")
 
 
 def test_a_version_without_an_exact_signature_is_not_checked() -> None:
