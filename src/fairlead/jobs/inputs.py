@@ -39,7 +39,7 @@ class Inputs:
         return found
 
     def check(self, endpoint: str, body: bytes) -> None:
-        """Raise :class:`Invalid` (``invalid_input``, ``invalid_json``) when ``body`` does not fit, in a replica's words."""
+        """Raise :class:`Invalid` (``invalid_input``, ``invalid_json``), in a replica's words, for a wrong ``body``."""
         known = self._endpoints.get(endpoint) or {}
         if not known.get("exact") or len(body) > CHECKED_BYTES or body[:1] not in (b"{", b"["):
             return
