@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from fairlead.accounts.policy import Caller
+from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.accounts.quotas import Defaults, Till
 from fairlead.errors import Conflict
 from fairlead.jobs import policy
+from fairlead.jobs.limits import Limits
 from fairlead.jobs.moves import failed, finish, locked
 from fairlead.jobs.submitting import Asked as Asked
 from fairlead.jobs.submitting import Fresh as Fresh
@@ -161,11 +162,13 @@ def replay(
     now: datetime,
     defaults: Defaults = _NO_QUOTAS,
     chance: float = 0.0,
+    limits: Limits | None = None,
 ) -> Job:
-    """Queue a failed or canceled job again with all its attempts: a call of ``caller``'s.
+    """Queue a failed or canceled job again with all its attempts: a call of ``caller``'s, who must still be allowed it.
 
     Where no alias names its version any more, it is done by one that ``production`` names: ``chance`` (0 to 1) picks.
-    Raises :class:`Conflict` for any other job, :class:`Busy` (``quota_exceeded``), and what ``models.resolve`` raises.
+    Raises :class:`Conflict` for any other job, :class:`NotFound` for a model that is gone or not the caller's to call,
+    :class:`Busy` (``quota_exceeded``, ``jobs_full``), and what ``models.resolve`` raises.
     """
     if job.status not in {JobStatus.FAILED, JobStatus.CANCELED}:
         raise Conflict(
@@ -174,9 +177,12 @@ def replay(
             code="not_replayable",
             hint="submit it again for another answer",
         )
+    check(caller, Verb.CALL_MODELS)
     said = f"replayed by {caller.name}{_moved(session, caller, job, chance)}"
     till = Till(session, [caller], defaults, now)
     till.charge(caller)
+    if limits is not None:
+        limits.take(session, (job.model, job.version), job.created_by, now)
     till.write()
     job.attempts, job.error, job.progress, job.finished_at, job.started_at = 0, None, None, None, None
     job.due_at, job.deadline_at, job.lease_until = now, None, None
@@ -188,6 +194,8 @@ def replay(
 def _moved(session: Session, caller: Caller, job: Job, chance: float) -> str:
     """Give the job to a version that answers, where its own is not named any more; return what is said of that."""
     before = session.get(ModelVersion, (job.model, job.version))
+    if before is not None:
+        models.get(session, caller, job.model)
     if before is None or models.is_named(session, job.model, job.version):
         return ""
     number = models.resolve(session, caller, job.model, chance=chance)

@@ -17,8 +17,9 @@ from fairlead.jobs import orders, service
 from fairlead.jobs.limits import Limits
 from fairlead.jobs.service import Asked, Result, Submission, Submitted
 from fairlead.jobs.submitting import Fresh
-from fairlead.status import VersionStatus
-from fairlead.store.records import Bundle, Job, Model, ModelVersion, User
+from fairlead.messages import Target
+from fairlead.status import JobStatus, VersionStatus
+from fairlead.store.records import Alias, Bundle, Job, Model, ModelVersion, User
 from fairlead.testing.store import memory
 
 NOW = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
@@ -151,3 +152,20 @@ def test_a_long_line_is_not_counted_for_each_job(session: Session) -> None:
         submitted(session, limits, ADA, after(number / 100))
     event.remove(session.get_bind(), "before_cursor_execute", note)
     assert sum(counted) <= 3
+
+
+def test_a_job_that_is_done_again_stands_in_the_same_line(session: Session) -> None:
+    push(session, queue_max=1)
+    session.add(Alias(model="faces", alias="production", targets=(Target("4", 1),), moved_by="ada", moved_at=NOW))
+    limits = Limits()
+    (first,) = [submitted(session, limits, ADA, NOW)]
+    assert not isinstance(first, Busy)
+    job = session.get_one(Job, first.id)
+    service.cancel(session, ADA, job, NOW)
+    assert codes(submitted(session, limits, ADA, after(2))) == ["kept"]
+
+    with pytest.raises(Busy) as refused:
+        service.replay(session, ADA, job, after(2.1), limits=limits)
+
+    assert refused.value.code == "jobs_full"
+    assert job.status is JobStatus.CANCELED

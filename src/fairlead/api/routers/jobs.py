@@ -147,7 +147,9 @@ async def replay(job: str, house: TheHouse, who: Who) -> JobView:
     """Do a failed or canceled job again; with the version that answers now, where no alias names its own any more."""
     now, chance = house.clock.now(), random.random()
     changed = await house.database.write(
-        lambda session: service.replay(session, who, queries.get(session, who, job), now, house.quotas, chance)
+        lambda session: service.replay(
+            session, who, queries.get(session, who, job), now, house.quotas, chance, house.jobs.limits
+        )
     )
     house.jobs.nudge()
     return job_view(changed)
