@@ -13,6 +13,8 @@ import pytest
 from tests.certificates import Authority
 from tests.thread.rig import Platform, platform, until
 
+from fairlead.simulators import pictures
+
 pytestmark = pytest.mark.timeout(300)
 LAB = "id,type,at\nlux-1,light,campus/lab\nlamp-1,lamp,campus/lab\ncam-1,camera,campus/lab/door\n"
 
@@ -52,6 +54,11 @@ def test_a_lab_is_simulated_and_gets_its_hardware_back(house: Platform, tmp_path
     assert house.ok("devices", "send", "lamp-1", "on=true", "brightness=100").endswith(" observed")
     until(lambda: value(house, "lux-1", "light") > dark + 100, "the lamp lights the room")
     until(lambda: value(house, "cam-1", "image"), "the camera shows a picture")
+    mine = tmp_path / "mine.jpg"
+    mine.write_bytes(pictures.jpeg([[(200, 0, 0)]]))
+    house.ok("simulate", "campus/lab", "--speed", "60", "--play", f"cam-1={mine}")
+    if house.url.startswith("http:"):
+        until(lambda: shown(house) == mine.read_bytes(), "the camera shows that one")
     house.ok("simulate", "campus/lab", "--speed", "60", "--fault", "lux-1=offline")
     until(lambda: status(house, "lux-1") == "offline", "the sensor is away")
     assert status(house, "lamp-1") == "online"
@@ -63,6 +70,11 @@ def test_a_lab_is_simulated_and_gets_its_hardware_back(house: Platform, tmp_path
         words = ["mosquitto_pub", "-p", str(house.mqtt), "-u", "lux-1", "-P", own["lux-1"], "-i", "lux-1"]
         subprocess.run([*words, "-t", "dev/lux-1/state/light", "-m", "77"], check=True, timeout=30)
         until(lambda: value(house, "lux-1", "light") == 77, "the device itself is heard")
+
+
+def shown(house: Platform) -> bytes:
+    with house.client() as client:
+        return client.get("/api/v1/devices/cam-1/properties/image").content
 
 
 def status(house: Platform, device: str) -> str:

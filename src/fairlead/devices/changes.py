@@ -49,7 +49,8 @@ def add_many(session: Session, wanted: Sequence[Wanted], now: datetime, *, by: s
             of_one = error.problems or (Problem("id", error.code, error.message, error.hint),)
             problems += [msgspec.structs.replace(each, path=f"{index}.{each.path}") for each in of_one]
     if problems:
-        message = f"{len({one.path.partition('.')[0] for one in problems})} of {len(wanted)} devices cannot be registered, so none was"
+        count = len({one.path.partition(".")[0] for one in problems})
+        message = f"{count} of {len(wanted)} devices cannot be registered, so none was"
         if len(problems) == 1:
             message = f"{problems[0].message}; none of {len(wanted)} devices was registered"
         hint = "correct them and send all again"

@@ -15,7 +15,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from fairlead.bus.gate import password_hash
-from fairlead.devices import registry
+from fairlead.devices import recordings, registry
 from fairlead.errors import Invalid, NotFound, Problem
 from fairlead.identity.seal import Sealer
 from fairlead.messages import BodyWanted, DeviceAccess, Simulated
@@ -37,13 +37,24 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 def start(
-    session: Session, at: str, now: datetime, *, by: str, speed: float = 1, faults: Mapping[str, str] | None = None
+    session: Session,
+    at: str,
+    now: datetime,
+    *,
+    by: str,
+    speed: float = 1,
+    faults: Mapping[str, str] | None = None,
+    media: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Shown:
-    """Give every device at ``at`` and below a simulated body; said again, it changes speed and faults."""
+    """Give every device at ``at`` and below a simulated body; said again, it changes speed and faults.
+
+    ``media``: keys of what each device shows or plays; None leaves that as it is.
+    """
     place = registry.show_location(session, at)
     there = registry.list_devices(session, at=at)
     faults = dict(faults or {})
     _check(at, speed, faults, [one.id for one in there])
+    _check_media(session, media or {}, {one.id: one for one in there})
     for device in there:
         if not device.simulated and device.status not in _CONNECTED:
             device.simulated = True
@@ -54,6 +65,8 @@ def start(
         session.add(record)
     else:
         record.speed, record.faults = speed, faults
+    if media is not None:
+        record.media = dict(media)
     note(session, "location", place.path, f"simulated at speed {speed:g}", now, by=by)
     session.flush()
     return _shown(session, record)
@@ -109,7 +122,8 @@ def wanted(session: Session) -> Simulated:
         kinds[ref] = {name: prop.flat() for name, prop in kind.properties.items()}
         speed = over.speed if over else 1.0
         fault = next((one.faults[device.id] for one in said.values() if device.id in one.faults), "")
-        bodies.append(BodyWanted(device.id, ref, device.at, speed, fault))
+        media = next((one.media[device.id] for one in said.values() if device.id in one.media), ())
+        bodies.append(BodyWanted(device.id, ref, device.at, speed, fault, media))
     return Simulated(tuple(bodies), kinds)
 
 
@@ -126,6 +140,23 @@ def _shown(session: Session, record: Simulation) -> Shown:
         tuple(one.id for one in there if one.simulated),
         tuple(one.id for one in there if not one.simulated),
     )
+
+
+def keys(session: Session) -> set[str]:
+    """Return the keys of all recordings that some simulation names."""
+    return {key for one in session.scalars(select(Simulation)) for found in one.media.values() for key in found}
+
+
+def _check_media(session: Session, media: Mapping[str, tuple[str, ...]], there: Mapping[str, Device]) -> None:
+    for device, found in media.items():
+        why = "it does not stand there"
+        if device in there:
+            why = recordings.unfit(registry.kind_of(session, there[device]), found)
+        if why:
+            problem = Problem(
+                f"media.{device}", "unfit", f"{device[:63]}: {why}", "name a camera or a microphone there"
+            )
+            raise Invalid(problem.message, code="simulation_invalid", hint=problem.hint, problems=(problem,))
 
 
 def _check(at: str, speed: float, faults: Mapping[str, str], there: Sequence[str]) -> None:

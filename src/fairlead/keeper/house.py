@@ -92,9 +92,6 @@ class House:
         self._wanting = Wanting(Memory(home.keeper), settings.node, self._converge, self._runs_changed)
         self._secrets = Secrets(lambda: load_sealer(home.keys))
         self.programs = Programs(home.children, home.logs, clock, group)
-        self._simulator = simulator.Simulator(
-            settings, home, self.programs, lambda: load_sealer(home.keys), lambda: services.simulator(home)
-        )
         door = door_settings(settings, home, connections_max=descriptors.connections_max(descriptors.limits()[0]))
         self.gateway = Gateway(door, home.envoy, log=home.logs / "envoy.log")
         self._certificate = (
@@ -102,6 +99,9 @@ class House:
         )
         self._devices = DeviceDoor(home.bus, home.keeper / "devices.msgpack")
         self.bucket: Bucket = open_bucket(settings.bucket or str(home.bucket))
+        self._simulator = simulator.Simulator(
+            settings, home, self.programs, self.bucket, lambda: load_sealer(home.keys), lambda: services.simulator(home)
+        )
         self._bus: Bus | None = None
         self._compiling = Compiling(home, level.isolation(), marker_of(home), self._secrets, self._prepared)
         self._meter = Meter(clock.now)
@@ -300,13 +300,13 @@ class House:
         self._page_door.deny(wanted.denied)
         self._secrets.want(wanted)
         await self._devices.replace(wanted.devices)
-        await self._simulator.want(wanted.simulated)
         self.prepare.want(wanted, self._group)
         # one that is still looked into has no modules to preload yet: its zygote would be started twice
         unprepared = {v.digest for v in wanted.versions if v.prepare or self.prepare.bundle(v.digest) is None}
         self._compiling.want(wanted.versions, self.prepare.bundle, self._group)
         self.replicas.want(wanted.versions, unprepared)
         await self.runs.converge(wanted.runs)
+        await self._simulator.want(wanted.simulated)
 
     def _prepared(self) -> None:
         self._wanting.again()

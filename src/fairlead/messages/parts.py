@@ -245,6 +245,8 @@ class BodyWanted(Part, frozen=True):
     speed: float = 1
     """Seconds of its room in a second."""
     fault: str = ""
+    media: tuple[str, ...] = ()
+    """Keys in the bucket of what it shows or plays."""
 
 
 class Simulated(Part, frozen=True):

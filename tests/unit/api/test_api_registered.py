@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
+import pytest
+
 from fairlead.bus.gate import password_hash
+from fairlead.errors import NotFound
 from fairlead.messages.devices import body_secret
+from fairlead.simulators import pictures, sounds
 
 NEWER = 'name = "lamp"\nversion = "1.1.0"\n[properties.on]\ntype = "boolean"\naccess = "rw"\nsafe = false\n'
 
@@ -92,6 +97,28 @@ async def test_a_simulated_body_signs_in_until_it_is_taken_away(world: Any) -> N
     assert world.keeper.wanted.simulated.bodies == ()
     assert access(world)["lamp-1"] == password_hash("lamp-1", made["lamp-1"]["password"])
     world.refused(await paul.delete("/api/v1/simulations/lab"), 404, "simulation_not_found")
+
+
+async def test_a_simulated_camera_shows_what_it_is_given_until_that_is_taken_away(world: Any) -> None:
+    await world.room("camera-1", "microphone-1", "lamp-1")
+    eve, at = world.by("eve"), "/api/v1/simulations/lab"
+    picture, sound = pictures.jpeg([[(9, 9, 9)]]), sounds.wav(b"\1\0" * 80, 8000, channels=1, width=2)
+    media = {"camera-1": [text(picture)], "microphone-1": [text(sound)]}
+    await world.ok(eve.put(at, json={"media": media}))
+    found = {body.device: body.media for body in world.keeper.wanted.simulated.bodies}
+    assert [(await world.house.bucket.get(key)).data for key in found["camera-1"]] == [picture]
+    assert [(await world.house.bucket.get(key)).data for key in found["microphone-1"]] == [sound]
+    await world.ok(eve.put(at, json={"speed": 2}))
+    assert {body.device: body.media for body in world.keeper.wanted.simulated.bodies} == found
+    for wrong in ({"camera-1": [text(sound)]}, {"lamp-1": [text(picture)]}, {"camera-1": ["no"]}, {"x": [text(sound)]}):
+        world.refused(await eve.put(at, json={"media": wrong}), 422, "simulation_invalid")
+    assert (await eve.delete(at)).status_code == 204
+    with pytest.raises(NotFound):
+        await world.house.bucket.get(found["camera-1"][0])
+
+
+def text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 async def test_wrong_simulations_are_refused(world: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -107,7 +108,19 @@ def test_simulate_says_what_is_simulated_and_what_is_left_alone(
     code, out, err = cli("simulate", "lab", "--speed", "60", "--fault", fault)
     assert (code, out) == (0, "lab: 1 device simulated at speed 60, t1=stuck\n")
     assert "fan-1" in err
-    assert json.loads(signed_in.asked[-1][1]) == {"speed": 60.0, "faults": {"t1": "stuck"}}
+    assert json.loads(signed_in.asked[-1][1]) == {"speed": 60.0, "faults": {"t1": "stuck"}, "media": None}
+
+
+def test_recordings_are_sent_along(signed_in: Door, cli: Callable[..., Said], tmp_path: Path) -> None:
+    shown = {"at": "lab", "speed": 1, "faults": {}, "devices": ["c1"], "left": []}
+    signed_in.says("PUT /api/v1/simulations/lab", shown)
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff" + name.encode())
+    words = [f"c1={tmp_path / name}" for name in ("a.jpg", "b.jpg")]
+    assert cli("simulate", "lab", "--play", words[0], "--play", words[1])[0] == 0
+    sent = json.loads(signed_in.asked[-1][1])["media"]["c1"]
+    assert [base64.b64decode(each)[3:] for each in sent] == [b"a.jpg", b"b.jpg"]
+    assert cli("simulate", "lab", "--play", "c1=nowhere.jpg")[0] == 2
 
 
 def test_places_are_listed_as_a_tree(signed_in: Door, cli: Callable[..., Said]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.buckets.obstore import open_bucket
 from fairlead.clock import SystemClock
 from fairlead.identity.seal import load_sealer
 from fairlead.keeper.programs import simulator
@@ -32,12 +33,13 @@ async def test_the_program_runs_while_something_is_simulated(home: Home) -> None
     async def answers() -> bool:
         return True
 
-    file = simulator.config_of(home)
+    file, bucket = simulator.config_of(home), open_bucket(str(home.bucket))
+    await bucket.put("simulated/aa.jpg", b"\xff\xd8mine")
     async with Tasks() as group, asyncio.timeout(30):
         programs = Programs(home.children, home.root, SystemClock(), group)
         sleeps = Spec(simulator.NAME, lambda: ("/bin/sleep", "60"), {}, answers)
         made = simulator.Simulator(
-            Settings(home=home.root), home, programs, lambda: load_sealer(home.keys), lambda: sleeps
+            Settings(home=home.root), home, programs, bucket, lambda: load_sealer(home.keys), lambda: sleeps
         )
         await made.want(WANTED)
         assert not file.exists()  # devices cannot sign in yet
@@ -46,12 +48,16 @@ async def test_the_program_runs_while_something_is_simulated(home: Home) -> None
         assert (before.status, file.stat().st_mode & 0o777) == ("running", 0o600)
         told = json.loads(file.read_text())["devices"][0]
         assert told["password"] == load_sealer(home.keys).derive(body_secret("t1"))
-        await made.want(Simulated((BodyWanted("t1", "t@1", "lab"),), KINDS))
+        shows = BodyWanted("t1", "t@1", "lab", media=("simulated/aa.jpg", "simulated/gone.jpg"))
+        await made.want(Simulated((shows,), KINDS))
         (after,) = programs.states()
         assert (after.pid, json.loads(file.read_text())["devices"][0]["fault"]) == (before.pid, "")
+        (recording,) = json.loads(file.read_text())["devices"][0]["media"]
+        assert Path(recording).read_bytes() == b"\xff\xd8mine"
         await made.want(Simulated())
         assert [state.status for state in programs.states()] == ["stopped"]
         assert not file.exists()
+        assert not list(Path(recording).parent.iterdir())
 
 
 @pytest.mark.parametrize(

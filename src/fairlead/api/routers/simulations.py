@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.views.base import Body, Page, View, moment, page
-from fairlead.devices import simulations
+from fairlead.control.house import House
+from fairlead.devices import recordings, simulations
 
 router = APIRouter(tags=["devices"])
 
@@ -15,6 +16,8 @@ router = APIRouter(tags=["devices"])
 class SimulationBody(Body):
     speed: float = 1
     faults: dict[str, str] = {}
+    media: dict[str, list[str]] | None = None
+    """Device to JPEG pictures that it shows or a WAV that it plays, base64; null leaves those as they are."""
 
 
 class SimulationView(View):
@@ -41,10 +44,20 @@ async def simulate(at: str, body: SimulationBody, house: TheHouse, who: Who) -> 
     """Give every device at a place and below a simulated body; said again, it changes speed and faults."""
     check(who, Verb.SIMULATE)
     now = house.clock.now()
+    media = None
+    if body.media is not None:
+        found = recordings.read(body.media)
+        for one in {each.key: each for of_one in found.values() for each in of_one}.values():
+            await house.bucket.put(one.key, one.data)
+        media = {device: tuple(each.key for each in of_one) for device, of_one in found.items()}
+    before = await house.database.read(simulations.keys)
     shown = await house.database.write(
-        lambda session: simulations.start(session, at, now, by=who.name, speed=body.speed, faults=body.faults)
+        lambda session: simulations.start(
+            session, at, now, by=who.name, speed=body.speed, faults=body.faults, media=media
+        )
     )
     await house.reconcile.settle()
+    await _forget(house, before)
     return _view(shown)
 
 
@@ -53,8 +66,16 @@ async def simulate_no_more(at: str, house: TheHouse, who: Who) -> None:
     """Take the simulated bodies away: the devices' own passwords count again."""
     check(who, Verb.SIMULATE)
     now = house.clock.now()
+    before = await house.database.read(simulations.keys)
     await house.database.write(lambda session: simulations.stop(session, at, now, by=who.name))
     await house.reconcile.settle()
+    await _forget(house, before)
+
+
+async def _forget(house: House, before: set[str]) -> None:
+    """Remove the recordings that no simulation names any more."""
+    for key in before - await house.database.read(simulations.keys):
+        await house.bucket.delete(key)
 
 
 def _view(shown: simulations.Shown) -> SimulationView:

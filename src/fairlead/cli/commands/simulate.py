@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
+
 import typer
 
 from fairlead.cli import terminal
@@ -17,6 +20,7 @@ def simulate(
     location: str = typer.Argument("", help="Place whose devices, and those below it, get a body; none: list."),
     speed: float = typer.Option(1, "--speed", help="Seconds of its rooms in a second."),
     fault: list[str] = typer.Option([], "--fault", help="DEVICE=FAULT, such as t1=stuck; once for each."),
+    play: list[str] = typer.Option([], "--play", help="DEVICE=FILE: JPEGs for a camera, a WAV for a microphone."),
     off: bool = typer.Option(False, "--off", help="Take the bodies away; the devices' own passwords count again."),
 ) -> None:
     """Give every device at a place a simulated body on the platform's machine, until --off.
@@ -24,7 +28,7 @@ def simulate(
     Faults: stuck, drift, wild, late, duplicate, skew, silent, deaf, offline. Said again it changes speed and faults.
     A device that is connected by itself is left alone.
     """
-    with Api() as api, told_as({"at": "LOCATION", "speed": "--speed", "faults": "--fault"}):
+    with Api() as api, told_as({"at": "LOCATION", "speed": "--speed", "faults": "--fault", "media": "--play"}):
         if not location:
             view = api.get("/simulations")
             rows = [item | {"devices": ", ".join(item["devices"]), "faults": _faults(item)} for item in view["items"]]
@@ -34,7 +38,8 @@ def simulate(
             api.delete(f"/simulations/{location}")
             terminal.result(f"{location}: nothing is simulated any more")
             return
-        view = api.put(f"/simulations/{location}", {"speed": speed, "faults": dict(map(_fault, fault))})
+        body = {"speed": speed, "faults": dict(map(_fault, fault)), "media": _recordings(play)}
+        view = api.put(f"/simulations/{location}", body)
     if view["left"]:
         terminal.note(f"left alone, for they are connected by themselves: {', '.join(view['left'])}")
     count = len(view["devices"])
@@ -48,6 +53,17 @@ def _fault(text: str) -> tuple[str, str]:
     if not (device and sign and fault):
         raise typer.BadParameter(f"{text}: write DEVICE=FAULT, such as t1=stuck", param_hint="--fault")
     return device, fault
+
+
+def _recordings(given: list[str]) -> dict[str, list[str]] | None:
+    """Return the files of each device as the API takes them; None where none is named: what was given stays."""
+    found: dict[str, list[str]] = {}
+    for text in given:
+        device, _, file = text.partition("=")
+        if not (device and file and Path(file).is_file()):
+            raise typer.BadParameter(f"{text}: write DEVICE=FILE, a file that is there", param_hint="--play")
+        found.setdefault(device, []).append(base64.b64encode(Path(file).read_bytes()).decode())
+    return found or None
 
 
 def _faults(view: dict[str, dict[str, str]]) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from fairlead.buckets.port import Bucket
+from fairlead.errors import Error
 from fairlead.identity.seal import Sealer
 from fairlead.keeper.memory import replace_file
 from fairlead.keeper.programs.programs import Programs, Spec
@@ -16,6 +19,7 @@ from fairlead.messages import BodyWanted, Simulated
 from fairlead.messages.devices import body_secret
 from fairlead.settings import Home, Settings
 
+_log = logging.getLogger(__name__)
 NAME = "simulator"
 EVERY_S = 5.0
 """How often a device reports in its own time …"""
@@ -32,9 +36,16 @@ class Simulator:
     """Has the program simulate what is wanted, and end where nothing is."""
 
     def __init__(
-        self, settings: Settings, home: Home, programs: Programs, sealer: Callable[[], Sealer], spec: Callable[[], Spec]
+        self,
+        settings: Settings,
+        home: Home,
+        programs: Programs,
+        bucket: Bucket,
+        sealer: Callable[[], Sealer],
+        spec: Callable[[], Spec],
     ) -> None:
-        self._settings, self._file = settings, config_of(home)
+        self._settings, self._file, self._bucket = settings, config_of(home), bucket
+        self._recordings = home.keeper / "recordings"
         self._programs, self._sealer, self._spec = programs, sealer, spec
         self._wanted = Simulated()
         self._open = False
@@ -58,15 +69,35 @@ class Simulator:
                 if runs:
                     await self._programs.stop(NAME)
                 self._file.unlink(missing_ok=True)
+                await self._fetched(frozenset())
                 return
-            told = msgspec.json.encode(config(self._wanted, self._settings, self._sealer()))
+            files = await self._fetched({key for body in self._wanted.bodies for key in body.media})
+            told = msgspec.json.encode(config(self._wanted, self._settings, self._sealer(), files))
             if not self._file.exists() or self._file.read_bytes() != told:
                 await asyncio.to_thread(replace_file, self._file, told)
             if not runs:
                 await self._programs.start(self._spec())
 
+    async def _fetched(self, keys: Set[str]) -> dict[str, str]:
+        """Return the file here of each recording; without one that cannot be had a device makes some up."""
+        found = {}
+        for key in sorted(keys):
+            file = self._recordings / key.rpartition("/")[2]
+            try:
+                if not file.exists():
+                    self._recordings.mkdir(mode=0o700, exist_ok=True)
+                    await asyncio.to_thread(replace_file, file, (await self._bucket.get(key)).data)
+                found[key] = str(file)
+            except (Error, OSError) as error:
+                _log.warning("a recording is not here", extra={"key": key, "reason": str(error)})
+        if self._recordings.exists():
+            for file in self._recordings.iterdir():
+                if str(file) not in found.values():
+                    file.unlink()
+        return found
 
-def config(wanted: Simulated, settings: Settings, sealer: Sealer) -> dict[str, Any]:
+
+def config(wanted: Simulated, settings: Settings, sealer: Sealer, files: Mapping[str, str] = {}) -> dict[str, Any]:
     """Return the simulation as ``fairlead.simulators`` reads it: with passwords, and where devices sign in."""
     host, _, port = settings.devices.rpartition(":")
     host = host.strip("[]")
@@ -74,11 +105,13 @@ def config(wanted: Simulated, settings: Settings, sealer: Sealer) -> dict[str, A
         "host": {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host),
         "port": int(port),
         "ca": str(settings.cert.absolute()) if settings.cert else None,
-        "devices": [_device(body, wanted.kinds[body.type], sealer) for body in wanted.bodies],
+        "devices": [_device(body, wanted.kinds[body.type], sealer, files) for body in wanted.bodies],
     }
 
 
-def _device(body: BodyWanted, properties: dict[str, dict[str, Any]], sealer: Sealer) -> dict[str, Any]:
+def _device(
+    body: BodyWanted, properties: dict[str, dict[str, Any]], sealer: Sealer, files: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "device": body.device,
         "password": sealer.derive(body_secret(body.device)),
@@ -87,6 +120,7 @@ def _device(body: BodyWanted, properties: dict[str, dict[str, Any]], sealer: Sea
         "every_s": every_s(properties, body.speed),
         "speed": body.speed,
         "fault": body.fault,
+        "media": [files[key] for key in body.media if key in files],
     }
 
 

@@ -59,6 +59,8 @@ class Simulation(Base, kw_only=True):
     """Device to its fault."""
     created_by: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
+    media: Mapped[dict[str, tuple[str, ...]]] = mapped_column(JsonOf(dict[str, tuple[str, ...]]), default_factory=dict)
+    """Device to the keys of what it shows or plays."""
 
 
 class Device(Base, kw_only=True):
