@@ -11,7 +11,7 @@ import pytest
 from tests.process.test_front_door import House, build, model
 
 from fairlead.gateway import DoorState
-from fairlead.messages import PageRoute
+from fairlead.messages import ExtraRoute, PageRoute
 
 REFUSED: dict[str, Any] = {
     "pages": (PageRoute(name="night", run="run-1", visibility="team", owner="ada"),),
@@ -83,10 +83,10 @@ def test_clusters_that_leave_stay_while_the_routes_to_them_do(moving: House) -> 
     one = moving.echo("one")
     moving.state = DoorState(jwks=moving.keys.jwks(), routes=(model("flowers"),), endpoints={"flowers@1": (one,)})
     moving.start()
-    roses = {"routes": (model("roses"),), "endpoints": {"roses@1": (one,)}}
-    assert "routes" in moving.publish(**roses, gates={"roses@1": "no\nheader"})
+    bad = model("roses", extra=(ExtraRoute("/roses", ("GET",), "predict", produces="no\nheader"),))
+    assert "routes" in moving.publish(routes=(bad,), endpoints={"roses@1": (one,)})
     assert moving.predict("flowers", moving.token()).status == 200
-    assert moving.publish(**roses, gates={}) == ""
+    assert moving.publish(routes=(model("roses"),)) == ""
     assert moving.predict("roses", moving.token()).status == 200
     assert moving.predict("flowers", moving.token()).status == 404
 

@@ -36,6 +36,8 @@ QUOTA = "quota"
 OF_TOKEN = "quota_of_token"  # noqa: S105 - the name of an action
 COOKIE = "cookie"
 CONFIGURER = "configurer"
+_SIGNED_IN = "signed_in"
+"""A token for everything, no visitor's of one page."""
 _RBAC = "envoy.extensions.filters.http.rbac.v3"
 _ACTION = "envoy.config.rbac.v3.Action"
 _HEADERS_BYTES = 32 * 1024**2
@@ -48,17 +50,16 @@ def jwt_filter(jwks: str, *, is_https: bool) -> Resource:
     """Return the filter that verifies tokens. It demands nothing by itself: routes name a requirement."""
     cookie = session_cookie(is_https)
     providers = {
-        "bundle": _provider(jwks, cookie, audiences=[EVERYWHERE]),
-        "control": _provider(jwks, cookie, audiences=[EVERYWHERE]),
+        _SIGNED_IN: _provider(jwks, cookie, audiences=[EVERYWHERE]),
         "page": _provider(jwks, cookie, audiences=[], more={"exp": CLAIM_EXPIRES}),
     }
     requirements: Resource = {name: {"provider_name": name} for name in providers}
-    for name in ("bundle", "page"):
+    for name in (_SIGNED_IN, "page"):
         requirements[f"{name}_public"] = {
             "requires_any": {"requirements": [{"provider_name": name}, _allow("missing")]}
         }
     requirements["open"] = {
-        "requires_any": {"requirements": [{"provider_name": "control"}, _allow("missing_or_failed")]}
+        "requires_any": {"requirements": [{"provider_name": _SIGNED_IN}, _allow("missing_or_failed")]}
     }
     kind = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
     return extension(JWT, kind, providers=providers, requirement_map=requirements)
@@ -162,12 +163,23 @@ def roles_filter() -> Resource:
     return extension(ROLES, f"{_RBAC}.RBAC", rules={"action": "ALLOW", "policies": {}})
 
 
-def route_access(route: Route, public_per_s: int, public_burst: int, spent: Spent = Spent()) -> Resource:
-    """Return a route's ``typed_per_filter_config``."""
-    config = {
-        JWT: typed("envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig", requirement_name=_requirement(route)),
-        ROLES: _may(route),
-    }
+def host_access() -> Resource:
+    """Return what holds on the house's host where a route says nothing: nobody comes in without a token."""
+    return {JWT: _demands(_SIGNED_IN)}
+
+
+def _demands(requirement: str) -> Resource:
+    return typed("envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig", requirement_name=requirement)
+
+
+def route_access(
+    route: Route, public_per_s: int, public_burst: int, spent: Spent = Spent(), *, is_house: bool = False
+) -> Resource:
+    """Return a route's ``typed_per_filter_config``; ``is_house``: its host has :func:`host_access`."""
+    config = {ROLES: _may(route)}
+    requirement = _requirement(route)
+    if requirement != _SIGNED_IN or not is_house:
+        config[JWT] = _demands(requirement)
     if route.plain_path:
         config[SHAPE] = _off()
     if (spent.users or spent.tokens) and not isinstance(route.goal, Versions):
@@ -183,8 +195,8 @@ def _requirement(route: Route) -> str:
     if route.access is Access.OPEN:
         return "open"
     if route.access in (Access.TOKEN, Access.CONFIGURERS):
-        return "control"
-    name = "page" if route.kind == "page" else "bundle"
+        return _SIGNED_IN
+    name = "page" if route.kind == "page" else _SIGNED_IN
     return f"{name}_public" if route.access is Access.PUBLIC else name
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from fairlead.gateway.devices import DEVICES
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.observed import otlp_cluster
-from fairlead.gateway.resources import Resource, address, seconds, typed
+from fairlead.gateway.resources import GATE, METADATA, MODEL, Resource, address, seconds, typed
 from fairlead.gateway.routes import CONTROL, METRICS, PAGES, page_cluster, served_versions
 
 _CONNECT_TIMEOUT_S = 2
@@ -27,7 +27,7 @@ def clusters(door: DoorSettings, state: DoorState) -> list[Resource]:
         house.append(_fixed(METRICS, [door.metrics_socket]))
     if door.page_socket:
         house.append(_fixed(PAGES, [door.page_socket]))
-    versions = [_version(name) for name in served_versions(state.routes)]
+    versions = [_version(name, state.gates.get(name, "")) for name in served_versions(state.routes)]
     pages = [
         _fixed(page_cluster(run), [state.page_endpoints[run]] if run in state.page_endpoints else [])
         for run in sorted({page.run for page in state.pages})
@@ -40,9 +40,10 @@ def clusters(door: DoorSettings, state: DoorState) -> list[Resource]:
 
 
 @lru_cache(maxsize=10_000)
-def _version(name: str) -> Resource:
+def _version(name: str, gate: str) -> Resource:
     """Return the cluster of a version; where it leads is told apart, so that it stays the same (ADR 25)."""
     cluster = _cluster(name)
+    cluster["metadata"] = {"filter_metadata": {METADATA: {MODEL: name, **({GATE: gate} if gate else {})}}}
     cluster["type"] = "EDS"
     cluster["eds_cluster_config"] = {
         "eds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": seconds(_FIRST_S)}
@@ -124,4 +125,4 @@ def is_same_clusters(one: DoorState, other: DoorState) -> bool:
 
 
 def _of_clusters(state: DoorState) -> tuple[object, ...]:
-    return state.routes, state.pages, state.page_endpoints, state.devices_upstream
+    return state.routes, state.gates, state.pages, state.page_endpoints, state.devices_upstream

@@ -18,6 +18,8 @@ PAGE = "x-fairlead-page"
 """The run whose page is asked for."""
 GATE = "x-fairlead-gate"
 MODEL = "x-fairlead-model"
+METADATA = "fairlead"
+"""Where a cluster has what is added to each request to it, by the names of the headers."""
 AGAIN = "x-fairlead-again"
 """With it a replica says that it did not begin and another shall answer."""
 

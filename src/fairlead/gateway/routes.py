@@ -7,7 +7,8 @@ two never clash; a version that is both served and gone is served.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -55,6 +56,8 @@ class Fit(StrEnum):
     """Everything that begins so; only for ``/``."""
     CHILD = "child"
     """Exactly one segment below the path."""
+    LIKE = "like"
+    """The path is an expression (RE2) that the whole must match; only below a branch's start."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ def within(routes: Iterable[Route], start: str) -> tuple[Route, ...]:
 def _may_fit(route: Route, start: str) -> bool:
     below = route.path + "/"
     match route.fit:
+        case Fit.LIKE:
+            return False
         case Fit.EXACT:
             return route.path.startswith(start)
         case Fit.START:
@@ -231,51 +236,73 @@ def _read(fit: Fit, path: str) -> Route:
     return Route(fit, path, Upstream(CONTROL), Access.TOKEN, "control", methods=("GET", "HEAD"))
 
 
-def _goals(route: ModelRoute) -> dict[str, Goal]:
-    """Every ref of the model, ``""`` for none, and where it leads."""
+def _goals(route: ModelRoute) -> dict[Goal, list[str]]:
+    """Where the model's refs lead (``""``: none is named), each goal with all of its refs."""
     goals: dict[str, Goal] = {version: Refusal(410, "version_gone") for version in route.gone}
     goals.update({version: Versions(((version_key(route.model, version), 1),)) for version in route.versions})
     for alias, targets in route.targets.items():
-        shares = tuple((version_key(route.model, target.version), target.weight) for target in targets if target.weight)
+        taken = [target for target in targets if target.weight]
+        weights = [1] if len(taken) == 1 else [target.weight for target in taken]
+        keys = (version_key(route.model, target.version) for target in taken)
+        shares = tuple(zip(keys, weights, strict=True))
         goals[alias] = Versions(shares) if shares else Refusal(503, "model_not_ready")
     goals[""] = goals.get(PRODUCTION, Refusal(503, "model_not_ready"))
-    return goals
+    found: dict[Goal, list[str]] = {}
+    for ref, goal in goals.items():
+        found.setdefault(goal, []).append(ref)
+    return found
+
+
+def _any(refs: Iterable[str], before: str) -> str:
+    """Return the expression of ``before`` and one of ``refs``, and of nothing where none need be named."""
+    named = [re.escape(ref) for ref in refs if ref]
+    optional = "?" if "" in refs else ""
+    return f"({before}({'|'.join(named)})){optional}" if named else ""
 
 
 def _branches(route: ModelRoute) -> Iterator[Branch]:
+    """The model's paths as few routes: with a thousand models the table is what a new one has to wait for."""
     goals = _goals(route)
-    for ref, goal in goals.items():
-        base = f"/v1/models/{route.model}{'@' if ref else ''}{ref}"
-        yield Branch(f"{base}/", tuple(_v1_routes(route, base, goal)))
-        yield Branch(
-            f"{base}:", (_model(route, Fit.EXACT, f"{base}:predict", goal, methods=("POST",)),), falls_through=True
-        )
-    other = f"/v1/models/{route.model}@"
-    no_such = _model(route, Fit.START, other, Refusal(404, "version_not_found"))
-    yield Branch(other, (_read(Fit.START, other), no_such))
+    yield Branch(f"/v1/models/{route.model}", tuple(_v1_routes(route, goals)))
     base = f"/v2/models/{route.model}"
-    inference = [_model(route, Fit.EXACT, f"{base}/infer", goals[""])]
-    inference += [_model(route, Fit.EXACT, f"{base}/versions/{ref}/infer", goal) for ref, goal in goals.items() if ref]
+    inference = (
+        _model(route, Fit.LIKE, f"{re.escape(base)}{_any(refs, '/versions/')}/infer", goal)
+        for goal, refs in goals.items()
+    )
     yield Branch(f"{base}/", (*inference, _control(Fit.BELOW, base, Access.TOKEN)))
     for extra in route.extra:
         entry = f"/v1/models/{route.model}/{extra.entry}"
-        taken = _model(route, Fit.EXACT, extra.path, goals[""], methods=extra.methods, rewrite=entry)
+        goal = next(goal for goal, refs in goals.items() if "" in refs)
+        taken = _model(route, Fit.EXACT, extra.path, goal, methods=extra.methods, rewrite=entry)
         yield Branch(extra.path, (replace(taken, produces=extra.produces),), falls_through=True)
 
 
-def _v1_routes(route: ModelRoute, base: str, goal: Goal) -> Iterator[Route]:
-    """What lies below ``/v1/models/name[@ref]/``: jobs are control's, and what it knows without waking the model; the
+def _v1_routes(route: ModelRoute, goals: Mapping[Goal, list[str]]) -> Iterator[Route]:
+    """What lies below ``/v1/models/name[@ref]``: jobs are control's, and what it knows without waking the model; the
     rest is the replica's."""
-    if isinstance(goal, Versions):
-        for entry in ("predict", *route.entries):
-            yield Route(Fit.EXACT, f"{base}/{entry}", Upstream(CONTROL), Access.TOKEN, "control", asynchronous=True)
-            yield _control(Fit.EXACT, f"{base}/{entry}/jobs", Access.TOKEN)
-        predict = _model(route, Fit.EXACT, f"{base}/predict", goal)
-        yield replace(predict, goal=Refusal(413, "body_too_large"), kind="door", too_large=True)
-        yield replace(predict, plain_path=True)
-        for known in ("jobs", "docs", "openapi.json"):
-            yield _control(Fit.EXACT, f"{base}/{known}", Access.TOKEN)
-    yield _model(route, Fit.BELOW, base, goal)
+    plain = f"/v1/models/{route.model}"
+    start = re.escape(plain)
+    awake = [ref for goal, refs in goals.items() if isinstance(goal, Versions) for ref in refs]
+    if awake:
+        base = start + _any(awake, "@")
+        entries = "|".join(map(re.escape, ("predict", *route.entries)))
+        asked = _control(Fit.LIKE, f"{base}/({entries})", Access.TOKEN)
+        yield replace(asked, asynchronous=True)
+        known = rf"jobs|docs|openapi\.json|({entries})/jobs"
+        yield _control(Fit.LIKE, f"{base}/({known})", Access.TOKEN)
+        predict = _model(route, Fit.LIKE, f"{base}[/:]predict", Refusal(413, "body_too_large"))
+        yield replace(predict, kind="door", too_large=True)
+    for goal, refs in goals.items():
+        base = start + _any(refs, "@")
+        if isinstance(goal, Versions):
+            yield replace(_model(route, Fit.LIKE, f"{base}[/:]predict", goal), plain_path=True)
+            yield _model(route, Fit.LIKE, f"{base}/.*", goal)
+        else:
+            yield _model(route, Fit.LIKE, f"{base}(/.*|:predict)", goal)
+    # a model or a version itself is read whether it is there or not: control tells
+    yield _read(Fit.LIKE, f"/v1/models/[^/]+|{start}@.*")
+    yield _model(route, Fit.START, f"{plain}@", Refusal(404, "version_not_found"))
+    yield Route(Fit.START, plain, Refusal(404, "no_such_model"), Access.TOKEN, "door")
 
 
 def _model(

@@ -5,15 +5,19 @@ Models hang in a tree of path prefixes, so a request costs the length of its pat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
-from fairlead.gateway.access import longer, route_access, spent_access
+import msgspec
+
+from fairlead.gateway.access import host_access, longer, route_access, spent_access
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.resources import (
     AGAIN,
     CLAIM_AUDIENCE,
     CLAIM_EXPIRES,
     GATE,
+    METADATA,
     MODEL,
     PAGE,
     ROUTES,
@@ -35,15 +39,20 @@ from fairlead.gateway.routes import (
     page_routes,
     within,
 )
+from fairlead.messages import ModelRoute, Spent
 
 _MARGIN_S = 5
 """More than the model's own limit, so that its own answer about it arrives."""
 _NOT_A_MODELS = (
-    *("set-cookie", "clear-site-data", "service-worker-allowed", "strict-transport-security", "alt-svc"),
+    *("set-cookie", "clear-site-data", "strict-transport-security"),
     *("access-control-allow-origin", "access-control-allow-credentials"),
-    *("x-fairlead-user", "x-fairlead-role", "x-fairlead-token", "x-fairlead-gate"),
 )
 """Headers of an answer that would speak for the whole front door, whose origin a model shares."""
+_NOBODYS = (
+    *("service-worker-allowed", "alt-svc"),
+    *("x-fairlead-user", "x-fairlead-role", "x-fairlead-token", "x-fairlead-gate"),
+)
+"""Those which control does not send either."""
 _IDLE_S = 330
 """Longest silence on a stream of control or a page; both send something every few seconds."""
 _RETRY_HOSTS = {
@@ -69,6 +78,14 @@ _PREDICT_RETRY: Resource = {
     ),
     **_RETRY_HOSTS,
 }
+_OF_MODELS: Resource = {
+    "typed_per_filter_config": host_access(),
+    "response_headers_to_remove": list(_NOBODYS),
+    "retry_policy": _PREDICT_RETRY,
+    # only clusters of versions have these, see gateway.clusters; what is empty is not sent
+    "request_headers_to_add": [header(name, f"%CLUSTER_METADATA({METADATA}:{name})%") for name in (MODEL, GATE)],
+}
+"""What all routes to models share is said once, and by the host: each of a thousand models has a dozen routes."""
 _HOUSE_RETRY: Resource = {
     # control and apps come back within seconds; a request that was not sent waits for them
     "retry_on": "connect-failure,refused-stream,reset-before-request",
@@ -99,42 +116,62 @@ def route_table(door: DoorSettings, state: DoorState) -> Resource:
 
 def is_same_table(one: DoorState, other: DoorState) -> bool:
     """Whether both have the same route table: it depends on nothing that changes as models wake and fall asleep."""
-    return (one.routes, one.pages, one.gates, one.spent) == (other.routes, other.pages, other.gates, other.spent)
+    return (one.routes, one.pages, one.spent) == (other.routes, other.pages, other.spent)
 
 
 def _host(door: DoorSettings, state: DoorState, names: list[str], routes: Iterable[Route]) -> Resource:
     domains = [f"{name}.{door.apps_domain}" for name in names]
-    return {"name": domains[0], "domains": domains, "routes": [_route(route, door, state) for route in routes]}
+    return {"name": domains[0], "domains": domains, "routes": [_route(route, door, state.spent) for route in routes]}
 
 
 def _house(door: DoorSettings, state: DoorState) -> Resource:
     of_house = house_routes(metrics=bool(door.metrics_socket))
-    house = [_route(route, door, state) for route in of_house]
+    house = [_route(route, door, state.spent, is_house=True) for route in of_house]
+    made = {"name": "house", "domains": ["*"], **_OF_MODELS}
+    if not state.routes:
+        return {**made, "routes": house}
     by_route = dict(zip(of_house, house, strict=True))
-    branches: dict[str, list[Resource]] = {}
-    for branch in model_branches(state.routes):
-        routes = branches.setdefault(branch.start, [])
-        routes.extend(_route(route, door, state) for route in branch.routes)
-        if branch.falls_through:
-            routes.extend(by_route[route] for route in within(of_house, branch.start))
-    if not branches:
-        return {"name": "house", "domains": ["*"], "routes": house}
+    branches: dict[str, list[Resource | msgspec.Raw]] = {}
+    for model in state.routes:
+        for start, encoded, falls_through in _encoded(msgspec.msgpack.encode(model), door, state.spent):
+            routes = branches.setdefault(start, [])
+            routes.extend(encoded)
+            if falls_through:
+                routes.extend(by_route[route] for route in within(of_house, start))
     path = extension("path", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=":path")
     tree = {start: _action(routes) for start, routes in branches.items()}
     matcher = {"matcher_tree": {"input": path, "prefix_match_map": {"map": tree}}, "on_no_match": _action(house)}
-    return {"name": "house", "domains": ["*"], "matcher": matcher}
+    return {**made, "matcher": matcher}
 
 
-def _action(routes: list[Resource]) -> Resource:
+@lru_cache(maxsize=4096)
+def _encoded(model: bytes, door: DoorSettings, spent: Spent) -> tuple[tuple[str, tuple[msgspec.Raw, ...], bool], ...]:
+    """Return start, routes as JSON and whether it falls through, of each branch of a model (as MessagePack).
+
+    Most models are the same as when the table was made last.
+    """
+    return tuple(
+        (
+            branch.start,
+            tuple(
+                msgspec.Raw(msgspec.json.encode(_route(route, door, spent, is_house=True))) for route in branch.routes
+            ),
+            branch.falls_through,
+        )
+        for branch in model_branches([msgspec.msgpack.decode(model, type=ModelRoute)])
+    )
+
+
+def _action(routes: Sequence[Resource | msgspec.Raw]) -> Resource:
     return {"action": extension("routes", "envoy.config.route.v3.RouteList", routes=routes)}
 
 
-def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
+def _route(route: Route, door: DoorSettings, spent: Spent, *, is_house: bool = False) -> Resource:
     code = route.goal.code if isinstance(route.goal, Refusal) else ""
     made: Resource = {
-        "name": f"{route.kind} {code} {route.path}" if code else f"{route.kind} {route.path}",
+        "name": f"{route.kind} {code} " if code else f"{route.kind} ",  # by which refusals are told apart
         "match": _match(route, door.body_max_bytes),
-        "typed_per_filter_config": route_access(route, door.public_per_s, door.public_burst, state.spent),
+        "typed_per_filter_config": route_access(route, door.public_per_s, door.public_burst, spent, is_house=is_house),
     }
     match route.goal:
         case Refusal(status=status):
@@ -146,13 +183,15 @@ def _route(route: Route, door: DoorSettings, state: DoorState) -> Resource:
             made["route"] = _predict(route)
             if len(shares) == 1:
                 made["route"]["cluster"] = shares[0][0]
-                made["request_headers_to_add"] = _version_headers(shares[0][0], state)
             else:
-                made["route"]["weighted_clusters"] = {"clusters": [_share(*share, state) for share in shares]}
+                clusters = [{"name": version, "weight": weight} for version, weight in shares]
+                made["route"]["weighted_clusters"] = {"clusters": clusters}
     if route.page:
         made["request_headers_to_add"] = [header("x-forwarded-host", "%REQ(:AUTHORITY)%")]
         if route.lasts:
             made["request_headers_to_add"].append(header(PAGE, route.run))
+    if isinstance(route.goal, Refusal):
+        return made
     if route.kind in ("model", "page"):
         # a bundle never sees the caller's token; models have no business with cookies either
         hidden = ["authorization", "x-api-key", CLAIM_AUDIENCE]
@@ -177,6 +216,8 @@ def _match(route: Route, body_max_bytes: int) -> Resource:
             made = {"path_separated_prefix": route.path}
         case Fit.START:
             made = {"prefix": route.path}
+        case Fit.LIKE:
+            made = {"safe_regex": {"regex": route.path}}
         case Fit.CHILD:
             made = {"safe_regex": {"regex": f"{route.path}/[^/]+"}}
     headers: list[Resource] = []
@@ -198,16 +239,4 @@ def _predict(route: Route) -> Resource:
     return {
         "timeout": seconds(route.timeout_s + _MARGIN_S),
         "idle_timeout": seconds(route.timeout_s + _MARGIN_S),
-        "retry_policy": _PREDICT_RETRY,
     }
-
-
-def _share(version: str, weight: int, state: DoorState) -> Resource:
-    return {"name": version, "weight": weight, "request_headers_to_add": _version_headers(version, state)}
-
-
-def _version_headers(version: str, state: DoorState) -> list[Resource]:
-    added = [header(MODEL, version)]
-    if version in state.gates:
-        added.append(header(GATE, state.gates[version]))
-    return added

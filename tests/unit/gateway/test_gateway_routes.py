@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from fairlead.gateway.routes import (
@@ -46,6 +48,8 @@ def fits(route: Route, path: str) -> bool:
             return path == route.path or path.startswith(f"{route.path}/")
         case Fit.START:
             return path.startswith(route.path)
+        case Fit.LIKE:
+            return re.fullmatch(route.path, path) is not None
         case Fit.CHILD:
             return path.rpartition("/")[0] == route.path
 
@@ -68,7 +72,7 @@ def find(path: str, branches: list[Branch], *, method: str = "POST", asynchronou
     )
 
 
-ONE, TWO = Versions((("flowers@1", 1),)), Versions((("flowers@2", 100),))
+ONE, TWO = Versions((("flowers@1", 1),)), Versions((("flowers@2", 1),))
 CONTROL = Upstream("control")
 
 

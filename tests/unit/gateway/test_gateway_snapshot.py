@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from fairlead.gateway import DoorFiles, DoorSettings, DoorState, snapshot
 from fairlead.gateway.assignments import Sockets, sockets
@@ -93,28 +94,49 @@ def test_the_defaults_that_drop_requests_are_not_the_defaults() -> None:
     assert made()["listeners"][0]["tcp_backlog_size"] == 4096
 
 
-def test_each_share_carries_its_own_gate() -> None:
+def test_each_version_carries_its_own_gate() -> None:
     shares = walk(made()["routes"], "weighted_clusters")[0]["clusters"]
     assert [(share["name"], share["weight"]) for share in shares] == [("flowers@1", 90), ("flowers@2", 10)]
-    gates = [
-        [
-            item["header"]["value"]
-            for item in share["request_headers_to_add"]
-            if item["header"]["key"] == "x-fairlead-gate"
-        ]
-        for share in shares
+    clusters = {cluster["name"]: cluster for cluster in made()["clusters"]}
+    carried = [walk(clusters[name], "fairlead") for name in ("flowers@1", "flowers@2", "control")]
+    assert carried == [
+        [{"x-fairlead-model": "flowers@1", "x-fairlead-gate": "secret-1"}],
+        [{"x-fairlead-model": "flowers@2", "x-fairlead-gate": "secret-2"}],
+        [],
     ]
-    assert gates == [["secret-1"], ["secret-2"]]
+
+
+@pytest.mark.parametrize("visibility", ["team", "private", "public"])
+def test_a_model_takes_few_bytes_in_all_files_together(visibility: str) -> None:
+    def size(count: int) -> int:
+        names = [f"copy-{number:04d}" for number in range(count)]
+        routes = tuple(
+            ModelRoute(
+                model=name,
+                visibility=visibility,
+                owner="ada",
+                targets={"production": (Target("1"),)},
+                versions=("1",),
+            )
+            for name in names
+        )
+        state = msgspec.structs.replace(STATE, routes=routes, gates={f"{name}@1": "k" * 43 for name in names})
+        parts = snapshot(DOOR, state, FILES, now=200)
+        return sum(len(document(part)) for part in (parts.routes, parts.clusters) if part is not None)
+
+    assert (size(11) - size(1)) / 10 < {"team": 6_000, "private": 7_500, "public": 9_500}[visibility]
 
 
 def test_every_route_says_who_may() -> None:
-    table = made()["routes"]
-    routes = [route for routes in walk(table, "routes") for route in routes]
-    assert len(routes) > 10
-    for route in routes:
-        config = route["typed_per_filter_config"]
-        assert set(config) >= {"jwt", "roles"}, route["name"]
-        assert config["jwt"]["requirement_name"]
+    for host in made()["routes"][0]["virtual_hosts"]:
+        of_host = host.get("typed_per_filter_config", {})
+        routes = [route for routes in walk(host, "routes") for route in routes]
+        assert routes
+        for route in routes:
+            config = of_host | route["typed_per_filter_config"]
+            assert set(config) >= {"jwt", "roles"}, (host["name"], route["match"])
+            assert config["jwt"]["requirement_name"]
+        assert "roles" not in of_host, "what a route forgets to say is nobody's"
 
 
 def test_only_tokens_that_still_count_stand_in_the_deny_list() -> None:
