@@ -45,13 +45,14 @@ class Machine:
         self.may_launch.set()
         self.compiled: Compiled | None = None
         self.refused: list[tuple[str, bool]] = []
+        self.losses: list[str] = []
         self.engine = HistoryEngine(self.clock)
         self.replicas = Replicas(
             self.engine,
             self._launch,
             self.clock,
             on_message=lambda key, replica, message: None,
-            on_lost=lambda key, replica, reason: None,
+            on_lost=lambda key, replica, reason: self.losses.append(reason),
             changed=lambda: None,
             programs=self,
         )
@@ -215,6 +216,18 @@ async def test_a_replica_whose_start_goes_on_when_all_is_stopped_is_stopped_too(
             await asyncio.sleep(0.001)
     assert not [one for one in machine.engine.observe() if one.alive]
     assert not machine.engine.zygotes()
+
+
+async def test_whose_call_ends_with_the_platform_is_told_so(machine: Machine) -> None:
+    machine.replicas.want((WANTED,))
+    await machine.until_started(1)
+    async with asyncio.timeout(DEADLINE_S):
+        await machine.replicas.stop_all(0)
+        while not machine.losses:
+            await machine.clock.advance(1)
+            machine.replicas.nudge()
+            await asyncio.sleep(0.001)
+    assert machine.losses == ["the platform was stopped meanwhile"]
 
 
 async def test_s62_what_is_shut_out_is_killed_says_why_and_starts_again_only_afterwards(machine: Machine) -> None:

@@ -22,7 +22,7 @@ async def drain_all(engine: Engine, versions: Iterable[Version], grace_s: float,
     """End every replica and zygote: drain for ``grace_s`` seconds, then kill."""
     ids = [(version, replica) for version in versions for replica in version.replicas.values()]
     for version, replica in ids:
-        replica.left = replica.left or now
+        replica.left, replica.reason = replica.left or now, replica.reason or "the platform was stopped meanwhile"
         link = version.links.get(replica.id)
         if link is not None:
             await send_quietly(link, messages.Drain(grace_s=grace_s))
