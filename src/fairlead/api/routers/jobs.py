@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
+from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller
 from fairlead.api import kept, results
@@ -27,7 +28,7 @@ from fairlead.api.views.jobs import (
     link_view,
 )
 from fairlead.control.house import House
-from fairlead.errors import Conflict, Invalid, NotFound, Unavailable
+from fairlead.errors import Busy, Conflict, Invalid, NotFound, Unavailable
 from fairlead.identity import links
 from fairlead.jobs import callbacks, queries, service
 from fairlead.status import JobStatus, is_final
@@ -37,6 +38,8 @@ calls = APIRouter(tags=["calls"])
 router = APIRouter(tags=["jobs"])
 shared = APIRouter(tags=["links"])
 """What a signature opens, and no token."""
+BUSY_S = 1.0
+"""Who follows a job looks again after so long where too many wait for the database."""
 
 
 @calls.post("/v1/models/{ref}/{entry}", status_code=202)
@@ -157,9 +160,17 @@ async def replay(job: str, house: TheHouse, who: Who) -> JobView:
 
 async def _events(house: House, who: Caller, job_id: str) -> AsyncIterator[bytes]:
     last, epoch, number = None, 0, -1
+
+    def look(session: Session) -> Job:
+        return queries.get(session, who, job_id)
+
     with house.waiters.ticket(job_id) as ticket:
         while not house.closing.is_set():
-            job = await house.database.read(lambda session: queries.get(session, who, job_id))
+            try:  # any number may follow one job, and all are woken at once
+                job = await house.database.read_shared(("follow", job_id, who), look)
+            except Busy:
+                await ticket.wait(BUSY_S)
+                continue
             view = job_view(job)
             told, pieces = house.jobs.partials.after(job_id, epoch, number)
             epoch, number = told, number if told == epoch else -1
