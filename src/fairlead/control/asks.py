@@ -138,10 +138,15 @@ class Asks:
         def look(session: Session) -> jobs.Asked:
             run = session.get(Run, ask.run)
             if run is None:
-                raise NotFound(f"there is no run {ask.run}", code="run_not_found")
+                raise NotFound(f"there is no run {ask.run}", code="run_not_found", hint="it is over: fairlead runs")
             manifest = versions.manifest_of(session.get_one(AppVersion, (run.app, run.version)))
             if ask.role not in manifest.models:
-                raise NotFound(f"{run.app} uses no model {ask.role}", code="role_not_found")
+                known = ", ".join(manifest.models) or "none"
+                raise NotFound(
+                    f"{run.app} uses no model {ask.role}",
+                    code="role_not_found",
+                    hint=f"name it in [models] of its fairlead.toml; there are: {known}",
+                )
             name, _, ref = manifest.models[ask.role].partition("@")
             caller = _caller(run)
             version = model_queries.resolve(session, caller, name, ref or model_queries.PRODUCTION, random.random())
@@ -209,7 +214,9 @@ def _with_result(job: Job) -> dict[str, Any]:
 def _job_of(session: Session, ask: RunJobShow) -> Job:
     job = session.get(Job, ask.job)
     if job is None or job.run != ask.run:
-        raise NotFound(f"there is no job {ask.job[:40]}", code="job_not_found")
+        raise NotFound(
+            f"there is no job {ask.job[:40]}", code="job_not_found", hint="a run sees the jobs that it submitted"
+        )
     return job
 
 

@@ -10,12 +10,11 @@ from sqlalchemy import ColumnElement, Select, delete, select, true
 from sqlalchemy.orm import Session, defer
 
 from fairlead.accounts.policy import Caller, Verb
-from fairlead.errors import Conflict, Invalid, NotFound
+from fairlead.errors import Conflict, NotFound
 from fairlead.status import JobStatus
 from fairlead.store import lookup
 from fairlead.store.records import Delivery, Event, Job
 
-LIST_MAX = 500
 _FINAL = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
@@ -47,8 +46,7 @@ def list_of(
     limit: int = 50,
 ) -> list[Job]:
     """Return jobs, newest first, without inputs and results; ``before`` is the last id of the page before."""
-    if not 0 < limit <= LIST_MAX:
-        raise Invalid(f"limit: {limit} is not within 1 and {LIST_MAX}", code="limit_out_of_range")
+    lookup.check_limit(limit)
     query = _seen(caller).options(defer(Job.body, raiseload=True), defer(Job.result, raiseload=True))
     if model is not None:
         query = query.where(Job.model == model)

@@ -243,6 +243,7 @@ def _check(asked: Submission, now: datetime) -> None:
     if asked.priority not in policy.PRIORITIES:
         raise Invalid(f"priority {asked.priority!r} is unknown", code="priority_unknown", hint="normal or batch")
     if asked.idempotency_key is not None and not 0 < len(asked.idempotency_key) <= KEY_MAX:
-        raise Invalid(f"an idempotency key has 1 to {KEY_MAX} characters", code="idempotency_key_invalid")
+        said = f"an idempotency key has 1 to {KEY_MAX} characters"
+        raise Invalid(said, code="idempotency_key_invalid", hint="a UUID will do: one for each call")
     if asked.deadline_at is not None and asked.deadline_at <= now:
         raise Invalid("the deadline is over already", code="deadline_past", hint="give it more time")

@@ -1,4 +1,4 @@
-"""Records found by their id or a unique beginning of it."""
+"""Records found by their id or a unique beginning of it, and how many of them are asked for at once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session
 
-from fairlead.errors import Conflict, NotFound
+from fairlead.errors import Conflict, Invalid, NotFound
 from fairlead.store.records import Command, Job, Run, Schedule
 
 R = TypeVar("R", Command, Job, Run, Schedule)
+LIST_MAX = 500
+"""Records in one answer."""
 _PREFIXES = {Command: "cmd-", Job: "job-", Run: "run-", Schedule: "sch-"}
 
 
@@ -49,3 +51,11 @@ def show(
         noun = record.__name__.lower()
         raise Conflict(f"{ref[:40]} begins several {noun}s", code="ambiguous", hint="give more of the id")
     return found[0]
+
+
+def check_limit(limit: int, most: int = LIST_MAX) -> None:
+    """Raise :class:`Invalid` (``limit_out_of_range``) unless so many may be asked for at once."""
+    if not 0 < limit <= most:
+        raise Invalid(
+            f"limit: {limit} is not within 1 and {most}", code="limit_out_of_range", hint=f"ask for {most} at most"
+        )

@@ -22,6 +22,7 @@ from fairlead.devices.commands import Asked
 from fairlead.devices.sending import Author, Outgoing
 from fairlead.errors import Invalid
 from fairlead.store import journal
+from fairlead.store.lookup import check_limit
 from fairlead.store.records import Command
 
 router = APIRouter(tags=["devices"])
@@ -90,8 +91,7 @@ async def release(
 async def list_commands(device: str, house: TheHouse, who: Who, limit: int = 50) -> Page[CommandView]:
     """Return a device's commands, newest first."""
     check(who, Verb.SEE_DEVICES)
-    if not 0 < limit <= 500:
-        raise Invalid(f"limit: {limit} is not within 1 and 500", code="limit_out_of_range")
+    check_limit(limit)
 
     def read(session: Session) -> list[CommandView]:
         registry.show_device(session, device)

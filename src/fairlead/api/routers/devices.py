@@ -16,8 +16,9 @@ from fairlead.api.views.base import Body, Page, moment, page
 from fairlead.api.views.devices import DeviceView, ReadingView, device_view
 from fairlead.control.house import House
 from fairlead.devices import changes, overview, readings, registry
-from fairlead.errors import Invalid, NotFound
+from fairlead.errors import NotFound
 from fairlead.settings import Settings
+from fairlead.store.lookup import check_limit
 from fairlead.store.records import Device
 
 router = APIRouter(tags=["devices"])
@@ -177,8 +178,7 @@ async def show_history(
 ) -> Page[ReadingView]:
     """Return readings of a property, newest first; of media the value is null."""
     check(who, Verb.SEE_DEVICES)
-    if not 0 < limit <= HISTORY_MAX:
-        raise Invalid(f"limit: {limit} is not within 1 and {HISTORY_MAX}", code="limit_out_of_range")
+    check_limit(limit, HISTORY_MAX)
 
     def read(session: Session) -> list[ReadingView]:
         kind = registry.kind_of(session, registry.show_device(session, device))

@@ -23,6 +23,7 @@ from fairlead.control.sources import Tail, Told
 from fairlead.errors import Invalid
 from fairlead.identity.mask import Mask
 from fairlead.logs.files import LEVELS, Filter
+from fairlead.store.lookup import check_limit
 
 router = APIRouter(tags=["logs"])
 LINES_MAX = 10_000
@@ -53,8 +54,7 @@ async def follow(
 
 
 def _filter(house: House, since: str, level: str, grep: str, limit: int) -> Filter:
-    if not 0 < limit <= LINES_MAX:
-        raise Invalid(f"limit: {limit} is not within 1 and {LINES_MAX}", code="limit_out_of_range")
+    check_limit(limit, LINES_MAX)
     if level and level not in LEVELS:
         raise Invalid(f"{level[:20]!r} is no level", code="level_invalid", hint=", ".join(LEVELS))
     from_ = moments.parse(since, house.clock.now(), UTC) if since else None

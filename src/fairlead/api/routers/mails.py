@@ -13,19 +13,19 @@ from fairlead.api.deps import TheHouse, Who
 from fairlead.api.params import AfterRow, RowNumber
 from fairlead.api.views.base import Page, page
 from fairlead.api.views.journal import EventView, MailView, event_view, mail_view
-from fairlead.errors import Invalid, NotFound
+from fairlead.errors import NotFound
 from fairlead.mail import outbox
 from fairlead.store import journal
+from fairlead.store.lookup import check_limit
 from fairlead.store.records import Mail, Run
 
 router = APIRouter(tags=["mail"])
-LIST_MAX = 500
 
 
 @router.get("/mail")
 async def list_mails(house: TheHouse, who: Who, run: str | None = None, limit: int = 100) -> Page[MailView]:
     """Return letters, newest first: those of one's own runs, or all for who may read the audit."""
-    _check_limit(limit)
+    check_limit(limit)
 
     def read(session: Session) -> list[MailView]:
         found = outbox.list_mails(session, run=run, limit=limit)
@@ -57,17 +57,12 @@ async def audit(
 ) -> Page[EventView]:
     """Return what people did, newest first."""
     check(who, Verb.SEE_AUDIT)
-    _check_limit(limit)
+    check_limit(limit)
     from_ = moments.parse(since, house.clock.now(), UTC) if since else None
     found = await house.database.read(
         lambda s: journal.recent(s, kind=kind, by=by, people=True, since=from_, before=before, limit=limit)
     )
     return page([event_view(one) for one in found], str(found[-1].id) if len(found) == limit else None)
-
-
-def _check_limit(limit: int) -> None:
-    if not 0 < limit <= LIST_MAX:
-        raise Invalid(f"limit: {limit} is not within 1 and {LIST_MAX}", code="limit_out_of_range")
 
 
 def _may_read(session: Session, who: Caller, mail: Mail) -> bool:

@@ -15,15 +15,15 @@ from fairlead.api.views.base import Page, page
 from fairlead.api.views.runs import RunView, run_view
 from fairlead.apps import runs, sight
 from fairlead.control.house import House
-from fairlead.errors import Invalid, Unavailable
+from fairlead.errors import Unavailable
 from fairlead.schedules import service as schedules
 from fairlead.schedules.sight import show_schedule
 from fairlead.status import RunStatus, is_final
 from fairlead.store import journal, names
+from fairlead.store.lookup import check_limit
 from fairlead.store.records import App, Event, Run, Schedule
 
 router = APIRouter(tags=["runs"])
-LIST_MAX = 500
 
 
 @router.get("/runs")
@@ -37,8 +37,7 @@ async def list_runs(
     limit: int = 100,
 ) -> Page[RunView]:
     """Return runs, those that started last first; ``schedule`` is a name or an id."""
-    if not 0 < limit <= LIST_MAX:
-        raise Invalid(f"limit: {limit} is not within 1 and {LIST_MAX}", code="limit_out_of_range")
+    check_limit(limit)
 
     def read(session: Session) -> list[RunView]:
         of = show_schedule(session, who, schedule).id if schedule else None
