@@ -203,6 +203,19 @@ def test_a_device_may_refuse(session: Session) -> None:
     assert session.scalars(select(Hold)).all() == []
 
 
+def test_a_picture_that_was_still_on_its_way_does_not_bring_a_device_back(session: Session) -> None:
+    picture = Heard("fan-1", NOON, later(seconds=1), measured=(Measurement("on", True),))
+    left = Heard("fan-1", NOON, later(seconds=2), online=False)
+
+    readings.record(session, [readings.Kept(left)], later(seconds=2))
+    readings.record(session, [readings.Kept(picture)], later(seconds=3))
+
+    assert registry.show_device(session, "fan-1").status is DeviceStatus.OFFLINE
+    speaks = Heard("fan-1", NOON, later(seconds=4), measured=(Measurement("on", True),))
+    readings.record(session, [readings.Kept(speaks)], later(seconds=4))
+    assert registry.show_device(session, "fan-1").status is DeviceStatus.ONLINE
+
+
 def test_what_was_online_and_is_not_connected_any_more_is_offline_until_it_speaks(session: Session) -> None:
     """Its last will was lost with the bus."""
     asked, noticed = later(minutes=5), later(minutes=5, seconds=1)
