@@ -58,6 +58,44 @@ def test_wait_tells_each_attempt_that_failed_and_the_end_once(cli: Callable[...,
     assert "told=2" in asked[-1]
 
 
+def test_show_tells_how_far_it_is_and_when(cli: Callable[..., Said], signed_in: Door) -> None:
+    at = "2026-11-20T14:03:0{}.5Z"
+    view = {
+        "status": "running",
+        "reason": "attempt 2 began on m-1",
+        "created_at": at.format(0),
+        "started_at": at.format(1),
+    }
+    view |= {"progress": {"step": 3, "total": 60, "note": "half"}, "priority": "batch", "finished_at": None}
+    signed_in.says("GET /api/v1/jobs/job-1", VIEW | view)
+    assert cli("jobs", "show", "job-1")[1].splitlines() == [
+        "job-1 m@1 running: attempt 2 began on m-1",
+        "  step 3 of 60: half",
+        "  created 2026-11-20 14:03:00Z, began 2026-11-20 14:03:01Z, priority batch",
+    ]
+
+
+def test_wait_tells_how_far_it_is(cli: Callable[..., Said], signed_in: Door) -> None:
+    far = [{"status": "running", "progress": {"step": step, "total": 3, "note": ""}} for step in (1, 1, 2)]
+    says_in_turn(
+        signed_in, "GET /api/v1/jobs/job-1", {}, *far, {"status": "succeeded", "reason": "attempt 1 succeeded"}
+    )
+    code, out, err = cli("jobs", "wait", "job-1")
+    assert (code, err) == (0, "  step 1 of 3\n  step 2 of 3\n")
+    assert out == "job-1 m@1 succeeded: attempt 1 succeeded\n"
+
+
+def test_a_model_that_is_not_there_has_no_jobs(cli: Callable[..., Said], signed_in: Door) -> None:
+    error = {"code": "no_such_model", "message": "there is no model slowi", "hint": "did you mean slowy?"}
+    signed_in.says("GET /api/v1/models/slowi", {"error": error}, 404)
+    for query in ("limit=50&model=slowi", "model=slowi&status=failed&limit=100"):
+        signed_in.says(f"GET /api/v1/jobs?{query}", {"items": [], "next": None})
+    for words in (("--model", "slowi"), ("replay", "--failed", "slowi")):
+        code, _, err = cli("jobs", *words)
+        assert code == 3
+        assert "did you mean slowy?" in err
+
+
 def test_a_cancel_of_what_has_ended_is_a_conflict(cli: Callable[..., Said], signed_in: Door) -> None:
     error = {"code": "job_ended", "message": "job-1 has succeeded already", "hint": "fairlead jobs result job-1"}
     signed_in.says("DELETE /api/v1/jobs/job-1", {"error": error}, 409)
@@ -89,6 +127,7 @@ def test_files_are_submitted_as_they_are_with_fields_beside(
         (("m", "FILE", "FILE", "--idempotency-key", "k"), "submit the files one by one"),
         (("m", "FILE", "--body", "{}"), "--body is the whole body"),
         (("m", "nowhere.png"), "nowhere.png: no such file"),
+        (("m", "--json", '{"n": 3}'), "a JSON body as --body"),
         (("../m",), "'../m' is not the name of a model"),
     ],
 )

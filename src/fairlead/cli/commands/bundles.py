@@ -152,7 +152,7 @@ def _follow(api: Api, kind: str, name: str, version: str, *, told: Collection[st
 
 def predict(
     model: str = typer.Argument(help="name, name@alias or name@version"),
-    body: str = typer.Option("", "--json", help="The body, or - for standard input."),
+    body: str = typer.Option("", "--json", "--body", help="The body, or - for standard input."),
     file: Path = typer.Option(None, "--file", help="Send this file as the body."),
     settings: list[str] = typer.Option(
         [], "--set", help="name=value, each JSON or text; a text of digits as name='\"123\"'."

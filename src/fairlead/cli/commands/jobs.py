@@ -13,6 +13,14 @@ from fairlead.cli import calling, saving, terminal
 from fairlead.cli.api import Api, Refused, named
 
 FINAL = ("succeeded", "failed", "canceled")
+_MOMENTS = (
+    ("created", "created_at"),
+    ("began", "started_at"),
+    ("ended", "finished_at"),
+    ("next attempt", "next_attempt_at"),
+    ("deadline", "deadline_at"),
+    ("kept until", "expires_at"),
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +42,8 @@ def _list(
     chosen = {name: value for name, value in (("model", model), ("status", status)) if value}
     with Api() as api:
         view = api.get("/jobs", limit=limit, **chosen)
+        if model and not view["items"]:
+            api.get(f"/models/{named('model', model)}")  # whether there is such a model
     terminal.table(view["items"], ("id", "model", "version", "status", "attempts", "created_at", "reason"), view)
 
 
@@ -63,6 +73,10 @@ def submit(
     from fairlead.cli.calling import body_of
 
     path = f"/v1/models/{named('model', model)}/jobs"
+    if any(str(file)[:1] in ("{", "[") and not file.is_file() for file in files or ()):
+        raise typer.BadParameter(
+            "files are given as they are, a JSON body as --body '{…}'; --json prints the API's view"
+        )
     calls = [body_of(body, file, settings, "--body") for file in files or (None,)]
     said = {"Idempotency-Key": key, "X-Priority": priority, "X-Deadline": deadline, "X-Callback-Url": callback}
     headers = {name: value for name, value in said.items() if value}
@@ -80,10 +94,31 @@ def show(job: str) -> None:
     """Show one job; its result is printed with `jobs result`."""
     with Api() as api:
         view = api.get(f"/jobs/{job}")
-    _print(view)
+    _print(view, _details(view))
 
 
-def _print(view: dict[str, Any]) -> None:
+def _details(view: dict[str, Any]) -> str:
+    """Return lines that tell how far a job is, when it came, began and ended, and what else was asked of it."""
+    progress, lines = _step(view), []
+    if progress and view["status"] == "running":
+        lines.append(progress)
+    said = [f"{word} {terminal.moment(view[name])}" for word, name in _MOMENTS if view.get(name)]
+    if view.get("priority") not in (None, "normal"):
+        said.append(f"priority {view['priority']}")
+    if said:
+        lines.append(", ".join(said))
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def _step(view: dict[str, Any]) -> str:
+    """Return what a model told last of how far it is."""
+    progress = view.get("progress")
+    if not progress:
+        return ""
+    return f"step {progress['step']} of {progress['total']}" + (f": {progress['note']}" if progress.get("note") else "")
+
+
+def _print(view: dict[str, Any], details: str = "") -> None:
     text = f"{view['id']} {view['model']}@{view['version']} {view['status']}"
     error = view.get("error") if view["status"] == "failed" else None
     if error:
@@ -91,6 +126,7 @@ def _print(view: dict[str, Any]) -> None:
         text += f"\n  hint: {error['hint']}" if error.get("hint") else ""
     elif view.get("reason"):
         text += f": {view['reason']}"
+    text += details
     if view.get("download"):
         text += f"\n  download, without a token until {view['download']['expires_at']}: {view['download']['url']}"
     terminal.result(text, view)
@@ -134,11 +170,14 @@ def wait(job: str, timeout: float = typer.Option(600, "--timeout", help="Seconds
     deadline = time.monotonic() + timeout
     with Api() as api:
         view = api.get(f"/jobs/{job}")
-        told = 0
+        told, far = 0, ""
         while view["status"] not in FINAL:
             if view["status"] == "queued" and view["attempts"] > told:
                 told = view["attempts"]
                 terminal.step(view["reason"])
+            elif view["status"] == "running" and _step(view) not in ("", far):
+                far = _step(view)
+                terminal.step(far)
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Refused(
@@ -147,7 +186,7 @@ def wait(job: str, timeout: float = typer.Option(600, "--timeout", help="Seconds
                     code="timed_out",
                     hint=f"it goes on; wait again, or: fairlead jobs cancel {view['id']}",
                 )
-            view = api.get(f"/jobs/{view['id']}", wait=min(left, 20), told=told)
+            view = api.get(f"/jobs/{view['id']}", wait=min(left, 5 if far else 20), told=told)
     _print(view)
     if view["status"] != "succeeded":
         raise typer.Exit(1)
@@ -180,14 +219,16 @@ def cancel(job: str) -> None:
 @app.command()
 def replay(
     job: str = typer.Argument("", help="Job."),
-    failed: str = typer.Option("", "--failed", help="All failed jobs of this model."),
+    failed: str = typer.Option("", "--failed", metavar="MODEL", help="All failed jobs of this model."),
 ) -> None:
-    """Do a job again with the same bytes."""
+    """Do a job again with the same bytes; by the version that answers now, where no alias names its own any more."""
     if bool(job) == bool(failed):
         raise typer.BadParameter("name a job, or --failed MODEL")
     with Api() as api:
         names = [job] if job else list(_failed(api, failed))
         for name in names:
             _print(api.post(f"/jobs/{name}/replay"))
+        if not names:
+            api.get(f"/models/{named('model', failed)}")  # whether there is such a model
     if not names:
         terminal.note(f"{failed} has no failed jobs")
