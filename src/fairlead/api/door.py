@@ -75,6 +75,7 @@ class Door:
         if asked is None or not _is_small(scope):
             await self._app(scope, receive, send)
             return
+        scope["app"] = self._app
         try:
             body = await self._body(receive)
             call = Call(scope, receive, body)
