@@ -7,8 +7,8 @@ import re
 from fairlead.exposition import Family, text
 from fairlead.figures import COLD, ROWS, SECONDS, Figures, Histogram, observed
 from fairlead.gateway import DoorStats, VersionTraffic
-from fairlead.keeper.doors.metrics import Counted, families
-from fairlead.keeper.serving.tally import Tally
+from fairlead.keeper.doors.metrics import families
+from fairlead.keeper.serving.tally import Counted, Tally
 from fairlead.messages import NodeReport, ProgramReport, ReplicaReport
 from fairlead.status import ReplicaStatus
 

@@ -7,33 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from fairlead.exposition import Family, Sample, counter, gauge, histogram
 from fairlead.figures import COLD, OUTCOMES, ROWS, SECONDS, Figures, Histogram
 from fairlead.gateway import DURATIONS, DoorStats
-from fairlead.keeper.serving.tally import Tally
+from fairlead.keeper.serving.tally import Counted
 from fairlead.messages import NodeReport
 
 Labels = dict[str, str]
 _TRITON_REASONS = {"invalid": "OTHER", "busy": "REJECTED", "unavailable": "REJECTED", "canceled": "CANCELED"}
 _US = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """One version as its keeper counts it."""
-
-    model: str
-    version: str
-    tally: Tally
-    waiting: int
-    """Requests that are held until it is awake."""
-    woken: int
-
-    @property
-    def labels(self) -> Labels:
-        return {"model": self.model, "version": self.version}
 
 
 def families(report: NodeReport, counted: Sequence[Counted], door: DoorStats | None, release: str) -> list[Family]:

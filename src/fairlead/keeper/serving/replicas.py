@@ -15,11 +15,11 @@ from fairlead.engines import Engine, ReplicaLink
 from fairlead.engines.launch import zygote_name
 from fairlead.errors import Error, Unavailable
 from fairlead.keeper.bundles import compiled
-from fairlead.keeper.doors.metrics import Counted
 from fairlead.keeper.serving import pool, stopping, waiting
 from fairlead.keeper.serving.faults import not_served
 from fairlead.keeper.serving.gauge import Gauge
 from fairlead.keeper.serving.lives import Hooks, Lives
+from fairlead.keeper.serving.tally import Counted
 from fairlead.keeper.serving.version import Key, Version, replica_reports, version_report
 from fairlead.keeper.serving.warmer import Launcher, Warmer
 from fairlead.keeper.tasks import guarded

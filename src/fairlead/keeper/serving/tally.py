@@ -114,6 +114,22 @@ class Tally:
         return recent(made - before, round(now - since, 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One version as its keeper counts it."""
+
+    model: str
+    version: str
+    tally: Tally
+    waiting: int
+    """Requests that are held until it is awake."""
+    woken: int
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"model": self.model, "version": self.version}
+
+
 def cause_of(reason: str) -> str:
     """Return one of a few words for why a replica was lost."""
     return next((cause for start, cause in _CAUSES if reason.startswith(start)), "ended")
