@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import msgspec
 
 from fairlead.cli import http, session
+from fairlead.cli.headers import unsendable
 from fairlead.cli.http import Answer
 from fairlead.errors import Problem, Unavailable
 
@@ -117,6 +118,9 @@ class Api:
             options["headers"] = {"Accept": "text/event-stream, */*;q=0.9", **options.get("headers", {})}
             options["on_lines"] = lambda lines: _tell(on_event, lines, self.url)
         headers = self._headers | options.pop("headers", {})
+        if name := unsendable(headers):
+            hint = "no line break, no control character, and no letters beyond Latin-1"
+            raise Refused(f"{name}: a header cannot hold that", exit_code=5, code="invalid_input", hint=hint)
         try:
             answer = http.request(
                 self.url,

@@ -15,6 +15,7 @@ import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, Refused
+from fairlead.cli.headers import attachment
 
 
 class Pieces:
@@ -95,14 +96,14 @@ def body_of(body: str, file: Path | None, settings: list[str], option: str = "--
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         return {
             "content": file.read_bytes(),
-            "headers": {"Content-Type": kind, "Content-Disposition": f'attachment; filename="{file.name}"'},
+            "headers": {"Content-Type": kind, "Content-Disposition": attachment(file.name)},
             "params": pairs(settings),
         }
     if body.startswith("@") or (body != "-" and Path(body).suffix == ".json" and Path(body).is_file()):
         raise typer.BadParameter(f"{option} is the body itself; of a file write --file {body.removeprefix('@')}")
     if body:
         return {
-            "content": sys.stdin.buffer.read() if body == "-" else body.encode(),
+            "content": sys.stdin.buffer.read() if body == "-" else os.fsencode(body),
             "headers": {"Content-Type": "application/json"},
         }
     return {"json": {name: as_value(value) for name, value in pairs(settings).items()}}
