@@ -67,8 +67,15 @@ def test_below_v2_programs_alone_ask(house: House) -> None:
     assert house.call("GET", "/v2/models/flowers", **HTML).status == 401
 
 
-@pytest.mark.parametrize("path", ["/v1/models/none/docs", "/v1/models/<b>%3Cb%3E/docs", "/v1/nothing"])
-def test_a_person_is_told_on_a_page_what_is_not_there(house: House, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v1/models/none/docs", "no_such_model"),
+        ("/v1/models/<b>%3Cb%3E/docs", "no_such_model"),
+        ("/v1/nothing", "no_such_path"),
+    ],
+)
+def test_a_person_is_told_on_a_page_what_is_not_there(house: House, path: str, code: str) -> None:
     answer = house.call("GET", path, token=house.token(), **HTML)
     assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -76,7 +83,7 @@ def test_a_person_is_told_on_a_page_what_is_not_there(house: House, path: str) -
     assert f'<a href="{house.door.url}/">What is here</a>' in said
     assert "<b>" not in said
     assert "%3C" not in said
-    refused(house.call("GET", path, token=house.token(), accept="application/json"), 404, "no_such_model")
+    refused(house.call("GET", path, token=house.token(), accept="application/json"), 404, code)
 
 
 def test_a_session_that_was_revoked_leads_to_the_sign_in_without_its_cookie(house: House) -> None:
