@@ -93,17 +93,16 @@ def test_a_step_in_the_rate_is_followed_within_seconds() -> None:
 
 
 def test_a_step_that_has_requests_wait_is_followed_in_one_go() -> None:
-    """40 calls a second of 50 ms after 10: half of what comes waits, so that nobody need be sure of more than that."""
-    limits = Limits(slo_s=0.25)
-    made, history = after(History(wanted=1), limits, 60, rate=10, ready=1, in_flight=1, service_s=0.05)
-    assert made[-1].wanted == 1
-    wanted = []
-    for second in range(1, 3):
-        signals = Signals(at=59 + second, calls=590 + 20 * second, ready=1, in_flight=20 * second, service_s=0.05)
-        decision, history = decide(signals, limits, history)
+    """40 calls a second of 50 ms after 10: two replicas are just full, and 16 requests stay with them. Looks are never
+    whole seconds apart."""
+    limits, history, calls, wanted = Limits(slo_s=0.25), History(wanted=2, panic=60.0), 0, []
+    for look in range(63):
+        calls += 40 if look > 60 else 10
+        seen = Signals(at=1.003 * look, calls=calls, ready=2, in_flight=16, service_s=0.05)
+        decision, history = decide(seen, limits, history)
         wanted.append(decision.wanted)
 
-    assert wanted[-1] >= 3
+    assert wanted[59:] == [2, 2, 2, 3]
 
 
 @pytest.mark.parametrize("every", [0.2, 0.35, 1.0, 1.1])
