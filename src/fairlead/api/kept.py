@@ -15,6 +15,7 @@ from fairlead.api.deps import bearer_of, token_of
 from fairlead.api.errors import request_id
 from fairlead.api.views.jobs import job_fields
 from fairlead.control.house import House
+from fairlead.errors import Error
 from fairlead.identity.tokens import verify
 from fairlead.jobs import callbacks, queries, submitting
 from fairlead.status import JobStatus, is_final
@@ -42,16 +43,22 @@ async def respond(house: House, call: Call, ref: str, entry: str) -> Response:
 
 
 async def _keep(house: House, asked: submitting.Asked) -> submitting.Submitted:
-    """Return the job once it is on disk; an input that it does not need is taken out of the bucket again."""
-    needed = False
+    """Return the job once it is on disk; an input that no job needs is taken out of the bucket again.
+
+    Where nobody knows whether the job was kept (control ends, the database went away in the middle) its input stays:
+    the same key may find it again, and without one it is gone after a day.
+    """
+    key = asked.submission.input_key
     try:
         if (url := asked.submission.callback_url) is not None:
             await house.database.read(lambda s: callbacks.accept(s, asked.caller, url, house.callback_hosts))
         submitted = await house.database.write_joined(submitting.submit_all, asked)
-        needed = not submitted.again
-    finally:
-        if not needed and asked.submission.input_key:
-            await house.bucket.delete(asked.submission.input_key)
+    except Error as refused:
+        if key and refused.code != "database_unavailable":
+            await house.bucket.delete(key)
+        raise
+    if key and submitted.again:
+        await house.bucket.delete(key)
     house.jobs.nudge()
     return submitted
 
