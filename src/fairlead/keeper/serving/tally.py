@@ -27,6 +27,7 @@ _CAUSES = (
     ("oom", "oom"),
     ("ended by SIGSYS", "sandbox_denied"),
 )
+_NOTHING = Figures()
 
 
 @dataclass(slots=True)
@@ -101,9 +102,11 @@ class Tally:
 
     def recent(self, now: float) -> Recent | None:
         """Return the figures of the last minutes, None where nothing was ever called; asked for every second or so."""
-        marks, made = self._marks, self.totals + self.away
+        marks = self._marks
+        # of most versions nothing was counted: with a thousand that sleep their sums would be a share of a core
+        made = _NOTHING if self.totals == _NOTHING == self.away else self.totals + self.away
         if not marks:
-            marks.append((now, Figures()))
+            marks.append((now, _NOTHING))
         elif now - marks[-1][0] >= EVERY_S:
             marks.append((now, made))
         while len(marks) > 1 and now - marks[1][0] >= WINDOW_S:
