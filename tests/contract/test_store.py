@@ -144,6 +144,29 @@ async def test_one_that_breaks_a_joined_write_fails_alone(database: Database) ->
     assert await names(database) == ["ada", "bob", "eve"]
 
 
+async def test_many_who_submit_at_once_get_a_job_for_each_key_and_all_is_as_it_was_asked(database: Database) -> None:
+    at = [NOW + timedelta(milliseconds=number) for number in range(300)]
+    asked = [
+        Asked(SYSTEM, Submission(model="faces", version="4", body=bytes([number % 256]), **more), at[number])
+        for number in range(300)
+        for more in ({}, {"idempotency_key": f"k{number // 3 * 3}"})
+    ]
+    outcomes = await asyncio.gather(
+        *(database.write_joined(jobs.submit_all, one) for one in asked), return_exceptions=True
+    )
+    refused = [one for one in outcomes if isinstance(one, Exception)]
+    assert {getattr(one, "code", "") for one in refused} == {"idempotency_key_reused"}
+    assert len(refused) == 200, "of three with one key and other bodies the first is kept"
+    given = {one.job.id: what for one, what in zip(outcomes, asked, strict=True) if not isinstance(one, Exception)}
+    kept = await database.read(lambda session: queries.list_of(session, SYSTEM, limit=500))
+    whole = await database.read(lambda session: [queries.get(session, SYSTEM, job.id) for job in kept])
+    assert len(kept) == len(given) == 400
+    for job in whole:
+        what = given[job.id]
+        assert (job.body, job.created_at, job.due_at) == (what.submission.body, what.now, what.now)
+        assert (job.status, job.idempotency_key) == (JobStatus.QUEUED, what.submission.idempotency_key)
+
+
 async def test_jobs_live_on_every_database(database: Database) -> None:
     asked = Submission(model="faces", version="4", body=b"\x00\xff", idempotency_key="k")
     submitted = await asyncio.gather(
