@@ -39,6 +39,7 @@ _MEDIA_TYPE_MAX = 255
 
 def text(value: str, limit: int = TEXT) -> str:
     """Return ``value``, at most ``limit`` characters of it: then it ends with "… cut"."""
+    value = value.replace("\0", "\ufffd")  # PostgreSQL keeps none: the end of a job would never be noted
     return value if len(value) <= limit else value[: limit - len(_CUT)] + _CUT
 
 

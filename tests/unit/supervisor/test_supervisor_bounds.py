@@ -66,6 +66,12 @@ def test_ends_and_progress_of_jobs_are_bounded_but_for_the_result() -> None:
     assert len(encode(bounds.of_replica(JobProgress("job-1", 1, 2**63, note=LONG)))) < 4096
 
 
+def test_no_text_of_a_bundle_holds_what_no_database_keeps() -> None:
+    done = bounds.of_replica(JobDone("job-1", 1, error=ErrorInfo("a\0", "b\0", "c\0")))
+    assert b"\0" not in encode(done)
+    assert b"\0" not in encode(bounds.of_replica(JobProgress("job-1", 1, 1, note="page \0")))
+
+
 def nested(levels: int) -> Any:
     value: Any = 1
     for _ in range(levels):
