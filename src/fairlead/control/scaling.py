@@ -19,7 +19,7 @@ from fairlead.autoscaler.arbiter import Claim, Grant, Key, Room
 from fairlead.autoscaler.decide import decide
 from fairlead.autoscaler.learn import Learnt
 from fairlead.autoscaler.observe import Observed, cores, memory_mb, observe
-from fairlead.autoscaler.signals import TICK_S, Decision, History, Signals
+from fairlead.autoscaler.signals import TICK_S, Decision, History, Limits, Signals
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
 from fairlead.control.waiters import Waiters
@@ -34,6 +34,8 @@ REST_S = 0.2
 """Between two looks, however fast reports follow each other."""
 LATEST_S = 1.5 * TICK_S
 """Without a report it is looked at after so long."""
+AHEAD_S = 5.0
+"""A machine sees so many seconds before us, at most, that nobody calls."""
 
 
 @dataclass(slots=True)
@@ -168,9 +170,8 @@ class Scaling:
         if observed is not None:
             state.ready, state.starting = observed.ready, observed.starting
             if observed.sleeps and not (observed.in_flight or backlog.count) and state.history.wanted:
-                state.last = Decision(
-                    was=state.history.wanted, wanted=0, rule="idle", why="its machine let it sleep", inputs={}
-                )
+                why = _why_asleep(claims.limits_of(asked.manifest), state.history.used, at)
+                state.last = Decision(was=state.history.wanted, wanted=0, rule="idle", why=why, inputs={})
                 state.history = History()
                 return
         state.last, state.history = decide(signals, claims.limits_of(asked.manifest), state.history)
@@ -221,6 +222,13 @@ def _alone(key: Key, what: str) -> Iterator[None]:
         yield
     except Exception:  # noqa: BLE001 - see above
         _log.exception("nothing was %s %s@%s", what, *key)
+
+
+def _why_asleep(limits: Limits, used: float | None, at: float) -> str:
+    """Return why a machine let a version sleep: it looks a little before us whether somebody called."""
+    if used is not None and at - used >= limits.idle_s - AHEAD_S:
+        return f"no call for {limits.idle_s:g} s"
+    return "its machine let it sleep"
 
 
 def _written(count: int) -> int:

@@ -96,6 +96,15 @@ def test_a_model_that_is_not_there_has_no_jobs(cli: Callable[..., Said], signed_
         assert "did you mean slowy?" in err
 
 
+def test_a_job_of_a_model_that_is_not_there_names_the_one_that_is(cli: Callable[..., Said], signed_in: Door) -> None:
+    error = {"code": "no_such_model", "message": "there is no such model", "hint": "fairlead models"}
+    signed_in.says("POST /v1/models/slowly/jobs", {"error": error}, 404)
+    signed_in.says("GET /api/v1/models", {"items": [{"name": "slowy"}]})
+    code, _, err = cli("jobs", "submit", "slowly", "--set", "n=3")
+    assert code == 3
+    assert "did you mean slowy? fairlead models" in err
+
+
 def test_a_cancel_of_what_has_ended_is_a_conflict(cli: Callable[..., Said], signed_in: Door) -> None:
     error = {"code": "job_ended", "message": "job-1 has succeeded already", "hint": "fairlead jobs result job-1"}
     signed_in.says("DELETE /api/v1/jobs/job-1", {"error": error}, 409)

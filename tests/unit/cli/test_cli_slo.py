@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from fairlead.cli.commands import slo
+
+from .conftest import Door
 
 
 @pytest.mark.parametrize(
@@ -71,3 +74,15 @@ def test_what_fired_once_says_from_when_to_when(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert "nothing counted yet" in said
     assert "the alert fast (page) fired from 2026-11-20 14:03:40Z to 2026-11-20 15:00:00Z" in said
+
+
+@pytest.mark.parametrize(("slice_s", "said"), [(60, ""), (1, "an hour is 60 s here (setting slo_hour_s): 5m is 5 s, ")])
+def test_a_short_hour_is_told(
+    cli: Callable[..., tuple[int, str, str]], signed_in: Door, slice_s: int, said: str
+) -> None:
+    view = {"model": "m", "slice_s": slice_s, "objectives": [], "tell": None}
+    signed_in.says("GET /api/v1/models/m/slo", view)
+
+    _, out, _ = cli("slo", "m")
+
+    assert out.partition("30d")[0] == said

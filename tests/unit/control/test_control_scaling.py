@@ -229,6 +229,19 @@ async def test_a_machine_that_lets_it_sleep_is_followed(stage: Stage) -> None:
     assert stage.scaling.state(KEY) is None
 
 
+async def test_a_machine_that_lets_it_sleep_because_nobody_calls_says_so(stage: Stage) -> None:
+    stage.say(1, calls=100)
+    await stage.look()
+    stage.say(1, in_flight=300, calls=100)
+    assert await stage.look() == 8
+    stage.say(1, calls=100)
+    await stage.look(298)
+    stage.say(0, calls=100)
+
+    assert await stage.look() == 0
+    assert (await stage.decisions())[0].why == "no call for 300 s"
+
+
 async def test_a_silent_machine_holds(stage: Stage) -> None:
     stage.say(1, calls=100)
     await stage.look()

@@ -85,7 +85,10 @@ def submit(
     with Api(timeout_s=600) as api:
         for call in calls:
             call["headers"] = call.get("headers", {}) | headers
-            view = api.send("POST", path, **call).json()
+            try:
+                view = api.send("POST", path, **call).json()
+            except Refused as error:
+                raise calling.explained(api, error, model, Path(), calling.pairs(settings)) from None
             terminal.result(view["id"], view)
 
 

@@ -40,10 +40,19 @@ def slo(
     if terminal.wants_json():
         terminal.result("", view)
         return
+    if (hour_s := 60 * view.get("slice_s", 60)) != 3600:
+        terminal.result(
+            f"an hour is {hour_s} s here (setting slo_hour_s): 5m is {hour_s / 12:g} s, 30d are {_days(hour_s)}\n"
+        )
     for objective in view["objectives"]:
         _show(objective)
     if view["tell"] is not None:
         _show_told(name, view["tell"])
+
+
+def _days(hour_s: int) -> str:
+    """Return how long 30 days are where an hour has so many seconds."""
+    return f"{30 * 24 * hour_s / 3600:g} h"
 
 
 def _tell(name: str, path: str, mail: list[str], webhook: str) -> None:
