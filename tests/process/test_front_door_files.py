@@ -119,6 +119,19 @@ def test_what_was_counted_survives_another_number_of_replicas(moving: House) -> 
     assert asked(moving, one) == 6, "a cluster that is made anew counts anew"
 
 
+def test_a_keeper_that_begins_anew_says_what_was_told_last(moving: House) -> None:
+    one = moving.echo("one")
+    moving.state = DoorState(jwks=moving.keys.jwks(), routes=(model("flowers"),))
+    moving.start()
+    assert moving.publish(endpoints={"flowers@1": (one,)}) == ""
+    moving.kill()
+    moving.told, moving.state = None, DoorState(jwks=moving.keys.jwks())
+
+    moving.start()
+
+    assert moving.predict("flowers", moving.token()).status == 200
+
+
 def asked(house: House, replica: str) -> int:
     """How often Envoy says that it asked ``replica`` of flowers@1."""
     with httpx.Client(transport=httpx.HTTPTransport(uds=house.door.admin_socket), timeout=30) as admin:
