@@ -23,9 +23,10 @@ def simulate(
     play: list[str] = typer.Option([], "--play", help="DEVICE=FILE: JPEGs for a camera, a WAV for a microphone."),
     off: bool = typer.Option(False, "--off", help="Take the bodies away; the devices' own passwords count again."),
 ) -> None:
-    """Give every device at a place a simulated body on the platform's machine, until --off.
+    """Give every device at a place a simulated body.
 
-    Faults: stuck, drift, wild, late, duplicate, skew, silent, deaf, offline. Said again it changes speed and faults.
+    It is there until --off, also after a restart. Said again it changes speed and faults, which are stuck, drift,
+    wild, late, duplicate, skew, silent, deaf and offline.
     A device that is connected by itself is left alone.
     """
     with Api() as api, told_as({"at": "LOCATION", "speed": "--speed", "faults": "--fault", "media": "--play"}):
