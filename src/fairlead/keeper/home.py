@@ -104,13 +104,21 @@ def remove_dead_run_folders(home: Home) -> list[Path]:
     replace_file(home.run / OWNER, os.fsencode(home.root.resolve()))
     gone = []
     for folder in home.run.parent.glob("fairlead-????????"):
-        state = folder.lstat()
-        if folder == home.run or not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
-            continue
-        if not _is_lived_in(folder, time.time() - state.st_mtime):
+        if folder != home.run and _is_dead(folder):
             shutil.rmtree(folder, ignore_errors=True)
             gone.append(folder)
     return gone
+
+
+def _is_dead(folder: Path) -> bool:
+    """Whether ``folder`` is one of ours that nobody lives in; one that goes meanwhile is none any more."""
+    try:
+        state = folder.lstat()
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+            return False
+        return not _is_lived_in(folder, time.time() - state.st_mtime)
+    except FileNotFoundError:
+        return False
 
 
 def _is_lived_in(folder: Path, age_s: float) -> bool:

@@ -242,6 +242,24 @@ def test_folders_of_sockets_of_the_dead_go_and_those_of_the_living_stay(home: Ho
     )
 
 
+def test_a_folder_of_sockets_that_goes_meanwhile_ends_no_start(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another platform on the machine ends just now."""
+    gone = home.run.parent / "fairlead-00000009"
+    monkeypatch.setattr(Path, "glob", lambda _, pattern: iter([gone] if pattern.startswith("fairlead-") else []))
+    assert homes.remove_dead_run_folders(home) == []
+
+    gone.mkdir()
+    (gone / homes.OWNER).write_bytes(os.fsencode(home.root / "another"))
+
+    def ends(root: Path) -> bool:
+        (gone / homes.OWNER).unlink()
+        gone.rmdir()
+        raise FileNotFoundError(gone)
+
+    monkeypatch.setattr(homes, "is_held", ends)
+    assert homes.remove_dead_run_folders(home) == []
+
+
 def test_used_is_what_is_wanted_and_what_lives(home: Home) -> None:
     found = leftovers.used(WANTED, (), {"k"})
     assert {f"bundles/{LIVE}", f"keeper/prepared/{LIVE}.json", leftovers.uid_name(LIVE), "environments/k"} <= found
