@@ -124,8 +124,11 @@ def _progress(plan: load.Plan) -> Callable[[load.Measured], None]:
     def show(measured: load.Measured) -> None:
         nonlocal told
         counts = Counter(call.outcome for call in measured.calls)
-        replicas = f", {measured.looks[-1].ready} replicas" if measured.looks else ""
+        ready = measured.looks[-1].ready if measured.looks else None
+        replicas = "" if ready is None else f", {ready} replica{'' if ready == 1 else 's'}"
         ended = len(measured.calls) - counts["unanswered"]
+        if ended >= plan.requests and plan.settle_s:
+            replicas += f"; waits {plan.settle_s:g} s at most for all to leave"
         text = f"{ended:,} of {plan.requests:,} ended, {counts['wrong']:,} wrong, {counts['failed']:,} failed{replicas}"
         if sys.stderr.isatty():
             terminal.progress(text)

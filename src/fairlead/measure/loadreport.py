@@ -124,8 +124,12 @@ def _answers(measured: Measured, until_s: float) -> Panel:
         if call.outcome != "unanswered":
             bars[min(columns - 1, int(call.done / each_s))][call.outcome] += 1
     most = max((bar.total() for bar in bars), default=0) or 1
-    shares = [{_COLORS[name]: bar[name] / most for name in ("correct", "wrong", "failed")} for bar in bars]
-    return Panel("calls that ended per second: correct, wrong, failed", f"{most / each_s:.3g}", bars=shares)
+    top = most / each_s
+    top = math.ceil(top) if top > 1 else top
+    shares = [{_COLORS[name]: bar[name] / each_s / top for name in ("correct", "wrong", "failed")} for bar in bars]
+    return Panel(
+        "calls that ended per second: correct (green), wrong (red), failed (yellow)", f"{top:.3g}", bars=shares
+    )
 
 
 def _dots(measured: Measured) -> Panel:

@@ -6,6 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from fairlead.cli import loading
+from fairlead.measure.load import Look, Measured, Plan, Sent
+
 from .conftest import Door
 
 Said = tuple[int, str, str]
@@ -65,3 +70,19 @@ def test_show_says_how_many_replicas_and_why(cli: Callable[..., Said], signed_in
     lines = out.splitlines()
     assert f"  scaling 1: 2 ready, 3 starting, 5 wanted of 0 to 20: {WHY}" in lines
     assert sum("2 → 5" in line for line in lines) == 5
+
+
+def test_who_waits_for_replicas_to_leave_is_told_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_TOLD_EVERY_S", 0)
+    one = Sent("a.jpg", 0, 0, 1, "correct")
+    show = loading._progress(Plan(url="", token="", model="m", items=[], requests=2, workers=1, settle_s=75))
+
+    show(Measured([one], [Look(0, 1, 1)]))
+    show(Measured([one] * 2, [Look(0, 2, 0)]))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "  1 of 2 ended, 0 wrong, 0 failed, 1 replica",
+        "  2 of 2 ended, 0 wrong, 0 failed, 2 replicas; waits 75 s at most for all to leave",
+    ]

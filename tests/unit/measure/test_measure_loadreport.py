@@ -65,6 +65,16 @@ def test_the_chart_is_well_formed_and_bounded_however_large_the_load() -> None:
     assert len(drawn) < 1_000_000
 
 
+def test_the_border_of_the_bars_is_a_whole_number_and_none_is_higher() -> None:
+    calls = [Sent("a.jpg", 0, 0, done, "correct") for done in (0.5, 0.6, 1.2, 1.3, 1.4, 2.9)]
+    drawn = loadreport.picture(plan(requests=6), Measured(calls, took_s=2.9))
+    assert ">4</text>" in drawn, "three within 2.9 / 3 s are 3.1 a second"
+    bars = ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}rect")
+    heights = [float(bar.attrib["height"]) for bar in bars if bar.attrib["fill"] == "#2a7f62"]
+    assert len(heights) == 3
+    assert max(heights) < 120
+
+
 def test_moments_at_a_rate_are_the_same_for_a_seed() -> None:
     moments = poisson(50, 5000, 7)
     assert moments == poisson(50, 5000, 7) != poisson(50, 5000, 8)
