@@ -26,7 +26,10 @@ def backup(
     home: Path = typer.Option(None, "--home", help=HOME_HELP),
     no_bucket: bool = typer.Option(False, "--no-bucket", help="Leave the objects of the bucket where they are."),
 ) -> None:
-    """Write the whole house to one file, while it runs or not: records, objects, keys, settings and logs."""
+    """Write the whole house to one file.
+
+    Records, objects, keys, settings and logs, while it runs or not.
+    """
     from fairlead import settings
     from fairlead.backup.save import save
     from fairlead.buckets.obstore import open_bucket
@@ -51,7 +54,10 @@ def restore(
     bucket: str = typer.Option(None, "--bucket", help="s3://… instead of a folder in the home."),
     check: bool = typer.Option(False, "--check", help=CHECK_HELP),
 ) -> None:
-    """Make a house from a backup in a new home, and compare every part of it with what was saved."""
+    """Make a house from a backup in a new home.
+
+    Every part of it is compared with what was saved.
+    """
     from fairlead.backup import archive
 
     if check:

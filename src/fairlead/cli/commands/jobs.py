@@ -224,7 +224,10 @@ def replay(
     job: str = typer.Argument("", help="Job."),
     failed: str = typer.Option("", "--failed", metavar="MODEL", help="All failed jobs of this model."),
 ) -> None:
-    """Do a job again with the same bytes; by the version that answers now, where no alias names its own any more."""
+    """Do a job again with the same bytes.
+
+    By the version that answers now, where no alias names its own any more.
+    """
     if bool(job) == bool(failed):
         raise typer.BadParameter("name a job, or --failed MODEL")
     with Api() as api:
