@@ -16,6 +16,7 @@ from measure import Aimed
 
 from fairlead.accounts.policy import SYSTEM
 from fairlead.jobs import orders, service
+from fairlead.jobs.limits import Limits
 from fairlead.messages import JobOrder
 from fairlead.store.database import Database, open_database
 
@@ -25,13 +26,15 @@ BODY = b'{"x": [' + b"0.5," * 120 + b"0.5]}"
 async def measure(url: str, submitters: int, jobs: int) -> float:
     """Print jobs/s and the time one submission takes; returns the jobs accepted in a second."""
     times: list[float] = []
+    limits = Limits()
     async with open_database(url) as database:
 
         async def submit(count: int) -> None:
             for _ in range(count):
                 began = time.perf_counter()
                 asked = service.Submission(model="m", version="1", body=BODY)
-                await database.write_joined(service.submit_all, service.Asked(SYSTEM, asked, datetime.now(UTC)))
+                whole = service.Asked(SYSTEM, asked, datetime.now(UTC), limits=limits)
+                await database.write_joined(service.submit_all, whole)
                 times.append(time.perf_counter() - began)
 
         began = time.perf_counter()
