@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -30,6 +29,8 @@ def backup(
 
     Records, objects, keys, settings and logs, while it runs or not.
     """
+    import asyncio
+
     from fairlead import settings
     from fairlead.backup.save import save
     from fairlead.buckets.obstore import open_bucket
@@ -75,6 +76,8 @@ def restore(
 
 
 def _restore(file: Path, root: Path | None, said: dict[str, str | None]) -> None:
+    import asyncio
+
     from fairlead import settings
     from fairlead.backup import archive
     from fairlead.backup.restore import restore
