@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import httpx
 import msgspec
 
-from fairlead.clock import from_text
+from fairlead.clock import Clock, SystemClock, from_text
 from fairlead.errors import Invalid, NotFound
 from fairlead.sdk import cause, cron
 from fairlead.sdk.calls import decode_answer, encode_call
@@ -43,6 +43,8 @@ class Run(msgspec.Struct, frozen=True):
     ends: datetime | None
     """None: until it is stopped."""
     user: str
+    zone: str = "UTC"
+    """Time zone of the place (IANA name)."""
 
 
 class Params(Mapping[str, Any]):
@@ -149,6 +151,8 @@ class App:
     def __init__(self, web: Callable[..., Awaitable[None]] | None = None) -> None:
         self.web = web
         self.channel = Channel()
+        self.clock: Clock = SystemClock()
+        """The time (``now()``, in UTC) for handlers: on a stage it is the stage's."""
         self.log: logging.Logger = logging.getLogger("fairlead.app")
         self.params = Params(self.channel)
         self.state = State(self.channel)
@@ -160,7 +164,7 @@ class App:
         """This run; raises :class:`Error` in a program that is no run."""
         welcome = self.channel.welcome
         ends = from_text(welcome.ends) if welcome.ends else None
-        return Run(welcome.run, welcome.place, from_text(welcome.starts), ends, welcome.user)
+        return Run(welcome.run, welcome.place, from_text(welcome.starts), ends, welcome.user, welcome.zone)
 
     def device(self, role: str) -> Device:
         """Return the device of a role of count 1."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.clock import Clock, SystemClock
+from fairlead.clock import Clock
 from fairlead.errors import Error
 from fairlead.sdk import cause, cron
 from fairlead.sdk.app import App, Handler, Reaction, check, name_of, zone_of
@@ -42,7 +42,8 @@ class Runner:
         self.received = 0
         """Readings that came over the channel, those sent again not counted."""
         self._running = 0
-        self._clock = clock or SystemClock()
+        self._clock = app.clock if clock is None else clock
+        app.clock = self._clock
         self._lanes = Lanes(self._react, self.counts)
         self._tasks: list[asyncio.Task[None]] = []
         self._routes: dict[str, list[Reaction]] = {}

@@ -11,70 +11,41 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
-import msgspec
 
 from fairlead.bundles.manifest import FILE, AppManifest, parse
 from fairlead.bundles.rules import span
 from fairlead.clock import to_text
 from fairlead.errors import Conflict, Invalid, NotFound
 from fairlead.keeper.running.channel import RunChannel
-from fairlead.keeper.running.models_call import Reply
 from fairlead.keeper.running.readings import Readings
 from fairlead.messages import (
-    Answer,
-    CommandAsk,
     DeviceBinding,
     EnvironmentSpec,
-    FreshAsk,
     MailAsk,
     Measured,
-    ReadingsAsk,
-    ReleaseAsk,
     RunWanted,
-    StateGet,
-    StatePut,
 )
 from fairlead.sdk.app import App
 from fairlead.sdk.calls import encode_json
 from fairlead.sdk.run import load
 from fairlead.sdk.runner import Runner
-from fairlead.sdk.wire import CommandState, Measure, Stored
 from fairlead.testing.bus import MemoryBus
 from fairlead.testing.clock import ManualClock
+from fairlead.testing.stage_world import Kept, StageDevice, World, properties_of
+
+__all__ = ["Kept", "Stage", "StageDevice"]
 
 SETTLE_S = 10.0
 """Longest time that the app's functions may take before a test goes on; real seconds."""
 _TICK_S = 0.001
+STARTS = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _PICTURE = "image/jpeg"
-
-
-class StageDevice:
-    """A simulated device: it does at once what it is told, unless it is offline."""
-
-    def __init__(self, id: str, stage: Stage) -> None:
-        self.id = id
-        self.state: dict[str, Any] = {}
-        """Last value of each property, from a report or a command."""
-        self.commands: list[dict[str, Any]] = []
-        """What was set, oldest first."""
-        self.is_online = True
-        self._stage = stage
-
-    async def report(self, **values: Any) -> None:
-        """Send readings and return when the app's handlers are done with them; bytes are pictures."""
-        for name, value in values.items():
-            self.state[name] = value
-            await self._stage.publish(self.id, name, value)
-        await self._stage.settle()
-
-    def offline(self) -> None:
-        """Have every command fail from now on."""
-        self.is_online = False
 
 
 class Stage:
@@ -87,16 +58,23 @@ class Stage:
         at: str = "stage",
         params: Mapping[str, Any] | None = None,
         devices: Mapping[str, int] | None = None,
+        starts: datetime = STARTS,
+        zone: str = "UTC",
+        kept: Kept | None = None,
     ) -> None:
-        self.clock = ManualClock()
+        """``starts``: the time on the stage's clock at first. ``kept``: what an earlier stage kept."""
+        self.clock = ManualClock(starts)
         self.mails: list[MailAsk] = []
         """Mails that the app sent, oldest first."""
+        self.kept = kept or Kept()
+        """What the app keeps between runs."""
         self._folder = Path(folder).resolve()
         self._place = at
         self._params = dict(params or {})
         self._counts = dict(devices or {})
         self._bus = MemoryBus()
-        self._world = _World(self._bus, self.mails)
+        self._zone = zone
+        self._world = World(self._bus, self.mails, self.kept, self.clock)
         self._pages: list[httpx.AsyncClient] = []
         self._sent = 0
 
@@ -106,11 +84,16 @@ class Stage:
         if not isinstance(manifest, AppManifest) or manifest.run.entry is None:
             raise Invalid(f"{self._folder} is no app with an entry", code="no_app", hint="a stage plays fairlead.App")
         self._devices = {
-            role: [StageDevice(f"{role.replace('_', '-')}-{number}", self) for number in range(1, count + 1)]
+            role: [
+                StageDevice(
+                    f"{role.replace('_', '-')}-{number}", manifest.devices[role].type, self.publish, self.settle
+                )
+                for number in range(1, count + 1)
+            ]
             for role, count in self._sizes(manifest).items()
         }
         self._world.devices = {device.id: device for devices in self._devices.values() for device in devices}
-        await self._world.serve(self.publish)
+        await self._world.serve()
         self._scratch = tempfile.TemporaryDirectory(prefix="fairlead-stage-")
         self._channel = RunChannel(
             self._wanted(manifest),
@@ -140,6 +123,7 @@ class Stage:
         self._runner.stop()
         try:
             await self._running
+            await self._world.close()
         finally:
             await self._close()
 
@@ -178,7 +162,9 @@ class Stage:
         is_media = isinstance(value, bytes)
         at = to_text(self.clock.now())
         body, content = (b"null", value) if is_media else (encode_json(value), b"")
-        await self._bus.publish(Measured(device, name, at, body, content, _PICTURE if is_media else ""))
+        known = self._world.devices[device].properties.get(name)
+        kind = (known.media if known is not None else None) or _PICTURE
+        await self._bus.publish(Measured(device, name, at, body, content, kind if is_media else ""))
         self._sent += 1
 
     async def settle(self) -> None:
@@ -237,7 +223,13 @@ class Stage:
     def _wanted(self, manifest: AppManifest) -> RunWanted:
         defaults = {name: schema["default"] for name, schema in manifest.params.items() if "default" in schema}
         bindings = {
-            role: DeviceBinding(tuple(d.id for d in self._devices[role]), wanted.type, wanted.count == 1)
+            role: DeviceBinding(
+                tuple(d.id for d in self._devices[role]),
+                wanted.type,
+                wanted.count in (1, "1"),
+                wanted.tier,
+                {name: known.flat() for name, known in properties_of(wanted.type).items()},
+            )
             for role, wanted in manifest.devices.items()
         }
         return RunWanted(
@@ -249,6 +241,7 @@ class Stage:
             environment=EnvironmentSpec(),
             schedule="stage",
             place=self._place,
+            zone=self._zone,
             starts=to_text(self.clock.now()),
             ends=None,
             user="stage",
@@ -256,99 +249,3 @@ class Stage:
             bindings=bindings,
             models={role: role for role in manifest.models},
         )
-
-
-class _World:
-    """Control, models and files of a stage."""
-
-    def __init__(self, bus: MemoryBus, mails: list[MailAsk]) -> None:
-        self.devices: dict[str, StageDevice] = {}
-        self.answers: dict[str, Any] = {}
-        self._bus = bus
-        self._mails = mails
-        self._state: dict[str, Stored] = {}
-        self._files: dict[str, bytes] = {}
-
-    async def serve(self, publish: Any) -> None:
-        self._publish = publish
-        await self._bus.serve(CommandAsk, self._command)
-        await self._bus.serve(FreshAsk, self._fresh)
-        await self._bus.serve(ReleaseAsk, self._nothing)
-        await self._bus.serve(ReadingsAsk, self._no_readings)
-        await self._bus.serve(StateGet, self._state_get)
-        await self._bus.serve(StatePut, self._state_put)
-        await self._bus.serve(MailAsk, self._mail)
-
-    async def call(
-        self, model_ref: str, body: bytes, content_type: str, accept: str, user: str, timeout_s: float
-    ) -> Reply:
-        """Return what the test said that the model of this role answers."""
-        if model_ref not in self.answers:
-            raise NotFound(f"no answer for {model_ref}", code="no_answer", hint=f'stage.model("{model_ref}", …)')
-        answer = self.answers[model_ref]
-        if callable(answer):
-            answer = answer(msgspec.json.decode(body) if content_type.startswith("application/json") else body)
-        return Reply(200, {"content-type": "application/json", "x-fairlead-version": "1"}, encode_json(answer))
-
-    async def put(self, schedule: str, name: str, data: bytes) -> str:
-        self._files[name] = data
-        return name
-
-    async def get(self, schedule: str, name: str) -> bytes:
-        if name not in self._files:
-            raise NotFound(f"there is no file {name}", code="no_file")
-        return self._files[name]
-
-    async def list(self, schedule: str) -> tuple[str, ...]:
-        return tuple(sorted(self._files))
-
-    async def attach(self, run: str, name: str, data: bytes) -> str:
-        return f"mail/{name}"
-
-    async def put_input(self, model: str, job: str, data: bytes, content_type: str) -> str:
-        raise NotFound("jobs are not part of a stage", code="not_staged", hint="call the model with predict")
-
-    async def get_result(self, key: str) -> bytes:
-        raise NotFound("jobs are not part of a stage", code="not_staged", hint="call the model with predict")
-
-    async def _command(self, ask: CommandAsk) -> Answer:
-        device = self.devices[ask.device]
-        if not device.is_online:
-            return _json(CommandState(ask.command, "failed", "offline", device.id))
-        device.commands.append(ask.set)
-        device.state |= ask.set
-        for name, value in ask.set.items():
-            await self._publish(device.id, name, value)
-        return _json(CommandState(ask.command, "observed", None, device.id))
-
-    async def _fresh(self, ask: FreshAsk) -> Answer:
-        device = self.devices[ask.device]
-        for name in ask.properties:
-            if device.is_online and name in device.state:
-                await self._publish(device.id, name, device.state[name])
-        return Answer()
-
-    async def _state_get(self, ask: StateGet) -> Answer:
-        return _json(self._state.get(ask.key))
-
-    async def _state_put(self, ask: StatePut) -> Answer:
-        there = self._state[ask.key].version if ask.key in self._state else 0
-        if ask.if_version not in (None, there):
-            raise Conflict(f"{ask.key} is at version {there}, not {ask.if_version}", code="state_changed")
-        self._state[ask.key] = Stored(msgspec.json.decode(ask.value), there + 1)
-        return _json(self._state[ask.key])
-
-    async def _mail(self, ask: MailAsk) -> Answer:
-        self._mails.append(ask)
-        return Answer()
-
-    async def _nothing(self, ask: ReleaseAsk) -> Answer:
-        return Answer()
-
-    async def _no_readings(self, ask: ReadingsAsk) -> Answer:
-        none: tuple[Measure, ...] = ()
-        return _json(none)
-
-
-def _json(value: object) -> Answer:
-    return Answer(value=msgspec.json.encode(value))

@@ -1,10 +1,11 @@
 """The stage on which people test their apps; with it the SDK's handlers, timers and state."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from fairlead.errors import Invalid, NotFound
+from fairlead.errors import Invalid
 from fairlead.testing.stage import Stage
 
 MANIFEST = """
@@ -132,7 +133,7 @@ async def test_every_reading_is_seen_and_a_failure_is_counted(folder: Path) -> N
         assert module.QUIET_S == 5
         assert (stage._runner.counts.handled, stage._runner.counts.failed) == (2, 1)
         assert (await stage.app.device("sensor").temperature.get()).value == 14
-        with pytest.raises(NotFound):
+        with pytest.raises(AttributeError, match="it has temperature"):
             await stage.app.device("sensor").humidity.get()
 
 
@@ -151,3 +152,40 @@ async def test_numbers_of_devices_follow_the_manifest(folder: Path) -> None:
     with pytest.raises(Invalid, match="no role other"):
         async with Stage(folder, devices={"other": 1}):
             pass
+
+
+async def test_a_command_holds_as_long_as_it_said_and_then_the_safe_value_is_there(folder: Path) -> None:
+    async with Stage(folder) as stage:
+        buzzer = stage.device("buzzer")
+        assert (await stage.app.device("buzzer").send(on=True, hold_s=600)).ok
+        assert (await stage.app.device("buzzer").send(on=False, hold_s=60)).ok
+        assert buzzer.state == {"on": False}
+        await stage.advance(seconds=61)
+        assert buzzer.state == {"on": True}, "what holds longer is back"
+        await stage.advance(seconds=540)
+        assert buzzer.state == {"on": False}
+        refused = await stage.app.device("buzzer").send(on="loud")
+        assert (refused.status, buzzer.commands[-1]) == ("failed", {"on": False})
+        assert "loud" in str(refused.reason)
+        assert (await stage.app.device("buzzer").send(on=True)).ok
+    assert buzzer.state == {"on": False}, "the window is over"
+
+
+async def test_readings_are_what_the_type_of_the_device_says(folder: Path) -> None:
+    async with Stage(folder, devices={"cameras": 1}) as stage:
+        for wrong in ({"temperature": "warm"}, {"humidity": 40}, {"temperature": 4000}, {"temperature": b"warm"}):
+            with pytest.raises(Invalid, match="sensor-1"):
+                await stage.device("sensor").report(**wrong)
+        with pytest.raises(Invalid, match="image/jpeg"):
+            await stage.device("cameras").report(image="a picture")
+
+
+async def test_time_zone_and_what_is_kept_are_given(folder: Path) -> None:
+    starts = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)
+    async with Stage(folder, starts=starts, zone="Europe/Berlin") as stage:
+        assert stage.app.run.zone == "Europe/Berlin"
+        await stage.advance(minutes=10)
+        assert stage.app.clock.now() == starts + timedelta(minutes=10)
+    async with Stage(folder, kept=stage.kept) as later:
+        assert await later.app.state.get("count") == 10
+        assert await later.app.files.list() == ["seen.txt"]
