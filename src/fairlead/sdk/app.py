@@ -19,7 +19,7 @@ from fairlead.sdk import cause, cron
 from fairlead.sdk.calls import decode_answer, encode_call
 from fairlead.sdk.channel import Channel
 from fairlead.sdk.devices import Device, Devices, Properties, Property, Reading
-from fairlead.sdk.events import pieces_of
+from fairlead.sdk.events import pieces_as_they_come
 from fairlead.sdk.files import File
 from fairlead.sdk.runjob import RunJob, parse_job
 from fairlead.sdk.state import Files, State
@@ -80,21 +80,28 @@ class RunModel:
     async def predict(self, *args: Any, **fields: Any) -> Any:
         """Return the model's answer; raises :class:`Error`. One row or file, or the fields of a row by name."""
         body, content_type = encode_call(args, fields)
-        return self._noted(await self._sent(body, content_type, "*/*"))
+        return self._noted(await self._sent(body, content_type))
 
     async def stream(self, *args: Any, **fields: Any) -> AsyncIterator[Any]:
-        """Yield the pieces of a streamed answer; of a model that answers at once, its answer. Raises :class:`Error`.
+        """Yield the pieces of the answer as they come; of a model that answers at once, its answer.
 
-        They come once the answer is complete.
+        Raises :class:`Error`, also in the middle. Stop reading to have the call canceled.
         """
         body, content_type = encode_call(args, fields)
-        response = await self._sent(body, content_type, "text/event-stream, */*;q=0.9")
-        kind = response.headers.get("content-type", "")
-        if not kind.startswith("text/event-stream"):
-            yield self._noted(response)
-            return
-        for piece in pieces_of((response.content,)):
-            yield piece
+        headers = {"content-type": content_type, "accept": "text/event-stream, */*;q=0.9"}
+        path, count = f"/models/{self._role}/predict", 0
+        async with self._channel.opened(
+            "POST", path, content=body, headers=headers, silence_s=_MODEL_TIMEOUT_S
+        ) as response:
+            kind = response.headers.get("content-type", "")
+            if not kind.startswith("text/event-stream"):
+                await response.aread()
+                yield self._noted(response)
+                return
+            async for piece in pieces_as_they_come(response.aiter_raw()):
+                count += 1
+                yield piece
+        cause.add(f"prediction {self._by(response)}: {count} pieces")
 
     async def submit(self, *args: Any, **fields: Any) -> RunJob:
         """Return the job that this call became; it is kept and will be done. Raises :class:`Error`."""
@@ -104,23 +111,26 @@ class RunModel:
         )
         return RunJob(self._channel, parse_job(response.content))
 
-    async def _sent(self, body: bytes, content_type: str, accept: str) -> httpx.Response:
+    async def _sent(self, body: bytes, content_type: str) -> httpx.Response:
         return await self._channel.call(
             "POST",
             f"/models/{self._role}/predict",
             content=body,
-            headers={"content-type": content_type, "accept": accept},
+            headers={"content-type": content_type, "accept": "*/*"},
             timeout_s=_MODEL_TIMEOUT_S,
         )
 
     def _noted(self, response: httpx.Response) -> Any:
         """Return the answer, noted as a reason of what is done next."""
         answer = decode_answer(response.content, response.headers.get("content-type", ""))
+        cause.add(f"prediction {self._by(response)}: {cause.short(answer)}")
+        return answer
+
+    def _by(self, response: httpx.Response) -> str:
+        """Return who answered, and the request's id."""
         version = response.headers.get("x-fairlead-version", "")
         request = response.headers.get("x-request-id", "")
-        by = " ".join(filter(None, (f"{self._role}@{version}" if version else self._role, request)))
-        cause.add(f"prediction {by}: {cause.short(answer)}")
-        return answer
+        return " ".join(filter(None, (f"{self._role}@{version}" if version else self._role, request)))
 
 
 @dataclass(frozen=True)

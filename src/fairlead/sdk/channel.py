@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -127,6 +128,26 @@ class Channel:
                     raise _too_late(timeout_s) from error
                 except httpx.TransportError as error:
                     raise _away(error) from error
+
+    @asynccontextmanager
+    async def opened(
+        self, method: str, path: str, *, content: bytes, headers: Mapping[str, str], silence_s: float
+    ) -> AsyncIterator[httpx.Response]:
+        """Yield an answer whose body is still to be read; raises :class:`Error`, also where it is cut or silent for
+        ``silence_s``."""
+        timeout = httpx.Timeout(HOLD_S, read=silence_s)
+        try:
+            async with self._opened().stream(
+                method, path, content=content, headers=headers, timeout=timeout
+            ) as response:
+                if not response.is_success:
+                    await response.aread()
+                    checked(response)
+                yield response
+        except httpx.TimeoutException as error:
+            raise _too_late(silence_s) from error
+        except httpx.TransportError as error:
+            raise _away(error) from error
 
     async def events(self) -> AsyncIterator[Measure | Dropped]:
         """Yield readings for ever; a lost connection is made again, and then the last values come first."""

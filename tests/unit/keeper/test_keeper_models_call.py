@@ -42,11 +42,12 @@ async def test_call_carries_the_gate_and_the_user(tmp_path: Path) -> None:
 
     caller = ReplicaCaller(resolve)
     async with replica(path, echo):
-        status, headers, body = await caller.call("faces@production", b"[1]", "application/json", "*/*", "ada", 30)
+        reply = await caller.call("faces@production", b"[1]", "application/json", "*/*", "ada", 30)
         await caller.close()
 
-    assert status == 200
-    assert body == (
+    headers = reply.headers
+    assert reply.status == 200
+    assert reply.body == (
         b'{"body": "[1]", "x-fairlead-gate": "secret", "x-fairlead-user": "ada", "x-fairlead-model": "faces@4"}'
     )
     assert headers["x-fairlead-version"] == "4"

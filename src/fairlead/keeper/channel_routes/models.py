@@ -10,11 +10,13 @@ from aiohttp import web
 
 from fairlead import ids
 from fairlead.bus.port import Bus
+from fairlead.errors import Error
 from fairlead.keeper.channel_routes.answers import answer_text, seconds
 from fairlead.keeper.channel_routes.grant import Grant
 from fairlead.keeper.running.asks import ASK_S, ask
-from fairlead.keeper.running.models_call import ModelCaller
+from fairlead.keeper.running.models_call import ModelCaller, Pieces, Reply
 from fairlead.messages import RunJobShow, RunJobSubmit
+from fairlead.sdk.wire import ErrorBody, Refusal
 
 _MODEL_S = 300.0
 _INLINE_BYTES = 64 * 1024
@@ -56,7 +58,7 @@ class ModelRoutes:
             web.delete("/jobs/{job}", self._job),
         ]
 
-    async def _predict(self, request: web.Request) -> web.Response:
+    async def _predict(self, request: web.Request) -> web.StreamResponse:
         self._grant.check_window()
         reply = await self._models.call(
             self._grant.model(request.match_info["role"]),
@@ -66,6 +68,8 @@ class ModelRoutes:
             self._grant.run.user,
             _MODEL_S,
         )
+        if reply.pieces is not None:
+            return await _passed_on(request, reply, reply.pieces)
         return web.Response(status=reply.status, headers=dict(reply.headers), body=reply.body)
 
     async def _submit(self, request: web.Request) -> web.Response:
@@ -100,3 +104,23 @@ class ModelRoutes:
             del state["result_type"]
             return msgspec.json.encode(state | {"result": msgspec.Raw(data)})
         return msgspec.json.encode(state | {"result_base64": data})
+
+
+async def _passed_on(request: web.Request, reply: Reply, pieces: Pieces) -> web.StreamResponse:
+    """Pass the pieces of a model on as they come; where they break off the last event says why.
+
+    An app that leaves has the model hung up on.
+    """
+    response = web.StreamResponse(status=reply.status, headers=dict(reply.headers))
+    try:
+        await response.prepare(request)
+        try:
+            async for block in pieces:
+                await response.write(block)
+        except Error as error:
+            said = Refusal(ErrorBody(error.code, error.message, error.hint))
+            await response.write(b"\n\nevent: error\ndata: %b\n\n" % msgspec.json.encode(said))
+        await response.write_eof()
+    finally:
+        await pieces.aclose()
+    return response

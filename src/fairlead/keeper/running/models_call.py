@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 _RETRY_S = 0.02
 _IDLE_S = 30
 _SESSIONS_MAX = 64
+_EVENTS = "text/event-stream"
 _HEADERS_BACK = ("content-type", "x-fairlead-version", "x-request-id", "server-timing", "retry-after")
 
 
@@ -34,10 +36,22 @@ class Place(NamedTuple):
     version: str
 
 
+class Pieces(Protocol):
+    """A body that is still on its way. Whoever was given it closes it."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield its blocks as they come; raises :class:`fairlead.errors.Unavailable` where it is cut."""
+
+    async def aclose(self) -> None:
+        """Hang up."""
+
+
 class Reply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+    pieces: Pieces | None = None
+    """The body of a stream of events, in place of ``body``."""
 
 
 Resolve = Callable[[str, str], Awaitable[Place]]
@@ -79,6 +93,24 @@ class _Line:
     session: aiohttp.ClientSession
     calls: int = 0
     """Under way."""
+
+
+class _Stream:
+    """The :class:`Pieces` of a replica's answer."""
+
+    def __init__(self, model: str, answer: aiohttp.ClientResponse, line: _Line) -> None:
+        self._model, self._answer, self._line = model, answer, line
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for block in self._answer.content.iter_any():
+                yield block
+        except aiohttp.ClientError as error:
+            raise _broken(self._model, error) from error
+
+    async def aclose(self) -> None:
+        self._line.calls -= 1
+        self._answer.close()  # the replica's generator ends with the connection
 
 
 class ReplicaCaller:
@@ -129,20 +161,27 @@ class ReplicaCaller:
         """Return the answer, ``None`` when the call was never taken."""
         line = self._line(place.socket)
         line.calls += 1
+        stream = None
         try:
-            async with line.session.post(f"http://replica{path}", data=body, headers=headers) as answer:
-                content = await answer.read()
+            answer = await line.session.post(f"http://replica{path}", data=body, headers=headers)
+            async with contextlib.AsyncExitStack() as stack:
+                stack.push_async_exit(answer)
+                if answer.content_type == _EVENTS:
+                    stream, content = _Stream(headers["x-fairlead-model"], answer, line), b""
+                    stack.pop_all()  # whoever reads it closes it
+                else:
+                    content = await answer.read()
         except aiohttp.ClientConnectorError as error:
             _log.debug("%s: %s", place.socket, error)
             return None
         except aiohttp.ClientError as error:
             raise _broken(headers["x-fairlead-model"], error) from error
         finally:
-            line.calls -= 1
+            line.calls -= stream is None
         back = {name: answer.headers[name] for name in _HEADERS_BACK if name in answer.headers}
         back.setdefault("x-request-id", request_id)
         back.setdefault("x-fairlead-version", place.version)
-        return Reply(answer.status, back, content)
+        return Reply(answer.status, back, content, stream)
 
     def _line(self, path: Path) -> _Line:
         line = self._sessions.get(path)
