@@ -21,7 +21,7 @@ import httpx
 from fairlead.bundles.manifest import FILE, AppManifest, parse
 from fairlead.bundles.rules import span
 from fairlead.clock import to_text
-from fairlead.errors import Conflict, Invalid, NotFound
+from fairlead.errors import Conflict, Error, Invalid, NotFound
 from fairlead.keeper.running.channel import RunChannel
 from fairlead.keeper.running.readings import Readings
 from fairlead.messages import (
@@ -66,6 +66,8 @@ class Stage:
         self.clock = ManualClock(starts)
         self.mails: list[MailAsk] = []
         """Mails that the app sent, oldest first."""
+        self.refuse_mails: Error | None = None
+        """Raised instead of taking a mail, while it is set."""
         self.kept = kept or Kept()
         """What the app keeps between runs."""
         self._folder = Path(folder).resolve()
@@ -74,7 +76,7 @@ class Stage:
         self._counts = dict(devices or {})
         self._bus = MemoryBus()
         self._zone = zone
-        self._world = World(self._bus, self.mails, self.kept, self.clock)
+        self._world = World(self._bus, self._take_mail, self.kept, self.clock)
         self._pages: list[httpx.AsyncClient] = []
         self._sent = 0
 
@@ -171,6 +173,11 @@ class Stage:
         """Return when the app has all readings and its functions are at rest."""
         await self._bus.settle()
         await self._until(lambda: self._runner.received >= self._sent and self._runner.is_idle)
+
+    def _take_mail(self, mail: MailAsk) -> None:
+        if self.refuse_mails is not None:
+            raise self.refuse_mails
+        self.mails.append(mail)
 
     async def _until(self, condition: Any) -> None:
         async with asyncio.timeout(SETTLE_S):

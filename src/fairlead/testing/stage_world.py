@@ -141,11 +141,11 @@ def properties_of(kind: str) -> dict[str, Property]:
 class World:
     """Control, models and files of a stage."""
 
-    def __init__(self, bus: MemoryBus, mails: list[MailAsk], kept: Kept, clock: Clock) -> None:
+    def __init__(self, bus: MemoryBus, take_mail: Callable[[MailAsk], None], kept: Kept, clock: Clock) -> None:
         self.devices: dict[str, StageDevice] = {}
         self.answers: dict[str, Any] = {}
         self._bus = bus
-        self._mails = mails
+        self._take_mail = take_mail
         self._kept = kept
         self._clock = clock
         self._ends: set[asyncio.Task[None]] = set()
@@ -238,7 +238,7 @@ class World:
         return _json(self._kept.state[ask.key])
 
     async def _mail(self, ask: MailAsk) -> Answer:
-        self._mails.append(ask)
+        self._take_mail(ask)
         return Answer()
 
     async def _release(self, ask: ReleaseAsk) -> Answer:
