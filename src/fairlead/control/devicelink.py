@@ -15,7 +15,7 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.control.pictures import Pictures
 from fairlead.control.waiters import Waiters
-from fairlead.devices import commands, readings, registry
+from fairlead.devices import commands, history, readings, registry
 from fairlead.devices.door import DeviceError, Door
 from fairlead.devices.readings import Kept
 from fairlead.devices.sending import Outgoing
@@ -140,11 +140,11 @@ class DeviceLink:
 
     async def _purge(self, now: datetime) -> bool:
         """Remove readings that are too old, media first; return whether none is left for now."""
-        old = await self._database.read(lambda session: readings.old(session, now, PURGE_MAX))
+        old = await self._database.read(lambda session: history.old(session, now, PURGE_MAX))
         for key in old.keys:
             await self._bucket.delete(key)
         if old.ids:
-            await self._database.write(lambda session: readings.forget(session, old.ids))
+            await self._database.write(lambda session: history.forget(session, old.ids))
         return len(old.ids) < PURGE_MAX
 
     async def _written(self, group: list[Kept]) -> tuple[Outgoing, ...]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -163,6 +163,25 @@ def resend(session: Session, device: str, now: datetime) -> tuple[Outgoing, ...]
     urged = {name for row in open_rows if row.tier == "default" for name in row.set}
     bare = _lacking(session, record, {claim.property for claim in claims if claim.sent} | urged)
     return (*out, *_make_safe(session, record, bare, now, "it came back, and nobody holds it"))
+
+
+def lacking_safe(session: Session, devices: Collection[str]) -> set[str]:
+    """Return those of ``devices`` that show another value than the safe one of some property, whoever holds it."""
+    safe = {key: values for key, kind in registry.types_of(session).items() if (values := _safe_values(kind))}
+    if not safe:
+        return set()
+    names = {name for values in safe.values() for name in values}
+    query = (
+        select(LastValue.device, LastValue.property, LastValue.value, Device.type, Device.type_version)
+        .join(Device, Device.id == LastValue.device)
+        .where(LastValue.device.in_(devices), LastValue.property.in_(names))
+    )
+    return {
+        device
+        for device, name, value, kind, version in session.execute(query)
+        if name in safe.get((kind, version), ())
+        and not arbiter.same(msgspec.json.decode(value), safe[kind, version][name])
+    }
 
 
 def claims_of(session: Session, device: str) -> tuple[Claim, ...]:

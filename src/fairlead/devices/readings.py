@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from fairlead import clock, ids
-from fairlead.devices import commands, freshness, holds, registry
+from fairlead.devices import commands, freshness, history, holds, registry
 from fairlead.devices.door import Heard
 from fairlead.devices.sending import Outgoing
-from fairlead.devices.types import DeviceType, Measurement
+from fairlead.devices.types import DeviceType
 from fairlead.messages import Measured
 from fairlead.status import DeviceStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import Command, Device, LastValue, Reading
+from fairlead.store.records import Command, Device, Hold, LastValue
+from fairlead.store.records.base import Moment
+from fairlead.store.rows import table_of
 
+WENT_OFFLINE = "it went offline"
+"""Why a device is offline that said so itself, or whose last will did."""
+_DEVICES = table_of(Device)
+_HEARD_OF = (
+    update(_DEVICES).where(_DEVICES.c.id == bindparam("name")).values(last_seen_at=bindparam("came", type_=Moment()))
+)
 _ENDING = {"image/jpeg": "jpg", "image/png": "png", "application/zip": "zip", "audio/wav": "wav"}
 
 
@@ -68,50 +75,98 @@ def measured(heard: Heard) -> tuple[Measured, ...]:
 
 
 def record(session: Session, group: Sequence[Kept], now: datetime) -> tuple[Outgoing, ...]:
-    """Write a group of judged messages, in order; return what devices must be told because of them."""
+    """Write a group of judged messages, in order; return what devices must be told because of them.
+
+    A reading of a device that is online changes no record of its own but when it was heard: that takes no object of it.
+    """
     names = {kept.heard.device for kept in group}
-    known = select(Device).where(Device.id.in_(names), Device.status != DeviceStatus.RETIRED)
-    devices = {one.id: one for one in session.scalars(known)}
-    _keep_values(session, [kept for kept in group if kept.heard.device in devices], now)
-    busy = set(session.scalars(select(Command.device).where(Command.device.in_(names), Command.finished_at.is_(None))))
+    states = _states(session, names)
+    known = [kept for kept in group if kept.heard.device in states]
+    history.keep(session, [(kept.heard, kept.keys) for kept in known])
+    plain, rest = _parted(known, states)
+    _heard_of(session, plain)
+    devices = {one.id: one for one in session.scalars(select(Device).where(Device.id.in_(rest)))}
+    silent = _nothing_to_tell(session, rest)
     out: list[Outgoing] = []
-    for kept in group:
+    for kept in known:
         heard, device = kept.heard, devices.get(kept.heard.device)
         if device is None:
             continue
-        out += _touch(session, device, heard)
+        if _touch(session, device, heard) and device.id not in silent:
+            out += holds.resend(session, device.id, heard.came)
         if heard.ack is not None:
             out += commands.acknowledge(session, device.id, heard.ack, now)
         if heard.description is not None and heard.description != device.description:
             device.description = heard.description
             note(session, "device", device.id, "described itself", now)
-    for name in sorted(busy & {kept.heard.device for kept in group if kept.heard.measured}):
+    busy = set(session.scalars(select(Command.device).where(Command.device.in_(names), Command.finished_at.is_(None))))
+    for name in sorted(busy & {kept.heard.device for kept in known if kept.heard.measured}):
         commands.observe(session, name, now)
     session.flush()
     return tuple(out)
 
 
-def _touch(session: Session, device: Device, heard: Heard) -> tuple[Outgoing, ...]:
-    """Move the device's status by what it just did."""
+def _states(session: Session, names: Collection[str]) -> dict[str, DeviceStatus]:
+    """Return the status of those of ``names`` that are in use."""
+    session.flush()
+    query = select(Device.id, Device.status).where(Device.id.in_(names), Device.status != DeviceStatus.RETIRED)
+    return {name: status for name, status in session.execute(query)}
+
+
+def _parted(group: Sequence[Kept], states: Mapping[str, DeviceStatus]) -> tuple[dict[str, datetime], set[str]]:
+    """Return when devices were heard of which there are only readings while they are online, and all the others."""
+    plain: dict[str, datetime] = {}
+    rest: set[str] = set()
+    for kept in group:
+        heard = kept.heard
+        said_more = heard.online is not None or heard.ack is not None or heard.description is not None
+        if said_more or states[heard.device] is not DeviceStatus.ONLINE:
+            rest.add(heard.device)
+        else:
+            plain[heard.device] = heard.came
+    return {name: came for name, came in plain.items() if name not in rest}, rest
+
+
+def _heard_of(session: Session, came: Mapping[str, datetime]) -> None:
+    if not came:
+        return
+    session.connection().execute(_HEARD_OF, [{"name": name, "came": at} for name, at in came.items()])
+    for record in session.identity_map.values():
+        if isinstance(record, Device) and record.id in came:
+            session.expire(record, ["last_seen_at"])
+
+
+def _nothing_to_tell(session: Session, names: Collection[str]) -> set[str]:
+    """Return those of ``names`` that :func:`holds.resend` has nothing for: nobody claims, asks, or has a safe value."""
+    if not names:
+        return set()
+    claimed = session.scalars(select(Hold.device).where(Hold.device.in_(names)).distinct())
+    asked = session.scalars(select(Command.device).where(Command.device.in_(names), Command.finished_at.is_(None)))
+    lacking = holds.lacking_safe(session, names)
+    return set(names) - set(claimed) - set(asked) - lacking
+
+
+def _touch(session: Session, device: Device, heard: Heard) -> bool:
+    """Move the device's status by what it just did; return whether it came back and must be told what holds."""
     if heard.online is False:
         if device.status in (DeviceStatus.ONLINE, DeviceStatus.STALE):
-            move_to(session, device, DeviceStatus.OFFLINE, "it went offline", heard.came)
+            move_to(session, device, DeviceStatus.OFFLINE, WENT_OFFLINE, heard.came)
             device.last_seen_at = heard.came
         elif device.status is DeviceStatus.PROVISIONED:
             device.reason = "it went offline before it ever was online"
-        return ()
+        return False
     if device.status is DeviceStatus.OFFLINE and device.last_seen_at and heard.came < device.last_seen_at:
-        return ()  # a picture that was on its way into the bucket when the device left
+        return False  # a picture that was on its way into the bucket when the device left
     device.last_seen_at = heard.came
     if heard.online:
         device.online_at = heard.came
     if device.status is DeviceStatus.ONLINE:
-        return holds.resend(session, device.id, heard.came) if heard.online else ()
+        return bool(heard.online)
     if device.status is DeviceStatus.STALE and not (heard.measured or heard.online):
-        return ()
+        return False
     device.online_at = heard.came
     move_to(session, device, DeviceStatus.ONLINE, "it came online" if heard.online else "it speaks", heard.came)
-    return holds.resend(session, device.id, heard.came)
+    return True
 
 
 def absent(session: Session, there: Collection[str], why: str, *, asked: datetime, now: datetime) -> tuple[str, ...]:
@@ -126,44 +181,6 @@ def absent(session: Session, there: Collection[str], why: str, *, asked: datetim
     for device in gone:
         move_to(session, device, DeviceStatus.OFFLINE, why, now)
     return tuple(device.id for device in gone)
-
-
-def _keep_values(session: Session, group: Iterable[Kept], now: datetime) -> None:
-    newest: dict[tuple[str, str], tuple[Kept, Measurement]] = {}
-    rows: list[dict[str, Any]] = []
-    for kept in group:
-        for one in kept.heard.measured:
-            key = kept.keys.get(one.property, "")
-            value = msgspec.json.encode(key if one.media else one.value).decode()
-            rows.append({"device": kept.heard.device, "property": one.property, "at": kept.heard.at, "value": value})
-            there = newest.get((kept.heard.device, one.property))
-            if there is None or there[0].heard.at <= kept.heard.at:
-                newest[kept.heard.device, one.property] = (kept, one)
-    if not rows:
-        return
-    session.execute(insert(Reading), rows)
-    last = {
-        (value.device, value.property): value
-        for value in session.scalars(select(LastValue).where(LastValue.device.in_({device for device, _ in newest})))
-    }
-    for (device, name), (kept, one) in newest.items():
-        value = msgspec.json.encode(one.value).decode()
-        key = kept.keys.get(name, "")
-        old = last.get((device, name))
-        if old is None:
-            session.add(
-                LastValue(
-                    device=device,
-                    property=name,
-                    value=value,
-                    media_key=key,
-                    content_type=one.content_type,
-                    at=kept.heard.at,
-                )
-            )
-        elif old.at <= kept.heard.at:  # one that was measured earlier and came late is history only
-            old.value, old.media_key, old.content_type, old.at = value, key, one.content_type, kept.heard.at
-    session.flush()
 
 
 def freshen(session: Session, now: datetime) -> tuple[str, ...]:
@@ -181,18 +198,23 @@ def is_time(session: Session, now: datetime) -> bool:
 
 def _changes(session: Session, now: datetime) -> list[tuple[Device, freshness.Judged]]:
     watched = Device.status.in_((DeviceStatus.ONLINE, DeviceStatus.STALE))
+    fresh = {key: seconds for key, kind in registry.types_of(session).items() if (seconds := fresh_of(kind))}
     measured_at: dict[str, dict[str, datetime]] = {}
+    names = {name for seconds in fresh.values() for name in seconds}
     values = select(LastValue.device, LastValue.property, LastValue.at).join(Device, Device.id == LastValue.device)
-    for name, prop, at in session.execute(values.where(watched)):
+    for name, prop, at in session.execute(values.where(watched, LastValue.property.in_(names))):
         measured_at.setdefault(name, {})[prop] = at
-    found = []
-    for device in session.scalars(select(Device).where(watched).order_by(Device.id)):
-        fresh_s = fresh_of(registry.kind_of(session, device))
-        known = freshness.Known(device.status, device.online_at, fresh_s, measured_at.get(device.id, {}))
-        judged = freshness.judge(known, now)
-        if fresh_s and judged.status is not device.status:
-            found.append((device, judged))
-    return found
+    found: dict[str, freshness.Judged] = {}
+    columns = select(Device.id, Device.type, Device.type_version, Device.status, Device.online_at)
+    for name, kind, version, status, online_at in session.execute(columns.where(watched)):
+        fresh_s = fresh.get((kind, version))
+        if fresh_s is None:
+            continue
+        judged = freshness.judge(freshness.Known(status, online_at, fresh_s, measured_at.get(name, {})), now)
+        if judged.status is not status:
+            found[name] = judged
+    devices = session.scalars(select(Device).where(Device.id.in_(found)).order_by(Device.id)) if found else ()
+    return [(device, found[device.id]) for device in devices]
 
 
 def fresh_of(kind: DeviceType) -> dict[str, float]:
@@ -203,53 +225,3 @@ def fresh_of(kind: DeviceType) -> dict[str, float]:
 def last(session: Session, device: str) -> Sequence[LastValue]:
     """Return the newest value of each property."""
     return session.scalars(select(LastValue).where(LastValue.device == device).order_by(LastValue.property)).all()
-
-
-def history(
-    session: Session,
-    device: str,
-    name: str,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int = 1000,
-) -> Sequence[Reading]:
-    """Return readings of a property, newest first."""
-    query = select(Reading).where(Reading.device == device, Reading.property == name)
-    if since is not None:
-        query = query.where(Reading.at >= since)
-    if until is not None:
-        query = query.where(Reading.at <= until)
-    return session.scalars(query.order_by(Reading.at.desc(), Reading.id.desc()).limit(limit)).all()
-
-
-class Old(msgspec.Struct, frozen=True):
-    """Readings that are older than their type keeps."""
-
-    ids: tuple[int, ...] = ()
-    keys: tuple[str, ...] = ()
-    """Of their media in the bucket."""
-
-
-def old(session: Session, now: datetime, limit: int) -> Old:
-    """Return at most ``limit`` readings that are to be removed; reads only: it asks once for each property there is."""
-    ids: list[int] = []
-    keys: list[str] = []
-    for device, kind in registry.kinds(session, retired=True).items():
-        for name, prop in (*kind.properties.items(), *kind.events.items()):
-            found = session.execute(
-                select(Reading.id, Reading.value)
-                .where(Reading.device == device, Reading.property == name)
-                .where(Reading.at < now - timedelta(days=prop.keep_days))
-                .limit(limit - len(ids))
-            ).all()
-            ids += [row.id for row in found]
-            keys += [msgspec.json.decode(row.value) for row in found if prop.media]
-            if len(ids) >= limit:
-                return Old(tuple(ids), tuple(keys))
-    return Old(tuple(ids), tuple(keys))
-
-
-def forget(session: Session, ids: Sequence[int]) -> None:
-    """Remove readings, at most some 30,000 at once; their media are gone already."""
-    session.execute(delete(Reading).where(Reading.id.in_(ids)))

@@ -107,6 +107,12 @@ def kind_of(session: Session, device: Device) -> types.DeviceType:
     return _decoded(record.definition)
 
 
+def types_of(session: Session) -> dict[tuple[str, str], types.DeviceType]:
+    """Return each version of each type, by name and version."""
+    found = session.execute(select(DeviceType.name, DeviceType.version, DeviceType.definition))
+    return {(name, version): _decoded(definition) for name, version, definition in found}
+
+
 def kinds(session: Session, *, retired: bool = False, only: Sequence[str] | None = None) -> dict[str, types.DeviceType]:
     """Return the type of every device that is in use, what ``door.Door`` needs; with ``retired`` of the others too.
 

@@ -9,7 +9,7 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from fairlead.bus.gate import password_hash
-from fairlead.devices import arbiter, commands, holds, overview, readings, registry, removal
+from fairlead.devices import arbiter, commands, history, holds, overview, readings, registry, removal
 from fairlead.devices.door import Ack, Door, Heard
 from fairlead.devices.sending import Author, Outgoing
 from fairlead.devices.types import Measurement
@@ -360,7 +360,7 @@ def test_a_reading_that_comes_late_is_history_only(session: Session) -> None:
     say(session, NOON, temperature=20)
 
     assert [value.value for value in readings.last(session, "fan-1")] == ["22"]
-    assert [row.value for row in readings.history(session, "fan-1", "temperature")] == ["22", "20"]
+    assert [row.value for row in history.look(session, "fan-1", "temperature")] == ["22", "20"]
 
 
 def test_old_readings_are_purged(session: Session) -> None:
@@ -368,14 +368,14 @@ def test_old_readings_are_purged(session: Session) -> None:
 
     say(session, later(days=30), temperature=21)
 
-    old = readings.old(session, later(days=31), 10)
+    old = history.old(session, later(days=31), 10)
     assert (len(old.ids), old.keys) == (1, ())
-    readings.forget(session, old.ids)
+    history.forget(session, old.ids)
 
-    assert [row.value for row in readings.history(session, "fan-1", "temperature")] == ["21"]
-    assert readings.old(session, later(days=31), 10) == readings.Old()
+    assert [row.value for row in history.look(session, "fan-1", "temperature")] == ["21"]
+    assert history.old(session, later(days=31), 10) == history.Old()
     registry.retire_device(session, "fan-1", later(days=31), by="root")
-    assert len(readings.old(session, later(days=61), 10).ids) == 1
+    assert len(history.old(session, later(days=61), 10).ids) == 1
 
 
 def test_a_command_on_what_a_newer_type_has_no_more_does_not_stop_readings(session: Session) -> None:

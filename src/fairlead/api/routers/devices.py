@@ -15,7 +15,7 @@ from fairlead.api.params import Moment
 from fairlead.api.views.base import Body, Page, moment, page
 from fairlead.api.views.devices import DeviceView, ReadingView, device_view
 from fairlead.control.house import House
-from fairlead.devices import changes, overview, readings, registry
+from fairlead.devices import changes, history, overview, readings, registry
 from fairlead.errors import NotFound
 from fairlead.settings import Settings
 from fairlead.store.lookup import check_limit
@@ -187,7 +187,7 @@ async def show_history(
             raise NotFound(
                 f"{device} has no {property_[:60]}", code="property_not_found", hint=", ".join(kind.properties)
             )
-        found = readings.history(session, device, property_, since=since, until=until, limit=limit)
+        found = history.look(session, device, property_, since=since, until=until, limit=limit)
         return [
             ReadingView(at=moment(one.at), value=None if prop.media else msgspec.json.decode(one.value))
             for one in found
