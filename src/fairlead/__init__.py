@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fairlead.sdk.app import Files as Files
     from fairlead.sdk.app import Run as Run
     from fairlead.sdk.app import State as State
+    from fairlead.sdk.bindings import Rebound as Rebound
     from fairlead.sdk.channel import model_call as model_call
     from fairlead.sdk.client import Client as Client
     from fairlead.sdk.client import Error as Error
@@ -42,6 +43,7 @@ _HOMES = {
     "files": ("File", "Image", "Audio"),
     "client": ("Client", "Job", "Error"),
     "app": ("App", "Run", "State", "Files"),
+    "bindings": ("Rebound",),
     "devices": ("Device", "Devices", "Property", "Reading", "Command"),
     "channel": ("model_call",),
 }

@@ -44,6 +44,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     by: str
     shared: bool
+    until: str = ""
+    """End of its window as people read it; empty: until it is stopped."""
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -107,11 +109,11 @@ def _use(used: dict[str, list[Role]], role: Role, devices: Iterable[str]) -> Non
         used.setdefault(device, []).append(role)
 
 
-def _fits(role: Role, device: Candidate) -> bool:
+def fits(role: Role, device: Candidate) -> bool:
     return device.type == role.type and role.major in (None, device.major)
 
 
-def _free(role: Role, device: Candidate, taken: Mapping[str, Sequence[Taken]]) -> bool:
+def is_free(role: Role, device: Candidate, taken: Mapping[str, Sequence[Taken]]) -> bool:
     if not device.controls or role.tier == "safety":
         return True
     return all(role.shared and other.shared for other in taken.get(device.id, ()))
@@ -119,7 +121,7 @@ def _free(role: Role, device: Candidate, taken: Mapping[str, Sequence[Taken]]) -
 
 def _pool(role: Role, here: Sequence[Candidate], taken: Mapping[str, Sequence[Taken]]) -> tuple[Candidate, ...]:
     """Return the free devices of the newest major that has enough; a role's devices are all of one major."""
-    free = [device for device in here if _fits(role, device) and _free(role, device, taken)]
+    free = [device for device in here if fits(role, device) and is_free(role, device, taken)]
     majors = sorted({device.major for device in free}, reverse=True)
     enough = [major for major in majors if sum(device.major == major for device in free) >= role.least]
     chosen = next(iter(enough or majors), None)
@@ -155,10 +157,10 @@ def _wished(
         device = known.get(name)
         if device is None:
             yield Problem(path, "device_not_found", f"there is no device {name}", "see fairlead devices")
-        elif not _fits(role, device):
+        elif not fits(role, device):
             yield Problem(path, "type", f"{name} is a {device.type}@{device.major}, not a {_type(role)}")
-        elif not _free(role, device, taken):
-            yield Problem(path, "device_taken", f"{name} is taken by {taken[name][0].by}", "another device or time")
+        elif not is_free(role, device, taken):
+            yield Problem(path, "device_taken", f"{name} is held by {_held(taken[name][0])}", "another device or time")
 
 
 def _count(role: Role) -> str:
@@ -174,17 +176,25 @@ def _type(role: Role) -> str:
 def _missing(
     role: Role, place: str, here: Sequence[Candidate], taken: Mapping[str, Sequence[Taken]], got: int
 ) -> Problem:
-    of_type = [device for device in here if _fits(role, device)]
-    busy = [device for device in of_type if not _free(role, device, taken)]
-    wants = f"{_count(role)} {_type(role)}"
+    of_type = [device for device in here if fits(role, device)]
+    busy = [device for device in of_type if not is_free(role, device, taken)]
+    needs = f"{role.name} needs {_count(role)} {_type(role)} at {place}"
+    add = f"fairlead devices add ID --type {_type(role)} --at {place}"
     if not of_type:
-        message = f"{role.name} wants {wants}; there is none at {place}"
-        hint = f"fairlead devices add ID --type {_type(role)} --at {place}"
-    elif busy:
-        names = ", ".join(f"{device.id} ({taken[device.id][0].by})" for device in busy)
-        message = f"{role.name} wants {wants}; taken at {place}: {names}"
-        hint = "another time, or apps that share it (shared = true)"
-    else:
-        message = f"{role.name} wants {wants}; free at {place}: {got}"
-        hint = f"fairlead devices add ID --type {_type(role)} --at {place}"
-    return Problem(f"devices.{role.name}", "not_bindable", message, hint)
+        return Problem(f"devices.{role.name}", "not_bindable", f"{needs}; there is none", add)
+    if not busy:
+        message = f"{needs}; there {_are(len(of_type))}, {got} of them free and alike"
+        return Problem(f"devices.{role.name}", "not_bindable", message, add)
+    held = ", ".join(f"{device.id} by {_held(taken[device.id][0])}" for device in busy)
+    message = f"{needs}; of {len(of_type)}, {_are(len(busy))} held: {held}"
+    return Problem(
+        f"devices.{role.name}", "not_bindable", message, "another time, or apps that share it (shared = true)"
+    )
+
+
+def _are(count: int) -> str:
+    return f"{count} is" if count == 1 else f"{count} are"
+
+
+def _held(by: Taken) -> str:
+    return f"{by.by} until {by.until or 'it is stopped'}"

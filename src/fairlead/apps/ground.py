@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import select
@@ -16,7 +17,7 @@ from fairlead.devices import registry
 from fairlead.devices.types import split_role
 from fairlead.errors import Problem
 from fairlead.status import RunStatus
-from fairlead.store.records import AppVersion, Run
+from fairlead.store.records import AppVersion, Run, Schedule
 
 LIVE = (RunStatus.STARTING, RunStatus.READY, RunStatus.STOPPING)
 
@@ -49,13 +50,15 @@ def candidates(session: Session) -> tuple[Candidate, ...]:
 def taken(session: Session, besides: str = "") -> dict[str, list[Taken]]:
     """Return which live run has which device; roles of tier ``safety`` take none."""
     found: dict[str, list[Taken]] = {}
-    for run in session.scalars(select(Run).where(Run.status.in_(LIVE), Run.id != besides)):
+    live = select(Run, Schedule.zone).join(Schedule, Schedule.id == Run.schedule).where(Run.status.in_(LIVE))
+    for run, zone in session.execute(live.where(Run.id != besides)):
+        until = f"{run.ends_at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M %Z}" if run.ends_at else ""
         manifest = versions.manifest_of(session.get_one(AppVersion, (run.app, run.version)))
         for role, devices in run.bindings.items():
             wanted = manifest.devices.get(role)
             if wanted is not None and wanted.tier != "safety":
                 for device in devices:
-                    found.setdefault(device, []).append(Taken(run.id, wanted.shared))
+                    found.setdefault(device, []).append(Taken(run.id, wanted.shared, until))
     return found
 
 

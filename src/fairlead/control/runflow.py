@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.apps import plan, runs, stepping, versions
+from fairlead.apps import plan, replacing, runs, stepping, versions
 from fairlead.apps.letters import Letter
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
@@ -77,7 +77,8 @@ class RunFlow:
         stepped = stepping.step(session, _for_all(session, seen, silent_s), now, self.address, self._raised)
         for letter in stepped.outcome.letters:
             self._put(session, letter, now)
-        return _Step(stepped.outcome, stepped.raised, bool(opened), frozenset(prepared))
+        outcome = stepped.outcome + replacing.replace_gone(session, now)
+        return _Step(outcome, stepped.raised, bool(opened), frozenset(prepared))
 
     def _put(self, session: Session, letter: Letter, now: datetime) -> None:
         """Write a letter; one that cannot be written must not hold up runs and devices."""

@@ -16,6 +16,7 @@ import msgspec
 from fairlead.clock import Clock, SystemClock, from_text
 from fairlead.errors import Invalid, NotFound
 from fairlead.sdk import cause, cron
+from fairlead.sdk.bindings import Bindings
 from fairlead.sdk.calls import decode_answer, encode_call
 from fairlead.sdk.channel import Channel
 from fairlead.sdk.devices import Device, Devices, Properties, Property, Reading
@@ -165,6 +166,7 @@ class App:
         """The time (``now()``, in UTC) for handlers: on a stage it is the stage's."""
         self.log: logging.Logger = logging.getLogger("fairlead.app")
         self.params = Params(self.channel)
+        self.bindings = Bindings(self.channel)
         self.state = State(self.channel)
         self.files = Files(self.channel)
         self.registered = Registered()

@@ -20,7 +20,7 @@ import msgspec
 
 from fairlead.errors import Unavailable
 from fairlead.sdk.refusals import refusal_of
-from fairlead.sdk.wire import Dropped, Measure, Welcome
+from fairlead.sdk.wire import Bound, Dropped, Measure, Welcome
 
 _log = logging.getLogger("fairlead.channel")
 HOLD_S = 10.0
@@ -149,8 +149,11 @@ class Channel:
         except httpx.TransportError as error:
             raise _away(error) from error
 
-    async def events(self) -> AsyncIterator[Measure | Dropped]:
-        """Yield readings for ever; a lost connection is made again, and then the last values come first."""
+    async def events(self) -> AsyncIterator[Measure | Dropped | Bound]:
+        """Yield readings for ever; a lost connection is made again, and then the last values come first.
+
+        What stands for the roles is yielded where it is no longer what the welcome said; the welcome is new then.
+        """
         client, lost = self._opened(), False
         timeout = httpx.Timeout(10, read=_SILENCE_S)
         while True:
@@ -163,7 +166,8 @@ class Channel:
                         _log.info("readings are back")
                     lost = False
                     async for event in parse_events(response.aiter_raw()):
-                        yield event
+                        if not isinstance(event, Bound) or self._bind(event):
+                            yield event
             except httpx.TransportError as error:
                 if not lost:
                     _log.warning("readings are cut off, trying again: %s", error or type(error).__name__)
@@ -171,6 +175,13 @@ class Channel:
             except Unavailable as error:
                 _log.warning("readings are refused, trying again: %s", error)
             await asyncio.sleep(4 * _RETRY_S)
+
+    def _bind(self, bound: Bound) -> bool:
+        """Take what stands for the roles now; return whether that is new."""
+        if self._welcome is None or self._welcome.bindings == bound.bindings:
+            return False
+        self._welcome = msgspec.structs.replace(self._welcome, bindings=bound.bindings)
+        return True
 
     async def close(self) -> None:
         """Close all connections."""
@@ -189,7 +200,7 @@ class Channel:
         return self._client
 
 
-async def parse_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Measure | Dropped]:
+async def parse_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Measure | Dropped | Bound]:
     """Yield what a stream of server-sent events carries; unknown events and comments are passed over.
 
     Format: https://html.spec.whatwg.org/multipage/server-sent-events.html (here: ``\\n`` only, one ``data`` a line).
@@ -206,7 +217,7 @@ async def parse_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Measure | 
         start = max(0, len(buffer) - 1)
 
 
-def _parse_event(block: bytes) -> Measure | Dropped | None:
+def _parse_event(block: bytes) -> Measure | Dropped | Bound | None:
     kind, data = b"", b""
     for line in block.split(b"\n"):
         if line.startswith(b"event: "):
@@ -215,6 +226,8 @@ def _parse_event(block: bytes) -> Measure | Dropped | None:
             data = line[6:]
     if kind == b"reading":
         return msgspec.json.decode(data, type=Measure)
+    if kind == b"bindings":
+        return msgspec.json.decode(data, type=Bound)
     return msgspec.json.decode(data, type=Dropped) if kind == b"dropped" else None
 
 

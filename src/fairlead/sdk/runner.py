@@ -13,11 +13,12 @@ from fairlead.clock import Clock
 from fairlead.errors import Error
 from fairlead.sdk import cause, cron
 from fairlead.sdk.app import App, Handler, Reaction, check, name_of, zone_of
+from fairlead.sdk.bindings import Rebound, changes
 from fairlead.sdk.devices import reading_of
 from fairlead.sdk.lanes import Counts, Lanes
 from fairlead.sdk.tasks import is_canceled
 from fairlead.sdk.trouble import Trouble
-from fairlead.sdk.wire import Dropped, Measure, ReadyBody, Welcome
+from fairlead.sdk.wire import Bound, Dropped, Measure, ReadyBody, Welcome
 
 BEAT_S = 1.0
 HANDLER_GRACE_S = 10.0
@@ -108,7 +109,12 @@ class Runner:
         await self.app.channel.close()
 
     async def _read(self) -> None:
+        bound = self.app.channel.welcome.bindings
         async for event in self.app.channel.events():
+            if isinstance(event, Bound):
+                self._rebind(changes(bound, event.bindings))
+                bound = event.bindings
+                continue
             if isinstance(event, Dropped):
                 self.counts.dropped += event.count
                 self.app.log.warning("%d readings were dropped: the app is too slow for them", event.count)
@@ -118,6 +124,21 @@ class Runner:
                 for reaction in self._routes.get(event.device, ()):
                     if reaction.property in (None, event.property):
                         self._lanes.offer(reaction, event, every=reaction.every)
+
+    def _rebind(self, changed: tuple[Rebound, ...]) -> None:
+        """Follow the devices that stand for the roles now, and tell the app."""
+        self._routes = _routes(self.app.registered.reactions, self.app.channel.welcome)
+        for one in changed:
+            self.app.log.warning("%s: %s instead of %s", one.role, ", ".join(one.now), ", ".join(one.before))
+        if changed and self.app.bindings.handlers:
+            self._spawn("bindings", self._tell_bindings(changed))
+
+    async def _tell_bindings(self, changed: tuple[Rebound, ...]) -> None:
+        for one in changed:
+            cause.begin(None)
+            cause.add(f"{one.role} is {', '.join(one.now)} now")
+            for function in self.app.bindings.handlers:
+                await self._guarded(function, one)
 
     def _is_known(self, measure: Measure) -> bool:
         """Whether this reading was seen before: last values are sent again on each new connection."""

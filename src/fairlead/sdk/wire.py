@@ -54,6 +54,12 @@ class Binding(msgspec.Struct, frozen=True, omit_defaults=True):
     """The type's properties: JSON Schema."""
 
 
+class Bound(msgspec.Struct, frozen=True):
+    """``event: bindings``, the first of each stream, which begins anew when they change."""
+
+    bindings: dict[str, Binding]
+
+
 class Welcome(msgspec.Struct, frozen=True):
     """``GET /``: what this run is, and what it may use."""
 

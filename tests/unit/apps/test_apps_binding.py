@@ -25,16 +25,25 @@ def test_a_place_whose_name_begins_alike_is_another() -> None:
 def test_a_missing_device_says_how_to_add_one() -> None:
     (problem,) = bind([FAN], LAB, [], {}, {}).problems
 
-    assert problem.message == "fan wants 1 fan; there is none at campus/lab"
+    assert problem.message == "fan needs 1 fan at campus/lab; there is none"
     assert problem.hint == "fairlead devices add ID --type fan --at campus/lab"
 
 
 def test_a_controller_is_one_runs_alone() -> None:
-    taken = {"fan-1": [Taken("run-1", False)]}
+    taken = {"fan-1": [Taken("run-1", False, "17:00")]}
 
     (problem,) = bind([FAN], LAB, [device("fan-1")], taken, {}).problems
 
-    assert problem.message == "fan wants 1 fan; taken at campus/lab: fan-1 (run-1)"
+    assert problem.message == "fan needs 1 fan at campus/lab; of 1, 1 is held: fan-1 by run-1 until 17:00"
+
+
+def test_the_reason_why_not_names_what_is_held_and_nothing_else() -> None:
+    lamps = Role("lamps", "lamp", least=2, most=2)
+    devices = [device(f"lamp-{number}", kind="lamp") for number in (1, 2)]
+
+    (problem,) = bind([lamps], LAB, [*devices, device("fan-1")], {"lamp-1": [Taken("run-1", False)]}, {}).problems
+
+    assert problem.message == ("lamps needs 2 lamp at campus/lab; of 2, 1 is held: lamp-1 by run-1 until it is stopped")
 
 
 def test_sharing_needs_both() -> None:

@@ -134,7 +134,7 @@ def test_an_app_that_runs_without_an_end_says_so(signed_in: Door, cli: Callable[
 
 
 def test_runs_are_listed_with_their_schedule_and_reason(signed_in: Door, cli: Callable[..., Said]) -> None:
-    waits = run(reason="waits: fan wants 1 fan")
+    waits = run(reason="waits: fan needs 1 fan")
     signed_in.says("GET /api/v1/runs", {"items": [waits], "next": None})
     signed_in.says("GET /api/v1/runs/run-1", run())
 
@@ -142,7 +142,7 @@ def test_runs_are_listed_with_their_schedule_and_reason(signed_in: Door, cli: Ca
     assert head.split() == ["ID", "APP", "AT", "STATUS", "SCHEDULE", "UNTIL", "REASON"]
     assert line.split("  ")[0:4] == ["run-1", "cool@2", "lab", "ready"]
     assert "night" in line
-    assert line.endswith("waits: fan wants 1 fan")
+    assert line.endswith("waits: fan needs 1 fan")
     told = cli("runs", "show", "run-1")[1]
     assert '  schedule night, by ada\n  device fan: fan-1\n  param at: "hot"\n' in told
 

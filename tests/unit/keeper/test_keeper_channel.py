@@ -385,12 +385,27 @@ async def test_events_begin_with_the_last_values_and_go_on(bench: Bench) -> None
     await measure(bench)
     async with bench.client.get("http://run/events") as stream:
         assert stream.content_type == "text/event-stream"
+        bound = await _next_event(stream)
         first = await _next_event(stream)
         await measure(bench, of=23, at="2026-11-20T12:00:01Z")
         second = await _next_event(stream)
 
+    assert bound["bindings"]["lamps"]["devices"] == ["lamp-1", "lamp-2"]
     assert (first["value"], first["again"]) == (21.5, True)
     assert (second["value"], second.get("again")) == (23, None)
+
+
+async def test_a_stream_ends_when_other_devices_are_bound_and_the_next_names_them(bench: Bench) -> None:
+    lamps = DeviceBinding(("lamp-3", "lamp-2"), "lamp@1", False, properties={"on": {"type": "boolean"}})
+    async with bench.client.get("http://run/events") as stream:
+        await _next_event(stream)
+        bench.channel.update(wanted(bindings=wanted().bindings | {"lamps": lamps}))
+        with contextlib.suppress(aiohttp.ClientPayloadError):
+            await asyncio.wait_for(stream.content.read(), 30)
+    async with bench.client.get("http://run/events") as stream:
+        bound = await _next_event(stream)
+
+    assert bound["bindings"]["lamps"]["devices"] == ["lamp-3", "lamp-2"]
 
 
 async def _next_event(stream: aiohttp.ClientResponse) -> dict[str, Any]:

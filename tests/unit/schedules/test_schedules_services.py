@@ -265,10 +265,12 @@ def test_a_run_that_cannot_be_bound_waits_and_says_for_what(session: Session) ->
     step(session, later(hours=2), RunReport(run.id, RunStatus.READY, page=True))
 
     waiting = session.scalars(select(Run).where(Run.status == RunStatus.PLANNED)).one()
-    assert waiting.reason == f"waits: fan wants 1 fan; taken at campus/lab: fan-1 ({run.id})"
+    assert waiting.reason == (
+        f"waits: fan needs 1 fan at campus/lab; of 1, 1 is held: fan-1 by {run.id} until 2026-11-20 18:00 CET"
+    )
     step(session, later(hours=5), RunReport(run.id, RunStatus.SUCCEEDED))
     assert waiting.status is RunStatus.SKIPPED
-    assert waiting.reason.startswith("waits: fan wants 1 fan")
+    assert waiting.reason.startswith("waits: fan needs 1 fan")
 
 
 def test_a_platform_that_was_off_catches_up_while_the_window_is_open(session: Session) -> None:
@@ -627,7 +629,7 @@ def test_why_of_a_run_that_waits_is_a_sentence(session: Session) -> None:
     step(session, later(hours=1, minutes=1))
 
     told = facts.why(session, the_run(session).id, later(hours=2))
-    assert told.answer.startswith("cool at campus/lab waits: fan wants 1 fan")
+    assert told.answer.startswith("cool at campus/lab waits: fan needs 1 fan")
 
 
 def test_why_of_nothing_says_what_it_takes(session: Session) -> None:

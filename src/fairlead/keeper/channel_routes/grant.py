@@ -5,6 +5,7 @@ from __future__ import annotations
 from fairlead.clock import Clock, from_text
 from fairlead.errors import Forbidden, NotFound
 from fairlead.messages import DeviceBinding, RunWanted
+from fairlead.sdk.wire import Binding
 
 
 class Grant:
@@ -18,6 +19,14 @@ class Grant:
     def devices(self) -> tuple[str, ...]:
         """Every device that the run is bound to."""
         return tuple(dict.fromkeys(device for b in self.run.bindings.values() for device in b.devices))
+
+    @property
+    def bindings(self) -> dict[str, Binding]:
+        """What stands for each role, as the app is told."""
+        return {
+            role: Binding(devices=b.devices, type=b.type, single=b.single, properties=b.properties)
+            for role, b in self.run.bindings.items()
+        }
 
     def check_window(self) -> None:
         """Raise :class:`Forbidden` once the window is over."""

@@ -17,7 +17,7 @@ from fairlead.keeper.channel_routes.grant import Grant, chosen
 from fairlead.keeper.running.asks import ask
 from fairlead.keeper.running.readings import Readings
 from fairlead.messages import DeviceBinding, FreshAsk, Measured
-from fairlead.sdk.wire import Dropped, Measure, Measures
+from fairlead.sdk.wire import Bound, Dropped, Measure, Measures
 
 _PING_S = 5.0
 _FRESH_S = 5.0
@@ -100,6 +100,7 @@ class ReadingRoutes:
         self._streams.add(asyncio.current_task())
         try:
             await response.prepare(request)
+            await response.write(event("bindings", Bound(self._grant.bindings)))
             for device, binding in bindings.items():
                 for measured in self._readings.last(device).values():
                     if not binding.properties or measured.property in binding.properties:  # events do not come again

@@ -30,7 +30,7 @@ from fairlead.keeper.running.following import keep_following
 from fairlead.keeper.running.models_call import ModelCaller
 from fairlead.keeper.running.readings import Readings
 from fairlead.messages import RunWanted
-from fairlead.sdk.wire import STATUS_OF, Binding, ReadyBody, Welcome
+from fairlead.sdk.wire import STATUS_OF, ReadyBody, Welcome
 
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid; see unix(7)
 _BACKLOG = 128
@@ -150,10 +150,6 @@ class RunChannel:
 
     async def _welcome(self, _request: web.Request) -> web.Response:
         run = self._grant.run
-        bindings = {
-            role: Binding(devices=b.devices, type=b.type, single=b.single, properties=b.properties)
-            for role, b in run.bindings.items()
-        }
         return answer(
             Welcome(
                 run=run.run,
@@ -166,7 +162,7 @@ class RunChannel:
                 ends=run.ends,
                 user=run.user,
                 params=run.params,
-                bindings=bindings,
+                bindings=self._grant.bindings,
                 models=run.models,
             )
         )
