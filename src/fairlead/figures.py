@@ -66,6 +66,10 @@ class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
     """Rows of each batch that the model's code was given and answered, in part at least."""
     input_s: float = 0.0
     """Reading bodies as rows."""
+    broken: int = 0
+    """Calls that the model's code failed at,"""
+    broken_s: float = 0.0
+    """and the time that it took to: it kept replicas busy too."""
 
     def __add__(self, other: Figures) -> Figures:
         return self._with(other, 1)
@@ -91,6 +95,8 @@ class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
             compute=self.compute + other.compute if sign > 0 else self.compute - other.compute,
             batches=self.batches + other.batches if sign > 0 else self.batches - other.batches,
             input_s=self.input_s + sign * other.input_s,
+            broken=self.broken + sign * other.broken,
+            broken_s=self.broken_s + sign * other.broken_s,
         )
 
 
@@ -133,6 +139,15 @@ def cost_s(made: Figures) -> float | None:
     if made.batches.count > 0:
         each_s = made.compute.total / made.served * made.batches.count / made.served
     return each_s if 0 <= each_s < SENSIBLE_S else None
+
+
+def attempt_s(made: Figures) -> float | None:
+    """Return the seconds of a model's code that each call took, answered or failed; None as of :func:`cost_s`."""
+    answered_s = cost_s(made)
+    if made.broken <= 0 or not 0 <= made.broken_s / made.broken < SENSIBLE_S:
+        return answered_s
+    served = made.served if answered_s is not None else 0
+    return ((answered_s or 0.0) * served + made.broken_s) / (served + made.broken)
 
 
 def counted_ms(latency_ms: float) -> float:

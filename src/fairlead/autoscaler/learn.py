@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fairlead.autoscaler.decide import FULL, LEAST_S
-from fairlead.figures import Figures, Histogram, cost_s
+from fairlead.figures import Figures, Histogram, attempt_s, cost_s
 
 HALF_CALLS = 10.0
 """What was known counts half after so many calls,"""
@@ -90,7 +90,7 @@ def cpu(learnt: Learnt, used_s: float | None, figures: Figures | None, at: float
         return replace(learnt, cpu=looked)
     new, passed_s = figures - before, at - known.at
     kept = 0.5 ** (passed_s / HALF_CPU_S)
-    busy_s = (cost_s(new) or 0.0) * new.served
+    busy_s = (cost_s(new) or 0.0) * new.served + new.broken_s
     looked = replace(
         looked,
         used_s=kept * known.used_s + used_s - known.seen_s,
@@ -120,7 +120,7 @@ def _costs(learnt: Learnt, figures: Figures | None, concurrency: int) -> Learnt:
         return learnt
     before = learnt.seen if learnt.seen is not None and learnt.seen.served <= figures.served else Figures()
     new = figures - before
-    each_s = cost_s(new)
+    each_s = attempt_s(new)  # a failed call is one of those that come, and kept a replica busy for its time only
     if each_s is None:
         return replace(learnt, seen=figures)
     rows = 1
@@ -128,7 +128,7 @@ def _costs(learnt: Learnt, figures: Figures | None, concurrency: int) -> Learnt:
         mean = new.batches.total / new.batches.count
         rows = 1 << (int(mean).bit_length() - 1) if 1 <= mean < ROWS_MAX else 1
     costs = dict(learnt.costs)
-    costs[rows] = costs.get(rows, Cost()).with_(max(LEAST_S, each_s / concurrency), new.served)
+    costs[rows] = costs.get(rows, Cost()).with_(max(LEAST_S, each_s / concurrency), new.served + new.broken)
     return replace(learnt, seen=figures, costs=tuple(sorted(costs.items())))
 
 

@@ -176,7 +176,9 @@ def _keys(files: Iterable[File]) -> Iterator[Problem]:
 
 def _warnings(manifest: ModelManifest | AppManifest, folder: Path) -> Iterator[Problem]:
     if manifest.access.visibility == "public":
-        yield Problem("access.visibility", "public", "anyone may call it once a configurer has agreed")
+        asked = f"once it is pushed a configurer says: fairlead models set {manifest.name} --visibility public"
+        hint = asked if isinstance(manifest, ModelManifest) else ""
+        yield Problem("access.visibility", "public", "anyone may call it once a configurer has agreed", hint)
     if manifest.network.outbound:
         granted = f"once it is pushed a configurer says: fairlead models set {manifest.name} --outbound"
         hint = granted if isinstance(manifest, ModelManifest) else "an app cannot be granted it in this version"

@@ -28,8 +28,10 @@ LEAST_S = 0.05
 class Callbacks:
     """All callbacks of the installation."""
 
-    def __init__(self, database: Database, clock: Clock, sealer: Sealer, sender: Sender) -> None:
+    def __init__(self, database: Database, clock: Clock, sealer: Sealer, sender: Sender, url: str = "") -> None:
+        """``url``: that of the front door, under which links are told."""
         self._database, self._clock, self._sealer, self._sender = database, clock, sealer, sender
+        self._url = url
         self._under_way: defaultdict[str, set[str]] = defaultdict(set)
         self._wake = asyncio.Event()
         self._time, self._set = settime.Watch(clock), asyncio.Lock()
@@ -105,5 +107,6 @@ class Callbacks:
             return Tried(f"{error.message} ({error.code})")
         if not known:
             return Tried(f"{delivery.user} has no secret to sign it with (callback_secret_missing)", final=True)
-        headers = signing.headers(known, delivery.id, int(now.timestamp()), delivery.body)
-        return await self._sender.send(delivery.url, headers, delivery.body)
+        body = callbacks.sent(delivery.body, self._url)
+        headers = signing.headers(known, delivery.id, int(now.timestamp()), body)
+        return await self._sender.send(delivery.url, headers, body)

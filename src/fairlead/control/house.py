@@ -88,7 +88,7 @@ class House:
         self.directory = Directory(database, clock, self.quotas)
         self.jobs = JobFlow(database, bus, bucket, clock, self.nodes, self.waiters)
         self.callback_hosts = Allowed.parse(settings.callback_hosts or "")
-        self.callbacks = Callbacks(database, clock, self.sealer, Sender(self.callback_hosts))
+        self.callbacks = Callbacks(database, clock, self.sealer, Sender(self.callback_hosts), settings.url)
         self.devices = DeviceLink(database, bus, bucket, clock, self.waiters)
         self.post = Post(database, bucket, clock, settings)
         self.runs = RunFlow(database, clock, self.nodes, self.waiters, self.post, settings)

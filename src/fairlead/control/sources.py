@@ -14,6 +14,7 @@ from fairlead.accounts.policy import SYSTEM, Caller, Verb, check, check_owner, m
 from fairlead.apps import runs as app_runs
 from fairlead.apps import sight
 from fairlead.apps import versions as app_versions
+from fairlead.control import nearby
 from fairlead.engines.launch import zygote_name
 from fairlead.errors import NotFound
 from fairlead.logs import files
@@ -148,7 +149,9 @@ def _look(version: AppVersion) -> Source:
 def _model(session: Session, caller: Caller, name: str, ref: str) -> tuple[Source, ...]:
     model = session.get(Model, name)
     if model is None or not may_see(caller, model.owner, model.visibility):
+        meant = f"{name}@{ref}" if ref else name
         hint = f"a model, model@version, app, run-…, or {', '.join(NAMED)}"
+        hint = nearby.hint(session, caller, meant, hint, NAMED)
         raise NotFound(f"there is no log of {name[:80]!r}", code="log_not_found", hint=hint)
     check_owner(caller, model.owner, f"the model {name}", READ)
     if not ref:

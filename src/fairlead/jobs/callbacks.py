@@ -144,6 +144,16 @@ def _put(
     session.info.setdefault(MOVED, set()).add(("delivery", delivery.id))
 
 
+def sent(body: bytes, url: str) -> bytes:
+    """Return a body as it is sent: its links are whole, at ``url``, the front door."""
+    told = msgspec.json.decode(body)
+    links = told.get("data", {}).get("links")
+    if not links:
+        return body
+    told["data"]["links"] = {name: f"{url}{path}" if path[:1] == "/" else path for name, path in links.items()}
+    return msgspec.json.encode(told)
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """What may be sent now, and when to look again."""

@@ -178,7 +178,7 @@ def send_back(
     for job in changed:
         job.lease_until = None
         job.due_at = now + timedelta(seconds=min(max(1.0, after_s), policy.BACKOFF_MAX_S) if after_s else FULL_S)
-        said = f"it waits, no attempt was made: {reason}" if reason else f"node {job.node} is full"
+        said = f"it waits, no attempt is counted: {reason}" if reason else f"node {job.node} is full"
         if job.status is JobStatus.RUNNING:
             job.attempts -= 1
             move_to(session, job, JobStatus.QUEUED, said, now)

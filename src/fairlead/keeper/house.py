@@ -238,7 +238,7 @@ class House:
                 ("closing the metrics", self._metrics.close),
                 ("stopping the front door", lambda: self.programs.stop("envoy")),
                 ("closing what it is told", self.gateway.discovery.close),
-                ("stopping replicas", lambda: self.replicas.stop_all(DRAIN_S)),
+                ("stopping replicas", self._end_replicas),
                 ("stopping control", lambda: self.programs.stop("control")),
                 ("leaving the bus", self._leave_bus),
                 ("closing the devices' door", self._devices.close),
@@ -255,6 +255,13 @@ class House:
                 await self.runs.stop_all(DRAIN_S)
         finally:
             await calls
+
+    async def _end_replicas(self) -> None:
+        if self.jobs is not None:
+            self.jobs.begin_end()
+        await self.replicas.stop_all(DRAIN_S)
+        if self.jobs is not None:
+            await self.jobs.end()
 
     async def _leave_bus(self) -> None:
         if self._reporting is not None:

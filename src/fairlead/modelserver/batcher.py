@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from fairlead.errors import Error
+from fairlead.errors import Error, Internal
 from fairlead.messages import BatchSpec
 from fairlead.modelserver.calls import Reply
 from fairlead.modelserver.failures import as_error, canceled, check_count, overloaded, queue_full, timed_out
@@ -247,6 +247,8 @@ class Batcher:
         self._load.moved_at = now
         self.pace.note(now - started, len(batch))
         if isinstance(answers, BaseException):
+            if isinstance(answers, Internal):
+                self._load.counts.broke(len(batch), now - started)
             for item in batch:
                 self._hand_over(item, answers)
             return

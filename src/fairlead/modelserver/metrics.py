@@ -32,6 +32,7 @@ class Counts:
         self._duration_s = self._queue_s = self._compute_s = self._input_s = 0.0
         self._sizes, self._sizes_here = [0] * _BITS, [0] * _BITS
         self._rows = self._rows_here = 0
+        self._broken, self._broken_s = 0, 0.0
 
     def answered(self, reply: Reply, began: float) -> None:
         """Count a call that came whole at ``began`` (monotonic) and was answered now: this is the hot path."""
@@ -64,6 +65,12 @@ class Counts:
             self._sizes[(rows - 1).bit_length()] += 1
             self._rows += rows
 
+    def broke(self, calls: int, seconds: float) -> None:
+        """Count calls that the model's code was given together and failed at after ``seconds``; from any thread."""
+        with self._lock:
+            self._broken += calls
+            self._broken_s += seconds
+
     def batch_here(self, rows: int) -> None:
         """Count a batch that the model was given on the event loop: this is the hot path."""
         self._sizes_here[(rows - 1).bit_length()] += 1
@@ -84,6 +91,8 @@ class Counts:
             compute=Histogram(tuple(self._compute), self._compute_s),
             batches=Histogram(self._batches(), self._rows + self._rows_here),
             input_s=self._input_s,
+            broken=self._broken,
+            broken_s=self._broken_s,
         )
 
     def _batches(self) -> tuple[int, ...]:

@@ -130,8 +130,8 @@ def _beat(beat: Beat) -> Beat:
 
 def _plausible(figures: Figures) -> bool:
     histograms = (figures.duration, figures.queue, figures.compute, figures.batches)
-    counts = [figures.served, *figures.refused[: BUCKETS + 1]]
-    sums = [figures.input_s, *(one.total for one in histograms)]
+    counts = [figures.served, figures.broken, *figures.refused[: BUCKETS + 1]]
+    sums = [figures.input_s, figures.broken_s, *(one.total for one in histograms)]
     for histogram in histograms:
         counts += histogram.counts[: BUCKETS + 1]
     short = all(len(one) <= BUCKETS for one in (figures.refused, *(each.counts for each in histograms)))

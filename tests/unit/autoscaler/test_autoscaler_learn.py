@@ -81,6 +81,15 @@ def test_endpoints_without_batches_are_timed_whole() -> None:
     assert service_s(learnt, 1) == pytest.approx(1.0)
 
 
+def test_calls_that_failed_count_with_the_time_they_took() -> None:
+    one_slow = Figures(served=1, duration=Histogram((1,), 20.0), broken=12, broken_s=6.0)
+    assert service_s(learn(Learnt(), one_slow, None), 1) == pytest.approx(2.0)
+    assert service_s(learn(Learnt(), Figures(broken=12, broken_s=6.0), None), 1) == pytest.approx(0.5)
+    known = learn(Learnt(), figures(10, 1.0), None)
+    liar = learn(known, figures(10, 1.0) + Figures(broken=3, broken_s=float("inf")), None)
+    assert service_s(liar, 1) == service_s(known, 1)
+
+
 def test_counters_that_begin_anew_keep_what_is_known() -> None:
     learnt = learn(Learnt(), figures(1000, 0.1), None)
     learnt = learn(learnt, figures(1, 0.1), None)

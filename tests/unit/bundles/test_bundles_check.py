@@ -138,6 +138,8 @@ def test_pickles_and_keys_and_public_models_are_warned_of(tmp_path: Path) -> Non
     assert checked.problems == ()
     rules = {problem.rule for problem in checked.warnings}
     assert rules == {"pickle_weights", "private_key", "public", "unpinned", "no_file"}
+    hints = {problem.rule: problem.hint for problem in checked.warnings}
+    assert hints["public"].endswith("fairlead models set m --visibility public")
 
 
 def test_the_environment_has_what_the_runtime_needs(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import json
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -215,6 +216,17 @@ async def test_the_end_of_a_job_is_told_once_and_signed(told: Told) -> None:
     signature = signing.sign(told.secret, delivery.id, int(head["webhook-timestamp"]), body)
     assert head["webhook-signature"] == signature
     assert delivery.attempts == 1
+
+
+async def test_links_are_told_whole_and_signed_as_they_are_told(told: Told) -> None:
+    driver = Callbacks(told.database, SystemClock(), told.sealer, Sender(HERE), "https://ai.example.org")
+    async with receiver() as got:
+        job = await told.end(f"http://127.0.0.1:{got.port}/jobs")
+        await look(driver)
+    (head,), (body,) = got.heads, got.bodies
+    assert json.loads(body)["data"]["links"]["result"] == f"https://ai.example.org/api/v1/jobs/{job}/result"
+    signature = signing.sign(told.secret, head["webhook-id"], int(head["webhook-timestamp"]), body)
+    assert head["webhook-signature"] == signature
 
 
 async def test_what_was_not_told_when_control_ended_is_told_afterwards_under_the_same_id(told: Told) -> None:

@@ -487,6 +487,21 @@ async def test_a_job_whose_replica_ends_before_it_was_given_loses_no_attempt(nod
     assert "replica_lost" in node.returned[0].reason
 
 
+async def test_stopping_the_platform_costs_no_attempt(node: Node) -> None:
+    replica = await at_work(node, order(), order("job-2"))
+    node.jobs.begin_end()
+    replica.say(JobDone("job-2", 1, error=ErrorInfo("draining", "it is stopping", kind="unavailable", retry=True)))
+    await until(lambda: bool(node.returned))
+    await dies(node, replica)
+    async with asyncio.timeout(DEADLINE_S):
+        await node.jobs.end()
+    assert node.ended == []
+    assert sorted(one.job for one in node.returned) == ["job-1", "job-2"]
+    assert {one.reason for one in node.returned} == {"the platform was stopped meanwhile (platform_stopped)"}
+    await node.jobs.take(order("job-4"))
+    assert "job-4" not in node.jobs.in_hand()
+
+
 async def test_a_bucket_that_is_away_before_a_job_is_given_costs_no_attempt(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

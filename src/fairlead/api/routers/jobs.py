@@ -97,7 +97,11 @@ async def result(job: str, request: Request, house: TheHouse, who: Who) -> Respo
 async def link(job: str, house: TheHouse, who: Who, for_s: float = results.LINK_S) -> LinkView:
     """Return a link to the result that anybody who has it may GET without a token, for so many seconds."""
     if not 1 <= for_s <= links.LONGEST_S:
-        raise Invalid(f"a link holds for 1 to {links.LONGEST_S} seconds", code="link_too_long", hint="for_s=3600")
+        raise Invalid(
+            f"a link holds for 1 to {links.LONGEST_S} seconds",
+            code="link_too_long",
+            hint="for_s=3600; fairlead jobs link JOB --for 3600",
+        )
     found = await house.database.read(lambda session: queries.get(session, who, job))
     made = await results.link(house, found, for_s)
     if made is None:

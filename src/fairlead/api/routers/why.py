@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check
@@ -10,12 +11,13 @@ from fairlead.api import moments
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.views.journal import WhyView, why_view
 from fairlead.apps import sight as apps
+from fairlead.control import nearby
 from fairlead.errors import NotFound
 from fairlead.jobs import queries as jobs
 from fairlead.logs import facts
 from fairlead.models import queries as models
 from fairlead.schedules.sight import schedules
-from fairlead.store.records import App, Model
+from fairlead.store.records import App, Device, Model, Schedule
 
 router = APIRouter(tags=["why"])
 
@@ -33,9 +35,23 @@ async def why(of: str, house: TheHouse, who: Who, at: str = "") -> WhyView:
     def read(session: Session) -> WhyView:
         _check(session, who, of)
         moment = moments.until(at, now) if at else now
-        return why_view(facts.why(session, of, moment, sight))
+        try:
+            return why_view(facts.why(session, of, moment, sight))
+        except NotFound as error:
+            if error.code == "not_found":
+                error.hint = nearby.hint(session, who, of, error.hint, _names(session, sight))
+            raise
 
     return await house.database.read(read)
+
+
+def _names(session: Session, sight: facts.Sight) -> list[str]:
+    """Return what devices and schedules are called, as far as the caller may see them."""
+    of_schedules = select(Schedule.name).where(Schedule.removed_at.is_(None), sight.schedules)
+    return [
+        *session.scalars(select(Device.id).limit(nearby.AMONG)),
+        *session.scalars(of_schedules.limit(nearby.AMONG)),
+    ]
 
 
 def _check(session: Session, who: Caller, of: str) -> None:

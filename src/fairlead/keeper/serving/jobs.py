@@ -34,6 +34,8 @@ HELD_MAX = 20_000
 """Orders that may wait here; more are sent back."""
 HELD_S = 24 * 3600.0
 """Longest time that is believed of a job that an earlier keeper handed out."""
+LAST_S = 5.0
+"""Longest wait, as the machine stops, for control to hear what becomes of jobs in hand."""
 OVERTIME_S = 30.0
 """Added to a job's ``timeout_s``: the replica ends it by itself long before, unless its bundle keeps it from that."""
 
@@ -51,6 +53,7 @@ class Jobs:
         """By replica: ends that it told of jobs that nobody here had given to it."""
         self._wake = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
+        self._is_ending = False
 
     async def run(self) -> None:
         """Hand out what waits, whenever something changed, until canceled."""
@@ -59,7 +62,7 @@ class Jobs:
             self._drop_what_nobody_does()
             while True:
                 self._end_overdue()
-                for key in list(self._waiting):
+                for key in () if self._is_ending else list(self._waiting):
                     self._hand_out(key)
                 try:
                     async with asyncio.timeout(AGAIN_S if self._waiting or self._in_hand else None):
@@ -72,6 +75,17 @@ class Jobs:
         """Let go of attempts whose beginning or end was cut off with this loop: control orders them again."""
         for item in [item for item in self._in_hand.values() if item.has_ended or not item.is_begun]:
             self._drop(item)
+
+    def begin_end(self) -> None:
+        """Begin nothing more. What ends without an answer from now on ends with the platform: no attempt counts."""
+        self._is_ending = True
+
+    async def end(self) -> None:
+        """Wait until control knows of what was in hand, at most for ``LAST_S``; call it once all replicas are gone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_S):
+                while any(item.is_begun for item in self._in_hand.values()):  # noqa: ASYNC110 - ends many ways
+                    await asyncio.sleep(LAST_S / 100)
 
     def in_hand(self) -> dict[str, int]:
         """Return the epoch of every job that is held or worked on here."""
@@ -88,6 +102,8 @@ class Jobs:
         if len(self._held) >= HELD_MAX:
             self._spawn(partial(self._outcomes.send_back, order), f"send back {order.job}")
             return
+        if self._is_ending:
+            return  # the next keeper does not report it: it is ordered again
         key = (order.model, order.version)
         self._held[order.job] = order.epoch
         waiting = self._waiting.setdefault(key, Waiting())
@@ -270,6 +286,9 @@ class Jobs:
     def _end(self, item: InHand, done: messages.JobDone, file: Path | None = None) -> None:
         if item.has_ended:
             return  # of two ends the first counts
+        if self._is_ending and done.error is not None and done.error.retry and done.error.kind == Kind.UNAVAILABLE:
+            self._return(item, Unavailable("the platform was stopped meanwhile", code="platform_stopped"))
+            return
         item.has_ended = True
         self._drop(item, keep=True)
         self._spawn(partial(self._bring_back, item, done, file), f"end {done.job}", item)
