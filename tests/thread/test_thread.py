@@ -259,7 +259,10 @@ def test_a_reading_becomes_a_command_and_why_tells_the_chain(house: Platform, ho
             "schedules", "add", "smart-home", "--at", hall.path, "--name", "always", "--from", "00:00", "--to", "24:00"
         )
         run = _run_ready(house, "always")
-        assert run["bindings"] == {"thermometer": ["t-hall"], "fan": ["fan-hall"]}
+        assert {role: bound for role, bound in run["bindings"].items() if bound} == {
+            "thermometer": ["t-hall"],
+            "fan": ["fan-hall"],
+        }
         hall.measure(HOT)
         until(lambda: hall.fan_on() is True, "the fan is on")
         until(lambda: '"on":true' in "".join(hall.commands()).replace(" ", ""), "the fan was told")
