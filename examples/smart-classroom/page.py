@@ -138,7 +138,7 @@ def document(view: View) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(view.place)}</title><link rel="stylesheet" href="page.css">'
         '<noscript><meta http-equiv="refresh" content="30"></noscript></head>'
-        f'<body><main aria-live="polite">{main(view)}</main><p id="link" role="status"></p>'
+        f'<body><main>{main(view)}</main><p id="link" role="status"></p>'
         '<script src="page.js"></script></body></html>'
     )
 
@@ -176,7 +176,7 @@ def listed(view: View) -> str:
         for lesson in view.lessons:
             status, seen = cells.get((lesson, name), ("", ""))
             kind = "pending" if status == "not taken" else status
-            body += f'<td class="{kind}">{MARKS.get(status, "")}<small>{seen}</small></td>'
+            body += f'<td class="{kind}" aria-label="{status} {seen}">{MARKS.get(status, "")}<small>{seen}</small></td>'
         body += "</tr>"
     guests = "".join(f"<td>{view.guests.get(lesson, 0) or ''}</td>" for lesson in view.lessons)
     foot = f'<tr><th scope="row">Guests</th>{guests}</tr>' if any(view.guests.values()) else ""
