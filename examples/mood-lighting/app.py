@@ -121,6 +121,14 @@ async def notice_silence() -> None:
     await shine(in_silence(), f"silence for {silent_s:.0f} s")
 
 
+@app.bindings.changed
+async def take_over(change: fairlead.Rebound) -> None:
+    """Have a lamp that took the place of another shine like the others."""
+    if change.role == "lamps" and now.shown is not None:
+        told, now.shown = now.shown, None
+        await shine(told, f"{', '.join(change.now)} are the lamps now")
+
+
 def is_lit() -> bool:
     return bool(now.shown and now.shown["on"] and now.shown["brightness"] == FULL)
 

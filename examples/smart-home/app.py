@@ -30,15 +30,16 @@ class Hand:
 class House:
     """What the app knows of its devices, by id."""
 
-    ruled: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What each should be by the rules."""
-    why: dict[str, str] = field(default_factory=dict)
     hands: dict[str, Hand] = field(default_factory=dict)
     told: dict[str, fairlead.Command] = field(default_factory=dict)
     """What became of the last command to each."""
     sent: dict[str, dict[str, Any]] = field(default_factory=dict)
-    by_role: dict[str, bool] = field(default_factory=dict)
-    """What the rules said last of each role."""
+    rules: dict[str, tuple[dict[str, Any], str]] = field(default_factory=dict)
+    """What each role should be by the rules, and why."""
+
+    def is_on(self, role: str) -> bool:
+        """Whether the devices of a role should be on by the rules."""
+        return role in self.rules and self.rules[role][0]["on"]
 
 
 async def view(user: str) -> dict[str, Any]:
@@ -55,7 +56,13 @@ async def view(user: str) -> dict[str, Any]:
         for device in app.devices(role).id:
             hand, command = house.hands.get(device), house.told.get(device)
             left_min = round((hand.until - now).total_seconds() / 60) if hand else 0
-            by = f"switched by {hand.by}, for {left_min} min more" if hand else house.why.get(device, "")
+            by = (
+                f"switched by {hand.by}, for {left_min} min more"
+                if hand
+                else house.rules[role][1]
+                if role in house.rules
+                else ""
+            )
             problem = "" if command is None or command.ok else command.reason or command.status
             switches.append(
                 {"id": device, "role": role, "on": on.get(device), "by": by, "hand": bool(hand), "problem": problem}
@@ -72,8 +79,8 @@ async def switch(user: str, given: Any) -> None:
     if on is None:
         house.hands.pop(device, None)
         await keep_hands()
-        if device in house.ruled:
-            await tell(role, device, house.ruled[device], f"{user} gave it back")
+        if role in house.rules:
+            await tell(role, device, house.rules[role][0], f"{user} gave it back")
         return
     house.hands[device] = Hand(on, user, app.clock.now() + timedelta(minutes=app.params["by_hand_min"]))
     await keep_hands()
@@ -98,14 +105,14 @@ async def feel(reading: fairlead.Reading) -> None:
     comfort_c = app.params["comfort_c"]
     verdict = await comfort.predict(temperature=reading.value, comfort_c=comfort_c)
     await rule("fan", {"on": verdict["hot"]}, verdict["why"], again=True)
-    cool = cools(reading.value, house.by_role.get("air_conditioners", False), comfort_c, app.params["cool_above_c"])
+    cool = cools(reading.value, house.is_on("air_conditioners"), comfort_c, app.params["cool_above_c"])
     wanted = {"on": True, "target": min(max(comfort_c, COLDEST_C), WARMEST_C)} if cool else {"on": False}
     await rule("air_conditioners", wanted, f"{reading.value:g} °C")
 
 
 @app.on(light.light)
 async def see(reading: fairlead.Reading) -> None:
-    shine = lights(reading.value, house.by_role.get("lamps", False), app.params["dark_lx"], app.params["bright_lx"])
+    shine = lights(reading.value, house.is_on("lamps"), app.params["dark_lx"], app.params["bright_lx"])
     await rule("lamps", {"on": True, "brightness": 100} if shine else {"on": False}, f"{reading.value:g} lx")
 
 
@@ -120,8 +127,15 @@ async def let_go() -> None:
     await keep_hands()
     for role in SWITCHED:
         for device in app.devices(role).id:
-            if device in over and device in house.ruled:
-                await tell(role, device, house.ruled[device], "it was switched by hand long enough ago")
+            if device in over and role in house.rules:
+                await tell(role, device, house.rules[role][0], "it was switched by hand long enough ago")
+
+
+@app.bindings.changed
+async def take_over(change: fairlead.Rebound) -> None:
+    """Have a device that took the place of another do what the rules say."""
+    if change.role in house.rules:
+        await rule(change.role, *house.rules[change.role])
 
 
 async def rule(role: str, wanted: dict[str, Any], why: str, again: bool = False) -> None:
@@ -129,9 +143,8 @@ async def rule(role: str, wanted: dict[str, Any], why: str, again: bool = False)
 
     They are told what is new or was not done; with ``again`` each time: the newest reading is the reason of what holds.
     """
-    house.by_role[role] = wanted["on"]
+    house.rules[role] = wanted, why
     for device in app.devices(role).id:
-        house.ruled[device], house.why[device] = wanted, why
         if device in house.hands:
             continue
         if again or house.sent.get(device) != wanted or not house.told[device].ok:

@@ -1,4 +1,4 @@
-"""The demo: two models, a room with a simulated thermometer and fan, and an app that runs there, all by the API."""
+"""The demo: two models, a room with simulated devices, and an app that runs there, all by the API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fairlead.cli.api import Api, Refused
 from fairlead.settings import Home, Settings, default_home
 
 PLACE = "demo/room"
-DEVICES = {"t1": "temperature", "fan-1": "fan"}
+DEVICES = {"t1": "temperature", "fan-1": "fan", "lux-1": "light", "lamp-1": "lamp", "cooler-1": "air-conditioner"}
 MODELS = ("plane-delay", "comfort")
 APP = "smart-home"
 WAIT_S = 300.0

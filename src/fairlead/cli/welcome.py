@@ -29,7 +29,7 @@ class Welcome:
         """Print ``ready URL`` and, the first time, the administrator's password; raises :class:`Refused`."""
         password = await asyncio.to_thread(self._sign_in_first)
         if self._demo:
-            terminal.note("setting up the demo: two models, a room with a thermometer and a fan, an app")
+            terminal.note("setting up the demo: two models, a room with devices, an app")
             await asyncio.to_thread(demonstration.install, self._settings)
             await asyncio.to_thread(demonstration.wait, self._settings)
         terminal.result(f"ready {self._settings.url}")
