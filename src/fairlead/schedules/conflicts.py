@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.accounts.policy import SYSTEM, Caller
+from fairlead.accounts.policy import Caller
 from fairlead.apps import ground, versions
 from fairlead.apps.binding import Binding
 from fairlead.bundles.manifest import AppManifest
@@ -18,8 +20,12 @@ from fairlead.schedules.check import Wanted, timetable
 from fairlead.schedules.due import Firing, Timetable
 from fairlead.store.records import Run, Schedule
 
-AHEAD = timedelta(days=14)
-"""How far ahead clashes with other schedules are looked for."""
+AHEAD = timedelta(days=366)
+"""How far ahead clashes with other schedules are looked for: the days when clocks change are among them."""
+FIRINGS_MAX = 400
+"""Of one that opens more often so many of its windows are looked at: daily ones for more than a year."""
+MEETS_MAX = 20
+"""So many windows of a schedule are told to clash with one other."""
 BACK = timedelta(days=1)
 """Windows that opened so long ago may be open still."""
 HIDDEN = "another schedule"
@@ -33,6 +39,8 @@ class Clash(msgspec.Struct, frozen=True):
     devices: tuple[str, ...]
     starts: datetime
     ends: datetime | None
+    meets: tuple[tuple[datetime, datetime | None], ...] = ()
+    """When both do, at most one time for each window: the first is from ``starts`` to ``ends``."""
 
 
 def list_schedules(
@@ -83,20 +91,34 @@ def find(
     mine = _alone(manifest, bound, controls)
     if not mine:
         return ()
-    spans = tuple(due.between(table, now - BACK, now + AHEAD))
-    found, seen = [], {one.id for one in list_schedules(session, caller)}
+    spans = _ahead(table, now)
+    others = _others(session, [device.at for device in there.candidates if device.id in mine], besides)
+    named = sight.schedules(caller), Schedule.id.in_([other.id for other in others])
+    seen = set(session.scalars(select(Schedule.id).where(*named)))
     live = set(session.scalars(select(Run.schedule).where(Run.finished_at.is_(None)).distinct()))
-    for other in list_schedules(session, SYSTEM):
-        is_over = other.id not in live and (other.paused is not None or other.next_at is None)
-        if is_over or other.id == besides:
+    found = []
+    for other in others:
+        if other.id not in live and (other.paused is not None or other.next_at is None):
             continue
         theirs_manifest = versions.manifest_of(versions.show_version(session, other.app))
         theirs = _alone(theirs_manifest, ground.bind_on(there, theirs_manifest, other.at, other.bind), controls)
         both = tuple(sorted(device for device in mine.keys() & theirs.keys() if not (mine[device] and theirs[device])))
-        met = _meets(spans, tuple(due.between(table_of(other), now - BACK, now + AHEAD)), now) if both else None
-        if met:
-            found.append(Clash(other.name if other.id in seen else HIDDEN, both, *met))
+        if both and (met := _meets(spans, table_of(other), now)):
+            found.append(Clash(other.name if other.id in seen else HIDDEN, both, *met[0], met))
     return tuple(found)
+
+
+def _others(session: Session, places: Sequence[str], besides: str) -> Sequence[Schedule]:
+    """Return the schedules that may want devices at ``places``: those there or above, and those that name devices."""
+    parts = [place.split("/") for place in places]
+    above = {"/".join(one[:length]) for one in parts for length in range(1, len(one) + 1)}
+    query = select(Schedule).where(Schedule.removed_at.is_(None), Schedule.id != besides)
+    return session.scalars(query.where(Schedule.at.in_(above) | (Schedule.bind != {})).order_by(Schedule.name)).all()
+
+
+def _ahead(table: Timetable, now: datetime) -> tuple[Firing, ...]:
+    coming = islice(due.between(table, now - BACK, now + AHEAD), FIRINGS_MAX)
+    return tuple(firing for firing in coming if not firing.skipped)
 
 
 def _alone(manifest: AppManifest, bound: Binding, controls: set[str]) -> dict[str, bool]:
@@ -110,12 +132,34 @@ def _alone(manifest: AppManifest, bound: Binding, controls: set[str]) -> dict[st
     }
 
 
-def _meets(spans: Sequence[Firing], others: Sequence[Firing], now: datetime) -> tuple[datetime, datetime | None] | None:
-    """Return the first time from now on that lies in one of each."""
+def _meets(spans: Sequence[Firing], table: Timetable, now: datetime) -> tuple[tuple[datetime, datetime | None], ...]:
+    """Return the times from now on that lie in one of each, the first for each of ``spans``."""
+    others = _ahead(table, now)
+    opens = [other.opens for other in others]
+    longest = due.longest(table)
+    found: list[tuple[datetime, datetime | None]] = []
     for one in spans:
-        for other in others:
-            starts = max(one.opens, other.opens, now)
-            ends = min((end for end in (one.closes, other.closes) if end is not None), default=None)
-            if not one.skipped and not other.skipped and (ends is None or starts < ends):
-                return starts, ends
-    return None
+        low = 0 if longest is None else bisect_left(opens, one.opens - longest)
+        high = len(opens) if one.closes is None else bisect_left(opens, one.closes)
+        met = (both for other in others[low:high] if (both := _both(one, other, now)))
+        found += islice(met, 1)
+        if len(found) == MEETS_MAX:
+            break
+    return tuple(found)
+
+
+def _both(one: Firing, other: Firing, now: datetime) -> tuple[datetime, datetime | None] | None:
+    starts = max(one.opens, other.opens, now)
+    ends = min((end for end in (one.closes, other.closes) if end is not None), default=None)
+    return (starts, ends) if ends is None or starts < ends else None
+
+
+def within(clashes: Sequence[Clash], firing: Firing) -> tuple[str, ...]:
+    """Return the schedules that clash in the window ``firing``."""
+    return tuple(
+        clash.schedule
+        for clash in clashes
+        if any(
+            starts >= firing.opens and (firing.closes is None or starts < firing.closes) for starts, _ in clash.meets
+        )
+    )

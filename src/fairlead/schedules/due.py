@@ -203,7 +203,19 @@ def _on(day: date, window: Window, zone: ZoneInfo, dst: Dst) -> Iterator[Firing]
         closes = opens + (local_end - local) if dst.length == "elapsed" else _end(opens, local_end, zone)
         if not skipped and closes <= opens:
             skipped = f"nothing is left of {local:%H:%M} to {local_end:%H:%M}: clocks go forward"
-        yield Firing(opens, closes, skipped, said)
+        yield Firing(opens, closes, skipped, said or ("" if skipped else _longer(closes - opens, local_end - local)))
+
+
+def _longer(real: timedelta, wall: timedelta) -> str:
+    """Return what daylight saving does to the length of a window that begins as usual."""
+    if real == wall:
+        return ""
+    return f"clocks go {'back' if real > wall else 'forward'}: it lasts {_hours(real)} instead of {_hours(wall)}"
+
+
+def _hours(length: timedelta) -> str:
+    hours, minutes = divmod(round(length.total_seconds() / 60), 60)
+    return " ".join(filter(None, (f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""))) or "0 min"
 
 
 def _days(table: Timetable, first: date) -> Iterator[date]:

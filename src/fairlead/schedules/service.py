@@ -16,10 +16,10 @@ from fairlead.apps.binding import Binding
 from fairlead.bundles.manifest import AppManifest
 from fairlead.devices import registry
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound, Problem
-from fairlead.schedules import conflicts, due, opening, sight
+from fairlead.schedules import conflicts, due, looking, opening, sight
 from fairlead.schedules.check import Wanted, check, timetable
 from fairlead.schedules.conflicts import Clash, table_of
-from fairlead.schedules.due import Firing
+from fairlead.schedules.due import Firing, Timetable
 from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import note
 from fairlead.store.records import Run, Schedule
@@ -31,6 +31,8 @@ class Preview(msgspec.Struct, frozen=True):
     zone: str
     bindings: dict[str, tuple[str, ...]]
     firings: tuple[Firing, ...]
+    odd: tuple[Firing, ...]
+    """Later ones that daylight saving changes, within a year."""
     clashes: tuple[Clash, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...] = ()
@@ -136,8 +138,8 @@ def preview(session: Session, wanted: Wanted, now: datetime, caller: Caller, *, 
         ahead = (open_now, *ahead)[:limit]
     bound = ground.binding_of(session, manifest, wanted.at, wanted.bind, free=True) if manifest else Binding({})
     found = conflicts.find(session, manifest, bound, table, now, caller) if manifest and table else ()
-    warned = warnings(session, wanted.app, caller.name) if manifest else ()
-    return Preview(zone, bound.roles, ahead, found, problems, warned)
+    warned = warnings(session, wanted.app, caller.name, table, now) if manifest else ()
+    return Preview(zone, bound.roles, ahead, looking.odd(table, ahead, now), found, problems, warned)
 
 
 def clashes(session: Session, record: Schedule, now: datetime, caller: Caller) -> tuple[Clash, ...]:
@@ -147,8 +149,9 @@ def clashes(session: Session, record: Schedule, now: datetime, caller: Caller) -
     return conflicts.find(session, manifest, bound, table_of(record), now, caller, besides=record.id)
 
 
-def warnings(session: Session, app: str, user: str) -> tuple[str, ...]:
-    """Return what would keep runs of ``app`` for ``user`` waiting now: nothing that a schedule is refused for.
+def warnings(session: Session, app: str, user: str, table: Timetable | None, now: datetime) -> tuple[str, ...]:
+    """Return what would keep runs of ``app`` for ``user`` waiting now, and which of its windows stand in each other's
+    way: nothing that a schedule is refused for.
 
     A model may come later, and one that the user may not see is like one that is not there.
     """
@@ -156,7 +159,8 @@ def warnings(session: Session, app: str, user: str) -> tuple[str, ...]:
     found = list(reach.missing(session, versions.manifest_of(version).models.values(), user))
     if version.status is VersionStatus.FAILED:
         found.insert(0, f"{app}@{version.version} is failed: {version.reason}")
-    return tuple(f"{one}; runs of {app} wait until that is otherwise" for one in found)
+    waiting = (f"{one}; runs of {app} wait until that is otherwise" for one in found)
+    return (*waiting, *(looking.doubts(table, now) if table else ()))
 
 
 def states(session: Session, records: Sequence[Schedule]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fairlead.cli.commands.runs import short
-from fairlead.cli.commands.schedules import duration, seconds
+from fairlead.cli.times import duration, seconds
 
 from .conftest import Door, Said
 
@@ -95,6 +95,57 @@ def test_a_preview_says_its_zone_and_fails_with_problems(signed_in: Door, cli: C
         code, out, _ = cli(*more, *words)
         assert code == 5
         assert "there is no device fan-9" in out
+
+
+def test_a_preview_marks_the_windows_that_clash_and_those_when_clocks_change(
+    signed_in: Door, cli: Callable[..., Said]
+) -> None:
+    spring = {"from": "2027-03-28T01:00:00Z", "to": "2027-03-28T02:00:00Z"}
+    view = {
+        "zone": "Europe/Berlin",
+        "bindings": {},
+        "windows": [SPAN | {"skipped": None, "note": None, "conflicts": ["night"]}],
+        "odd": [spring | {"skipped": None, "note": "clocks go forward: 03:00 instead of 02:30", "conflicts": []}],
+        "conflicts": [],
+        "problems": [],
+    }
+    signed_in.says("POST /api/v1/schedules", view)
+
+    _, out, _ = cli("schedules", "add", "cool", "--at", "lab", "--from", "02:30", "--to", "04:00", "--dry-run")
+
+    assert out.splitlines() == [
+        "windows (Europe/Berlin):",
+        "  2026-11-23 18:00 - 2026-11-24 07:00  conflict: night",
+        "later, when clocks change:",
+        "  2027-03-28 03:00 - 2027-03-28 04:00  clocks go forward: 03:00 instead of 02:30",
+    ]
+
+
+def test_all_that_says_when_can_be_given(signed_in: Door, cli: Callable[..., Said]) -> None:
+    signed_in.says("POST /api/v1/schedules", schedule(cron="0 8 * * *"), 201)
+    words = "--days mon-tue --from 08:00 --to 12:00 --from 13:00 --to 17:00 --start 2026-12-01 --end 2026-12-31"
+    more = "--except 2026-12-24,2026-12-25 --overlap restart --catch-up none --dst gap=skip,length=elapsed"
+
+    code, _, _ = cli("schedules", "add", "cool", "--at", "lab", *words.split(), *more.split())
+
+    body = json.loads(signed_in.asked[-1][1])
+    assert code == 0
+    assert body["windows"] == [
+        {"days": ["mon", "tue"], "from": "08:00", "to": "12:00"},
+        {"days": ["mon", "tue"], "from": "13:00", "to": "17:00"},
+    ]
+    assert (body["start"], body["end"], body["except"]) == ("2026-12-01", "2026-12-31", ["2026-12-24", "2026-12-25"])
+    assert (body["overlap"], body["catch_up"]) == ("restart", "none")
+    assert body["dst"] == {"gap": "skip", "length": "elapsed"}
+
+
+@pytest.mark.parametrize("wrong", ["--from 08:00 --from 13:00 --to 12:00", "--dst gap", "--dst middle=skip"])
+def test_times_that_do_not_fit_together_are_refused_before_anything_is_sent(
+    signed_in: Door, cli: Callable[..., Said], wrong: str
+) -> None:
+    code, _, _ = cli("schedules", "add", "cool", "--at", "lab", *wrong.split())
+
+    assert code == 2
 
 
 def test_a_schedule_that_is_made_warns_of_clashes(signed_in: Door, cli: Callable[..., Said]) -> None:

@@ -723,3 +723,51 @@ def test_the_page_of_an_app_is_that_of_its_newest_ready_run(session: Session) ->
     runs.stop(session, run.id, later(hours=2), by="ada")
     step(session, later(hours=2))
     assert runs.page_of(session, SYSTEM, "cool") is None
+
+
+def test_a_preview_marks_the_windows_in_which_another_wants_the_same_devices(session: Session) -> None:
+    schedule(session, windows=(Window(days=("mon",), start="10:00", end="12:00"),))
+    weekdays = Window(days=("mon", "tue"), start="11:00", end="13:00")
+
+    seen = service.preview(session, Wanted(app="cool", at="campus/lab", windows=(weekdays,)), NOON, SYSTEM)
+
+    marked = [conflicts.within(seen.clashes, firing) for firing in seen.firings]
+    assert marked == [("daily",), ()] * 5
+    assert len(seen.clashes[0].meets) == conflicts.MEETS_MAX
+
+
+def test_a_clash_half_a_year_ahead_is_found_and_a_schedule_elsewhere_is_not_looked_at(session: Session) -> None:
+    registry.add_location(session, "campus/hall", NOON, by="root")
+    registry.add_device(session, "fan-2", NOON, by="root", type="fan", at="campus/hall")
+    schedule(session, at="campus/hall", name="hall")
+    schedule(session, start="2027-05-01", name="summer")
+    schedule(session, at="campus/hall", bind={"fan": ("fan-1",)}, name="far")
+
+    seen = service.preview(session, Wanted(app="cool", at="campus/lab", windows=AFTERNOON), NOON, SYSTEM)
+
+    assert [(clash.schedule, clash.starts.date().isoformat()) for clash in seen.clashes] == [
+        ("far", "2026-11-20"),
+        ("summer", "2027-05-07"),
+    ]
+
+
+def test_windows_of_one_schedule_that_overlap_are_a_warning(session: Session) -> None:
+    both = (Window(days=("mon",), start="10:00", end="12:00"), Window(days=("mon",), start="11:00", end="13:00"))
+
+    seen = service.preview(session, Wanted(app="cool", at="campus/lab", windows=both), NOON, SYSTEM)
+
+    assert seen.warnings == (
+        "its windows overlap: 2026-11-23 11:00 opens while the one of 10:00 goes on until 12:00; "
+        "overlap says which of the two runs",
+    )
+
+
+def test_later_windows_that_daylight_saving_changes_are_told(session: Session) -> None:
+    night = (Window(days=("sat",), start="22:00", end="06:00"),)
+
+    seen = service.preview(session, Wanted(app="cool", at="campus/lab", windows=night), NOON, SYSTEM)
+
+    assert [(firing.opens.date().isoformat(), firing.note) for firing in seen.odd] == [
+        ("2027-03-27", "clocks go forward: it lasts 7 h instead of 8 h"),
+        ("2027-10-30", "clocks go back: it lasts 9 h instead of 8 h"),
+    ]

@@ -117,7 +117,8 @@ async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who)
         make = service.run_once if body.now else service.add
         record = make(session, wanted, now, by=who.name, may_safety=may_safety)
         clashes = service.clashes(session, record, now, who)
-        warnings = service.warnings(session, record.app, who.name)
+        table = conflicts.table_of(record)
+        warnings = service.warnings(session, record.app, who.name, table, now)
         return schedule_view(record, service.states(session, [record])[record.id], clashes, warnings)
 
     view = await house.database.write(write)

@@ -13,7 +13,8 @@ from fairlead.api.views.base import View, moment
 from fairlead.api.views.devices import StepView, step_views
 from fairlead.api.views.models import TargetView, VersionView, version_view
 from fairlead.apps import versions as app_versions
-from fairlead.schedules.conflicts import Clash
+from fairlead.schedules.conflicts import Clash, within
+from fairlead.schedules.due import Firing
 from fairlead.schedules.service import Preview
 from fairlead.store.records import App, AppAlias, AppVersion, Event, Run, Schedule
 
@@ -113,12 +114,16 @@ class ProblemView(View):
 class FiringView(SpanView):
     skipped: str | None
     note: str | None
+    conflicts: list[str] = []
+    """Other schedules that want the same devices in this window."""
 
 
 class PreviewView(View):
     zone: str
     bindings: dict[str, list[str]]
     windows: list[FiringView]
+    odd: list[FiringView] = []
+    """Later windows that daylight saving changes, within a year."""
     conflicts: list[ClashView]
     warnings: list[str] = []
     problems: list[ProblemView]
@@ -219,17 +224,23 @@ def preview_view(preview: Preview) -> PreviewView:
     return PreviewView(
         zone=preview.zone,
         bindings=_lists(preview.bindings),
-        windows=[
-            FiringView(
-                start=moment(one.opens), to=moment(one.closes), skipped=one.skipped or None, note=one.note or None
-            )
-            for one in preview.firings
-        ],
+        windows=[_firing(one, preview.clashes) for one in preview.firings],
+        odd=[_firing(one, preview.clashes) for one in preview.odd],
         conflicts=[_clash(one) for one in preview.clashes],
         warnings=list(preview.warnings),
         problems=[
             ProblemView(path=one.path, rule=one.rule, message=one.message, hint=one.hint) for one in preview.problems
         ],
+    )
+
+
+def _firing(firing: Firing, clashes: Sequence[Clash]) -> FiringView:
+    return FiringView(
+        start=moment(firing.opens),
+        to=moment(firing.closes),
+        skipped=firing.skipped or None,
+        note=firing.note or None,
+        conflicts=list(within(clashes, firing)),
     )
 
 

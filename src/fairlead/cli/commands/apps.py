@@ -9,8 +9,9 @@ import typer
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, named
 from fairlead.cli.commands.noun import group, telling
-from fairlead.cli.commands.schedules import DURATION_HELP, OPTIONS, seconds, values, warn_of
+from fairlead.cli.commands.schedules import DURATION_HELP, OPTIONS, values, warn_of
 from fairlead.cli.options import told_as
+from fairlead.cli.times import seconds
 
 OPENS_S = 5.0
 """Longest wait for the run of an app that was asked for now."""

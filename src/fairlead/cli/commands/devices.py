@@ -13,8 +13,9 @@ from fairlead.cli import devicefile, terminal
 from fairlead.cli.api import Api, Refused
 from fairlead.cli.commands import types
 from fairlead.cli.commands.noun import group, telling
-from fairlead.cli.commands.schedules import DURATION_HELP, seconds, values
+from fairlead.cli.commands.schedules import DURATION_HELP, values
 from fairlead.cli.options import told_as
+from fairlead.cli.times import seconds
 
 _EXIT_BY_CAUSE = {"offline": 6, "refused": 4, "superseded": 4, "no_ack": 7, "not_observed": 7, "expired": 7}
 """The contract's exit codes for why a command failed."""

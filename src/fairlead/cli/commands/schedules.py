@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
-from itertools import pairwise
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.options import called, told_as
+from fairlead.cli.times import dst, seconds, span, when, windows
 
 OPTIONS = {
     "app": "APP",
@@ -26,47 +23,18 @@ OPTIONS = {
     "windows.0.days": "--days",
     "windows.0.from": "--from",
     "windows.0.to": "--to",
-    "start": "--on",
-    "end": "--on",
+    "start": "--start",
+    "end": "--end",
+    "except": "--except",
+    "dst": "--dst",
+    "overlap": "--overlap",
+    "catch_up": "--catch-up",
     "params": "--set",
     "bind": "--bind",
     "notify": "--notify",
 }
 """What the fields of a schedule are called on the command line."""
 DURATION_HELP = "A time such as 90s, 10m, 2h or 1d."
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds(text: str) -> float:
-    """Return ``90s``, ``10m``, ``2h``, ``1d`` or ``1h30m`` in seconds."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise typer.BadParameter(f"{text}: write 90s, 10m, 2h or 1d")
-    return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
-
-
-def duration(length_s: float) -> str:
-    """Return a length as :func:`seconds` takes it: ``90s``, ``2m``, ``1h30m``."""
-    left, words = length_s, ""
-    for unit in ("d", "h", "m"):
-        count, left = divmod(left, _UNITS_S[unit])
-        words += f"{count:g}{unit}" if count else ""
-    return f"{words}{left:g}s" if left or not words else words
-
-
-def days(text: str) -> list[str]:
-    """Return ``mon-fri``, ``sat,sun`` or ``daily`` as a list of days; ``fri-mon`` goes round the week."""
-    if text.lower() == "daily":
-        return list(DAYS)
-    chosen: list[str] = []
-    for part in text.lower().split(","):
-        first, _, last = part.strip().partition("-")
-        if first not in DAYS or (last and last not in DAYS):
-            raise typer.BadParameter(f"{part}: write days as mon-fri, sat,sun or daily")
-        start, end = DAYS.index(first), DAYS.index(last or first)
-        chosen += [DAYS[(start + step) % 7] for step in range((end - start) % 7 + 1)]
-    return list(dict.fromkeys(chosen))
 
 
 def values(items: list[str]) -> dict[str, Any]:
@@ -91,52 +59,28 @@ def _bare(context: typer.Context, all_: bool = typer.Option(False, "--all", help
         terminal.note(f"{hidden} more done: fairlead schedules --all")
 
 
-def when(schedule: dict[str, Any]) -> str:
-    """Return the schedule's times in words, in its zone."""
-    if schedule.get("cron"):
-        words = f"cron {schedule['cron']}"
-    elif schedule.get("every_s"):
-        words = f"every {duration(schedule['every_s'])}"
-    elif once := schedule.get("once"):
-        return f"once {span(once, schedule['zone'])}"
-    else:
-        words = "; ".join(f"{_days(w['days'])} {w['from']}-{w['to']}" for w in schedule.get("windows") or ())
-    first, last = schedule.get("start"), schedule.get("end")
-    if first and first == last:
-        return f"on {first} {words.removeprefix('daily ')}"
-    return " ".join(filter(None, (words, f"from {first}" if first else "", f"until {last}" if last else "")))
-
-
-def _days(chosen: list[str]) -> str:
-    """Return days as :func:`days` takes them: a row of three or more as ``mon-fri``."""
-    if not chosen or set(chosen) == set(DAYS):
-        return "daily"
-    numbers = [DAYS.index(day) for day in chosen]
-    in_row = all((first + 1) % 7 == second for first, second in pairwise(numbers))
-    return f"{chosen[0]}-{chosen[-1]}" if in_row and len(chosen) > 2 else ",".join(chosen)
-
-
-def span(window: dict[str, Any], zone: str) -> str:
-    """Return ``2026-11-23 18:00 - 2026-11-24 07:00`` as clocks in ``zone`` show it."""
-    return f"{_local(window['from'], zone)} - {_local(window['to'], zone) if window['to'] else 'stopped'}"
-
-
-def _local(moment: str, zone: str) -> str:
-    return f"{datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
-
-
 @app.command()
 def add(
     application: str = typer.Argument(metavar="APP"),
     at: str = typer.Option(..., "--at", help="Location."),
     on_days: str = typer.Option("", "--days", help="mon-fri, sat,sun or daily."),
     on: str = typer.Option("", "--on", help="One date: 2026-12-24."),
-    from_: str = typer.Option("", "--from", help="HH:MM"),
-    to: str = typer.Option("", "--to", help="HH:MM; before --from: the next day."),
+    from_: list[str] = typer.Option([], "--from", help="HH:MM; again with --to for more windows a day."),
+    to: list[str] = typer.Option([], "--to", help="HH:MM; before --from: the next day."),
     every: str = typer.Option("", "--every", help=DURATION_HELP),
     for_: str = typer.Option("", "--for", help=DURATION_HELP),
     cron: str = typer.Option("", "--cron", help="A cron expression; needs --for."),
+    start: str = typer.Option("", "--start", help="First day: 2026-12-01."),
+    end: str = typer.Option("", "--end", help="Last day on which a window opens."),
+    except_: list[str] = typer.Option([], "--except", help="DATE,… without a window."),
     zone: str = typer.Option("", "--zone", help="IANA zone; default: the location's."),
+    overlap: str = typer.Option("skip", "--overlap", help="A window that opens while a run goes on: skip or restart."),
+    catch_up: str = typer.Option(
+        "while_open", "--catch-up", help="A window that opened while the platform was off: while_open or none."
+    ),
+    dst_: str = typer.Option(
+        "", "--dst", help="gap=shift|skip, overlap=first|both, length=wall|elapsed: when clocks change."
+    ),
     name: str = typer.Option("", "--name"),
     settings: list[str] = typer.Option([], "--set", help="param=value"),
     bind: list[str] = typer.Option([], "--bind", help="ROLE=ID,…"),
@@ -153,16 +97,17 @@ def add(
         "every_s": seconds(every) if every else None,
         "for_s": seconds(for_) if for_ else None,
         "params": values(settings),
+        "start": on or start or None,
+        "end": on or end or None,
+        "except": [day for item in except_ for day in item.split(",")],
+        "overlap": overlap,
+        "catch_up": catch_up,
+        "dst": dst(dst_),
         "bind": {role: ids.split(",") for role, _, ids in (item.partition("=") for item in bind)},
         "notify": notify,
         "dry_run": dry_run,
+        "windows": windows(on_days, from_, to),
     }
-    if from_ or to:
-        body["windows"] = [
-            {"days": days(on_days) if on_days else list(DAYS), "from": from_ or "00:00", "to": to or "24:00"}
-        ]
-    if on:
-        body |= {"start": on, "end": on}
     with Api() as api, told_as(OPTIONS):
         view = api.post("/schedules", body)
         elsewhere = _elsewhere(api, body["bind"], at)
@@ -197,8 +142,11 @@ def _preview(view: dict[str, Any]) -> None:
         if view["windows"]:
             terminal.result(f"windows ({view['zone']}):")
         for window in view["windows"]:
-            said = "; ".join(filter(None, (window["skipped"], window["note"])))
-            terminal.result(f"  {span(window, view['zone'])}{f'  {said}' if said else ''}")
+            terminal.result(f"  {_window(window, view['zone'])}")
+        if view.get("odd"):
+            terminal.result("later, when clocks change:")
+        for window in view.get("odd") or ():
+            terminal.result(f"  {_window(window, view['zone'])}")
         for conflict in view["conflicts"]:
             terminal.result(_conflict(conflict, view["zone"]))
         for warning in view.get("warnings") or ():
@@ -208,6 +156,14 @@ def _preview(view: dict[str, Any]) -> None:
             terminal.result(f"problem: {place}: {problem['message']}")
     if view["problems"]:
         raise typer.Exit(5)
+
+
+def _window(window: dict[str, Any], zone: str) -> str:
+    """Return a window and what is special about it."""
+    clash = f"conflict: {', '.join(window['conflicts'])}" if window.get("conflicts") else ""
+    left_out = f"left out: {window['skipped']}" if window["skipped"] else ""
+    said = "; ".join(filter(None, (left_out, window["note"], clash)))
+    return f"{span(window, zone)}{f'  {said}' if said else ''}"
 
 
 def _conflict(conflict: dict[str, Any], zone: str) -> str:
@@ -228,15 +184,20 @@ def show(name: str) -> None:
     """Show one schedule."""
     with Api() as api:
         view = api.get(f"/schedules/{named('schedule', name)}")
-    terminal.result(
-        f"{view['id']} {view['name']} {view['app']} {view['at']} {when(view)} {view.get('zone') or ''}".rstrip(), view
-    )
+    words = [view["id"], view["name"], view["app"], view["at"], when(view), view.get("zone") or ""]
+    if view.get("paused"):
+        words.append(f"paused: {view['paused']}")
+    terminal.result(" ".join(filter(None, words)), view)
 
 
 @app.command()
-def pause(name: str, off: bool = typer.Option(False, "--off", help="Go on again.")) -> None:
+def pause(
+    name: str,
+    off: bool = typer.Option(False, "--off", help="Go on again."),
+    why: str = typer.Option("", "--why", help="A note for those who wonder."),
+) -> None:
     """Pause a schedule. No window opens, no run starts; one that has started goes on."""
-    _set_paused(name, not off)
+    _set_paused(name, not off, why)
 
 
 @app.command()
@@ -245,9 +206,9 @@ def resume(name: str) -> None:
     _set_paused(name, False)
 
 
-def _set_paused(name: str, paused: bool) -> None:
+def _set_paused(name: str, paused: bool, why: str = "") -> None:
     with Api() as api:
-        view = api.patch(f"/schedules/{named('schedule', name)}", {"paused": paused})
+        view = api.patch(f"/schedules/{named('schedule', name)}", {"paused": paused, "why": why})
         live = api.get("/runs", live="true", schedule=view["id"])["items"] if paused else []
     terminal.result(f"{view['name']} {'paused' if paused else 'goes on'}", view)
     for run in live:
