@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Collection
+import time
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,7 +26,7 @@ from fairlead.bus import credentials, subjects
 from fairlead.bus.credentials import Key, SealKey
 from fairlead.bus.gate import DeviceGate, refusal
 from fairlead.bus.nats import Once, dial, settle
-from fairlead.bus.server import GateAccess
+from fairlead.bus.server import SIGN_IN_S, GateAccess
 from fairlead.errors import Error, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -58,8 +59,9 @@ async def respond(access: GateAccess, gate: DeviceGate, *, wait_s: float = 10) -
 class Responder:
     """Lets in whom the gate knows, and puts out whom it no longer knows."""
 
-    def __init__(self, access: GateAccess, gate: DeviceGate) -> None:
+    def __init__(self, access: GateAccess, gate: DeviceGate, now: Callable[[], float] = time.time) -> None:
         self.warden: Client | None = None
+        self._now = now
         self._gate = gate
         self._auth = Key(access.auth_seed)
         self._fairlead = Key(access.fairlead_seed)
@@ -72,6 +74,8 @@ class Responder:
         server_key = (message.headers or {}).get(_SERVER_KEY, "")
         try:
             asked = credentials.claims_of(self._seal.open(message.data, server_key))
+            if self._now() - asked["iat"] > SIGN_IN_S:
+                return  # nats-server waits no more: who asks now must not wait for those who left
             answered = self.answer(asked["nats"])
             await message.respond(self._seal.seal(answered.encode(), server_key))
         except (Error, nats.errors.Error, KeyError) as error:

@@ -25,6 +25,9 @@ from fairlead.errors import Invalid
 Claims = Mapping[str, Any]
 _CURVE_PREFIX = 23 << 3  # public Curve25519 keys begin with X
 _SEALED = b"xkv1"
+_BOXES_MAX = 64
+"""Others whose shared key is remembered: making one costs more than all else of an answer."""
+_HEAD = base64.urlsafe_b64encode(b'{"typ":"JWT","alg":"ed25519-nkey"}').rstrip(b"=")
 _NO_LIMITS: Claims = {
     "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": True, "conn": -1, "leaf": -1,
 }  # fmt: skip
@@ -66,6 +69,7 @@ class SealKey:
         self.seed = seed_hex
         self._private = nacl.public.PrivateKey(bytes.fromhex(seed_hex))
         self.public = _encode(_CURVE_PREFIX, bytes(self._private.public_key))
+        self._boxes: dict[str, nacl.public.Box] = {}
 
     @classmethod
     def new(cls) -> SealKey:
@@ -84,7 +88,12 @@ class SealKey:
         return _SEALED + bytes(self._box(receiver).encrypt(data))
 
     def _box(self, other: str) -> nacl.public.Box:
-        return nacl.public.Box(self._private, nacl.public.PublicKey(_decode(other)))
+        box = self._boxes.get(other)
+        if box is None:
+            if len(self._boxes) >= _BOXES_MAX:
+                self._boxes.clear()
+            box = self._boxes[other] = nacl.public.Box(self._private, nacl.public.PublicKey(_decode(other)))
+        return box
 
 
 def operator_jwt(operator: Key, system_account: str) -> str:
@@ -118,10 +127,9 @@ def mint(issuer: Key, subject: str, name: str, nats: Claims, *, audience: str | 
     }  # fmt: skip
     if audience:
         claims["aud"] = audience
-    claims["jti"] = base64.b32encode(hashlib.sha256(json.dumps(claims).encode()).digest()).decode().rstrip("=")
-    head = {"typ": "JWT", "alg": "ed25519-nkey"}
-    body = f"{_base64(json.dumps(head).encode())}.{_base64(json.dumps(claims).encode())}"
-    return f"{body}.{_base64(issuer.sign(body.encode()))}"
+    claims["jti"] = base64.b32encode(hashlib.sha256(msgspec.json.encode(claims)).digest()).decode().rstrip("=")
+    body = _HEAD + b"." + base64.urlsafe_b64encode(msgspec.json.encode(claims)).rstrip(b"=")
+    return f"{body.decode()}.{_base64(issuer.sign(body))}"
 
 
 def claims_of(jwt: bytes) -> Any:

@@ -31,6 +31,8 @@ from fairlead.errors import Internal, Unavailable
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 PAYLOAD_MAX_BYTES = 8 * 1024**2
 """Largest message; nats-server advises against more."""
+SIGN_IN_S = 10
+"""So long a device waits for its answer when it signs in."""
 STOP_GRACE_S = 15
 """JetStream may take its time to close."""
 
@@ -197,6 +199,9 @@ def _configuration(folder: Path, keys: _Keys, server: BusServer, node: str) -> s
         "max_pending": 8 * PAYLOAD_MAX_BYTES,
         "max_connections": 20_000,
         "write_deadline": "10s",
+        # so long an answer of the callout is waited for; its default of two seconds is too short for thousands of
+        # devices that come back at once: each would be refused, try again, and none would ever be in time
+        "authorization": {"timeout": SIGN_IN_S},
         "operator": credentials.operator_jwt(operator, system),
         "system_account": system,
         "resolver": {"type": "full", "dir": str(folder / "jwt"), "allow_delete": False},
@@ -209,7 +214,7 @@ def _configuration(folder: Path, keys: _Keys, server: BusServer, node: str) -> s
             "limits": {"default_max_consumers": -1},
         },
         # unacknowledged messages come back after ack_wait only; 30 s would outlive a command
-        "mqtt": {"host": host, "port": int(port), "ack_wait": "5s", "authorization": {"timeout": 10}},
+        "mqtt": {"host": host, "port": int(port), "ack_wait": "5s", "authorization": {"timeout": SIGN_IN_S}},
     }
     return json.dumps(options, indent=1, ensure_ascii=False)  # it knows no \\uXXXX
 
