@@ -16,7 +16,7 @@ FLOORS = (
     ("engines", "gateway", "environments", "sdk"),
     (*RULES, *ASIDE),
     ("keeper", "control", "modelserver", "measure", "simulators", "backup", "cloud"),
-    ("api", "cli", "testing"),
+    ("api", "cli", "testing", "compat"),
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 WALLS = {

@@ -66,7 +66,11 @@ def _wanted(session: Session, row: Run, secrets: dict[str, bytes], kinds: Mappin
         web=manifest.run.web,
         env=dict(manifest.run.env),
         params=row.params,
-        bindings={role: _binding(kinds, manifest, role, devices) for role, devices in row.bindings.items()},
+        bindings={
+            role: _binding(kinds, manifest, role, row.bindings[role])
+            for role in manifest.devices  # in its order: scripts name roles by their position
+            if role in row.bindings
+        },
         models=dict(manifest.models),
         memory_mb=manifest.resources.memory_mb,
         outbound=manifest.network.outbound and "outbound" in app.granted,

@@ -126,11 +126,12 @@ def _picture_of(role: str, binding: Binding) -> str:
 
 
 def _last(channel: Channel, role: str, name: str) -> Measure:
-    answer = channel.call_blocking("GET", f"/devices/{role}/{name}")
-    measures = msgspec.json.decode(answer.content, type=Measures).items
-    if not measures:
-        raise NotFound(f"{role}.{name} has no reading yet", code="no_reading", hint="try again shortly")
-    return measures[0]
+    """Return the last reading; where there is none yet the device is asked, and waited for a few seconds."""
+    for params in ({}, {"max_age_s": 0}):
+        answer = channel.call_blocking("GET", f"/devices/{role}/{name}", params=params)
+        if measures := msgspec.json.decode(answer.content, type=Measures).items:
+            return measures[0]
+    raise NotFound(f"{role}.{name} has no reading yet", code="no_reading", hint="is the device online?")
 
 
 def _value(measure: Measure) -> Any:

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from obstore.store import MemoryStore
 
-import fairlead
+import fairlead.compat
 from fairlead.buckets.obstore import ObstoreBucket
 from fairlead.errors import Invalid, NotFound
+from fairlead.keeper.channel_routes import readings
 from fairlead.keeper.running.channel import RunChannel
 from fairlead.keeper.running.files import BucketFiles
 from fairlead.keeper.running.models_call import Reply
@@ -19,6 +20,7 @@ from fairlead.messages import (
     Answer,
     CommandAsk,
     DeviceBinding,
+    FreshAsk,
     MailAsk,
     Measured,
     ReadingsAsk,
@@ -49,6 +51,7 @@ class World:
         self.readings = Readings(self.bus)
         self.asked: list[CommandAsk | MailAsk] = []
         self.status = "observed"
+        self.answers = True
 
     async def command(self, ask: CommandAsk) -> Answer:
         self.asked.append(ask)
@@ -56,6 +59,11 @@ class World:
 
     async def mail(self, ask: MailAsk) -> Answer:
         self.asked.append(ask)
+        return Answer()
+
+    async def fresh(self, ask: FreshAsk) -> Answer:
+        if self.answers:
+            await self.readings.arrived(Measured(ask.device, ask.properties[0], NOON, b"20.5"))
         return Answer()
 
     async def last(self, ask: ReadingsAsk) -> Answer:
@@ -71,6 +79,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await made.bus.serve(CommandAsk, made.command)
     await made.bus.serve(MailAsk, made.mail)
     await made.bus.serve(ReadingsAsk, made.last)
+    await made.bus.serve(FreshAsk, made.fresh)
     run = run_wanted(
         starts=NOON,
         bindings={"sensor": SENSOR, "camera": CAMERA, "fan": FAN},
@@ -94,9 +103,24 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await made.bus.close()
 
 
-async def test_values_by_the_position_of_the_role(world: World) -> None:
+async def test_a_device_that_has_said_nothing_yet_is_asked(world: World) -> None:
+    assert await asyncio.to_thread(compat.get_sensor_data, 0) == 20.5
+
+
+async def test_a_device_that_says_nothing_is_told_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.answers = False
+    monkeypatch.setattr(readings, "_FRESH_S", 0.05)
     with pytest.raises(NotFound, match="no reading yet"):
         await asyncio.to_thread(compat.get_sensor_data, 0)
+
+
+def test_the_names_are_those_of_the_public_module() -> None:
+    assert {name: getattr(fairlead.compat, name) for name in fairlead.compat.__all__} == {
+        name: getattr(compat, name) for name in compat.__all__
+    }
+
+
+async def test_values_by_the_position_of_the_role(world: World) -> None:
     await world.readings.arrived(Measured("t1", "temperature", NOON, b"21.5"))
 
     assert await asyncio.to_thread(compat.get_sensor_data, 0) == 21.5
