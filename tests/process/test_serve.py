@@ -165,9 +165,6 @@ def test_a_process_that_ends_is_told_and_started_again_and_secrets_come_from_fil
 
 
 def test_what_cannot_be_served_says_why(tmp_path: Path, begin: Begin) -> None:
-    app = begin(str(templates.write("app", "counter", tmp_path)))
-    assert app.process.wait(DEADLINE_S) == 5
-    app.says("is an app, which needs the platform")
     empty = begin(str(tmp_path))
     assert empty.process.wait(DEADLINE_S) == 5
     broken = templates.write("model", "broken", tmp_path)

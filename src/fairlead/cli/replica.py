@@ -32,13 +32,13 @@ class Replica:
 
     def __init__(self, spec: ModelSpec, socket: Path, process: asyncio.subprocess.Process) -> None:
         self.spec, self.socket, self._process = spec, socket, process
-        self.listening = asyncio.create_task(_listen(process), name="log")
+        self.listening = asyncio.create_task(listen(process), name="log")
 
     @property
     def ended(self) -> str:
         """How its process ended by itself, nothing while it lives."""
         code = self._process.returncode
-        return "" if code is None else _how(code)
+        return "" if code is None else how(code)
 
     async def stop(self) -> None:
         """Have it answer what it has in hand, within ``GRACE_S``, and end."""
@@ -113,10 +113,11 @@ async def _ready(process: asyncio.subprocess.Process, keep: Path) -> None:
         finally:
             writer.close()
     code = await process.wait()
-    raise Invalid(f"it ended while it was loaded: {_how(code)}", code="ended_at_load", hint="its last lines are above")
+    raise Invalid(f"it ended while it was loaded: {how(code)}", code="ended_at_load", hint="its last lines are above")
 
 
-def _how(code: int) -> str:
+def how(code: int) -> str:
+    """Return in words how a process ended."""
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
@@ -126,27 +127,27 @@ def _failure(beat: Beat) -> Error:
     return Invalid(beat.error.message, code=beat.error.code, hint=hint, problems=beat.error.problems)
 
 
-async def _listen(process: asyncio.subprocess.Process) -> None:
-    """Print what the model says as it comes, its failures with their tracebacks."""
+async def listen(process: asyncio.subprocess.Process, prefix: str = "") -> None:
+    """Print what the process says as it comes, its failures with their tracebacks."""
     assert process.stdout is not None
     rest = b""
     while block := await process.stdout.read(64 * 1024):
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:
-            _show(line)
+            _show(line, prefix)
     if rest:
-        _show(rest)
+        _show(rest, prefix)
 
 
-def _show(raw: bytes) -> None:
+def _show(raw: bytes, prefix: str) -> None:
     try:
         line = msgspec.json.decode(raw, type=_Line)
     except msgspec.DecodeError:
-        terminal.note(raw.decode("utf-8", "replace"))
+        terminal.note(f"{f'{prefix}| ' if prefix else ''}{raw.decode('utf-8', 'replace')}")
         return
     if line.name == "model" and line.said == "started":
         return
     level = "" if line.level in ("", "info") else f"{line.level}: "
-    terminal.note(f"| {level}{line.said}")
+    terminal.note(f"{prefix}| {level}{line.said}")
     for one in line.traceback.splitlines():
-        terminal.note(f"|   {one}")
+        terminal.note(f"{prefix}|   {one}")

@@ -8,7 +8,6 @@ developer's own code.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shlex
 import signal
@@ -23,20 +22,13 @@ import httpx
 import msgspec
 
 from fairlead import environments
-from fairlead.bundles import pack
 from fairlead.bundles.check import Checked, check
 from fairlead.bundles.manifest import ModelManifest
 from fairlead.bundles.specs import environment_spec, model_spec
-from fairlead.cli import example, replica, terminal
+from fairlead.cli import example, loopback, replica, terminal, watching
 from fairlead.cli.replica import Replica
-from fairlead.errors import Conflict, Error, Invalid
+from fairlead.errors import Error, Invalid
 from fairlead.supervisor import restarts
-
-LOOK_S = 0.25
-"""Between two looks at the files; a change counts once two looks in a row see the same."""
-_BLOCK_BYTES = 64 * 1024
-
-Stamp = dict[str, tuple[int, int]]
 
 
 class Serving:
@@ -66,7 +58,8 @@ class Serving:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         _model_of(check(self._folder))
-        door = await self._open()
+        door = await loopback.opened(self._port, self._where)
+        self._port = door.sockets[0].getsockname()[1]
         with tempfile.TemporaryDirectory(prefix="fl-") as sockets:
             working = asyncio.create_task(self._work(Path(sockets)), name="serve")
             stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -83,29 +76,23 @@ class Serving:
                     await self._current.stop()
                 await asyncio.gather(*self._old)
 
-    async def _open(self) -> asyncio.Server:
-        try:
-            door = await asyncio.start_server(self._pass, "127.0.0.1", self._port)
-        except OSError as error:
-            message = f"127.0.0.1:{self._port} cannot be listened on: {error.strerror or error}"
-            raise Conflict(message, code="port_in_use", hint="choose another with --port, or --port 0") from error
-        self._port = door.sockets[0].getsockname()[1]
-        return door
+    def _where(self) -> str:
+        """Return where connections are passed to; nothing while no replica answers."""
+        return str(self._current.socket) if self._current is not None else ""
 
     async def _work(self, sockets: Path) -> None:
-        seen = _stamp(self._folder)
+        seen = watching.stamp(self._folder)
         await self._load(sockets, ())
         if self._current is None and not self._reload:
             raise Invalid("the model did not load", code="load_failed", hint="its last lines are above")
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(watching.LOOK_S)
             await self._start_again(sockets)
-            now = _stamp(self._folder)
+            now = watching.stamp(self._folder)
             if not self._reload or now == seen:
                 continue
-            while now != (again := await self._settled()):
-                now = again
-            changed = tuple(sorted(path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path)))
+            now = await watching.settled(self._folder, now)
+            changed = watching.changed(seen, now)
             seen = now
             await self._load(sockets, changed)
 
@@ -126,14 +113,10 @@ class Serving:
         await asyncio.sleep(pause_s)
         await self._load(sockets, ())
 
-    async def _settled(self) -> Stamp:
-        await asyncio.sleep(LOOK_S)
-        return _stamp(self._folder)
-
     async def _load(self, sockets: Path, changed: tuple[str, ...]) -> None:
         """Start the bundle as it is now; once it is ready it is the current one, else the last good one stays."""
         if changed:
-            terminal.note(f"changed: {', '.join(changed[:5])}{' …' if len(changed) > 5 else ''}")
+            terminal.note(watching.told(changed))
         try:
             new = await self._started(sockets)
         except Error as error:
@@ -153,7 +136,7 @@ class Serving:
         python = sys.executable
         if not self._here:
             spec = environment_spec(manifest, self._folder)
-            python = str(await environments.build(spec, _cache() / "environments", on_step=terminal.step))
+            python = str(await environments.build(spec, watching.environments(), on_step=terminal.step))
         self._count += 1
         made = model_spec(manifest, manifest.version or f"0.dev{self._count}")
         self._warn(manifest.run.secrets)
@@ -179,35 +162,6 @@ class Serving:
         terminal.note(f"  curl -s {url}/predict -H 'content-type: application/json' -d {body}")
         terminal.note(f"  {url}/docs")
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass one connection to the current replica, both ways until either end closes."""
-        current = self._current
-        try:
-            if current is None:
-                writer.write(_NOT_READY)
-                return
-            try:
-                into, out = await asyncio.open_unix_connection(str(current.socket))
-            except OSError:  # its process has ended
-                writer.write(_NOT_READY)
-                return
-            both = [asyncio.create_task(_pipe(reader, out)), asyncio.create_task(_pipe(into, writer))]
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            for task in both:
-                task.cancel()
-            out.close()
-        except OSError:
-            pass
-        finally:
-            writer.close()
-
-
-_BODY = b'{"error":{"code":"starting","message":"the model is not loaded now","hint":"see where you started it"}}'
-_NOT_READY = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
-)
-
 
 async def _example(new: Replica) -> Any:
     """Return a body that fits what the model takes, as it says itself; an empty one where it does not."""
@@ -221,13 +175,6 @@ async def _example(new: Replica) -> Any:
         return {}
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while block := await reader.read(_BLOCK_BYTES):
-            writer.write(block)
-            await writer.drain()
-
-
 def _model_of(checked: Checked) -> ModelManifest:
     """Return the manifest of a model; raises :class:`Invalid` for a bundle with problems, and for an app."""
     manifest = checked.require()
@@ -235,21 +182,3 @@ def _model_of(checked: Checked) -> ModelManifest:
         hint = f"fairlead push, then fairlead apps run {manifest.name}"
         raise Invalid(f"{manifest.name} is an app, which needs the platform", code="not_a_model", hint=hint)
     return manifest
-
-
-def _stamp(folder: Path) -> Stamp:
-    """Return size and time of each file that would be pushed; what cannot be packed now counts as no change."""
-    found: Stamp = {}
-    try:
-        files = pack.files(folder)
-    except Error:
-        files = []
-    for file in files:
-        with contextlib.suppress(OSError):
-            status = (folder / file.path).stat()
-            found[file.path] = (status.st_size, status.st_mtime_ns)
-    return found
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fairlead"

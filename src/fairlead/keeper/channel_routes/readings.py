@@ -88,6 +88,7 @@ class ReadingRoutes:
             return last
         following = asyncio.create_task(self._readings.following(device, name, _FRESH_S), name=f"fresh {device}.{name}")
         try:
+            await asyncio.sleep(0)  # it waits before anybody is asked
             await ask(self._bus, FreshAsk(self._grant.run.run, request.match_info["role"], device, (name,)))
             return await following or last
         finally:
