@@ -28,6 +28,7 @@ from fairlead.control.figures import Figures
 from fairlead.control.firstuser import add_missing_types, make_first_user
 from fairlead.control.housekeeping import Housekeeping
 from fairlead.control.jobflow import JobFlow
+from fairlead.control.logkeeping import LogKeeping
 from fairlead.control.nodes import Nodes
 from fairlead.control.objectives import Objectives
 from fairlead.control.parts import Parts
@@ -50,6 +51,7 @@ from fairlead.messages import (
     JobMoved,
     JobPartial,
     JobReturned,
+    LogPiece,
     MetricsAsk,
     NodeReport,
     SlicesTold,
@@ -114,6 +116,7 @@ class House:
         )
         self._figures = Figures(database, clock, self.devices, self.quotas, self.objectives.families)
         self.pushes = Pushes(parts, self.reconcile.nudge)
+        self.logs = LogKeeping(database, bucket, self.sealer, settings.node)
         self.housekeeping = Housekeeping(database, bucket, clock, parts.keys, settings.keep_days)
         self._spans = Spans(settings.otlp) if settings.otlp else None
         if self._spans is not None:
@@ -159,6 +162,7 @@ class House:
         await self.bus.serve(JobBegan, self.jobs.began)
         await self.bus.serve(JobEnded, self.jobs.ended)
         await self.bus.serve(JobReturned, self.jobs.returned)
+        await self.bus.serve(LogPiece, self.logs.take)
         await self.bus.serve(WantedAsk, self.reconcile.asked)
         await self.bus.serve(CallsTold, self._calls.told)
         await self.bus.serve(SlicesTold, self.objectives.told)

@@ -15,7 +15,7 @@ from fairlead.accounts import usage
 from fairlead.buckets.port import Bucket, Entry
 from fairlead.clock import Clock
 from fairlead.errors import Busy, NotFound, Unavailable
-from fairlead.logs import retention
+from fairlead.logs import archive, retention
 from fairlead.store.database import Database
 from fairlead.supervisor.keylocks import KeyLocks
 
@@ -24,6 +24,8 @@ FIRST_S = 60.0
 EVERY_S = 3600.0
 PAUSE_S = 0.05
 """Between two batches."""
+LOGS_BYTES = 4 * 1024**3
+"""Room of all logs in the bucket; the oldest go."""
 PAGE = 500
 """Objects that are held against the records at once."""
 
@@ -52,6 +54,7 @@ class Housekeeping:
         counts["event"] = await self._events(now - self._keep)
         counts["day of calls"] = await self._database.write(partial(usage.forget, before=now - self._keep, now=now))
         counts["object"] = await self._objects(now)
+        counts["piece of a log"] = await self._logs(now)
         said = {name: count for name, count in counts.items() if count}
         if said:
             _log.info("cleaned up", extra={"removed": said})
@@ -90,6 +93,13 @@ class Housekeeping:
                     page = []
             total += await self._page(page, now)
         return total
+
+    async def _logs(self, now: datetime) -> int:
+        there = [entry async for entry in self._bucket.list(archive.PREFIX)]
+        gone = archive.doomed(there, now, self._keep, LOGS_BYTES)
+        for key in gone:
+            await self._bucket.delete(key)
+        return len(gone)
 
     async def _page(self, page: Sequence[Entry], now: datetime) -> int:
         found = retention.candidates(page, now)

@@ -79,7 +79,12 @@ def read(folder: Path, sources: Iterable[Source], wanted: Filter) -> list[Told]:
     found: list[Told] = []
     for source, path in paths(folder, sources):
         found += [Told(source.name, line, source.bundle) for line in _lines(path, wanted, None)[0]]
-    return sorted(found, key=lambda told: told.line.at or _OLDEST)[-wanted.limit :]
+    return in_order(found)[-wanted.limit :]
+
+
+def in_order(told: Iterable[Told]) -> list[Told]:
+    """Return lines in order of time."""
+    return sorted(told, key=lambda one: one.line.at or _OLDEST)
 
 
 class Tail:

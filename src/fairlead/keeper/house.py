@@ -45,6 +45,7 @@ from fairlead.keeper.doors.waker import Waker
 from fairlead.keeper.memory import Memory
 from fairlead.keeper.programs import services, simulator
 from fairlead.keeper.programs.programs import Programs
+from fairlead.keeper.programs.shipping import Shipper
 from fairlead.keeper.report import report
 from fairlead.keeper.running.files import BucketFiles
 from fairlead.keeper.running.models_call import Place, ReplicaCaller
@@ -130,6 +131,8 @@ class House:
         self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families)
         self._access_log = AccessLog(home.access_log, self.gateway, clock)
         self._reporting: asyncio.Task[None] | None = None
+        memo, hide = home.keeper / "shipped.json", self._secrets.in_lines
+        self._shipper = Shipper(settings.node, home.logs, home.access_log, memo, lambda: self.bus, clock, hide)
         self._caller = ReplicaCaller(self._place)
         self.jobs: Jobs | None = None
         self.runs: Runs | None = None
@@ -219,6 +222,7 @@ class House:
             "objectives": lambda: self._slicing.run(self.bus),
             "logs": partial(keep_short, self.home.logs, self.home.access_log, self.clock),
             "access log": self._access_log.run,
+            "shipping": self._shipper.run,
             "tidy": Tidy(self.home, self.clock, lambda: self.wanted, self.settings.keep_days).run,
             "converge": self._wanting.run,
         }
@@ -239,6 +243,7 @@ class House:
                 ("stopping the front door", lambda: self.programs.stop("envoy")),
                 ("closing what it is told", self.gateway.discovery.close),
                 ("stopping replicas", self._end_replicas),
+                ("telling the last lines", self._shipper.end),
                 ("stopping control", lambda: self.programs.stop("control")),
                 ("leaving the bus", self._leave_bus),
                 ("closing the devices' door", self._devices.close),

@@ -95,7 +95,7 @@ def read(path: Path, wanted: Filter, offset: int | None = None) -> Lines:
         raise NotFound(f"there is no log {path.stem}", code="log_not_found", hint="fairlead logs lists them") from error
     end = data.rfind(b"\n") + 1
     skip = data.find(b"\n") + 1 if offset is None and begin else 0  # the first line may be cut
-    found = list(_fitting(_timed(data[skip:end], written), wanted))
+    found = list(fitting(timed(data[skip:end], written), wanted))
     return Lines(tuple(found[-wanted.limit :]), begin + end)
 
 
@@ -119,7 +119,7 @@ def parse(data: bytes) -> Iterator[Line]:
         yield line
 
 
-def _timed(data: bytes, written: datetime) -> Iterator[Line]:
+def timed(data: bytes, written: datetime) -> Iterator[Line]:
     """Yield the lines of a log, each with a time: before the first that is told, that one; without any, ``written``."""
     lines = list(parse(data))
     first = next((line.at for line in lines if line.at is not None), written)
@@ -173,7 +173,8 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _fitting(lines: Iterable[Line], wanted: Filter) -> Iterator[Line]:
+def fitting(lines: Iterable[Line], wanted: Filter) -> Iterator[Line]:
+    """Yield the lines that fit."""
     worst = LEVELS.index(wanted.level)
     needle = wanted.grep.casefold()
     for line in lines:

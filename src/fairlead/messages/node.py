@@ -151,6 +151,23 @@ class JobReturned(Message, frozen=True):
     """When to try again; 0: control decides."""
 
 
+class LogPiece(Message, frozen=True):
+    """A part of a log of the node, for control to keep; asked as a request until it is answered."""
+
+    node: str
+    file: str
+    """Below the folder of logs."""
+    beginning: str
+    """Fingerprint of the first line of the file."""
+    offset: int
+    since: str
+    """When it was noticed."""
+    data: bytes
+    """Lines as they stand there, but for secrets."""
+    is_torn: bool = False
+    """What came before it was cut off."""
+
+
 class JobEnded(Message, frozen=True):
     """How one attempt ended; asked as a request and repeated until answered."""
 

@@ -6,10 +6,13 @@ A bundle may own the folder its log lies in: nothing here follows a link or open
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import stat
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -17,11 +20,91 @@ from fairlead.supervisor.bounds import lines as within_bounds
 
 LIMIT_BYTES = 16 * 1024**2
 _BLOCK_BYTES = 64 * 1024
+_PRINT_BYTES = 256
+_FIRST_MAX = 4096
 
 
 class _Said(msgspec.Struct):
     said: str
     traceback: str = ""
+
+
+class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far a log was read; ``print`` is what lay just before, or at the start, so that a cut is noticed."""
+
+    offset: int = 0
+    size: int = 0
+    print: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What follows a mark: whole lines."""
+
+    begin: Mark
+    end: Mark
+    data: bytes
+    beginning: str
+    """Fingerprint of the first line of the file it is from."""
+    is_full: bool
+    """As much was read as was asked for."""
+    is_torn: bool = False
+    """What followed the mark is gone: the log was cut more than once."""
+
+
+def following(path: Path, mark: Mark, most: int) -> Following | None:
+    """Return up to ``most`` bytes of lines after ``mark``, of ``<name>.1`` first where the log was cut, or None."""
+    if (found := _after(path, mark, most)) is not None:
+        return found if found.data else None
+    older = path.with_name(path.name + ".1")
+    found = _after(older, mark, most)
+    if found is not None and found.data:
+        return found
+    is_torn = found is None and bool(mark.size)
+    found = _after(path, Mark(), most)
+    return replace(found, is_torn=is_torn) if found is not None and found.data else None
+
+
+def beginning(path: Path) -> str:
+    """Return a fingerprint of the first line of a log; empty where there is none."""
+    try:
+        with os.fdopen(_open(path, os.O_RDONLY), "rb") as file:
+            return _beginning(file)
+    except OSError:
+        return ""
+
+
+def _after(path: Path, mark: Mark, most: int) -> Following | None:
+    """Return what follows ``mark`` in the file at ``path``; None where it is another file, or none."""
+    try:
+        descriptor = _open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        if mark.size and _print(file, mark.offset, mark.size) != mark.print:
+            return None
+        file.seek(mark.offset)
+        data = file.read(most)
+        end = data.rfind(b"\n") + 1
+        is_full = len(data) == most
+        data = data[: end or (most if is_full else 0)]
+        begin = mark if mark.size else _mark(file, mark.offset)
+        return Following(begin, _mark(file, mark.offset + len(data)), data, _beginning(file), is_full)
+
+
+def _mark(file: BinaryIO, offset: int) -> Mark:
+    size = min(offset, _PRINT_BYTES) or min(os.fstat(file.fileno()).st_size, _PRINT_BYTES)
+    return Mark(offset, size, _print(file, offset, size))
+
+
+def _print(file: BinaryIO, offset: int, size: int) -> str:
+    file.seek(max(0, offset - size))
+    return hashlib.sha256(file.read(size)).hexdigest()[:16]
+
+
+def _beginning(file: BinaryIO) -> str:
+    file.seek(0)
+    return hashlib.sha256(file.readline(_FIRST_MAX)).hexdigest()[:16]
 
 
 def open_append(path: Path) -> int:

@@ -32,12 +32,22 @@ FOLLOW_S = 0.3
 
 @router.get("/logs")
 async def read(
-    house: TheHouse, who: Who, of: str = "", since: str = "", level: str = "", grep: str = "", limit: int = 200
+    house: TheHouse,
+    who: Who,
+    of: str = "",
+    since: str = "",
+    until: str = "",
+    level: str = "",
+    grep: str = "",
+    limit: int = 200,
 ) -> Page[LineView]:
-    """Return the last lines of a model, run, app or program (of all, without ``of``), oldest first."""
-    wanted = _filter(house, since, level, grep, limit)
+    """Return the last lines of a model, run, app or program (of all, without ``of``), oldest first.
+
+    What the machine holds no more is read from the bucket.
+    """
+    wanted = _filter(house, since, level, grep, limit, until)
     found = await house.database.read(lambda session: sources.of(session, who, of))
-    told = await asyncio.to_thread(sources.read, house.home.logs, found, wanted)
+    told = await house.logs.read(house.home.logs, found, wanted)
     hide = await _masks(house, told)
     return page([line_view(_hidden(one, hide)) for one in told])
 
@@ -53,12 +63,13 @@ async def follow(
     return sse(house, who, _lines(house, tail, wanted))
 
 
-def _filter(house: House, since: str, level: str, grep: str, limit: int) -> Filter:
+def _filter(house: House, since: str, level: str, grep: str, limit: int, until: str = "") -> Filter:
     check_limit(limit, LINES_MAX)
     if level and level not in LEVELS:
         raise Invalid(f"{level[:20]!r} is no level", code="level_invalid", hint=", ".join(LEVELS))
     from_ = moments.parse(since, house.clock.now(), UTC) if since else None
-    return Filter(since=from_, level=level or "debug", grep=grep, limit=limit)
+    to = moments.parse(until, house.clock.now(), UTC) if until else None
+    return Filter(since=from_, until=to, level=level or "debug", grep=grep, limit=limit)
 
 
 async def _lines(house: House, tail: Tail, wanted: Filter) -> AsyncIterator[bytes]:

@@ -26,6 +26,8 @@ class Secrets:
         self._sealed: dict[str, frozenset[tuple[str, bytes]]] = {}
         self._masks: dict[str, Mask] = {}
         self._apps: dict[str, str] = {}
+        self._lines: dict[str, Mask] = {}
+        """Also of bundles that are gone: their logs are told a little later."""
 
     def opened(self, bundle: str, sealed: Mapping[str, bytes]) -> dict[str, str]:
         """Return the values by name; raises :class:`Invalid` (``secret_missing``) and :class:`Internal`."""
@@ -57,7 +59,9 @@ class Secrets:
             before = self._sealed.get(bundle, frozenset())
             if items - before:
                 self._sealed[bundle] = items | before
-                self._masks[bundle] = Mask(self._values(bundle, self._sealed[bundle]))
+                values = list(self._values(bundle, self._sealed[bundle]))
+                self._masks[bundle] = Mask(values)
+                self._lines[bundle] = Mask((*values, *(msgspec.json.encode(one).decode()[1:-1] for one in values)))
 
     def hidden(self, report: NodeReport) -> NodeReport:
         """Return ``report`` without any secret that a bundle said."""
@@ -70,6 +74,12 @@ class Secrets:
             prepared=tuple(self._hide(one, one.name) for one in report.prepared),
             runs=tuple(self._hide(one, self._apps.get(one.run, "")) for one in report.runs),
         )
+
+    def in_lines(self, text: str) -> str:
+        """Return lines of logs, plain or JSON, without the secrets of any bundle that is or was here."""
+        for mask in tuple(self._lines.values()):
+            text = mask(text)
+        return text
 
     def _values(self, bundle: str, items: Iterable[tuple[str, bytes]]) -> Iterator[str]:
         sealer = self._sealer()
