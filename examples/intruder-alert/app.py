@@ -25,6 +25,7 @@ class Watch:
     """What is known of the night so far."""
 
     def __init__(self) -> None:
+        self.began: datetime | None = None
         self.alarm: datetime | None = None
         self.since = 0
         """Pictures with an intruder since the last alarm."""
@@ -40,6 +41,7 @@ watch = Watch()
 
 @app.start
 async def remember() -> None:
+    watch.began = app.clock.now()
     try:
         told = await app.state.get(LAST)
     except fairlead.Error as error:  # an alarm too many is better than none
@@ -50,6 +52,8 @@ async def remember() -> None:
 
 @app.on(cameras.image)
 async def look(reading: fairlead.Reading) -> None:
+    if watch.began is not None and watch.began - reading.at > TOGETHER:
+        return  # the last picture of a camera is told when the run begins: it may be of somebody who was there by day
     waiting = watch.waiting.setdefault(reading.device, deque(maxlen=KEPT))
     waiting.append(reading)
     if watch.away_since is None:
@@ -141,7 +145,8 @@ async def send_mails() -> None:
     while watch.mails:
         subject, text, reading = mail = watch.mails.popleft()
         try:
-            await app.mail(subject, text, attach=[reading])
+            picture = fairlead.File(reading.value.read(), f"{reading.device}-{reading.at:%Y%m%d-%H%M%S}.jpg")
+            await app.mail(subject, text, attach=[picture])
         except fairlead.Error as error:
             if error.status in REFUSED:
                 app.log.error("the mail is not sent: %s", error)

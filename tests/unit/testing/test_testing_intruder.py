@@ -64,7 +64,7 @@ async def test_a_stranger_sounds_the_buzzer_and_is_told_and_mailed_with_the_pict
         (mail,) = stage.mails
         assert mail.subject == "Someone unknown at campus/lab"
         assert "cameras-2 at campus/lab saw someone unknown at 18:00:00" in mail.text
-        assert len(mail.attach) == 1
+        assert [one.name for one in mail.attach] == ["cameras-2-20261123-170000.jpg"]
         await stage.advance(seconds=21)
         assert buzzer.state == {"on": False}
 
@@ -156,6 +156,16 @@ async def test_at_most_twenty_pictures_of_a_camera_wait_for_the_model() -> None:
         await stage.advance(seconds=10)
         assert len(asked) == 21
         assert stage.mails == []
+
+
+async def test_a_picture_from_before_the_run_is_no_alarm() -> None:
+    async with night() as stage:
+        stage.clock.set_by(-3600)
+        await shows(stage, "unknown")
+        stage.clock.set_by(3600)
+        assert (stage.mails, stage.device("buzzer").commands) == ([], [])
+        await shows(stage, "unknown")
+        assert len(stage.mails) == 1
 
 
 async def test_a_picture_that_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
