@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import stat
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from fairlead.bus import callout, nats, server
 from fairlead.bus.nats import NatsBus
+from fairlead.devices.door import Door
+from fairlead.devices.types import DeviceType, Property
 from fairlead.errors import Unavailable
 from fairlead.messages import JobMoved, NodeReport
 from fairlead.testing.nats import NatsRig, nats_server
@@ -127,7 +130,6 @@ async def test_nobody_is_let_in_without_a_password_or_a_user(rig: NatsRig) -> No
         "dev/fan-1/state/on",
         "dev/t1/cmd",
         "dev/t1/error",
-        "dev/t1/other",
         "fl/report/local",
         "fl/ask/WantedAsk",
         "fl/measured/t1",
@@ -146,6 +148,20 @@ async def test_what_is_not_a_devices_own_is_dropped(rig: NatsRig, control: NatsB
     await until(lambda: len(heard) == 1)
     assert heard == [("t1", "status", b"online")]
     assert reports == []
+
+
+@pytest.mark.parametrize("tail", ["other", "state/temperature/more", "cmd/other", "a*b", "state/*"])
+async def test_a_topic_of_its_own_that_is_none_arrives_to_be_told(rig: NatsRig, control: NatsBus, tail: str) -> None:
+    heard = Heard()
+    await control.subscribe_devices(heard)
+
+    assert await publish(rig, "t1", f"dev/t1/{tail}", "1", "-q", "1") == 0
+
+    await until(lambda: heard == [("t1", tail, b"1")])
+    door = Door()
+    door.kinds = {"t1": DeviceType("meter", "1.0.0", properties={"temperature": Property({"type": "number"})})}
+    (error,) = door.hear(*heard[0], datetime.now(UTC), 0.0).errors
+    assert error.code in ("unknown_topic", "unknown_property")
 
 
 @pytest.mark.parametrize(

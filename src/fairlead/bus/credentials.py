@@ -108,12 +108,13 @@ def account_jwt(operator: Key, account: str, name: str, *, jetstream: bool = Fal
 
 def user_jwt(account: Key, user: str, name: str, permissions: Permissions, **claims: object) -> str:
     """Return the JWT of a user of ``account`` who may do just what ``permissions`` say."""
+    denied = permissions.publish_not
     body = {
         "type": "user",
         "subs": -1,
         "data": -1,
         "payload": -1,
-        "pub": _allowed(permissions.publish),
+        "pub": {**_allowed(permissions.publish), **({"deny": list(denied)} if denied else {})},
         "sub": _allowed(permissions.subscribe),
         **claims,
     }

@@ -45,7 +45,6 @@ _PATTERNS: Mapping[type[Message], str] = {
 }
 """All other classes are asked of control: ``fl.ask.<class>``."""
 _TAIL = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*")
-_DEVICE_SENDS = ("state", "state.>", "status", "cmd.ack", "desc")
 _DEVICE_HEARS = ("cmd", "error")
 
 
@@ -54,6 +53,8 @@ class Permissions(msgspec.Struct, frozen=True):
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
+    publish_not: tuple[str, ...] = ()
+    """Refused of what ``publish`` allows."""
 
 
 def of(message: Message, node: str | None = None) -> str:
@@ -124,11 +125,12 @@ def keeper_permissions(node: str) -> Permissions:
 
 
 def device_permissions(name: str) -> Permissions:
-    """What a device may do: send its own state, hear its own commands."""
-    return Permissions(
-        publish=tuple(f"dev.{_token(name, 'device')}.{tail}" for tail in _DEVICE_SENDS),
-        subscribe=tuple(f"dev.{name}.{tail}" for tail in _DEVICE_HEARS),
-    )
+    """What a device may do: send what is its own, hear its own commands.
+
+    What it sends to a topic of its own that is none of the contract's arrives too, so that it can be told.
+    """
+    hears = tuple(f"dev.{_token(name, 'device')}.{tail}" for tail in _DEVICE_HEARS)
+    return Permissions(publish=(f"dev.{name}.>",), subscribe=hears, publish_not=hears)
 
 
 def warden_permissions() -> Permissions:

@@ -17,6 +17,8 @@ from fairlead.devices.types import DeviceType, Measurement, Refusal, unknown, va
 
 AHEAD_MAX = timedelta(minutes=1)
 """A device's clock may be ahead of ours by so much."""
+TOPIC_MAX = 80
+"""So much of a topic is told back."""
 ERROR_EVERY_S = 1.0
 """A device that sends nonsense is told so at most this often for each topic and code."""
 
@@ -89,7 +91,7 @@ class Door:
                 return self._described(device, tail, payload, now, monotonic)
             case _:
                 hint = "state, state/<property or event>, status, cmd/ack or desc"
-                error = Refusal("unknown_topic", f"{tail[:80]!r} is no topic of a device", hint)
+                error = Refusal("unknown_topic", f"{tail[:TOPIC_MAX]!r} is no topic of a device", hint)
                 return self._heard(device, tail, now, monotonic, refusals=[error])
 
     def _status(self, device: str, tail: str, payload: bytes, now: datetime, monotonic: float) -> Heard:
@@ -154,7 +156,7 @@ class Door:
             else:
                 kept.append(one)
         errors = tuple(
-            DeviceError(f"dev/{device}/{tail}", one.code, one.message, one.hint)
+            DeviceError(f"dev/{device}/{tail[:TOPIC_MAX]}", one.code, one.message, one.hint)
             for one in refused
             if self._tell(device, tail, one.code, monotonic)
         )
@@ -169,7 +171,7 @@ class Door:
         return True
 
     def _tell(self, device: str, tail: str, code: str, monotonic: float) -> bool:
-        key = (device, tail if len(tail) <= 80 else "", code)
+        key = (device, tail if len(tail) <= TOPIC_MAX else "", code)
         if monotonic - self._told.get(key, -ERROR_EVERY_S) < ERROR_EVERY_S:
             return False
         if len(self._told) > 10_000:  # a device that invents topics must not fill our memory

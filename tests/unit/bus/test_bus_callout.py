@@ -52,7 +52,7 @@ async def test_a_question_nobody_waits_for_any_more_takes_no_time_from_others(
     gate.replace([DeviceAccess("t1", password_hash("t1", "right"))])
     question = asked(access, theirs, "right")
 
-    await Responder(access, gate, now=lambda: time.time() + late_s).take(question)  # type: ignore[arg-type]
+    await Responder(access, gate, now=lambda: time.time() + late_s).take(question)
 
     assert bool(question.answers) is is_answered
     for answer in question.answers:
