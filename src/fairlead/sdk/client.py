@@ -12,12 +12,14 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
 import httpx
 import msgspec
 
+from fairlead import clock
 from fairlead.errors import Error, Invalid, Unavailable
 from fairlead.sdk.calls import decode_answer, encode_call, query_of
 from fairlead.sdk.events import events_of, pieces_of
@@ -134,9 +136,33 @@ class Client:
 class RemoteModel:
     """A model behind a front door."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, name: str, asked: Mapping[str, str] | None = None) -> None:
         self._client = client
+        self._name = name
         self._path = f"/v1/models/{name}"
+        self._asked = dict(asked or {})
+
+    def with_options(
+        self,
+        *,
+        deadline: float | datetime | None = None,
+        priority: str | None = None,
+        callback: str | None = None,
+        key: str | None = None,
+    ) -> RemoteModel:
+        """Return the same model, whose jobs are submitted so.
+
+        ``deadline``: seconds from when it is submitted, or a moment with a zone, by which a job must have ended.
+        ``priority``: ``normal`` or ``batch``. ``callback``: URL that is told the end. ``key``: the same key and body
+        are the same job, whoever submits it again.
+        """
+        if isinstance(deadline, datetime) and deadline.tzinfo is None:
+            hint = "datetime.now(UTC) + timedelta(minutes=5), or seconds"
+            raise Invalid("a deadline without a zone is no moment", code="invalid_input", hint=hint)
+        moment = clock.to_text(deadline.astimezone(UTC)) if isinstance(deadline, datetime) else deadline
+        given = {"x-deadline": moment, "x-priority": priority, "x-callback-url": callback, "idempotency-key": key}
+        said = {name: f"{value}" for name, value in given.items() if value is not None}
+        return RemoteModel(self._client, self._name, self._asked | said)
 
     def predict(self, *args: Any, **fields: Any) -> Any:
         """Return the answer. Raises :class:`Error`.
@@ -148,8 +174,11 @@ class RemoteModel:
         return decode_answer(response.content, response.headers.get("content-type", ""))
 
     def submit(self, *args: Any, **fields: Any) -> Job:
-        """Return the job that this call became; it is kept and will be done. Raises :class:`Error`."""
-        call = _call(args, fields, {"idempotency-key": uuid.uuid4().hex})
+        """Return the job that this call became; it is kept and will be done. Raises :class:`Error`.
+
+        :meth:`with_options` gives it a deadline, a priority, a callback or a key.
+        """
+        call = _call(args, fields, {"idempotency-key": uuid.uuid4().hex} | self._asked)
         response = self._client.send("POST", f"{self._path}/jobs", again=True, **call)
         return Job(self._client, msgspec.json.decode(response.content, type=_JobView))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,24 @@ def test_a_job_is_submitted_again_under_the_same_key() -> None:
     keys = [one.headers["idempotency-key"] for one in front.seen]
     assert len(set(keys[:3])) == 1
     assert keys[3] != keys[0]
+
+
+def test_a_job_has_the_deadline_priority_callback_and_key_that_were_asked_for() -> None:
+    front = Front(*[httpx.Response(202, json={"id": "job-1"}) for _ in range(3)])
+    model = front.client().model("m")
+    moment = datetime(2026, 11, 20, 15, 3, tzinfo=timezone(timedelta(hours=1)))
+    asked = model.with_options(deadline=60, priority="batch", callback="https://example.org/done", key="order-1")
+    asked.submit(x=1)
+    asked.with_options(deadline=moment).submit(x=1)
+    model.submit(x=1)
+
+    first, second, third = (one.headers for one in front.seen)
+    names = ("x-deadline", "x-priority", "x-callback-url", "idempotency-key")
+    assert [first.get(name) for name in names] == ["60", "batch", "https://example.org/done", "order-1"]
+    assert [second.get(name) for name in names[:2]] == ["2026-11-20T14:03:00Z", "batch"]
+    assert [third.get(name) for name in names[:3]] == [None, None, None]
+    with pytest.raises(fairlead.Error, match="without a zone"):
+        model.with_options(deadline=datetime(2026, 11, 20))
 
 
 def test_waiting_outlives_a_control_that_is_away() -> None:
