@@ -49,12 +49,14 @@ class RunFlow:
         self._database, self._clock, self._nodes = database, clock, nodes
         self._waiters, self._post, self._settings = waiters, post, settings
         self._raised: frozenset[str] = frozenset()
+        self._looked_at: datetime | None = None
+        """When it last looked, by the clock that may be set."""
 
     async def settle(self, now: datetime) -> tuple[Outgoing, ...]:
         """Do what is due; return what devices must be told, to be published after the commit."""
         reports, silent_s = self._nodes.alive(), self._nodes.silent_s()
         step = await self._database.write(lambda session: self._step(session, reports, now, silent_s))
-        self._raised, outcome = step.raised, step.outcome
+        self._raised, outcome, self._looked_at = step.raised, step.outcome, now
         if outcome.letters:
             self._post.nudge()
         moved = tuple(f"runs/{run}" for run in outcome.moved)
@@ -70,6 +72,8 @@ class RunFlow:
 
     def _step(self, session: Session, reports: tuple[NodeReport, ...], now: datetime, silent_s: float) -> _Step:
         prepared = {app for report in reports for app in _take_prepared(session, report, now)}
+        if self._looked_at is None or now < self._looked_at:
+            opening.rewind(session, now)
         opened = opening.fire(session, now)
         by_run: dict[str, RunReport] = {one.run: one for report in reports for one in report.runs}
         taken = dict.fromkeys(_stopped(session, reports, by_run), True)

@@ -21,6 +21,8 @@ from fairlead.store.records import Run, Schedule
 _log = logging.getLogger(__name__)
 AGAIN_S = 60.0
 """Until a schedule that could not be fired is tried again."""
+FAR = timedelta(hours=1)
+"""No clock is put back by so much without having been wrong."""
 MISSED_MAX = 200
 """Of firings that were missed so many are looked at; the rest is one line in the journal."""
 
@@ -33,7 +35,8 @@ def fire(session: Session, now: datetime) -> tuple[Run, ...]:
     """
     opened: list[Run] = []
     query = select(Schedule).where(Schedule.next_at <= now, Schedule.paused.is_(None), Schedule.removed_at.is_(None))
-    for record in session.scalars(query.order_by(Schedule.next_at, Schedule.id)).all():
+    claimed = query.order_by(Schedule.next_at, Schedule.id).with_for_update(skip_locked=True)
+    for record in session.scalars(claimed).all():
         try:
             with session.begin_nested():
                 opened += _fire_one(session, record, now)
@@ -45,6 +48,21 @@ def fire(session: Session, now: datetime) -> tuple[Run, ...]:
             note(session, "schedule", record.id, f"it could not be fired: {type(error).__name__}: {error}", now)
         session.flush()
     return tuple(opened)
+
+
+def rewind(session: Session, now: datetime) -> None:
+    """Look again from ``now`` where windows were decided that lie far ahead: the clock was wrong, and was put right.
+
+    A window that has its run does not get another. A clock that is put back by less leaves everything as it is.
+    """
+    query = select(Schedule).where(Schedule.seen_until > now + FAR, Schedule.removed_at.is_(None))
+    for record in session.scalars(query).all():
+        said = f"the clock was ahead: windows up to {record.seen_until:%Y-%m-%d %H:%M} UTC are looked at again"
+        record.seen_until = now
+        if record.paused is None:
+            record.next_at = following(table_of(record), now)
+        note(session, "schedule", record.id, said, now)
+    session.flush()
 
 
 def _fire_one(session: Session, record: Schedule, now: datetime) -> list[Run]:

@@ -315,6 +315,22 @@ def test_a_clock_that_goes_back_fires_nothing_twice(session: Session) -> None:
     assert len(runs.list_runs(session, SYSTEM)) == 1
 
 
+def test_a_clock_that_was_a_year_ahead_and_is_put_right_loses_no_window(session: Session) -> None:
+    schedule(session)
+    step(session, later(days=365))
+    skipped = {run.id for run in runs.list_runs(session, SYSTEM)}
+    assert next_at(session) > later(days=365)  # type: ignore[operator]
+
+    opening.rewind(session, later(minutes=1))
+    step(session, later(hours=1))
+
+    (run,) = [run for run in runs.list_runs(session, SYSTEM) if run.id not in skipped]
+    assert (run.starts_at, run.status) == (later(hours=1), RunStatus.STARTING)
+    opening.rewind(session, later(hours=1, minutes=-30))
+    step(session, later(hours=1, minutes=1))
+    assert len(runs.list_runs(session, SYSTEM)) == len(skipped) + 1
+
+
 def test_a_schedule_added_within_its_window_runs_at_once(session: Session) -> None:
     schedule(session, later(hours=2))
 
