@@ -198,7 +198,7 @@ def told(message: dict[str, Any]) -> str:
     return str(json.loads(message["body"].decode().removeprefix("data: ")))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_a_week() -> None:
     """Seven days, five minutes at a step: who was there when, and nothing is on at night or where nobody is."""
     async with lesson_room(MONDAY) as stage:
