@@ -77,7 +77,7 @@ async def test_a_letter_arrives_whole(mailer: Mailer, server: tuple[Server, str]
         return
     ((to, message),) = server[0].letters
     (enclosure,) = message.iter_attachments()
-    body = message.get_body()
+    body = message.get_body(("plain",))
     assert body
     assert to == LETTER.to
     assert (message["Subject"], body.get_content().replace("\r\n", "\n")) == (LETTER.subject, LETTER.text)

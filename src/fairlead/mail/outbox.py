@@ -113,13 +113,14 @@ def next_at(session: Session) -> datetime | None:
     return session.scalar(select(func.min(Mail.due_at)).where(Mail.status == MailStatus.WAITING))
 
 
-def sent(session: Session, mail: int, now: datetime) -> None:
-    """Mark a letter as handed over; again changes nothing."""
+def sent(session: Session, mail: int, now: datetime, refused: str = "") -> None:
+    """Mark a letter as handed over, but for those ``refused``; again changes nothing."""
     record = show(session, mail)
     if record.status is MailStatus.WAITING:
         record.attempts += 1
         record.sent_at = now
-        move_to(session, record, MailStatus.SENT, "handed to the mail server", now)
+        said = f"handed to the mail server, which refused {refused}" if refused else "handed to the mail server"
+        move_to(session, record, MailStatus.SENT, said, now)
         session.flush()
 
 

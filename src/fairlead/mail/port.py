@@ -29,8 +29,8 @@ class Letter(msgspec.Struct, frozen=True):
 class Mailer(Protocol):
     """Sends letters. Real: ``smtp.SmtpMailer``; fake: ``fairlead.testing.mailer.ListMailer``."""
 
-    async def send(self, letter: Letter) -> None:
-        """Hand ``letter`` over.
+    async def send(self, letter: Letter) -> str:
+        """Hand ``letter`` over; return who of its recipients was refused, and why (empty: nobody).
 
         Raises :class:`~fairlead.errors.Invalid` when no try will ever help (``mail_refused``), and
         :class:`~fairlead.errors.Unavailable` when a later one may (``mail_unavailable``).

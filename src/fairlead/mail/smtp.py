@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 
 from fairlead.errors import Invalid, Unavailable
+from fairlead.mail.page import page
 from fairlead.mail.port import Letter
 
 TIMEOUT_S = 30.0
@@ -34,9 +35,9 @@ class SmtpMailer:
         self._password = unquote(parts.password) if parts.password else None
         self.sender = sender or (self._user if self._user and "@" in self._user else f"fairlead@{self._host}")
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, letter: Letter) -> str:
         try:
-            await aiosmtplib.send(
+            refused, _ = await aiosmtplib.send(
                 self._compose(letter),
                 hostname=self._host,
                 port=self._port,
@@ -53,6 +54,7 @@ class SmtpMailer:
             raise _translate(error.code, error.message) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise _translate(0, str(error)) from error
+        return "; ".join(f"{address}: {one.code} {one.message}" for address, one in refused.items())[:500]
 
     def _compose(self, letter: Letter) -> EmailMessage:
         message = EmailMessage()
@@ -64,6 +66,7 @@ class SmtpMailer:
         message["Message-ID"] = f"<{letter.id}@{domain}>" if letter.id else make_msgid(domain=domain)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: out-of-office programs keep quiet
         message.set_content(letter.text)
+        message.add_alternative(page(letter.subject, letter.text), subtype="html")
         for enclosure in letter.enclosures:
             kind, _, subtype = enclosure.content_type.partition("/")
             message.add_attachment(

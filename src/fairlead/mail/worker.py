@@ -27,13 +27,13 @@ async def deliver(database: Database, mailer: Mailer | None, fetch: Fetch, clock
             await database.write(partial(outbox.kept, mail=mail.id, now=clock.now()))
             continue
         try:
-            await mailer.send(await _letter(mail, fetch))
+            refused = await mailer.send(await _letter(mail, fetch))
         except Error as error:
             final = isinstance(error, Invalid)
             _log.warning("mail not sent", extra={"mail": mail.id, "reason": error.message})
             await database.write(partial(outbox.failed, mail=mail.id, why=error.message, now=clock.now(), final=final))
         else:
-            await database.write(partial(outbox.sent, mail=mail.id, now=clock.now()))
+            await database.write(partial(outbox.sent, mail=mail.id, now=clock.now(), refused=refused))
     return await database.read(outbox.next_at)
 
 

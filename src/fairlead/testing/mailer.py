@@ -13,7 +13,8 @@ class ListMailer:
         self.letters: list[Letter] = []
         self.fails: Error | None = None
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, letter: Letter) -> str:
         if self.fails is not None:
             raise self.fails
         self.letters.append(letter)
+        return ""
