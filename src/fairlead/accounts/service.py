@@ -132,8 +132,8 @@ def remove(session: Session, caller: Caller, name: str, now: datetime) -> User:
         raise Conflict(
             f"{name} owns {', '.join(theirs[:_NAMED])}{more}",
             code="user_owns",
-            hint="hand models over: fairlead models set MODEL --owner WHO; remove the rest, or shut them out and keep"
-            f" it: fairlead users disable {name}",
+            hint="hand over: fairlead models set MODEL --owner WHO, apps set APP --owner WHO; remove the rest, or shut"
+            f" them out and keep it: fairlead users disable {name}",
         )
     tokens.revoke_all(session, user, now, by=caller.name)
     user.disabled, user.roles, user.password_hash = True, (), None

@@ -14,7 +14,7 @@ from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.models import VersionView
 from fairlead.api.views.runs import AppView, app_version_view, app_view
-from fairlead.apps import aliases, runs, sight, versions
+from fairlead.apps import aliases, owner, runs, sight, versions
 from fairlead.control.house import House
 from fairlead.errors import Conflict
 from fairlead.status import VersionStatus
@@ -27,6 +27,10 @@ _ENDS = {VersionStatus.READY: "done", VersionStatus.RETIRED: "done", VersionStat
 
 class AliasBody(Body):
     version: str
+
+
+class AppChange(Body):
+    owner: str
 
 
 class RollbackBody(Body):
@@ -44,6 +48,19 @@ async def list_apps(house: TheHouse, who: Who) -> Page[AppView]:
 @router.get("/apps/{name}")
 async def show(name: str, house: TheHouse, who: Who) -> AppView:
     return await house.database.read(lambda session: _view(session, house, who, sight.show_app(session, who, name)))
+
+
+@router.patch("/apps/{name}")
+async def change(name: str, body: AppChange, house: TheHouse, who: Who) -> AppView:
+    """Hand an app over: its owner, or a configurer, gives it to another person."""
+    now = house.clock.now()
+
+    def write(session: Session) -> AppView:
+        return _view(session, house, who, owner.set_owner(session, who, name, body.owner, now))
+
+    view = await house.database.write(write)
+    house.reconcile.nudge()
+    return view
 
 
 @router.delete("/apps/{name}", status_code=204)

@@ -75,6 +75,14 @@ def _run_of(api: Api, schedule: str) -> str | None:
         time.sleep(0.1)
 
 
+@app.command("set")
+def change(name: str, owner: str = typer.Option(..., "--owner", help="Whose it is from now on.")) -> None:
+    """Hand an app over to another person."""
+    with Api() as api:
+        view = api.patch(f"/apps/{named('app', name)}", {"owner": owner})
+    terminal.result(f"{name}: owner {view['owner']}", view)
+
+
 @app.command()
 def rm(name: str, yes: bool = typer.Option(False, "--yes", "-y")) -> None:
     """Remove an app that no schedule and no run wants any more."""
