@@ -103,7 +103,8 @@ async def remember() -> None:
 @app.on(thermometer.temperature)
 async def feel(reading: fairlead.Reading) -> None:
     comfort_c = app.params["comfort_c"]
-    verdict = await comfort.predict(temperature=reading.value, comfort_c=comfort_c)
+    band_c = app.params["band_c"] if house.is_on("fan") else 0  # one that runs goes on a little farther
+    verdict = await comfort.predict(temperature=reading.value, comfort_c=comfort_c - band_c)
     await rule("fan", {"on": verdict["hot"]}, verdict["why"], again=True)
     cool = cools(reading.value, house.is_on("air_conditioners"), comfort_c, app.params["cool_above_c"])
     wanted = {"on": True, "target": min(max(comfort_c, COLDEST_C), WARMEST_C)} if cool else {"on": False}

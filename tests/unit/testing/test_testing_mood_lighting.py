@@ -72,7 +72,7 @@ async def test_one_odd_second_changes_little() -> None:
 
 
 async def test_the_lamps_go_off_after_silence_and_on_again_with_the_next_sound() -> None:
-    async with Stage(APP, params={"silence_s": 10}) as stage:
+    async with Stage(APP, params={"silence_s": 10, "smooth_s": 60}) as stage:
         await play(stage, 5, sounds(1, 0))
         await play(stage, 5, SILENT)
         assert colors(stage) == ["#ffd23f"], "a pause is no silence"
