@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic simulate peers chaos faces web docs clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic bench-windows simulate peers chaos faces web docs clean
 
 setup: $(VENV)/ready
 
@@ -52,6 +52,9 @@ bench: setup
 
 bench-elastic: setup
 	$(BIN)/python benchmarks/elastic.py
+
+bench-windows: setup
+	$(BIN)/python benchmarks/windows.py
 
 simulate: setup
 	$(BIN)/python benchmarks/simulate.py
