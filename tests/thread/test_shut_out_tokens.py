@@ -52,7 +52,15 @@ def routes(town: Town) -> list[tuple[str, str]]:
     run = town.run_of("page")["id"]
     names = {"name": "hostile", "ref": "hostile", "entry": "predict", "version": "1", "alias": "production"}
     names |= {"token": "tok-1", "job": "job-1", "path": "town/hall", "device": "t1", "property_": "temperature"}
-    names |= {"command": "cmd-1", "run": run, "number": "1", "bundle": "hostile", "content": "0" * 64, "form": "sloth"}
+    names |= {
+        "at": "town/hall",
+        "command": "cmd-1",
+        "run": run,
+        "number": "1",
+        "bundle": "hostile",
+        "content": "0" * 64,
+        "form": "sloth",
+    }
     found = []
     for path, operations in town.api("GET", "/openapi.json")["paths"].items():
         here = names | ({"name": "page"} if "/apps/" in path else {"name": "bob"} if "/users/" in path else {})

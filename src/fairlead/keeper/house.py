@@ -132,7 +132,7 @@ class House:
         self._access_log = AccessLog(home.access_log, self.gateway, clock)
         self._reporting: asyncio.Task[None] | None = None
         memo, hide = home.keeper / "shipped.json", self._secrets.in_lines
-        self._shipper = Shipper(settings.node, home.logs, home.access_log, memo, lambda: self.bus, clock, hide)
+        self._shipper = Shipper(settings.node, home.logs, home.access_log, memo, lambda: self._bus, clock, hide)
         self._caller = ReplicaCaller(self._place)
         self.jobs: Jobs | None = None
         self.runs: Runs | None = None

@@ -52,12 +52,13 @@ class Shipper:
         logs: Path,
         access: Path,
         memo: Path,
-        bus: Callable[[], Bus],
+        bus: Callable[[], Bus | None],
         clock: Clock,
         hide: Callable[[str], str],
         roll_s: float = ROLL_S,
     ) -> None:
-        """``hide`` takes secrets out of a text; ``memo``: the file that remembers how far each log was told."""
+        """``bus``: none until it was started. ``hide`` takes secrets out of a text; ``memo``: the file that remembers
+        how far each log was told."""
         self._node, self._logs, self._access, self._memo = node, logs, access, memo
         self._bus, self._clock, self._hide, self._roll_s = bus, clock, hide, roll_s
         self._known: dict[str, Waits] | None = None
@@ -77,20 +78,23 @@ class Shipper:
 
     async def look(self) -> int:
         """Tell what is large or old enough of every file; returns how many pieces were taken."""
+        bus = self._bus()
+        if bus is None:  # the platform ends before it was up: the next one tells what these logs say
+            return 0
         known = self._known if self._known is not None else await asyncio.to_thread(self._recall)
         there = await asyncio.to_thread(self._files)
         self._known = {file: known.get(file, Waits()) for file in there}
         before, taken = dict(known), 0
         try:
             for file in there:
-                taken += await self._one(file)
+                taken += await self._one(bus, file)
         except Error as error:
             _log.info("logs wait for their way to the bucket", extra={"reason": error.message})
         if self._known != before:
             await asyncio.to_thread(self._remember)
         return taken
 
-    async def _one(self, file: str) -> int:
+    async def _one(self, bus: Bus, file: str) -> int:
         assert self._known is not None
         for taken in range(PIECES_MAX):
             waits = self._known[file]
@@ -107,7 +111,7 @@ class Shipper:
                 return taken
             said = self._hide(found.data.decode("utf-8", "replace")).encode()
             piece = LogPiece(self._node, file, found.beginning, found.begin.offset, waits.since, said, waits.is_torn)
-            answer = await self._bus().request(piece, timeout_s=ANSWER_S)
+            answer = await bus.request(piece, timeout_s=ANSWER_S)
             if not answer.ok:
                 _log.info("a piece of a log was not taken", extra={"file": file, "reason": str(answer.error)})
                 return taken
