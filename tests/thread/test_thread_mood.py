@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.thread.rig import EXAMPLES, Platform, platform, until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]  # librosa is some 400 MB to fetch and to unpack
 COORDINATES, COLOR = "/get_mood_coordinates_from_audio_stream", "/get_mood_color_from_audio_stream"
 OCTETS = {"content-type": "application/octet-stream"}
 BUILD_S = 500.0
