@@ -1,7 +1,7 @@
 """How examples of property tests are chosen, in all tests; Ctrl-C reaches what tests start; names of tests repeat.
 
 The same ones each time, so that a run is bounded and repeats; ``FAIRLEAD_HYPOTHESIS=explore`` looks for others, and for
-ten times as many. Tests that need fewer say so as a part of ``settings.default.max_examples``.
+twenty times as many. Tests that need fewer say so as a part of ``settings.default.max_examples``.
 """
 
 import os
@@ -9,7 +9,7 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-CI_EXAMPLES = 100
+CI_EXAMPLES = 50
 
 settings.register_profile(
     "ci",
@@ -19,7 +19,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
 )
-settings.register_profile("explore", settings.get_profile("ci"), max_examples=10 * CI_EXAMPLES, derandomize=False)
+settings.register_profile("explore", settings.get_profile("ci"), max_examples=20 * CI_EXAMPLES, derandomize=False)
 settings.load_profile(os.environ.get("FAIRLEAD_HYPOTHESIS", "ci"))
 
 # A shell without job control starts what runs in the background with SIGINT ignored, and children inherit that: the
