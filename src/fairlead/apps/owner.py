@@ -6,22 +6,15 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from fairlead.accounts.policy import Caller, Verb, check, check_owner
+from fairlead.accounts.owner import hand_over
+from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.apps import sight
-from fairlead.errors import NotFound
-from fairlead.store.move import note
-from fairlead.store.records import App, User
+from fairlead.store.records import App
 
 
 def set_owner(session: Session, caller: Caller, name: str, owner: str, now: datetime) -> App:
-    """Hand an app over, as its owner or a configurer; raises :class:`NotFound` for nobody, and who is shut out."""
+    """Hand an app over; raises what :func:`hand_over` does."""
     app = sight.show_app(session, caller, name)
     check(caller, Verb.MANAGE_APPS)
-    check_owner(caller, app.owner, f"the app {name}")
-    person = session.get(User, owner)
-    if person is None or person.disabled:
-        raise NotFound(f"there is no user {owner}, or it is disabled", hint="fairlead users lists them")
-    if owner != app.owner:
-        note(session, "app", name, f"owner {app.owner} → {owner}", now, by=caller.name)
-        app.owner = owner
+    hand_over(session, caller, "app", app, owner, now)
     return app

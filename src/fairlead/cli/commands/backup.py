@@ -37,7 +37,7 @@ def backup(
 
     chosen = settings.load({"home": home})
     place = Home(chosen.home)
-    _refuse_inside(file, place)
+    _refuse_place(file, place)
     bucket = None if no_bucket else open_bucket(chosen.bucket or str(place.bucket))
     saved = asyncio.run(save(file, place, _store(chosen, place), bucket, _progress))
     _progress("")
@@ -124,7 +124,9 @@ def _progress(said: str) -> None:
         terminal.progress(said)
 
 
-def _refuse_inside(file: Path, home: Home) -> None:
+def _refuse_place(file: Path, home: Home) -> None:
+    if not file.absolute().parent.is_dir():
+        raise Invalid(f"{file.parent} is no folder", code="file_unusable", hint="name a file in a folder that is there")
     if home.root.resolve() in file.absolute().resolve().parents:
         raise Invalid(
             f"{file} lies in the home that it would be a backup of", code="file_unusable", hint="name a file elsewhere"
