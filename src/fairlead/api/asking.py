@@ -38,9 +38,11 @@ class Content:
     """Hex SHA-256 of what lies in the bucket."""
 
 
-async def submission(call: Call, house: House, version: Called, entry: str, now: datetime) -> Submission:
-    """Return what ``call`` asks of ``entry``; a large input is put into the bucket as it comes. Raises
-    :class:`Invalid`, and what the bucket raises."""
+async def submission(
+    call: Call, house: House, version: Called, entry: str, now: datetime, alias: str = ""
+) -> Submission:
+    """Return what ``call`` asks of ``entry`` of a version, found by ``alias`` if any; a large input is put into the
+    bucket as it comes. Raises :class:`Invalid`, and what the bucket raises."""
     given, record = call.headers.get, version.record
     deadline = _deadline(call, now)
     job_id = ids.new("job")
@@ -52,6 +54,7 @@ async def submission(call: Call, house: House, version: Called, entry: str, now:
         id=job_id,
         model=record.model,
         version=record.version,
+        alias=alias,
         endpoint=entry,
         content_type=content.content_type,
         accept=given("accept", "*/*"),

@@ -31,7 +31,7 @@ async def respond(house: House, call: Call, ref: str, entry: str) -> Response:
     token = bearer_of(call.headers) or token_of(call.request)
     claims = verify(token, keys=house.keys, now=now, denied=house.denied)
     meant = await house.directory.meaning(claims, ref)
-    asked = await asking.submission(call, house, meant.pick(random.random()), entry, now)
+    asked = await asking.submission(call, house, meant.pick(random.random()), entry, now, meant.alias)
     submitted = await _keep(
         house, submitting.Asked(meant.caller, asked, now, house.quotas, house.jobs.limits, meant.most)
     )

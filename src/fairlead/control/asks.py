@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.orm import Session
 
+from fairlead import ids
 from fairlead.accounts.policy import Caller, Role
 from fairlead.apps import asks as app_asks
 from fairlead.apps import versions
@@ -149,13 +150,15 @@ class Asks:
                 )
             name, _, ref = manifest.models[ask.role].partition("@")
             caller = _caller(run)
-            version = model_queries.resolve(session, caller, name, ref or model_queries.PRODUCTION, random.random())
+            ref = ref or model_queries.PRODUCTION
+            version = model_queries.resolve(session, caller, name, ref, random.random())
             signature = model_queries.version_of(session, name, version).signature
             inputs.check(signature, "predict", ask.body)
             asked = jobs.Submission(
                 id=ask.job,
                 model=name,
                 version=version,
+                alias="" if ids.is_version(ref) else ref,
                 body=None if ask.input_key else ask.body,
                 input_key=ask.input_key,
                 input_hash=ask.input_hash,

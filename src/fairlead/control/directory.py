@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
+from fairlead import ids
 from fairlead.accounts import quotas, service
 from fairlead.accounts.policy import Caller
 from fairlead.accounts.usage import Subject
@@ -48,6 +49,8 @@ class Meaning:
     most: Mapping[Subject, int]
     targets: tuple[Target, ...]
     versions: Mapping[str, Called]
+    alias: str = ""
+    """The alias that the name says or means, empty where it says a version."""
 
     def pick(self, chance: float) -> Called:
         """Return the version on which ``chance`` (0 to 1) falls."""
@@ -87,9 +90,11 @@ class Directory:
     def _look(self, session: Session, claims: Claims, ref: str) -> Meaning:
         name, _, wished = ref.partition("@")
         caller = caller_of(session, claims)
-        targets = models.targets_of(session, caller, name, wished or models.PRODUCTION)
+        wished = wished or models.PRODUCTION
+        targets = models.targets_of(session, caller, name, wished)
         versions = {one.version: _callable(models.version_of(session, name, one.version)) for one in targets}
-        return Meaning(caller, quotas.most(session, [caller], self._defaults), targets, versions)
+        alias = "" if ids.is_version(wished) else wished
+        return Meaning(caller, quotas.most(session, [caller], self._defaults), targets, versions, alias)
 
     async def _of(self, key: tuple[Any, ...], tables: tuple[str, ...], look: Callable[[Session], T]) -> T:
         mark, now = self._database.changes.of(tables), self._clock.monotonic()

@@ -20,7 +20,7 @@ from fairlead.control.nodes import Nodes
 from fairlead.control.partials import Partials
 from fairlead.control.waiters import Waiters
 from fairlead.errors import Unavailable
-from fairlead.jobs import orders, queries, service, settime
+from fairlead.jobs import following, orders, queries, service, settime
 from fairlead.jobs.limits import Limits
 from fairlead.jobs.waiting import Key
 from fairlead.messages import (
@@ -36,7 +36,7 @@ from fairlead.messages import (
 )
 from fairlead.status import is_final
 from fairlead.store.database import Database
-from fairlead.store.records import Job, Progress
+from fairlead.store.records import Alias, Job, Progress
 
 _log = logging.getLogger(__name__)
 AT_ONCE = 500
@@ -70,6 +70,8 @@ class JobFlow:
         self.limits = Limits()
         self._missing: dict[str, dict[tuple[str, int], float]] = {}
         """By node: orders (job and epoch) that it does not name, and since when (monotonic)."""
+        self._aliases: tuple[int, ...] = ()
+        """Mark of the aliases that the jobs which wait were held against."""
 
     def nudge(self) -> None:
         """Have the ledger looked at now: a job came."""
@@ -90,6 +92,7 @@ class JobFlow:
         now, jumped_s = self._clock.now(), self._time.jumped_s()
         if jumped_s != 0:
             await self._database.write(partial(settime.follow, now=now, jumped_s=jumped_s))
+        await self._follow(now)
         is_over, due = await self._database.read(partial(_look, now=now, limits=self.limits))
         if is_over:
             self._waiters.tell(*await self._database.write(partial(_sweep, now=now)))
@@ -98,6 +101,15 @@ class JobFlow:
         following = due.following
         wait_s = LATEST_S if following is None else max(0.0, (following - self._clock.now()).total_seconds())
         return min(NO_NODE_S, wait_s) if stuck else wait_s
+
+    async def _follow(self, now: datetime) -> None:
+        """Have jobs that wait follow their aliases, where some was written since the last look."""
+        mark = self._database.changes.of((Alias.__tablename__,))
+        while mark != self._aliases:
+            moved = await self._database.write(partial(following.follow, now=now, draw=random.random))
+            self._waiters.tell(*moved)
+            if len(moved) < following.AT_ONCE:
+                self._aliases = mark
 
     async def expire(self) -> None:
         """Remove jobs whose time is over until canceled; beside the orders, which a slow bucket must not hold up."""
@@ -180,7 +192,10 @@ class JobFlow:
     async def returned(self, message: JobReturned) -> Answer:
         """Queue an order again that its node cannot do now."""
         now, said = self._clock.now(), (message.reason, message.after_s)
-        await self._database.write(lambda session: orders.send_back(session, message.job, message.epoch, now, *said))
+        chance = random.random()
+        await self._database.write(
+            lambda session: orders.send_back(session, message.job, message.epoch, now, *said, chance)
+        )
         self._waiters.tell(message.job)
         self.nudge()
         return Answer()

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead.jobs import callbacks, policy
+from fairlead.jobs.following import follow_one
 from fairlead.jobs.policy import GiveUp
 from fairlead.messages import ErrorInfo
 from fairlead.status import JobStatus
@@ -29,6 +30,7 @@ def failed(session: Session, job: Job, error: ErrorInfo, now: datetime, chance: 
                 move_to(session, job, JobStatus.QUEUED, retry.reason, now)
             else:
                 job.reason = retry.reason
+            follow_one(session, job, chance)
 
 
 def finish(session: Session, job: Job, status: JobStatus, reason: str, now: datetime, by: str = "") -> None:

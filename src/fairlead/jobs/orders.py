@@ -16,6 +16,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from fairlead.jobs import policy
+from fairlead.jobs.following import follow_one
 from fairlead.jobs.limits import Limits
 from fairlead.jobs.moves import failed, finish, locked
 from fairlead.jobs.policy import PRIORITIES
@@ -167,7 +168,13 @@ def take_back(session: Session, orders: Mapping[str, int], now: datetime, chance
 
 
 def send_back(
-    session: Session, job_id: str, epoch: int, now: datetime, reason: str = "", after_s: float = 0.0
+    session: Session,
+    job_id: str,
+    epoch: int,
+    now: datetime,
+    reason: str = "",
+    after_s: float = 0.0,
+    chance: float = 0.0,
 ) -> list[Job]:
     """Take back an order that its node cannot do now, for ``reason`` (empty: it is full), and return its job.
 
@@ -184,6 +191,8 @@ def send_back(
             move_to(session, job, JobStatus.QUEUED, said, now)
         else:
             job.reason = said
+        if follow_one(session, job, chance):
+            job.due_at = now
     return changed
 
 
@@ -195,6 +204,7 @@ def _lost(session: Session, job: Job, now: datetime, chance: float) -> None:
     else:  # no attempt was made: it waits for as long as its deadline lets it
         job.lease_until, job.reason = None, error.message
         job.due_at = now + timedelta(seconds=policy.backoff_s(1, chance))
+        follow_one(session, job, chance)
 
 
 def is_over(session: Session, now: datetime) -> bool:

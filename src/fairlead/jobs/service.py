@@ -18,6 +18,7 @@ from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.accounts.quotas import Defaults, Till
 from fairlead.errors import Conflict
 from fairlead.jobs import policy
+from fairlead.jobs.following import follow_one
 from fairlead.jobs.limits import Limits
 from fairlead.jobs.moves import failed, finish, locked
 from fairlead.jobs.submitting import Asked as Asked
@@ -196,6 +197,8 @@ def _moved(session: Session, caller: Caller, job: Job, chance: float) -> str:
     before = session.get(ModelVersion, (job.model, job.version))
     if before is not None:
         models.get(session, caller, job.model)
+        if follow_one(session, job, chance):
+            return f", now with {job.model}@{job.version}: {job.alias} names {before.version} no more"
     if before is None or models.is_named(session, job.model, job.version):
         return ""
     number = models.resolve(session, caller, job.model, chance=chance)

@@ -35,6 +35,8 @@ class Submission:
 
     model: str
     version: str
+    alias: str = ""
+    """By which the version was found: it is done by what that names then; empty: by ``version``, whatever comes."""
     endpoint: str = "predict"
     body: bytes | None = None
     input_key: str = ""
@@ -90,6 +92,7 @@ class Fresh(msgspec.Struct, frozen=True, kw_only=True):
     run: str | None
     request: str
     trace: str
+    alias: str
     created_by: str
     created_at: datetime
     deadline_at: datetime | None
@@ -213,6 +216,7 @@ def _fresh(one: Asked) -> Fresh:
         run=asked.run,
         request=asked.request,
         trace=asked.trace,
+        alias=asked.alias,
         created_by=one.caller.name,
         created_at=now,
         deadline_at=asked.deadline_at,

@@ -308,7 +308,7 @@ async def test_a_dead_job_is_replayed_with_the_version_that_mends_it(flowers: An
     again = await flowers.ok(zoe.post(f"/api/v1/jobs/{job}/replay"))
 
     assert (again["version"], again["status"]) == ("2", "queued")
-    assert again["reason"] == "replayed by zoe, now with flowers@2: no alias names 1 any more"
+    assert again["reason"] == "replayed by zoe, now with flowers@2: production names 1 no more"
     ended = await flowers.ok(zoe.get(f"/api/v1/jobs/{job}", params={"wait": 20}))
     assert (ended["id"], ended["version"], ended["status"]) == (job, "2", "succeeded")
     assert (await zoe.get(f"/api/v1/jobs/{job}/result")).headers["x-fairlead-version"] == "2"
@@ -317,14 +317,35 @@ async def test_a_dead_job_is_replayed_with_the_version_that_mends_it(flowers: An
 async def test_a_job_of_a_version_that_an_alias_names_is_replayed_with_it(flowers: Any) -> None:
     zoe = flowers.by("zoe")
     flowers.keeper.does_jobs = False
-    job = (await flowers.ok(zoe.post(CALL, json={"month": 1})))["id"]
-    await flowers.ok(zoe.delete(f"/api/v1/jobs/{job}"))
     await flowers.ok(flowers.by("ada").put("/api/v1/models/flowers/aliases/old", json={"targets": [{"version": "1"}]}))
+    calls = [CALL.replace("flowers", f"flowers{at}") for at in ("@1", "@old", "")]
+    jobs = [(await flowers.ok(zoe.post(call, json={"month": 1})))["id"] for call in calls]
+    for job in jobs:
+        await flowers.ok(zoe.delete(f"/api/v1/jobs/{job}"))
     assert await flowers.model(content="mended") == "2"
 
-    again = await flowers.ok(zoe.post(f"/api/v1/jobs/{job}/replay"))
+    again = [await flowers.ok(zoe.post(f"/api/v1/jobs/{job}/replay")) for job in jobs]
 
-    assert (again["version"], again["reason"]) == ("1", "replayed by zoe")
+    assert [one["version"] for one in again] == ["1", "1", "2"]
+    assert again[0]["reason"] == "replayed by zoe"
+
+
+async def test_a_job_that_waits_for_a_broken_version_is_tried_by_the_one_that_mends_it(flowers: Any) -> None:
+    zoe = flowers.by("zoe")
+    flowers.keeper.does_jobs = False
+    calls = [CALL.replace("flowers", f"flowers{at}") for at in ("@1", "@production", "")]
+    jobs = [(await flowers.ok(zoe.post(call, json={"month": 1})))["id"] for call in calls]
+    broken = ErrorInfo("model_failed", "ZeroDivisionError", kind="internal", retry=True)
+
+    async def moved() -> bool:
+        for job in jobs:
+            for epoch in (1, 2):
+                await flowers.bus.request(JobEnded("local", job, epoch, error=broken))
+        return [(await zoe.get(f"/api/v1/jobs/{job}")).json()["version"] for job in jobs] == ["1", "2", "2"]
+
+    assert not await moved()
+    assert await flowers.model(content="mended") == "2"
+    await flowers.until(moved)
 
 
 async def test_jobs_of_a_model_that_is_removed_end(flowers: Any) -> None:

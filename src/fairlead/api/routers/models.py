@@ -179,6 +179,7 @@ async def move_alias(
     now = house.clock.now()
     targets = [Target(one.version, one.weight) for one in body.targets]
     placed = await house.database.write(lambda s: aliases.move_alias(s, who, name, alias, targets, now))
+    house.jobs.nudge()
     view = {"alias": placed.alias, "targets": [view.model_dump() for view in target_views(placed.targets)]}
     return view | _warned(house, name, placed) | await _pending(house, response)
 
@@ -205,6 +206,7 @@ async def rollback(name: str, body: RollbackBody, response: Response, house: The
         return moved | _warned(house, name, placed)
 
     view = await house.database.write(write)
+    house.jobs.nudge()
     return view | await _pending(house, response)
 
 

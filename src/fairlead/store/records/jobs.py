@@ -80,6 +80,8 @@ class Job(Base, kw_only=True):
     """Id of the request that submitted it."""
     trace: Mapped[str] = mapped_column(Text, default="", server_default="")
     """Its W3C ``traceparent``, empty where it had none."""
+    alias: Mapped[str] = mapped_column(Text, default="", server_default="")
+    """The alias by which it was addressed, empty where its version was named: see ``jobs.following``."""
 
     __table_args__ = (
         UniqueConstraint("created_by", "idempotency_key"),
@@ -90,6 +92,7 @@ class Job(Base, kw_only=True):
             "priority",
             "due_at",
             "id",
+            "alias",
             sqlite_where=text("status = 'queued' AND lease_until IS NULL"),
             postgresql_where=text("status = 'queued' AND lease_until IS NULL"),
         ),
