@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "fairlead"
 GROUND = ("errors", "ids", "clock", "status", "messages", "settings", "log", "figures", "exposition")
-RULES = ("accounts", "devices", "models", "apps", "schedules", "jobs", "objectives", "hub")
+RULES = ("accounts", "devices", "models", "apps", "schedules", "jobs", "objectives", "gallery", "hub")
 ASIDE = ("mail", "logs", "autoscaler")
 FLOORS = (
     GROUND,

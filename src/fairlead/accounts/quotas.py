@@ -1,4 +1,5 @@
-"""Quotas: how many calls people and tokens may make in a UTC day, how many bytes of bundles people may keep.
+"""Quotas: how many calls people and tokens may make in a UTC day, how many bytes people may keep: bundles, and results
+in the gallery.
 
 A person has a quota of their own or the installation's; 0 stands for none at all. All calls by a person's tokens count
 together; a token may have a quota besides.
@@ -205,22 +206,30 @@ class Till:
             usage.add(self._session, {(day, subject): calls for subject, calls in self._fresh.items()})
 
 
-# --- bundles ----------------------------------------------------------------------------------------------------------
+# --- bytes ------------------------------------------------------------------------------------------------------------
 
 
 def check_stored(session: Session, who: str, digest: str, size_bytes: int, defaults: Defaults) -> None:
     """Raise :class:`Invalid` (``storage_exceeded``) unless ``who`` has room for the bundle; what they keep has."""
+    if not usage.has_stored(session, who, digest):
+        check_room(session, who, "the bundle", size_bytes, defaults, "fairlead models rm NAME")
+
+
+def check_room(session: Session, who: str, what: str, size_bytes: int, defaults: Defaults, gives_back: str) -> None:
+    """Raise :class:`Invalid` (``storage_exceeded``) unless ``who`` has room for so many bytes of ``what``.
+
+    ``gives_back`` is the command that makes room.
+    """
     user = session.get(User, who)
     most = limits(user, defaults)[1] * MB if user is not None else 0
-    if not most or usage.has_stored(session, who, digest):
+    if not most:
         return
     used = usage.stored(session, [who]).get(who, 0)
     if used + size_bytes > most:
         raise Invalid(
-            f"the bundle has {_said(size_bytes)}, and {_said(max(0, most - used))} of your {_said(most)} are free",
+            f"{what} has {_said(size_bytes)}, and {_said(max(0, most - used))} of your {_said(most)} are free",
             code="storage_exceeded",
-            hint="fairlead models rm NAME gives room back; a configurer gives more: "
-            f"fairlead users set {who} --stored-mb N",
+            hint=f"{gives_back} gives room back; a configurer gives more: fairlead users set {who} --stored-mb N",
         )
 
 

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from fairlead.messages import Metered
-from fairlead.store.records import CallMark, StoredBundle, Token, Usage
+from fairlead.store.records import CallMark, GalleryEntry, StoredBundle, Token, Usage
 from fairlead.store.rows import Rows, table_of
 
 USER, TOKEN = "user", "token"
@@ -120,14 +120,19 @@ def forget(session: Session, before: datetime, now: datetime) -> int:
 
 
 def stored(session: Session, names: Iterable[str] | None = None) -> dict[str, int]:
-    """Return the bytes of bundles that people (None: all) keep here; the same bundle under two names counts once."""
+    """Return the bytes that people (None: all) keep here: bundles, the same one under two names once, and results."""
     query = select(StoredBundle.user, StoredBundle.digest, StoredBundle.size_bytes)
+    results = select(GalleryEntry.created_by, func.sum(GalleryEntry.size_bytes)).group_by(GalleryEntry.created_by)
     if names is not None:
-        query = query.where(StoredBundle.user.in_(set(names)))
+        among = set(names)
+        query = query.where(StoredBundle.user.in_(among))
+        results = results.where(GalleryEntry.created_by.in_(among))
     sizes = {(user, digest): size for user, digest, size in session.execute(query)}
     found: Counter[str] = Counter()
     for (user, _), size in sizes.items():
         found[user] += size
+    for user, size in session.execute(results):
+        found[user] += int(size)
     return dict(found)
 
 

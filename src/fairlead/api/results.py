@@ -41,13 +41,20 @@ async def answer(house: House, job: Job, request: Request, headers: Mapping[str,
     if not job.result_key:
         return Response(job.result or b"", media_type=content_type, headers=headers)
     try:
-        size = (await house.bucket.head(job.result_key)).size
-        start, end = asked_part(request.headers.get("range", ""), size) or (0, size)
-        is_part = (start, end) != (0, size)
-        stream = house.bucket.stream(job.result_key, start=start, end=end if is_part else None)
-        first = await anext(aiter(stream), b"")
+        return await stored(house, job.result_key, content_type, request, headers)
     except NotFound as error:
         raise NotFound(f"the result of {job.id} is gone", code="result_gone", hint="submit it again") from error
+
+
+async def stored(
+    house: House, key: str, content_type: str, request: Request, headers: Mapping[str, str]
+) -> StreamingResponse:
+    """Return what lies under ``key`` in the bucket, or the part that ``Range`` asks for; raises :class:`NotFound`."""
+    size = (await house.bucket.head(key)).size
+    start, end = asked_part(request.headers.get("range", ""), size) or (0, size)
+    is_part = (start, end) != (0, size)
+    stream = house.bucket.stream(key, start=start, end=end if is_part else None)
+    first = await anext(aiter(stream), b"") if size else b""
 
     async def rest() -> AsyncIterator[bytes]:
         yield first

@@ -28,6 +28,11 @@ def result_key(model: str, job: str, epoch: int) -> str:
     return checked(f"out/{model}/{job}/{epoch}")
 
 
+def gallery_key(entry: str) -> str:
+    """Return where the content of an entry of the gallery lies."""
+    return checked(f"gallery/{entry}")
+
+
 def file_name(text: str) -> str:
     """Return ``text`` as one segment of a key: what is not allowed is percent-encoded, what is too long cut."""
     quoted = urllib.parse.quote(text, safe="@=+") or "_"

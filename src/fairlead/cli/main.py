@@ -34,6 +34,7 @@ ROOMS = {
     "slo": ("slo",),
     "apps": ("apps",),
     "jobs": ("jobs",),
+    "gallery": ("gallery",),
     "schedules": ("schedules",),
     "runs": ("runs",),
     "why": ("why",),

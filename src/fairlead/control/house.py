@@ -26,6 +26,7 @@ from fairlead.control.devicelink import DeviceLink
 from fairlead.control.directory import Directory
 from fairlead.control.figures import Figures
 from fairlead.control.firstuser import add_missing_types, make_first_user
+from fairlead.control.gallery import Gallery
 from fairlead.control.housekeeping import Housekeeping
 from fairlead.control.jobflow import JobFlow
 from fairlead.control.logkeeping import LogKeeping
@@ -89,6 +90,7 @@ class House:
         self.quotas = Defaults.of(settings)
         self.directory = Directory(database, clock, self.quotas)
         self.jobs = JobFlow(database, bus, bucket, clock, self.nodes, self.waiters)
+        self.gallery = Gallery(database, bucket, clock, self.quotas)
         self.callback_hosts = Allowed.parse(settings.callback_hosts or "")
         self.callbacks = Callbacks(database, clock, self.sealer, Sender(self.callback_hosts), settings.url)
         self.devices = DeviceLink(database, bus, bucket, clock, self.waiters)

@@ -19,8 +19,8 @@ PRODUCTION = "production"
 CONTROL = "control"
 METRICS = "metrics"
 PAGES = "pages"
-OPEN_API = ("/api/v1/login",)
-"""Where one signs in: reached without a token."""
+OPEN_API = ("/api/v1/login", "/api/v1/gallery")
+"""Where one signs in, and what may have been made public: reached without a token."""
 BUNDLES = "/api/v1/bundles"
 """Only here control takes bodies that are longer than a model's."""
 PAGE_DOOR = "/.fairlead"

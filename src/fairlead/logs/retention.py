@@ -24,6 +24,7 @@ from fairlead.store.records import (
     Command,
     Event,
     FormerSecret,
+    GalleryEntry,
     Hold,
     Job,
     Mail,
@@ -139,6 +140,7 @@ _ROWS: Mapping[str, Any] = {
     "run": Run.id,
     "job": Job.id,
     "token": Token.jti,
+    "gallery": GalleryEntry.id,
 }
 """Kinds of events whose thing is removed one day, and how it is called then."""
 
@@ -198,7 +200,7 @@ def forget(session: Session, events: Sequence[int]) -> None:
 
 # --- the bucket -------------------------------------------------------------------------------------------------------
 
-PREFIXES = ("bundles", "in", "out", "mail", "files")
+PREFIXES = ("bundles", "in", "out", "mail", "files", "gallery")
 """What is looked at: each object there is named by a record, or was put there by somebody who failed."""
 
 
@@ -221,6 +223,7 @@ def orphans(session: Session, found: Sequence[str], now: datetime) -> list[str]:
         "out": _of_jobs,
         "mail": _of_mails,
         "files": partial(_of_schedules, now=now),
+        "gallery": _of_gallery,
     }
     live: set[str] = set()
     for prefix, keys in by_prefix.items():
@@ -247,6 +250,10 @@ def _of_jobs(session: Session, keys: Sequence[str]) -> set[str]:
         if row is not None and (row.status not in _FINAL_JOBS or key in (row.input_key, row.result_key)):
             live.add(key)
     return live
+
+
+def _of_gallery(session: Session, keys: Sequence[str]) -> set[str]:
+    return set(session.scalars(select(GalleryEntry.key).where(GalleryEntry.key.in_(keys))))
 
 
 def _of_mails(session: Session, keys: Sequence[str]) -> set[str]:

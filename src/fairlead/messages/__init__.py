@@ -52,6 +52,7 @@ from fairlead.messages.parts import (
     DeviceBinding,
     EnvironmentSpec,
     ErrorInfo,
+    Evidence,
     ExampleSpec,
     ExtraRoute,
     Metered,
@@ -63,6 +64,7 @@ from fairlead.messages.parts import (
     Sliced,
     Spent,
     Target,
+    Tried,
     VersionWanted,
 )
 from fairlead.messages.replica import (
@@ -133,6 +135,7 @@ __all__ = [
     "Drain",
     "EnvironmentSpec",
     "ErrorInfo",
+    "Evidence",
     "ExampleSpec",
     "Exited",
     "ExtraRoute",
@@ -188,6 +191,7 @@ __all__ = [
     "Target",
     "ToReplica",
     "ToZygote",
+    "Tried",
     "VersionReport",
     "VersionWanted",
     "Wake",

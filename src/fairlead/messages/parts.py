@@ -38,6 +38,26 @@ class ErrorInfo(Part, frozen=True):
         return classes.get(self.kind, Error)(self.message, code=self.code, hint=self.hint, problems=self.problems)
 
 
+class Tried(Part, frozen=True):
+    """How one example of a bundle went."""
+
+    title: str
+    ok: bool
+    checked: bool = False
+    """Whether its answer was held against an expected one, not only asked for."""
+    took_ms: float = 0
+    said: str = ""
+    """What was wrong."""
+
+
+class Evidence(Part, frozen=True):
+    """How the examples of a version went in the replica that tried them last."""
+
+    at: str
+    replica: str
+    examples: tuple[Tried, ...] = ()
+
+
 class EnvironmentSpec(Part, frozen=True):
     """What an environment is built from; its key is the digest of this, the platform's Python and its build."""
 

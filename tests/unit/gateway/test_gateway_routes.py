@@ -156,13 +156,14 @@ def test_visibility_is_the_access_of_calls_but_not_of_jobs(visibility: str) -> N
     assert find("/v1/models/m/jobs", branches).access is Access.TOKEN
 
 
-def test_only_health_the_page_and_signing_in_are_open() -> None:
+def test_only_health_the_page_signing_in_and_the_gallery_are_open() -> None:
     opened = {route.path for route in house_routes(metrics=True) if route.access is Access.OPEN}
     assert opened == {
         "/healthz",
         "/readyz",
         "/v2/health",
         "/api/v1/login",
+        "/api/v1/gallery",
         "/",
     }
 

@@ -13,6 +13,8 @@ from fairlead.store.records.devices import (
     Reading,
     Simulation,
 )
+from fairlead.store.records.facts import CardFact
+from fairlead.store.records.gallery import GalleryEntry
 from fairlead.store.records.jobs import Job, Progress
 from fairlead.store.records.journal import Event, Node
 from fairlead.store.records.mails import Mail
@@ -32,6 +34,7 @@ __all__ = [
     "BundleFile",
     "CallMark",
     "CallbackSecret",
+    "CardFact",
     "Command",
     "Delivery",
     "Device",
@@ -39,6 +42,7 @@ __all__ = [
     "Dst",
     "Event",
     "FormerSecret",
+    "GalleryEntry",
     "Hold",
     "Job",
     "JsonOf",

@@ -8,12 +8,13 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from fairlead.messages import EnvironmentSpec, ErrorInfo, Target
+from fairlead.messages import EnvironmentSpec, ErrorInfo, Evidence, Target
 from fairlead.status import VersionStatus
 from fairlead.store.records.base import ERROR, WORDS, Base, JsonOf, Moment, status_of
 
 TARGETS: JsonOf[tuple[Target, ...]] = JsonOf(tuple[Target, ...])
 ENVIRONMENT: JsonOf[EnvironmentSpec] = JsonOf(EnvironmentSpec)
+EVIDENCE: JsonOf[Evidence] = JsonOf(Evidence)
 OBJECT: JsonOf[dict[str, Any]] = JsonOf(dict[str, Any])
 
 
@@ -109,6 +110,8 @@ class ModelVersion(Base, kw_only=True):
     """Why it failed, with its code and what to do."""
     removed_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
     """Since when it is not listed any more; its number stays taken, and its content pushed again brings it back."""
+    evidence: Mapped[Evidence | None] = mapped_column(EVIDENCE, default=None)
+    """How its examples went when a replica of it was checked last."""
 
     __table_args__ = (
         UniqueConstraint("model", "ordinal"),
