@@ -204,7 +204,10 @@ def page_routes(page: PageRoute, *, watched: bool = False) -> tuple[Route, ...]:
 
 def no_page_routes() -> tuple[Route, ...]:
     """Return the routes on a host of pages where no page is."""
-    return (Route(Fit.START, "/", Refusal(404, "no_such_page"), Access.TOKEN, "door"),)
+    return (
+        Route(Fit.BELOW, PAGE_DOOR, Upstream(CONTROL), Access.OPEN, "control"),  # who is led here goes in no circles
+        Route(Fit.START, "/", Refusal(404, "no_such_page"), Access.TOKEN, "door"),
+    )
 
 
 def page_cluster(run: str) -> str:

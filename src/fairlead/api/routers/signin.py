@@ -148,6 +148,7 @@ async def _lead_back(request: Request, house: House, cookie: str, host: str, bac
     except NotFound as error:
         body = f"<h1>Not here</h1><p>{escape(error.message)}.</p>"
         return page("Fairlead", f'{body}<p><a href="/">What is here</a></p>', status=404, narrow=True)
+    await house.reconcile.in_force()  # else the front door may not lead to a page that is ready just now
     expires = datetime.fromtimestamp(claims.exp, UTC)
     word = request.app.state.handovers.give(Ticket(name, for_page(claims, found, keys=house.keys), expires))
     return _redirect(f"{house.runs.address(name)}/.fairlead/enter?word={quote(word)}&next={own_path(back)}")

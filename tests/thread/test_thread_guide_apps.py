@@ -1,0 +1,115 @@
+"""The guide's page of an app, device of two shell commands and app in a shell, word for word, on a whole platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.guide import Section
+from tests.thread.desk import Browser, Desk, WebSocket
+from tests.thread.rig import Platform, platform, until
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Platform]:
+    with platform() as made:
+        until(lambda: any("admin password: " in line for line in made.said), "the password is told")
+        made.ok("locations", "add", "demo/room", "--zone", "UTC")
+        made.ok("devices", "add", "t1", "--type", "temperature", "--at", "demo/room")
+        made.ok("simulate", "demo/room")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def desk(house: Platform, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    return Desk(house, tmp_path_factory.mktemp("desk"))
+
+
+def test_the_page_of_the_guide_follows_by_a_websocket_behind_the_sign_in_until_its_window_ends(desk: Desk) -> None:
+    house, section = desk.house, Section("apps", "A page")
+    section.write(desk.folder)
+    (script,) = section.scripts["bash"]
+    assert "live@1" in desk.bash(script)
+    page = f"live.apps.localhost:{house.port}"
+    until(lambda: [run["url"] for run in live_runs(house, "live")] == [f"http://{page}"], "the page is up", 60)
+
+    password = next(line.split()[2] for line in house.said if line.startswith("admin password: "))
+    with closing(Browser(house)) as browser:
+        shown = browser.sign_in(browser.open(f"http://{page}/"), "admin", password)
+        assert "<title>Live</title>" in shown.text
+        mine = f"cookie: {browser.cookie(page)}"
+        foreign = f"cookie: {browser.cookie(house.url.removeprefix('http://'))}"
+        own = f"origin: http://{page}"
+        with closing(WebSocket(house, page, "/live", mine, own)) as live:
+            assert live.status == 101
+            assert str(live.text()).endswith(" °C")
+        refused(house, page, 401, "token_required", own)
+        for other in ((), ("origin: http://evil.example",), (f"origin: {house.url}x",)):
+            refused(house, page, 403, "origin_refused", mine, *other)
+        for session in (
+            mine,
+            foreign,
+        ):  # neither opens what is not there
+            refused(
+                house,
+                f"other.apps.localhost:{house.port}",
+                404,
+                "no_such_page",
+                session,
+                own.replace("live.", "other."),
+            )
+        until_its_window_ends(house, browser)
+
+
+def until_its_window_ends(house: Platform, browser: Browser) -> None:
+    """A WebSocket of a short window ends with it; a window that is over before the page is up is tried longer."""
+    for seconds in (6, 30, 90):
+        name = f"brief-{seconds}"
+        page = f"{name}.apps.localhost:{house.port}"
+        moment = datetime.now(UTC) + timedelta(seconds=1)
+        body = {"app": "live", "at": "demo/room", "name": name, "once_from": moment.isoformat(), "for_s": seconds}
+        with house.client() as client:
+            made = client.post("/api/v1/schedules", json=body)
+            assert made.status_code == 201, made.text
+        run = until(lambda name=name: runs(house, name), "its window opens")[0]["id"]  # type: ignore[misc]
+        until(lambda run=run: status(house, run) not in ("planned", "starting"), "it is up, or over", 180)  # type: ignore[misc]
+        if "Live" not in browser.open(f"http://{page}/").text:
+            continue
+        with closing(
+            WebSocket(house, page, "/live", f"cookie: {browser.cookie(page)}", f"origin: http://{page}")
+        ) as live:
+            if live.status != 101 or live.text() is None:
+                continue
+            heard = 1
+            while live.text() is not None:
+                heard += 1
+        until(lambda run=run: status(house, run) == "succeeded", "the run ends well")  # type: ignore[misc]
+        ended = datetime.now(UTC) - moment
+        assert ended > timedelta(seconds=seconds), "it ended with its window, and not before"
+        assert "Live" not in browser.open(f"http://{page}/").text
+        return
+    raise AssertionError("no window was long enough for this machine")
+
+
+def refused(house: Platform, host: str, status: int, code: str, *headers: str) -> None:
+    with closing(WebSocket(house, host, "/live", *headers)) as socket:
+        assert socket.status == status, socket.head
+        assert json.loads(socket.body())["error"]["code"] == code
+
+
+def runs(house: Platform, schedule: str) -> list[dict[str, Any]]:
+    return list(house.get("/runs", schedule=schedule)["items"])
+
+
+def live_runs(house: Platform, schedule: str) -> list[dict[str, Any]]:
+    return [run for run in runs(house, schedule) if run["status"] == "ready"]
+
+
+def status(house: Platform, run: str) -> str:
+    return str(house.get(f"/runs/{run}")["status"])
