@@ -90,6 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Days that a token lives unless said."""
     keep_days: Annotated[int, msgspec.Meta(ge=1)] = 90
     """Days that events, ended commands and runs, mails and expired tokens are kept."""
+    history_days: Annotated[int, msgspec.Meta(ge=0, le=36500)] = 400
+    """Days that is kept, by the hour, what readings of devices came to once their type's ``keep_days`` are over; 0: not."""
     mail: str | None = None
     """``smtp://user:password@host:port``; without it mails go to the outbox only."""
     callback_hosts: str | None = None

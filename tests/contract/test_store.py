@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,10 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import SYSTEM
+from fairlead.devices import readings, registry, thinning, trends
+from fairlead.devices.door import Heard
+from fairlead.devices.sums import Sum
+from fairlead.devices.types import Measurement
 from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
 from fairlead.jobs import orders, queries
 from fairlead.jobs import service as jobs
@@ -28,6 +33,14 @@ from fairlead.store.records import Base, Event, Job, Token, User
 from fairlead.testing import postgres
 
 NOW = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
+THERMOMETER = """
+name = "thermometer"
+version = "1.0.0"
+[properties.temperature]
+type = "number"
+[properties.open]
+type = "boolean"
+"""
 _names = (f"t{number}" for number in itertools.count())
 
 
@@ -192,6 +205,42 @@ async def test_jobs_live_on_every_database(database: Database) -> None:
     await database.write(lambda session: queries.forget(session, over.jobs, far))
     assert await database.read(lambda session: queries.list_of(session, SYSTEM)) == []
     assert await database.read(lambda session: orders.due(session, far)) == orders.Due()
+
+
+async def test_steps_of_a_history_are_the_same_on_every_database(database: Database) -> None:
+    """Before readings become hours, while they do, and after; also of moments with a fraction."""
+
+    def say(session: Session) -> None:
+        registry.add_type(session, THERMOMETER, NOW, by="root")
+        registry.add_location(session, "lab", NOW, by="root")
+        registry.add_device(session, "t1", NOW, by="root", type="thermometer", at="lab")
+        for number in range(30):
+            at = NOW + timedelta(seconds=400 * number, milliseconds=700)
+            told = (Measurement("temperature", number / 4), Measurement("open", number % 3 == 0))
+            readings.record(session, [readings.Kept(Heard("t1", at, at, measured=told))], at)
+
+    await database.write(say)
+    now, ever = NOW + timedelta(days=40), NOW - timedelta(days=1)
+
+    async def steps() -> list[list[tuple[datetime, Sum]]]:
+        wanted = trends.asked(3600, NOW, NOW + timedelta(days=1), None, now)
+        names = ("temperature", "open")
+        return [await database.read(partial(_steps, name=name, wanted=wanted)) for name in names]
+
+    before = await steps()
+    (at, one), *_ = before[0]
+    assert (len(before[0]), at, one.count, one.last) == (4, NOW.replace(hour=17, minute=0), 3, "7.25")
+    for limit in (13, 100):
+        old = await database.read(partial(thinning.old, now=now, limit=limit))
+        await database.write(partial(thinning.thin, ids=old.ids, since=ever))
+        assert await steps() == before
+    assert await database.read(partial(thinning.old, now=now, limit=1)) == thinning.Old()
+    assert await database.write(partial(thinning.forget_hours, before=NOW))
+    assert not await database.write(partial(thinning.forget_hours, before=NOW))
+
+
+def _steps(session: Session, name: str, wanted: trends.Asked) -> list[tuple[datetime, Sum]]:
+    return list(trends.look(session, "t1", name, wanted, choices=name == "open"))
 
 
 async def test_a_clash_is_a_conflict_and_leaves_its_neighbors_alone(database: Database) -> None:

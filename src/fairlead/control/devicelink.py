@@ -15,7 +15,7 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.control.pictures import Pictures
 from fairlead.control.waiters import Waiters
-from fairlead.devices import commands, history, readings, registry
+from fairlead.devices import commands, readings, registry
 from fairlead.devices.door import DeviceError, Door
 from fairlead.devices.readings import Kept
 from fairlead.devices.sending import Outgoing
@@ -28,9 +28,6 @@ HELD_MAX = 50_000
 GROUP_MAX = 2_000
 LATEST_S = 1.0
 FRESHEN_EVERY_S = 1.0
-PURGE_EVERY_S = 300.0
-PURGE_MAX = 10_000
-"""Readings removed at once; while there are more, the rest follows at once."""
 
 
 class DeviceLink:
@@ -123,13 +120,6 @@ class DeviceLink:
             await self._freshen(self._clock.now())
             await self._clock.sleep(FRESHEN_EVERY_S)
 
-    async def purge(self) -> None:
-        """Drop history that is too old, until canceled; beside the rest, which a slow bucket must not hold up."""
-        while True:
-            await self._clock.sleep(PURGE_EVERY_S)
-            while not await self._purge(self._clock.now()):
-                await self._clock.sleep(FRESHEN_EVERY_S)
-
     async def _sweep_once(self, now: datetime) -> None:
         out = await self._database.write(lambda session: commands.sweep(session, now))
         await self.send(out)
@@ -137,15 +127,6 @@ class DeviceLink:
     async def _freshen(self, now: datetime) -> None:
         if await self._database.read(lambda session: readings.is_time(session, now)):
             await self._database.write(lambda session: readings.freshen(session, now))
-
-    async def _purge(self, now: datetime) -> bool:
-        """Remove readings that are too old, media first; return whether none is left for now."""
-        old = await self._database.read(lambda session: history.old(session, now, PURGE_MAX))
-        for key in old.keys:
-            await self._bucket.delete(key)
-        if old.ids:
-            await self._database.write(lambda session: history.forget(session, old.ids))
-        return len(old.ids) < PURGE_MAX
 
     async def _written(self, group: list[Kept]) -> tuple[Outgoing, ...]:
         moment = self._clock.now()

@@ -41,6 +41,7 @@ from fairlead.control.runflow import RunFlow
 from fairlead.control.scaling import Scaling
 from fairlead.control.sender import Sender
 from fairlead.control.spans import Spans
+from fairlead.control.thinning import Thinning
 from fairlead.control.waiters import Waiters
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
@@ -181,7 +182,7 @@ class House:
             "readings": self.devices.keep,
             "commands": self.devices.sweep,
             "freshness": self.devices.tidy,
-            "history": self.devices.purge,
+            "history": Thinning(self.database, self.bucket, self.clock, self.settings.history_days).run,
             "mail": self.post.run,
             "housekeeping": self.housekeeping.run,
         }

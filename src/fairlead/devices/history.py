@@ -1,16 +1,15 @@
-"""What was measured, kept: the newest value of each property, and history until its type says otherwise."""
+"""What was measured, kept: the newest value of each property, and history until :mod:`thinning` thins it out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.devices import registry
 from fairlead.devices.door import Heard
 from fairlead.store.records import LastValue, Reading
 from fairlead.store.rows import Rows, table_of
@@ -64,35 +63,3 @@ def look(
     if until is not None:
         query = query.where(Reading.at <= until)
     return session.scalars(query.order_by(Reading.at.desc(), Reading.id.desc()).limit(limit)).all()
-
-
-class Old(msgspec.Struct, frozen=True):
-    """Readings that are older than their type keeps."""
-
-    ids: tuple[int, ...] = ()
-    keys: tuple[str, ...] = ()
-    """Of their media in the bucket."""
-
-
-def old(session: Session, now: datetime, limit: int) -> Old:
-    """Return at most ``limit`` readings that are to be removed; reads only: it asks once for each property there is."""
-    ids: list[int] = []
-    keys: list[str] = []
-    for device, kind in registry.kinds(session, retired=True).items():
-        for name, prop in (*kind.properties.items(), *kind.events.items()):
-            found = session.execute(
-                select(Reading.id, Reading.value)
-                .where(Reading.device == device, Reading.property == name)
-                .where(Reading.at < now - timedelta(days=prop.keep_days))
-                .limit(limit - len(ids))
-            ).all()
-            ids += [row.id for row in found]
-            keys += [msgspec.json.decode(row.value) for row in found if prop.media]
-            if len(ids) >= limit:
-                return Old(tuple(ids), tuple(keys))
-    return Old(tuple(ids), tuple(keys))
-
-
-def forget(session: Session, ids: Sequence[int]) -> None:
-    """Remove readings, at most some 30,000 at once; their media are gone already."""
-    session.execute(delete(Reading).where(Reading.id.in_(ids)))

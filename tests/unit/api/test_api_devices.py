@@ -87,6 +87,15 @@ async def test_what_a_device_says_is_shown(world: Any) -> None:
     assert (shown["values"]["temperature"]["value"], shown["values"]["temperature"]["stale"]) == (21.5, False)
     history = (await zoe.get("/api/v1/devices/temperature-1/history/temperature")).json()
     assert [one["value"] for one in history["items"]] == [21.5]
+    path = "/api/v1/devices/temperature-1/history/temperature"
+    assert (await zoe.get(path, params={"since": "1h"})).json() == history
+    (step,) = (await zoe.get(path, params={"since": "1h", "step": 86400})).json()["items"]
+    told = {name: step[name] for name in ("value", "count", "first", "low", "mean", "high", "shares")}
+    assert told == {"value": 21.5, "count": 1, "first": 21.5, "low": 21.5, "mean": 21.5, "high": 21.5, "shares": None}
+    assert step["at"].endswith("T00:00:00Z")
+    world.refused(await zoe.get(path, params={"step": 7}), 422, "step_invalid")
+    world.refused(await zoe.get(path, params={"step": 1, "since": "90d"}), 422, "steps_too_many")
+    world.refused(await zoe.get(path, params={"since": "yesterday"}), 422, "moment_invalid")
     world.refused(await zoe.get("/api/v1/devices/temperature-1/history/on"), 404, "property_not_found")
     world.refused(await zoe.get("/api/v1/devices/temperature-1/media/temperature"), 404, "media_not_found")
 

@@ -105,6 +105,26 @@ def test_a_command_that_was_not_observed_ends_with_its_code(signed_in: Door, cli
     assert (code, out) == (6, "cmd-1 accepted: waits: run-1 (safety) holds speed\n")
 
 
+def test_a_history_has_a_line_for_each_reading_or_step(signed_in: Door, cli: Callable[..., Said]) -> None:
+    path, at = "GET /api/v1/devices/t1/history/", "2026-11-20T12:00:00Z"
+    none = {"count": 1, "first": None, "low": None, "mean": None, "high": None, "shares": None}
+    signed_in.says(f"{path}temperature", {"items": [none | {"at": at, "value": 21.5}], "next": None})
+    step = {"at": at, "value": 24, "count": 3, "first": 22, "low": 20, "mean": 22.00001, "high": 24, "shares": None}
+    signed_in.says(f"{path}temperature?since=7d&step=3600", {"items": [step], "next": None})
+    shares = none | {"at": at, "value": True, "count": 4, "first": False, "shares": {"false": 0.25, "true": 0.75}}
+    signed_in.says(f"{path}open?step=86400", {"items": [shares], "next": None})
+
+    def lines(*words: str) -> list[list[str]]:
+        code, out, _ = cli("devices", "history", "t1", *words)
+        assert code == 0
+        return [line.split() for line in out.splitlines()]
+
+    assert lines("temperature")[1][-1] == "21.5"
+    assert lines("temperature", "--step", "1h", "--since", "7d")[1][-6:] == ["3", "22", "20", "22", "24", "24"]
+    assert lines("open", "--step", "1d")[1][-4:] == ["false", "25.0%,", "true", "75.0%"]
+    assert cli("devices", "history", "t1", "open", "--step", "0.5s")[0] == 2
+
+
 def test_a_new_password_is_asked_for_and_shown(signed_in: Door, cli: Callable[..., Said]) -> None:
     view = {"id": "fan-1", "mqtt": "mqtt://127.0.0.1:1883", "password": "secret"}
     signed_in.says("PATCH /api/v1/devices/fan-1", view)

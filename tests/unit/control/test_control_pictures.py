@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from fairlead.buckets.obstore import open_bucket
 from fairlead.clock import SystemClock
 from fairlead.control import pictures
-from fairlead.control.devicelink import PURGE_EVERY_S, DeviceLink
+from fairlead.control.devicelink import DeviceLink
 from fairlead.control.pictures import Pictures
+from fairlead.control.thinning import EVERY_S, Thinning
 from fairlead.control.waiters import Waiters
 from fairlead.devices import readings, registry
 from fairlead.devices.door import Heard
@@ -91,8 +92,8 @@ async def test_old_pictures_that_the_bucket_is_slow_to_remove_hold_up_no_word_of
         await database.write(a_camera)
         await database.write(lambda session: readings.record(session, [picture()[0]], NOON))
         link = DeviceLink(database, MemoryBus(), bucket, clock, Waiters())
-        loops = [asyncio.create_task(link.purge()), asyncio.create_task(link.tidy())]
-        for seconds in (31 * 86_400, PURGE_EVERY_S + 1):
+        loops = [asyncio.create_task(Thinning(database, bucket, clock, 400).run()), asyncio.create_task(link.tidy())]
+        for seconds in (31 * 86_400, EVERY_S + 1):
             await until(lambda: clock.sleepers == 2)
             await clock.advance(seconds)
         await until(lambda: bucket.doomed != "" and clock.sleepers == 1)

@@ -363,21 +363,6 @@ def test_a_reading_that_comes_late_is_history_only(session: Session) -> None:
     assert [row.value for row in history.look(session, "fan-1", "temperature")] == ["22", "20"]
 
 
-def test_old_readings_are_purged(session: Session) -> None:
-    say(session, temperature=20)
-
-    say(session, later(days=30), temperature=21)
-
-    old = history.old(session, later(days=31), 10)
-    assert (len(old.ids), old.keys) == (1, ())
-    history.forget(session, old.ids)
-
-    assert [row.value for row in history.look(session, "fan-1", "temperature")] == ["21"]
-    assert history.old(session, later(days=31), 10) == history.Old()
-    registry.retire_device(session, "fan-1", later(days=31), by="root")
-    assert len(history.old(session, later(days=61), 10).ids) == 1
-
-
 def test_a_command_on_what_a_newer_type_has_no_more_does_not_stop_readings(session: Session) -> None:
     row = commands.ask(session, "fan-1", {"speed": 2}, NOON, APP).command
     newer = FAN.replace("1.1.0", "2.0.0").replace("[properties.speed]", "[properties.level]")

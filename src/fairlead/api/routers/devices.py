@@ -1,28 +1,24 @@
-"""Devices: registered, shown, changed, taken out of service; what they reported."""
+"""Devices: registered, shown, changed, taken out of service; their pictures."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-import msgspec
 from fastapi import APIRouter
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.params import Moment
-from fairlead.api.views.base import Body, Page, moment, page
-from fairlead.api.views.devices import DeviceView, ReadingView, device_view
+from fairlead.api.views.base import Body, Page, page
+from fairlead.api.views.devices import DeviceView, device_view
 from fairlead.control.house import House
-from fairlead.devices import changes, history, overview, readings, registry
+from fairlead.devices import changes, overview, readings, registry
 from fairlead.errors import NotFound
 from fairlead.settings import Settings
-from fairlead.store.lookup import check_limit
 from fairlead.store.records import Device
 
 router = APIRouter(tags=["devices"])
-HISTORY_MAX = 10_000
 
 
 class DeviceBody(Body):
@@ -164,36 +160,6 @@ async def retire_device(device: str, house: TheHouse, who: Who) -> None:
     now = house.clock.now()
     await house.database.write(lambda session: registry.retire_device(session, device, now, by=who.name))
     await _changed(house)
-
-
-@router.get("/devices/{device}/history/{property_}")
-async def show_history(
-    device: str,
-    property_: str,
-    house: TheHouse,
-    who: Who,
-    since: Moment | None = None,
-    until: Moment | None = None,
-    limit: int = 1000,
-) -> Page[ReadingView]:
-    """Return readings of a property, newest first; of media the value is null."""
-    check(who, Verb.SEE_DEVICES)
-    check_limit(limit, HISTORY_MAX)
-
-    def read(session: Session) -> list[ReadingView]:
-        kind = registry.kind_of(session, registry.show_device(session, device))
-        prop = kind.find(property_)
-        if prop is None:
-            raise NotFound(
-                f"{device} has no {property_[:60]}", code="property_not_found", hint=", ".join(kind.properties)
-            )
-        found = history.look(session, device, property_, since=since, until=until, limit=limit)
-        return [
-            ReadingView(at=moment(one.at), value=None if prop.media else msgspec.json.decode(one.value))
-            for one in found
-        ]
-
-    return page(await house.database.read(read))
 
 
 @router.get("/devices/{device}/media/{property_}")

@@ -12,8 +12,9 @@ from fairlead.api.views.base import View, moment
 from fairlead.devices import types
 from fairlead.devices.overview import Overview
 from fairlead.devices.readings import fresh_of
+from fairlead.devices.sums import Sum
 from fairlead.status import CommandStatus
-from fairlead.store.records import Command, DeviceType, Event, Hold, LastValue, Location
+from fairlead.store.records import Command, DeviceType, Event, Hold, LastValue, Location, Reading
 
 CAUSES = ("offline", "refused", "no_ack", "not_observed", "superseded", "expired", "control_unavailable")
 """With one of these the reason of a failed command begins."""
@@ -85,8 +86,20 @@ class DeviceView(View):
 
 
 class ReadingView(View):
+    """A reading, or what all those of a step came to; of a single one only ``at`` and ``value`` say something."""
+
     at: str | None
+    """When it was measured, or when the step began."""
     value: Any
+    """Of a step the last one."""
+    count: int = 1
+    first: Any = None
+    low: float | None = None
+    """As ``mean`` and ``high``: of numbers."""
+    mean: float | None = None
+    high: float | None = None
+    shares: dict[str, float] | None = None
+    """Of booleans and choices, which part of the readings said what, by the value's JSON."""
 
 
 class ByView(View):
@@ -163,6 +176,25 @@ def device_view(
         holds=[hold_view(one.hold, holds=one.holds) for one in shown.held],
         mqtt=mqtt,
         password=password or None,
+    )
+
+
+def reading_view(reading: Reading, *, media: bool) -> ReadingView:
+    return ReadingView(at=moment(reading.at), value=None if media else msgspec.json.decode(reading.value))
+
+
+def step_view(at: datetime, one: Sum, *, media: bool) -> ReadingView:
+    """Return what the readings of the step that began ``at`` came to."""
+    counts = one.counts or {}
+    return ReadingView(
+        at=moment(at),
+        value=None if media else msgspec.json.decode(one.last),
+        count=one.count,
+        first=None if media else msgspec.json.decode(one.first),
+        low=one.low,
+        mean=one.mean,
+        high=one.high,
+        shares={value: count / one.count for value, count in sorted(counts.items())} or None,
     )
 
 

@@ -174,6 +174,49 @@ def exit_of(view: dict[str, Any]) -> int:
 
 
 @app.command()
+def history(
+    device: str,
+    name: str = typer.Argument(metavar="PROPERTY"),
+    step: str = typer.Option("", "--step", help="What the readings of each 1m, 1h or 1d came to; in UTC."),
+    since: str = typer.Option("", "--since", help="1h, 10m, or a moment."),
+    until: str = typer.Option("", "--until", help="The same."),
+    limit: int = typer.Option(0, "--limit", help="Lines at most, the newest.", min=0),
+) -> None:
+    """Show what a property was, newest first: each reading, or with --step first, lowest, mean, highest and last value.
+
+    Readings are kept as long as their type says (keep_days), what those of an hour came to 400 days unless the setting
+    history_days says otherwise: beyond keep_days there is --step 1h and longer.
+    """
+    query = {
+        "since": since or None,
+        "until": until or None,
+        "step": _whole_seconds(step) if step else None,
+        "limit": limit or None,
+    }
+    with Api(timeout_s=60) as api, told_as({"step": "--step", "since": "--since", "until": "--until"}):
+        view = api.get(f"/devices/{device}/history/{name}", **query)
+    columns: tuple[str, ...] = ("at", "count", "first", "low", "mean", "high", "last") if step else ("at", "value")
+    if step and any(item["shares"] for item in view["items"]):
+        columns = ("at", "count", "first", "last", "shares")
+    terminal.table([_told(item) for item in view["items"]], columns, view)
+
+
+def _whole_seconds(text: str) -> int:
+    length_s = seconds(text)
+    if length_s != int(length_s):
+        raise typer.BadParameter(f"{text}: a step has whole seconds", param_hint="--step")
+    return int(length_s)
+
+
+def _told(item: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of a history as a table shows it."""
+    shares = ", ".join(f"{value} {share:.1%}" for value, share in (item["shares"] or {}).items())
+    numbers = {name: "" if item[name] is None else f"{item[name]:.6g}" for name in ("low", "mean", "high")}
+    value, first = (json.dumps(item[name], ensure_ascii=False) for name in ("value", "first"))
+    return item | numbers | {"value": value, "first": first, "last": value, "shares": shares}
+
+
+@app.command()
 def password(device: str) -> None:
     """Give a device a new password, shown once. The old one ends at once, and so does its connection."""
     with Api() as api:

@@ -11,6 +11,7 @@ from fairlead.store.records.devices import (
     LastValue,
     Location,
     Reading,
+    ReadingHour,
     Simulation,
 )
 from fairlead.store.records.facts import CardFact
@@ -56,6 +57,7 @@ __all__ = [
     "Obligation",
     "Progress",
     "Reading",
+    "ReadingHour",
     "Run",
     "RunState",
     "ScalingDecision",

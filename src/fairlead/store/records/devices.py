@@ -120,6 +120,31 @@ class Reading(Base, kw_only=True):
     __table_args__ = (Index("readings_device_property_at", "device", "property", "at"),)
 
 
+class ReadingHour(Base, kw_only=True):
+    """What the readings of an hour came to that were removed; those that are still there are not in it."""
+
+    __tablename__ = "reading_hours"
+
+    device: Mapped[str] = mapped_column(Text, primary_key=True)
+    property: Mapped[str] = mapped_column(Text, primary_key=True)
+    at: Mapped[datetime] = mapped_column(Moment, primary_key=True)
+    """When the hour began."""
+    count: Mapped[int] = mapped_column(BigInteger)
+    first: Mapped[str] = mapped_column(Text)
+    """JSON, as ``last``."""
+    first_at: Mapped[datetime] = mapped_column(Moment)
+    last: Mapped[str] = mapped_column(Text)
+    last_at: Mapped[datetime] = mapped_column(Moment)
+    low: Mapped[float | None] = mapped_column(default=None)
+    """None, as ``high`` and ``total``: not all were numbers."""
+    high: Mapped[float | None] = mapped_column(default=None)
+    total: Mapped[float | None] = mapped_column(default=None)
+    counts: Mapped[dict[str, int] | None] = mapped_column(JsonOf(dict[str, int]), default=None)
+    """How often each value was there, by its JSON; None: numbers, or too many different ones."""
+
+    __table_args__ = (Index("reading_hours_at", "at"),)
+
+
 class Command(Base, kw_only=True):
     """A command to a device; its history is in the journal, kind ``command``."""
 
@@ -152,8 +177,13 @@ class Command(Base, kw_only=True):
     finished_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
     origin: Mapped[str | None] = mapped_column(Text, default=None)
     """The command whose claim this one tells the device again; it has that claim now."""
+    key: Mapped[str | None] = mapped_column(Text, default=None)
+    """Idempotency key that its user gave."""
+    key_digest: Mapped[str | None] = mapped_column(Text, default=None)
+    """Hex SHA-256 of what was asked with it: the same key with something else is refused."""
 
     __table_args__ = (
+        Index("commands_user_key", "user", "key", unique=True),
         Index("commands_device_created_at", "device", "created_at"),
         Index("commands_run", "run"),
         Index(
