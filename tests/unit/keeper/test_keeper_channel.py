@@ -17,6 +17,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from fairlead.buckets.obstore import ObstoreBucket
+from fairlead.keeper.channel_routes import commands as command_routes
 from fairlead.keeper.running import channel as keeper_channel
 from fairlead.keeper.running.channel import RunChannel
 from fairlead.keeper.running.files import BucketFiles
@@ -308,6 +309,31 @@ async def test_control_that_comes_back_in_time_gets_the_command(bench: Bench) ->
     _, answer = await calling
 
     assert {item["status"] for item in answer["items"]} == {"applied"}
+
+
+@pytest.mark.parametrize("kind", [CommandAsk, CommandShow])
+async def test_a_control_that_ends_while_it_is_asked_does_not_hold_up_the_run(
+    bench: Bench, kind: type[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was asked is asked again, long before the command's own time is over."""
+    monkeypatch.setattr(command_routes, "_LOOK_S", 0.1)
+    monkeypatch.setattr(command_routes, "_GRACE_S", 0.1)
+    heard: list[Message] = []
+
+    async def server(message: Message) -> Answer:
+        heard.append(message)
+        if isinstance(message, kind) and len([one for one in heard if isinstance(one, kind)]) == 1:
+            await asyncio.Event().wait()
+        return value({"id": "cmd-1", "status": "sent" if isinstance(message, CommandAsk) else "observed"})
+
+    await bench.bus.serve(CommandAsk, server)
+    await bench.bus.serve(CommandShow, server)
+    async with asyncio.timeout(30):
+        body = {"set": {"on": True}, "device": "lamp-1", "timeout_s": 300}
+        _, answer = await bench.call("POST", "/devices/lamps", json=body)
+
+    assert [item["status"] for item in answer["items"]] == ["observed"]
+    assert len({one.command for one in heard if isinstance(one, CommandAsk)}) == 1
 
 
 async def test_release_names_role_and_properties(bench: Bench) -> None:

@@ -12,12 +12,14 @@ from fairlead.bus.port import Bus
 from fairlead.errors import Error, Invalid
 from fairlead.keeper.channel_routes.answers import answer, parse
 from fairlead.keeper.channel_routes.grant import Grant, chosen
-from fairlead.keeper.running.asks import ASK_S, ask
+from fairlead.keeper.running.asks import ask
 from fairlead.messages import CommandAsk, CommandShow, ReleaseAsk
 from fairlead.sdk.wire import CommandState, CommandStates, SendBody
 
 _GRACE_S = 1.0
 """Added to a command's ``timeout_s``, within which control says how it ended."""
+_LOOK_S = 2.0
+"""Longest wait of one look at a command: one that control did not live to answer is made again."""
 _MAX_S = 600.0
 _SETTLED = ("applied", "observed", "failed")
 
@@ -53,12 +55,14 @@ class CommandRoutes:
             run, role, device, body.set, body.hold_s, body.timeout_s, because=body.because, command=command
         )
         try:
-            state = _state(await ask(self._bus, message, body.timeout_s), device)
+            told = await ask(self._bus, message, body.timeout_s, each_s=_LOOK_S)
+            state = _state(told, device)
         except Error as error:
             return CommandState(command, "failed", f"{error.code}: {error.message}", device)
         while state.status not in _SETTLED and (left := deadline + _GRACE_S - loop.time()) > 0:
+            look = CommandShow(run, state.id, min(left, _LOOK_S))
             try:
-                told = await ask(self._bus, CommandShow(run, state.id, min(left, ASK_S)), left + _GRACE_S)
+                told = await ask(self._bus, look, left + _GRACE_S, each_s=look.wait_s + _GRACE_S)
             except Error:
                 break
             state = _state(told, device)
