@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -328,3 +329,54 @@ def test_one_that_fails_only_some_of_its_calls_is_not_replaced() -> None:
         steps += told.look(total, now)
     assert ejected(steps) == ["b"]
     assert not [step for step in steps if isinstance(step, Replace)]
+
+
+# --- after a scale-up -----------------------------------------------------------------------------------------------------
+
+
+class Joined:
+    """A replica with calls in its queue, and one that joins it: each ends ten calls a second, in the order they came."""
+
+    def __init__(self, queue: int) -> None:
+        self.ejection, self.now = Ejection(), 0.0
+        self.lines: dict[str, deque[float]] = {"a": deque([0.0] * queue)}
+        self.totals = {"a": Figures()}
+
+    def go(self, seconds: int, *, per_s: int, a_ends: int = 10) -> list[ejection.Step]:
+        """Have each be given ``per_s`` calls a second."""
+        steps: list[ejection.Step] = []
+        for _ in range(seconds):
+            self.now += 1
+            for name, line in self.lines.items():
+                line.extend([self.now] * per_s)
+                ends = a_ends if name == "a" else 10
+                for came in [line.popleft() for _ in range(min(ends, len(line)))]:
+                    self.totals[name] = self.totals[name] + calls(1, 1 / ends, queue_s=self.now - came)
+                self.ejection.heard(name, self.totals[name], self.now, in_hand=len(line))
+            steps += self.ejection.look(tuple(self.lines), self.now)
+        return steps
+
+    def join(self) -> None:
+        self.lines["b"], self.totals["b"] = deque(), Figures()
+
+
+@pytest.mark.parametrize("queue", [30, 100, 400])
+def test_the_queue_from_before_another_joined_makes_nobody_slow(queue: int) -> None:
+    story = Joined(queue)
+    assert story.go(10, per_s=10) == []
+    story.join()
+    assert story.go(30 + queue // 5, per_s=5) == []
+
+
+def test_one_that_becomes_slow_after_it_worked_off_its_queue_is_ejected_as_soon_as_ever() -> None:
+    story = Joined(100)
+    story.join()
+    assert story.go(40, per_s=5) == []
+    assert ejected(story.go(15, per_s=5, a_ends=1)) == ["a"]
+
+
+def test_one_that_is_slow_with_what_it_was_given_since_is_ejected_all_the_same() -> None:
+    story = Joined(30)
+    story.go(10, per_s=10)
+    story.join()
+    assert ejected(story.go(60, per_s=5, a_ends=2)) == ["a"]

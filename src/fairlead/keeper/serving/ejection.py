@@ -63,6 +63,8 @@ class Seen:
     """It is ejected for so long that it is tried again."""
     cause: str = ""
     """What it is ejected for: slow, hangs or fails."""
+    laden: bool = False
+    """It works off the line of before another joined: how long calls wait there is no fault of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def _worse(one: Seen, others: Sequence[Seen]) -> Eject | None:
         why = f"none of its {one.in_hand} calls ended for {one.stuck_s:.1f} s, the others take {_spoken(usual)}"
         return Eject(one.replica, "hangs", why, one.stuck_s / max(usual, LEAST_S))
     mean = _mean_s(one.calls)
-    if one.calls.compute.count < CALLS_MIN or mean < TIMES * usual or mean - usual < LEAST_S:
+    if one.laden or one.calls.compute.count < CALLS_MIN or mean < TIMES * usual or mean - usual < LEAST_S:
         return None
     if max(rank(one.calls.compute, pooled.compute), rank(one.calls.queue, pooled.queue)) < CHANCE:
         return None
@@ -227,6 +229,17 @@ class _Course:
     times: int = 0
     """How often it was ejected, until that was forgotten."""
     returned: float = -math.inf
+    joined: bool = False
+    """Another joined since it was heard."""
+    line: int = 0
+    """Calls that it had then, and later those that came behind them: while each such line is shorter than the one
+    before, it works off what was there. 0: it has, or does not."""
+    line_ends: int = 0
+    """Calls that will have ended once that line has: they end in the order they came."""
+
+    @property
+    def is_laden(self) -> bool:
+        return self.joined or self.line > 0
 
     def lately(self, now: float) -> Figures:
         """Return what was counted within the window."""
@@ -236,8 +249,15 @@ class _Course:
         return self.newest - self.marks[0][1] if self.marks and self.newest is not None else Figures()
 
     def take(self, said: Figures, now: float) -> None:
-        self.newest = said
-        if not self.marks or now - self.marks[-1][0] >= MARK_S:
+        was_laden, self.newest = self.is_laden, said
+        ended = _ended(said)
+        if self.joined:
+            self.joined, self.line, self.line_ends = False, self.in_hand, ended + self.in_hand
+        elif self.line and ended >= self.line_ends:
+            self.line, self.line_ends = self.in_hand if self.in_hand < self.line else 0, ended + self.in_hand
+        if was_laden and not self.why:
+            self.begin_anew(now)  # what it was given since counts from here on
+        elif not self.marks or now - self.marks[-1][0] >= MARK_S:
             self.marks.append((now, said))
 
     def begin_anew(self, now: float) -> None:
@@ -270,6 +290,7 @@ class Ejection:
 
     def __init__(self) -> None:
         self._courses: dict[str, _Course] = {}
+        self._rotation: frozenset[str] = frozenset()
         self._looked = -math.inf
         self._replaced = -math.inf
 
@@ -294,6 +315,10 @@ class Ejection:
 
         One that is to be replaced is told once, and stays ejected until it is gone.
         """
+        if not self._rotation.issuperset(rotation):
+            for replica in self._courses.keys() & set(rotation):
+                self._courses[replica].joined = True
+        self._rotation = frozenset(rotation)
         outside = [replica for replica in self.ejected if replica not in rotation]
         if now - self._looked < LOOK_S and not outside:
             return []
@@ -320,4 +345,6 @@ class Ejection:
         course = self._courses[replica]
         is_out = bool(course.why)
         due = is_out and now >= course.due
-        return Seen(replica, course.lately(now), course.in_hand, course.stuck_s, is_out, due, course.cause)
+        return Seen(
+            replica, course.lately(now), course.in_hand, course.stuck_s, is_out, due, course.cause, course.is_laden
+        )
