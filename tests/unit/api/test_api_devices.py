@@ -133,6 +133,31 @@ async def test_a_command_waits_for_what_becomes_of_it(world: Any) -> None:
     await world.until(safe)
 
 
+async def test_the_same_key_is_the_same_command(world: Any) -> None:
+    await world.room("fan-1", "fan-2")
+    zoe, eve = world.by("zoe"), world.by("eve")
+
+    async def send(by: Any, key: str, device: str = "fan-1", **more: Any) -> Any:
+        body = {"set": {"on": True, "speed": 2}, "timeout_s": 0.2, **more}
+        return await by.post(f"/api/v1/devices/{device}/commands", json=body, headers={"Idempotency-Key": key})
+
+    first = await world.ok(send(zoe, "k1"))
+    assert (first["status"], first["cause"]) == ("failed", "offline")
+    await online(world, "fan-1")
+    again = await world.ok(send(zoe, "k1", set={"speed": 2, "on": True}))  # whatever the order, and not anew
+    assert (again["id"], again["finished_at"]) == (first["id"], first["finished_at"])
+    for other in ({"set": {"on": False}}, {"device": "fan-2"}, {"timeout_s": 0.3}):
+        world.refused(await send(zoe, "k1", **other), 422, "idempotency_key_reused")
+    world.refused(await send(zoe, "k" * 256), 422, "idempotency_key_invalid")
+    world.refused(await send(zoe, "k2", set={"no": 1}), 422, "command_invalid")
+    third, other = await asyncio.gather(send(zoe, "k2"), send(zoe, "k2"))  # what was refused took no key
+    assert third.json()["id"] == other.json()["id"] != first["id"]
+    mine = await world.ok(send(eve, "k1"))
+    assert mine["id"] not in (first["id"], third.json()["id"])
+    asked = (await zoe.get("/api/v1/devices/fan-1/commands")).json()["items"]
+    assert sorted(one["by"]["user"] for one in asked if one["id"] in (first["id"], third.json()["id"])) == ["zoe"] * 2
+
+
 async def test_a_command_fails_with_its_cause(world: Any) -> None:
     await world.room("fan-1")
     zoe = world.by("zoe")

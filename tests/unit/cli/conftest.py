@@ -23,6 +23,7 @@ class Door:
         self.answers: dict[str, tuple[int, bytes, str]] = {}
         self.asked: list[tuple[str, bytes]] = []
         self.tokens: list[str] = []
+        self.keys: list[str] = []
         self.url = ""
 
     def says(self, call: str, body: Any, status: int = 200) -> None:
@@ -53,6 +54,7 @@ def open_door() -> Iterator[Door]:
             call = f"{self.command} {self.path}"
             made.asked.append((call, self.rfile.read(size)))
             made.tokens.append(self.headers.get("authorization", ""))
+            made.keys.append(self.headers.get("idempotency-key", ""))
             missing = {"error": {"code": "not_found", "message": f"{call}: nothing", "hint": "see the guide"}}
             status, body, kind = made.answers.get(call, (404, json.dumps(missing).encode(), "application/json"))
             self.send_response(status)

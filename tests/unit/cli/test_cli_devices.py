@@ -91,6 +91,8 @@ def command(**fields: object) -> dict[str, object]:
 def test_a_command_that_was_not_observed_ends_with_its_code(signed_in: Door, cli: Callable[..., Said]) -> None:
     signed_in.says("POST /api/v1/devices/fan-1/commands", command())
     assert cli("devices", "send", "fan-1", "speed=2") == (0, "cmd-1 observed\n", "")
+    assert cli("devices", "send", "fan-1", "speed=2", "--key", "k1")[0] == 0
+    assert signed_in.keys[-2:] == ["", "k1"]
     failed = command(status="failed", cause="not_observed", reason="not_observed: fan-1 did not report speed")
     signed_in.says("POST /api/v1/devices/fan-1/commands", failed)
     code, out, err = cli("devices", "send", "fan-1", "speed=2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from fastapi import Body as BodyParameter
 from pydantic import Field
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.devices import CommandView, DeviceView, command_view
 from fairlead.apps import sight
 from fairlead.control.house import House
-from fairlead.devices import commands, holds, registry
+from fairlead.devices import commands, holds, keyed, registry
 from fairlead.devices.commands import Asked
 from fairlead.devices.sending import Author, Outgoing
 from fairlead.errors import Invalid
@@ -45,8 +45,15 @@ class ReleaseBody(Body):
 
 
 @router.post("/devices/{device}/commands")
-async def send(device: str, body: CommandBody, house: TheHouse, who: Who) -> CommandView:
-    """Command a device by hand (tier human), or ask it for fresh values; answers with what became of it."""
+async def send(
+    device: str,
+    body: CommandBody,
+    house: TheHouse,
+    who: Who,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> CommandView:
+    """Command a device by hand (tier human), or ask it for fresh values; answers with what became of it. The same
+    ``Idempotency-Key`` with the same body is the same command: it is not sent anew."""
     check(who, Verb.SEND_COMMANDS)
     if bool(body.set) == bool(body.get):
         raise Invalid("a command sets properties or gets them", code="command_invalid", hint='{"set": {"on": true}}')
@@ -54,8 +61,21 @@ async def send(device: str, body: CommandBody, house: TheHouse, who: Who) -> Com
     because = (body.because,) if isinstance(body.because, str) else tuple(body.because or ())
     author = Author("human", who.name, because=because)
     until = now + timedelta(seconds=body.hold_s) if body.hold_s is not None else None
+    key, digest = idempotency_key, keyed.digest_of(device, body.model_dump())
+    if key is not None:
+        keyed.check_key(key)
 
     def write(session: Session) -> Asked:
+        if key is None:
+            return ask(session)
+        there = keyed.known(session, who.name, key, digest)
+        if there is not None:
+            return Asked(there)
+        asked = ask(session)
+        asked.command.key, asked.command.key_digest = key, digest
+        return asked
+
+    def ask(session: Session) -> Asked:
         if body.get:
             return commands.ask_fresh(session, device, body.get, now, author, timeout_s=body.timeout_s)
         return commands.ask(session, device, body.set, now, author, hold_until=until, timeout_s=body.timeout_s)

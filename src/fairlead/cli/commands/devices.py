@@ -143,6 +143,7 @@ def send(
     settings: list[str] = typer.Argument(help="property=value …"),
     hold: str = typer.Option("", "--hold", help=DURATION_HELP),
     timeout: float = typer.Option(5, "--timeout", help="Seconds to wait for what becomes of it."),
+    key: str = typer.Option("", "--idempotency-key", "--key", help="The same key and values give the same command."),
 ) -> None:
     """Set writable properties by hand (tier human). It waits for what becomes of it.
 
@@ -151,7 +152,8 @@ def send(
     """
     body = {"set": values(settings), "hold_s": seconds(hold) if hold else None, "timeout_s": timeout}
     with Api(timeout_s=timeout + 30) as api, told_as({"set": "", "hold_s": "--hold", "timeout_s": "--timeout"}):
-        view = api.post(f"/devices/{device}/commands", body)
+        headers = {"Idempotency-Key": key} if key else {}
+        view = api.send("POST", f"/api/v1/devices/{device}/commands", json=body, headers=headers).json()
     if view["status"] == "failed":
         raise Refused(
             f"{view['id']} failed: {view.get('reason') or 'no reason was given'}",
