@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -11,7 +15,7 @@ from typing import Any
 import pytest
 from tests.guide import Section
 from tests.thread.desk import Browser, Desk, WebSocket
-from tests.thread.rig import Platform, platform, until
+from tests.thread.rig import EXAMPLES, Platform, platform, until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -113,3 +117,54 @@ def live_runs(house: Platform, schedule: str) -> list[dict[str, Any]]:
 
 def status(house: Platform, run: str) -> str:
     return str(house.get(f"/runs/{run}")["status"])
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="the guide's controller needs jq")
+def test_a_device_of_mosquitto_alone_works_from_the_guide_alone(desk: Desk) -> None:
+    """Every command of the page, in its order, as a person types them in two shells."""
+    house = desk.house
+    (desk.folder / "examples").symlink_to(EXAMPLES)
+    said = "".join(map(desk.bash, Section("devices", "Register one").scripts["bash"]))
+    secrets = {line.split()[0]: line.split()[-1] for line in said.splitlines() if "  password " in line}
+    passwords, sensor, controller = Section("devices", "Connect it").scripts["bash"]
+    typed = f"{secrets['lab-t']}\n{secrets['lab-fan']}\n"
+
+    desk.bash(passwords + sensor, typed)
+    until(lambda: values(house, "lab-t") == {"temperature": 21.5}, "the platform has the sensor's value")
+    script = ["bash", "-c", passwords + controller]
+    with subprocess.Popen(
+        script, cwd=desk.folder, env=desk.env, stdin=subprocess.PIPE, text=True, start_new_session=True
+    ) as fan:
+        try:
+            assert fan.stdin is not None
+            fan.stdin.write(typed)
+            fan.stdin.flush()
+            until(lambda: house.get("/devices/lab-fan")["status"] == "online", "the fan is online")
+
+            simulate, lamp, *others = Section("devices", "Without the hardware").scripts["bash"][0].splitlines(True)
+            desk.bash(simulate)
+            until(lambda: house.get("/devices/lab-lamp")["status"] == "online", "the simulated lamp is online")
+            assert " observed" in desk.bash(lamp + "".join(others))
+
+            _, _, on, off, why = Section("devices", "See and steer").scripts["bash"][0].splitlines(True)
+            assert desk.bash(on).endswith(" observed\n")
+            assert values(house, "lab-fan")["on"] is True
+            desk.bash(off)
+            until(lambda: values(house, "lab-fan")["on"] is False, "nobody holds it: it is off")
+            assert "lab-fan" in desk.bash(why)
+
+            things = Section("devices", "Other programs: the Web of Things").scripts["bash"][0]
+            *once, follow = things.splitlines(True)
+            assert desk.bash("".join(once)).startswith("false")
+            until(lambda: values(house, "lab-fan")["on"] is True, "it was set over HTTP")
+            assert "data: true" in desk.bash(f"{once[0]}timeout 2 {follow.rstrip()} || true")
+        finally:
+            os.killpg(fan.pid, signal.SIGTERM)
+    until(lambda: house.get("/devices/lab-fan")["status"] == "offline", "it said so as it left")
+    assert "password" in "".join(map(desk.bash, Section("devices", "Replace one").scripts["bash"]))
+    desk.bash("".join(Section("devices", "Take one out").scripts["bash"]))
+    assert "lab-t" not in desk.bash("fairlead devices").split()
+
+
+def values(house: Platform, device: str) -> dict[str, Any]:
+    return {name: value["value"] for name, value in house.get(f"/devices/{device}")["values"].items()}
