@@ -92,6 +92,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Days that events, ended commands and runs, mails and expired tokens are kept."""
     history_days: Annotated[int, msgspec.Meta(ge=0, le=36500)] = 400
     """Days that is kept, by the hour, what readings of devices came to once their type's ``keep_days`` are over; 0: not."""
+    card_facts: bool = True
+    """Ask arXiv and Hugging Face for the papers and weights that cards of models name, where the extra ``hub`` is
+    installed; ``false``: never."""
+    arxiv_url: str | None = None
+    """Where arXiv's API is, of a mirror ``https://HOST``; default: arXiv's own."""
+    huggingface_url: str | None = None
+    """Where Hugging Face is, of a mirror ``https://HOST``; default: its own, or what ``HF_ENDPOINT`` says."""
     mail: str | None = None
     """``smtp://user:password@host:port``; without it mails go to the outbox only."""
     callback_hosts: str | None = None

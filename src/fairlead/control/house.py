@@ -22,6 +22,7 @@ from fairlead.clock import Clock, SystemClock
 from fairlead.control.asks import Asks
 from fairlead.control.callbacks import Callbacks
 from fairlead.control.calls import Calls
+from fairlead.control.cardfacts import CardFacts
 from fairlead.control.devicelink import DeviceLink
 from fairlead.control.directory import Directory
 from fairlead.control.figures import Figures
@@ -43,6 +44,7 @@ from fairlead.control.sender import Sender
 from fairlead.control.spans import Spans
 from fairlead.control.thinning import Thinning
 from fairlead.control.waiters import Waiters
+from fairlead.hub.sites import Sites
 from fairlead.identity import keys
 from fairlead.identity.seal import load_sealer
 from fairlead.jobs.addresses import Allowed
@@ -92,6 +94,8 @@ class House:
         self.directory = Directory(database, clock, self.quotas)
         self.jobs = JobFlow(database, bus, bucket, clock, self.nodes, self.waiters)
         self.gallery = Gallery(database, bucket, clock, self.quotas)
+        sites = Sites(settings.arxiv_url, settings.huggingface_url)
+        self.card_facts = CardFacts(database, clock, sites, is_on=settings.card_facts)
         self.callback_hosts = Allowed.parse(settings.callback_hosts or "")
         self.callbacks = Callbacks(database, clock, self.sealer, Sender(self.callback_hosts), settings.url)
         self.devices = DeviceLink(database, bus, bucket, clock, self.waiters)
@@ -185,6 +189,7 @@ class House:
             "history": Thinning(self.database, self.bucket, self.clock, self.settings.history_days).run,
             "mail": self.post.run,
             "housekeeping": self.housekeeping.run,
+            "card facts": self.card_facts.run,
         }
         if self._spans is not None:
             loops["spans"] = self._spans.run

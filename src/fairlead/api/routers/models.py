@@ -14,6 +14,7 @@ from fairlead.accounts.policy import Caller
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import Body, Page, Refusal, page
+from fairlead.api.views.cards import CardView, card_view
 from fairlead.api.views.models import (
     ModelView,
     VersionView,
@@ -27,6 +28,8 @@ from fairlead.api.views.scaling import ScalingView, scaling_view
 from fairlead.bundles.specs import model_spec
 from fairlead.control.house import House
 from fairlead.errors import Invalid, Unavailable
+from fairlead.hub import cards
+from fairlead.hub import service as hub
 from fairlead.messages import ModelSpec, Target
 from fairlead.models import access, aliases, queries, service
 from fairlead.models import replicas as records
@@ -69,14 +72,37 @@ class ModelChange(Body):
 
 @calls.get("/v1/models")
 @router.get("/models")
-async def list_models(house: TheHouse, who: Who) -> Page[ModelView]:
-    return page(await house.database.read(lambda session: _views(session, house, queries.list_all(session, who))))
+async def list_models(
+    house: TheHouse, who: Who, author: str = "", task: str = "", tag: str = "", q: str = ""
+) -> Page[ModelView]:
+    """Return models by name: all that one may see, or those by an author, for a task, with a tag, or with all words."""
+
+    def read(session: Session) -> list[ModelView]:
+        found = [
+            one
+            for one in queries.list_all(session, who)
+            if cards.matches(one.name, one.owner, one.summary, one.card, author=author, task=task, tag=tag, q=q)
+        ]
+        return _views(session, house, found)
+
+    return page(await house.database.read(read))
 
 
 @calls.get("/v1/models/{name}")
 @router.get("/models/{name}")
 async def show(name: str, house: TheHouse, who: Who) -> ModelView:
     return await house.database.read(lambda session: _view(session, house, queries.get(session, who, name)))
+
+
+@router.get("/models/{name}/card")
+async def show_card(name: str, house: TheHouse, who: Who) -> CardView:
+    """Return what people read before they use a model, each fact with whose word it is and when it was told."""
+
+    def read(session: Session) -> CardView:
+        model = queries.get(session, who, name)
+        return card_view(model, hub.known(session, model.card), is_on=house.card_facts.is_on)
+
+    return await house.database.read(read)
 
 
 @calls.get("/v1/models/{ref}/openapi.json")

@@ -10,22 +10,32 @@ import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, Refused, named
-from fairlead.cli.commands.noun import group, telling
+from fairlead.cli.commands.noun import telling
 
 _WEIGHT = re.compile("[0-9]{1,4}")
 
 
-def _list() -> None:
+app = typer.Typer(help="Models and their versions.", invoke_without_command=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _list(
+    context: typer.Context,
+    author: str = typer.Option("", "--author", help="By this person, or who has this in their name."),
+    task: str = typer.Option("", "--task", help="For this task."),
+    tag: str = typer.Option("", "--tag", help="With this tag."),
+    words: str = typer.Option("", "--search", help="With all these words somewhere."),
+) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    chosen = {"author": author, "task": task, "tag": tag, "q": words}
     with Api() as api:
-        view = api.get("/models")
+        view = api.get("/models", **{name: value for name, value in chosen.items() if value})
     terminal.table(
         [_row(model) for model in view["items"]],
         ("name", "production", "status", "visibility", "owner", "summary"),
         view,
     )
-
-
-app = group("Models and their versions.", _list)
 
 
 def _row(model: dict[str, Any]) -> dict[str, Any]:
