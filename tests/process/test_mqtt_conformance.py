@@ -144,6 +144,27 @@ async def test_who_takes_its_own_client_id_ends_the_older_connection(rig: NatsRi
         assert await other.ask(packet(0xC0)) == (PINGRESP, b"")
 
 
+@pytest.mark.parametrize("clean", [True, False], ids=["a clean session", "a session that is kept"])
+async def test_a_command_is_not_kept_for_who_subscribes_later(rig: NatsRig, control: NatsBus, clean: bool) -> None:
+    """3.3.1-7, 3.3.1-9: never retained, so what comes first is what was sent after."""
+    listens = packet(0x82, b"\0\1" + text("dev/t1/cmd") + b"\1")
+    async with line(rig) as one:
+        await one.ask(connect(clean=clean))
+        assert await one.ask(listens) == (SUBACK, b"\0\1\1")
+        await control.publish_device("t1", "cmd", b"heard")
+        kind, body = await one.hear()
+        assert (kind & 0xF1, body) == (0x30, text("dev/t1/cmd") + b"heard")  # PUBLISH, retain is 0
+        assert await one.ask(packet(0x33, text("dev/t1/cmd") + b"\0\2mine")) == (PUBACK, b"\0\2")  # retained, dropped
+    await control.publish_device("t1", "cmd", b"while it was away")
+    async with line(rig) as one:
+        kind, body = await one.ask(connect(clean=clean))
+        assert kind == CONNACK
+        assert await one.ask(listens) == (SUBACK, b"\0\1\1")
+        assert await one.ask(packet(0xC0)) == (PINGRESP, b"")
+        await control.publish_device("t1", "cmd", b"new")
+        assert await one.hear() == (0x30, text("dev/t1/cmd") + b"new")
+
+
 async def test_a_will_is_told_of_who_is_silent_but_not_of_who_says_goodbye(rig: NatsRig, control: NatsBus) -> None:
     """3.14.4-3, 3.1.2-24 and 3.1.2-8: half as long again as it promised to speak."""
     heard: list[tuple[str, str, bytes]] = []
