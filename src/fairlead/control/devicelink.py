@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
@@ -15,11 +16,12 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.control.pictures import Pictures
 from fairlead.control.waiters import Waiters
-from fairlead.devices import commands, readings, registry
+from fairlead.devices import commands, readings, registry, settime
 from fairlead.devices.door import DeviceError, Door
 from fairlead.devices.readings import Kept
 from fairlead.devices.sending import Outgoing
 from fairlead.errors import Busy, Unavailable
+from fairlead.jobs.settime import Watch
 from fairlead.store.database import Database
 
 _log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class DeviceLink:
         self._held: deque[Kept] = deque()
         self._news = asyncio.Event()
         self._wake = asyncio.Event()
+        self._time = Watch(clock)
         self.dropped = 0
         self.taken = self.refused = 0
         """Readings that passed the door, and what was said that did not."""
@@ -121,6 +124,9 @@ class DeviceLink:
             await self._clock.sleep(FRESHEN_EVERY_S)
 
     async def _sweep_once(self, now: datetime) -> None:
+        jumped_s = self._time.jumped_s()
+        if jumped_s != 0:
+            await self._database.write(partial(settime.follow, now=now, jumped_s=jumped_s))
         out = await self._database.write(lambda session: commands.sweep(session, now))
         await self.send(out)
 
