@@ -235,7 +235,7 @@ class Channel:
             user=order.user,
             trace=order.trace,
             asked_by=order.request,
-            on_progress=self._progress_of(order),
+            on_progress=self._progress_of(order, partials),
             on_piece=partials.add,
         )
         self._jobs[order.job] = (order.epoch, call)
@@ -285,10 +285,12 @@ class Channel:
         if writers:
             self._kept.told(done)
 
-    def _progress_of(self, order: JobStart) -> Callable[[int, int | None, Image | None, str], None]:
+    def _progress_of(
+        self, order: JobStart, partials: _Partials
+    ) -> Callable[[int, int | None, Image | None, str], None]:
         """Return the hook for ``fairlead.progress``: at most ten messages a second, the last step always.
 
-        Its pictures are passed over: nobody shows them yet, and beats travel on the same channel.
+        Its pictures are told as pieces are, and bounded as those: beats travel on the same channel.
         """
         sent_at = 0.0
 
@@ -298,6 +300,8 @@ class Channel:
             if now - sent_at < _PROGRESS_S and step != total:
                 return
             sent_at = now
+            if preview is not None:
+                partials.add_preview(step, total, preview)
             message = JobProgress(order.job, order.epoch, step, total, note)
             self._loop.call_soon_threadsafe(lambda: self._spawn(self._broadcast(message), f"progress of {order.job}"))
 
@@ -326,9 +330,24 @@ class _Partials:
         self._lock = threading.Lock()
         self._first, self._held = 0, list[bytes]()
         self._left, self._sent_at = PARTIAL_BYTES, 0.0
+        self._previews, self._is_stream = 0, False
+        """Pictures that were told: what a generator yields is counted after them."""
+
+    def add_preview(self, step: int, total: int | None, preview: Image) -> None:
+        """Take a picture of work that is under way; a call that answers in pieces tells those alone."""
+        piece = msgspec.json.encode({"step": step, "total": total, "preview": preview.data_url()})
+        with self._lock:
+            if self._is_stream or len(piece) + PIECE_BYTES > self._left:
+                return  # one that is too large takes no other with it
+            number, self._previews = self._previews, self._previews + 1
+        self._add(number, piece)
 
     def add(self, number: int, piece: bytes) -> None:
         """Take a piece, from any thread."""
+        self._is_stream = True
+        self._add(self._previews + number, piece)
+
+    def _add(self, number: int, piece: bytes) -> None:
         with self._lock:
             self._left -= len(piece) + PIECE_BYTES
             if self._left < 0:
