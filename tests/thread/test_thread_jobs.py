@@ -45,6 +45,20 @@ class M(fairlead.Model):
             yield f"word {number}"
             time.sleep(0.4)
 """
+_DRAW = """
+import time
+import fairlead
+from fairlead import Image
+
+PNG = b"\\x89PNG\\r\\n\\x1a\\n"
+
+class M(fairlead.Model):
+    def predict(self, prompt: str, steps: int = 3) -> dict:
+        for step in range(1, steps + 1):
+            fairlead.progress(step, steps, preview=Image(PNG + bytes([step]), media_type="image/png"))
+            time.sleep(0.4)
+        return {"picture": Image(PNG + prompt.encode(), media_type="image/png"), "seed": 7}
+"""
 LATE_S = 90
 
 
@@ -180,3 +194,29 @@ def test_the_pieces_of_a_streaming_model_are_told_while_its_job_runs(house: Plat
         assert "running" in running
         assert [name for name, _ in events][-1] == "done"
         assert job.result(timeout_s=LATE_S) == [f"word {number}" for number in range(6)]
+
+
+def test_a_picture_is_followed_while_it_is_made_kept_and_shown_by_its_link(house: Platform, tmp_path: Path) -> None:
+    house.ok("push", str(kit.model(tmp_path / "draw", _DRAW)))
+    with Client(house.url, house.token) as client:
+        job = client.model("draw").submit(prompt="a boat")
+        told = [said["piece"] for name, said in job.events() if name == "partial"]
+    assert [one["step"] for one in told] == [1, 2, 3]
+    assert all(one["preview"].startswith("data:image/png;base64,") for one in told)
+
+    view = house.view("gallery", "keep", job.id, "--title", "Boat", "--visibility", "public")
+    assert (view["model"], view["prompt"], view["seed"], view["job"]) == ("draw", "a boat", 7, job.id)
+    file = tmp_path / "boat.png"
+    house.ok("gallery", "get", view["id"], "-o", str(file))
+    assert file.read_bytes() == b"\x89PNG\r\n\x1a\na boat"
+    assert "Boat" in house.ok("gallery", "--model", "draw")
+
+    with house.client(token="") as anybody:
+        shown = anybody.get(view["links"]["content"])
+        assert (shown.status_code, shown.content) == (200, file.read_bytes())
+        assert anybody.get(httpx.URL(view["url"]).path).json()["title"] == "Boat"
+        assert anybody.get("/api/v1/gallery").status_code == 401
+        house.ok("gallery", "set", view["id"], "--visibility", "team")
+        assert anybody.get(view["links"]["content"]).status_code == 401
+    house.ok("gallery", "rm", view["id"])
+    assert house.cli("gallery", "show", view["id"]).returncode == 3
