@@ -31,6 +31,8 @@ GROUP_MAX = 2_000
 LATEST_S = 1.0
 FRESHEN_EVERY_S = 1.0
 
+SEND_S = 1.0
+"""So long a bus that takes nothing is waited for."""
 
 class DeviceLink:
     """The one place where the traffic of devices meets the store."""
@@ -81,9 +83,14 @@ class DeviceLink:
         """Publish commands whose rows are committed; one that is lost is sent again by the sweep."""
         for one in outgoing:
             try:
-                await self._bus.publish_device(one.device, "cmd", one.payload)
-            except Unavailable:
-                _log.warning("a command waits for the bus", extra={"device": one.device})
+                async with asyncio.timeout(SEND_S) as bound:
+                    await self._bus.publish_device(one.device, "cmd", one.payload)
+                late = bound.expired()  # nats-py swallows that it was canceled
+            except (Unavailable, TimeoutError):
+                late = True
+            if late:
+                _log.warning("commands wait for the bus", extra={"device": one.device})
+                return
 
     def nudge(self) -> None:
         """Have the sweep look when its next moment is: a command was written."""

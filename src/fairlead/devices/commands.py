@@ -33,6 +33,8 @@ WAIT_MAX = timedelta(days=1)
 """A command without an end waits no longer than this for its turn."""
 SAME_MOMENT = timedelta(seconds=1)
 """Devices tell the time of a measurement in whole seconds."""
+SWEEP_MAX = 500
+"""Commands that one sweep ends, and sends again: readings and answers wait for it, and the next follows at once."""
 _OPEN = (CommandStatus.SENT, CommandStatus.DELIVERED, CommandStatus.APPLIED)
 
 
@@ -157,13 +159,13 @@ def sweep(session: Session, now: datetime) -> tuple[Outgoing, ...]:
     for device in sorted({hold.device for hold in ended}):
         out += holds.drop(session, device, [hold for hold in ended if hold.device == device], now, "its time is over")
     due = select(Command).where(Command.finished_at.is_(None), Command.due_at <= now)
-    for row in session.scalars(due.order_by(Command.id)).all():
+    for row in session.scalars(due.order_by(Command.due_at, Command.id).limit(SWEEP_MAX)).all():
         why = _overdue(session, row)
         if row.status is CommandStatus.ACCEPTED:  # it never held anything, and must not begin to
             session.execute(delete(Hold).where(Hold.command == row.id))
         fail(session, row, why, now)
-    again = select(Command).where(Command.finished_at.is_(None), Command.resend_at <= now).order_by(Command.id)
-    for row in session.scalars(again).all():
+    again = select(Command).where(Command.finished_at.is_(None), Command.resend_at <= now)
+    for row in session.scalars(again.order_by(Command.resend_at, Command.id).limit(SWEEP_MAX)).all():
         out += _send_again(session, row, now)
     session.flush()
     return tuple(out)

@@ -1,0 +1,76 @@
+"""Commands have their ends on time, whatever the bus does."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from fairlead.buckets.obstore import open_bucket
+from fairlead.clock import SystemClock
+from fairlead.control import devicelink
+from fairlead.control.devicelink import DeviceLink
+from fairlead.control.waiters import Waiters
+from fairlead.devices import commands, registry
+from fairlead.devices.commands import Asked
+from fairlead.devices.sending import Author
+from fairlead.status import CommandStatus
+from fairlead.store.database import Database, open_database
+from fairlead.testing.bus import MemoryBus
+
+FAN = 'name = "fan"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\naccess = "rw"\n'
+DEADLINE_S = 30
+
+
+class Still(MemoryBus):
+    """A bus that takes nothing, as when its server is stopped and every buffer full; like nats-py it swallows that it
+    is canceled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def publish_device(self, device: str, tail: str, payload: bytes) -> None:
+        self.asked += 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+
+
+def a_fan(session: Session) -> None:
+    clock = SystemClock()
+    registry.add_type(session, FAN, clock.now(), by="root")
+    registry.add_location(session, "lab", clock.now(), by="root")
+    registry.add_device(session, "fan-1", clock.now(), by="root", type="fan", at="lab")
+
+
+async def ended(database: Database, command: str) -> bool:
+    row = await database.read(lambda session: commands.show(session, command))
+    return row.status is CommandStatus.FAILED and row.finished_at is not None
+
+
+async def test_a_bus_that_stands_still_keeps_no_command_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devicelink, "SEND_S", 0.01)
+    clock, bus = SystemClock(), Still()
+    async with open_database(f"sqlite:///{tmp_path / 'fairlead.db'}") as database:
+        await database.write(a_fan)
+        link = DeviceLink(database, bus, open_bucket("memory://"), clock, Waiters())
+
+        def ask(session: Session) -> Asked:
+            return commands.ask(session, "fan-1", {"on": True}, clock.now(), Author("human", "ada"), timeout_s=1.5)
+
+        sweeping = asyncio.create_task(link.sweep())
+        async with asyncio.timeout(DEADLINE_S):
+            asked = await database.write(ask)
+            await link.send(asked.outgoing)
+            link.nudge()
+            while not await ended(database, asked.command.id):
+                await asyncio.sleep(0.01)
+        assert bus.asked > 1  # the sweep sent it again, in vain
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
