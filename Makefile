@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic bench-windows simulate peers chaos faces web docs clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic bench-windows simulate peers chaos faces web web-test docs clean
 
 setup: $(VENV)/ready
+	@$(BIN)/python scripts/web.py --try
 
 $(VENV)/ready: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Fairlead needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
@@ -40,6 +41,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python scripts/census.py
 	$(BIN)/python scripts/reference.py --check
+	$(BIN)/python scripts/openapi.py --check
 	$(BIN)/python scripts/collected.py
 	$(BIN)/python -m pytest -q tests/unit/test_house.py
 
@@ -68,11 +70,15 @@ chaos: setup
 peers: setup
 	$(BIN)/python benchmarks/peers.py
 
-web:
-	@echo "the web page is not part of this version yet" >&2; exit 1
+web: $(VENV)/ready
+	@$(BIN)/python scripts/web.py
+
+web-test: $(VENV)/ready
+	@$(BIN)/python scripts/web.py --all
 
 docs: setup
 	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/openapi.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -100,7 +100,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     huggingface_url: str | None = None
     """Where Hugging Face is, of a mirror ``https://HOST``; default: its own, or what ``HF_ENDPOINT`` says."""
     mail: str | None = None
-    """``smtp://user:password@host:port``; without it mails go to the outbox only."""
+    """``smtp://user:password@host:port``, or ``smtps://…``; a password goes by TLS only, but for loopback. Without it mails
+    go to the outbox only."""
     callback_hosts: str | None = None
     """Private hosts that callbacks of jobs may reach: names, addresses and networks, ``hooks.lan, 10.0.3.0/24``;
     in ``settings.toml`` a list as well."""
@@ -126,6 +127,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def is_https(self) -> bool:
         """Whether browsers come by TLS, to us or to who stands before us."""
         return self.cert is not None or self.url.startswith("https:")
+
+    def page_url(self, name: str) -> str:
+        """Return the address of the page of an app that is called ``name``; ``*`` stands for all of them."""
+        scheme, _, host = self.url.partition("://")
+        _, colon, port = host.rpartition(":")
+        return f"{scheme}://{name}.{self.apps_domain}{colon + port if port.isdigit() else ''}"
 
 
 class Home:
@@ -171,6 +178,10 @@ class Home:
     @property
     def metrics_socket(self) -> Path:
         return self.run / "metrics.sock"
+
+    @property
+    def web_socket(self) -> Path:
+        return self.run / "web.sock"
 
     @property
     def access_log(self) -> Path:

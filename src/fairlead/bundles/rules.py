@@ -17,7 +17,10 @@ from fairlead.errors import Problem
 
 ENTRY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*")
 COUNT = re.compile(r"(\d{1,3})\.\.(\d{1,3})?")
-RESERVED_PATHS = ("/api", "/v1", "/v2", "/apps", "/docs", "/metrics", "/healthz", "/readyz", "/assets", "/links")
+RESERVED_PATHS = (
+    *("/api", "/v1", "/v2", "/apps", "/docs", "/metrics", "/healthz", "/readyz", "/assets", "/links"),
+    *("/ui", "/sign-in", "/sign-out"),
+)
 """First parts of paths that the front door keeps for itself."""
 MANY = 100
 """Most entries of a list or table of a manifest."""

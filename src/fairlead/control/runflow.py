@@ -66,9 +66,7 @@ class RunFlow:
 
     def address(self, name: str) -> str:
         """Return the address of the page called ``name``."""
-        scheme, _, host = self._settings.url.partition("://")
-        _, colon, port = host.rpartition(":")
-        return f"{scheme}://{name}.{self._settings.apps_domain}{colon + port if port.isdigit() else ''}"
+        return self._settings.page_url(name)
 
     def _step(self, session: Session, reports: tuple[NodeReport, ...], now: datetime, silent_s: float) -> _Step:
         prepared = {app for report in reports for app in _take_prepared(session, report, now)}

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import fairlead
 from fairlead.bundles import disk
+from fairlead.web import DIST
 
 _NAME = "fairlead"
 _MOMENT = (1980, 1, 1, 0, 0, 0)
@@ -80,7 +81,8 @@ def _contents() -> dict[str, bytes]:
 
 def _files(root: Path) -> Iterator[Path]:
     for folder, below, names in os.walk(root):
-        below[:] = sorted(name for name in below if name != "__pycache__" and not name.startswith("."))
+        kept = {name for name in below if name != "__pycache__" and not name.startswith(".")}
+        below[:] = sorted(kept if Path(folder) != DIST.parent else kept - {DIST.name})  # no bundle shows the page
         for name in sorted(names):
             if not name.endswith((".pyc", ".pyo")) and not name.startswith("."):
                 yield Path(folder, name)

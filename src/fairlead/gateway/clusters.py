@@ -9,7 +9,7 @@ from fairlead.gateway.devices import DEVICES
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.observed import otlp_cluster
 from fairlead.gateway.resources import GATE, METADATA, MODEL, Resource, address, seconds, typed
-from fairlead.gateway.routes import CONTROL, METRICS, PAGES, page_cluster, served_versions
+from fairlead.gateway.routes import CONTROL, METRICS, PAGES, WEB, page_cluster, served_versions
 
 _CONNECT_TIMEOUT_S = 2
 _FIRST_S = 5
@@ -27,6 +27,8 @@ def clusters(door: DoorSettings, state: DoorState) -> list[Resource]:
         house.append(_fixed(METRICS, [door.metrics_socket]))
     if door.page_socket:
         house.append(_fixed(PAGES, [door.page_socket]))
+    if door.web_socket:
+        house.append(_fixed(WEB, [door.web_socket]))
     versions = [_version(name, state.gates.get(name, "")) for name in served_versions(state.routes)]
     pages = [
         _fixed(page_cluster(run), [state.page_endpoints[run]] if run in state.page_endpoints else [])

@@ -30,6 +30,8 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who joins what lasts on pages to them; empty: it goes to them straight, and outlives its token."""
     metrics_socket: str = ""
     """Who answers ``/metrics``; empty: control."""
+    web_socket: str = ""
+    """Who serves the web page; empty: it has no route of its own."""
     cert: str = ""
     key: str = ""
     body_max_bytes: int = 100 * 1024**2
@@ -100,6 +102,7 @@ def door_settings(
         admin_socket=str(home.admin_socket),
         page_socket=str(home.page_socket),
         metrics_socket=str(home.metrics_socket),
+        web_socket=str(home.web_socket),
         cert=str(settings.cert or ""),
         key=str(settings.key or ""),
         body_max_bytes=settings.body_max_bytes,

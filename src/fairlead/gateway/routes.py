@@ -14,11 +14,13 @@ from enum import StrEnum
 
 from fairlead.gateway.door import version_key
 from fairlead.messages import ModelRoute, PageRoute
+from fairlead.web import BELOW
 
 PRODUCTION = "production"
 CONTROL = "control"
 METRICS = "metrics"
 PAGES = "pages"
+WEB = "web"
 OPEN_API = ("/api/v1/login", "/api/v1/gallery")
 """Where one signs in, and what may have been made public: reached without a token."""
 BUNDLES = "/api/v1/bundles"
@@ -162,8 +164,8 @@ def _fits_all(route: Route, start: str) -> bool:
     return below is not None and start.startswith(below) and not conditions
 
 
-def house_routes(*, metrics: bool) -> tuple[Route, ...]:
-    """Return the routes of all that is no model: the API, health, the pages of the house."""
+def house_routes(*, metrics: bool, web: bool = False) -> tuple[Route, ...]:
+    """Return the routes of all that is no model: the API, health, the pages of the house, the web page."""
     return (
         Route(Fit.EXACT, "/healthz", Refusal(200, "alive"), Access.OPEN, "door"),
         *(_too_large(path, Access.OPEN) for path in OPEN_API),
@@ -178,6 +180,7 @@ def house_routes(*, metrics: bool) -> tuple[Route, ...]:
         _control(Fit.BELOW, "/v2/repository", Access.TOKEN),
         Route(Fit.BELOW, "/v1", Refusal(404, "no_such_model"), Access.TOKEN, "door"),
         Route(Fit.BELOW, "/v2", Refusal(404, "no_such_model"), Access.TOKEN, "door"),
+        *((Route(Fit.BELOW, BELOW, Upstream(WEB), Access.OPEN, "control"),) if web else ()),
         _control(Fit.START, "/", Access.OPEN),
     )
 

@@ -125,7 +125,7 @@ def _host(door: DoorSettings, state: DoorState, names: list[str], routes: Iterab
 
 
 def _house(door: DoorSettings, state: DoorState) -> Resource:
-    of_house = house_routes(metrics=bool(door.metrics_socket))
+    of_house = house_routes(metrics=bool(door.metrics_socket), web=bool(door.web_socket))
     house = [_route(route, door, state.spent, is_house=True) for route in of_house]
     made = {"name": "house", "domains": ["*"], **_OF_MODELS}
     if not state.routes:

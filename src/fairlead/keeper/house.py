@@ -42,6 +42,7 @@ from fairlead.keeper.doors.metricsdoor import MetricsDoor
 from fairlead.keeper.doors.pagedoor import PageDoor
 from fairlead.keeper.doors.slicing import make_slicing
 from fairlead.keeper.doors.waker import Waker
+from fairlead.keeper.doors.webdoor import WebDoor
 from fairlead.keeper.memory import Memory
 from fairlead.keeper.programs import services, simulator
 from fairlead.keeper.programs.programs import Programs
@@ -128,6 +129,7 @@ class House:
         away = partial(waiting.turned_away, self.replicas.versions)
         self.waker = Waker(home.waker_socket, self.replicas.resolve, refused=away)
         self._page_door = PageDoor(home.page_socket, self._pages, clock)
+        self._web_door = WebDoor(home.web_socket, settings.page_url("*"))
         self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families)
         self._access_log = AccessLog(home.access_log, self.gateway, clock)
         self._reporting: asyncio.Task[None] | None = None
@@ -199,6 +201,7 @@ class House:
         self.runs.adopt()
         await self._wanting.begin()
         await self._page_door.open()
+        await self._web_door.open()
         await self.waker.open()  # once it is known what is wanted, and before the front door leads here
         self._loop("front door", lambda: self.front_door.run(lambda: self.wanted, self._door_changed))
         await self._subscribe()
@@ -239,6 +242,7 @@ class House:
                 ("waiting for the last calls and runs", self._end_last),
                 ("closing the waker", self.waker.close),
                 ("closing the pages", self._page_door.close),
+                ("closing the web page", self._web_door.close),
                 ("closing the metrics", self._metrics.close),
                 ("stopping the front door", lambda: self.programs.stop("envoy")),
                 ("closing what it is told", self.gateway.discovery.close),

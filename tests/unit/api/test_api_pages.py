@@ -7,6 +7,10 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
+from fairlead import web
+
 
 async def test_the_front_page_says_where_to_go_on(world: Any) -> None:
     answer = await world.by("").get("/")
@@ -92,3 +96,15 @@ async def test_the_key_of_the_home_stands_for_a_lost_password(world: Any) -> Non
 
     signed = await world.by("").post("/api/v1/login", json={"user": "eve", "password": change["password"]})
     assert signed.status_code == 200
+
+
+async def test_people_are_led_to_the_web_page_where_it_was_built(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "is_built", lambda: True)
+    browser = {"accept": "text/html,application/xhtml+xml"}
+
+    led = await world.by("").get("/", headers=browser)
+    assert (led.status_code, led.headers["location"]) == (303, "/ui/")
+    assert (await world.by("").get("/")).status_code == 200, "a program gets the plain page"
+
+    monkeypatch.setattr(web, "is_built", lambda: False)
+    assert (await world.by("").get("/", headers=browser)).status_code == 200

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy.orm import Session
 
+from fairlead import web
 from fairlead.accounts.policy import Caller
 from fairlead.api import html
 from fairlead.api.deps import TheHouse
@@ -26,9 +27,11 @@ _SHOWN = 200
 """So many models and pages of apps are listed."""
 
 
-@router.get("/")
-async def front(request: Request, house: TheHouse) -> HTMLResponse:
-    """Say what this address is and what is where: to those signed in also what they may call and open."""
+@router.get("/", response_model=None)
+async def front(request: Request, house: TheHouse) -> HTMLResponse | RedirectResponse:
+    """Lead people to the web page; without one say what is where: to those signed in also what they may call."""
+    if html.is_for_people(request) and web.is_built():
+        return RedirectResponse(f"{web.BELOW}/", 303, headers={"Cache-Control": "no-store"})
     who = await signin.known(request, house)
     url = escape(house.settings.url)
     found = await house.database.read(lambda session: _what_is_there(session, who, house)) if who is not None else ""

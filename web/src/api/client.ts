@@ -1,0 +1,55 @@
+/** The one client of the API. Types come from openapi.json (`npm run api`), the session from the browser's cookie. */
+import createClient, { type Middleware } from 'openapi-fetch'
+
+import { connection } from '@/state/connection'
+import { session } from '@/state/session'
+
+import { ApiError, refusalOf, unreachable } from './errors'
+import type { components, paths } from './schema'
+
+export type Schemas = components['schemas']
+
+/** Where the API is: where the page came from, unless the build was told another place. */
+export const BASE: string = import.meta.env.VITE_FAIRLEAD_API ?? ''
+
+const watched: Middleware = {
+  onResponse({ response }) {
+    heard(response)
+  },
+  onError() {
+    connection.lost()
+  },
+}
+
+/** Notes what an answer says of the session and of the platform; every call goes by here, those of models too. */
+export function heard(response: Response): void {
+  if (response.status === 401) session.end()
+  if (response.status === 502 || response.status === 503) return
+  connection.found()
+}
+
+export const api = createClient<paths>({
+  baseUrl: BASE || globalThis.location?.origin || 'http://localhost',
+  credentials: BASE ? 'include' : 'same-origin',
+  fetch: (request) => globalThis.fetch(request),
+})
+api.use(watched)
+
+interface Answer<T> {
+  data?: T
+  error?: unknown
+  response: Response
+}
+
+/** Returns what the platform answered; throws {@link ApiError} for a refusal and where nothing answered. */
+export async function ok<T>(asked: Promise<Answer<T>>): Promise<T> {
+  let answer: Answer<T>
+  try {
+    answer = await asked
+  } catch (error) {
+    if (error instanceof ApiError || (error instanceof DOMException && error.name === 'AbortError')) throw error
+    throw unreachable()
+  }
+  if (!answer.response.ok) throw refusalOf(answer.response, answer.error)
+  return answer.data as T
+}
