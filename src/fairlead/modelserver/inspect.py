@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -122,10 +123,16 @@ def preload_of(modules: Mapping[str, ModuleType], before: Iterable[str]) -> tupl
 
 
 def _watch(limit_s: float) -> None:
-    """Have a bundle that crashes, ends this process or hangs say where: the frames go to stderr."""
+    """Have a bundle that crashes, ends this process or hangs say where: the frames go to stderr.
+
+    A signal has the thread that works say so itself. ``faulthandler.dump_traceback_later`` reads its frames from beside
+    it, which ends the process with a segmentation fault where they change meanwhile: as a long import has them do.
+    """
     faulthandler.enable(file=2, all_threads=False)
     if limit_s:
-        faulthandler.dump_traceback_later(min(_WHERE_EVERY_S, limit_s / 2), repeat=True, file=2)
+        faulthandler.register(signal.SIGALRM, file=2, all_threads=False)
+        every_s = min(_WHERE_EVERY_S, limit_s / 2)
+        signal.setitimer(signal.ITIMER_REAL, every_s, every_s)
     leave = os._exit
 
     def told_exit(status: int) -> NoReturn:
@@ -159,7 +166,7 @@ def main() -> int:
     order = msgspec.json.decode(os.environ[VARIABLE], type=Order)
     _watch(order.limit_s)
     finding = look(order)
-    faulthandler.cancel_dump_traceback_later()
+    signal.setitimer(signal.ITIMER_REAL, 0)
     sys.stdout.flush()
     sys.stderr.flush()
     os.write(1, b"\n" + msgspec.json.encode(finding) + b"\n")

@@ -30,14 +30,14 @@ def test_a_bundle_that_ends_its_process_is_told_how(code: int, said: str) -> Non
 
 def test_of_a_dump_the_frames_of_the_bundle_are_shown() -> None:
     dump = (
-        "Timeout (0:00:09)!\nThread 0x7f (most recent call first):\n"
+        "Stack (most recent call first):\n"
         f'  File "/usr/lib/python3.11/socket.py", line 3 in connect\n  File "{FOLDER}/net.py", line 7 in fetch\n'
         f'  File "{FOLDER}/model.py", line 9 in load\n  File "/env/fairlead/inspect.py", line 90 in look\n'
     )
     found = finding.too_slow(dump.encode(), 10, FOLDER)
     assert found.error is not None
     assert found.error.message == "it was not loaded within 10 s: it was at net.py line 7 in fetch"
-    assert found.last_lines[2:] == ('  File "net.py", line 7 in fetch', '  File "model.py", line 9 in load')
+    assert found.last_lines[1:] == ('  File "net.py", line 7 in fetch', '  File "model.py", line 9 in load')
 
 
 def test_the_log_has_all_that_was_said_but_the_platforms_frames() -> None:
@@ -49,12 +49,12 @@ def test_the_log_has_all_that_was_said_but_the_platforms_frames() -> None:
     assert finding.told(output.encode(), FOLDER) == 'loading\n  File "model.py", line 9 in load'
 
 
-def dump(seconds: int, line: int) -> str:
-    return f'Timeout (0:00:{seconds:02})!\nThread 0x7f (most recent call first):\n  File "{FOLDER}/m.py", line {line} in load\n'
+def dump(line: int) -> str:
+    return f'Stack (most recent call first):\n  File "{FOLDER}/m.py", line {line} in load\n'
 
 
 def test_of_a_bundle_that_says_where_it_is_now_and_then_the_last_counts() -> None:
-    output = (dump(5, 7) + "half of it\n" + dump(5, 9) + "still\n").encode()
+    output = (dump(7) + "half of it\n" + dump(9) + "still\n").encode()
 
     assert finding.place(output, FOLDER) == "m.py line 9 in load"
     assert finding.place(b"loading\n", FOLDER) == ""
@@ -89,3 +89,12 @@ def test_what_a_bundle_says_is_cut() -> None:
 def test_one_long_line_before_a_crash_is_cut() -> None:
     found = finding.read(LONG.encode(), -11, FOLDER, 512)
     assert sum(map(len, found.last_lines)) <= 500
+
+
+def test_where_it_crashed_is_no_word_of_where_it_was_now_and_then() -> None:
+    crash = f'Fatal Python error: Segmentation fault\n\nStack (most recent call first):\n  File "{FOLDER}/m.py", line 3 in load\n'
+    output = (dump(7) + crash).encode()
+
+    found = finding.read(output, -11, FOLDER, 512)
+    assert found.last_lines[-1] == '  File "m.py", line 3 in load'
+    assert not [line for line in found.last_lines if "line 7" in line]

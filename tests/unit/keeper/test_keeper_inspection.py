@@ -17,7 +17,7 @@ async def test_who_waits_for_a_load_is_told_for_how_long_and_where(monkeypatch: 
     try:
         async with asyncio.timeout(30):
             assert await said.get() == "looking into it: loading for 0 s of at most 120"
-            output += b'Timeout (0:00:05)!\n  File "/srv/b/model.py", line 12 in load\n'
+            output += b'Stack (most recent call first):\n  File "/srv/b/model.py", line 12 in load\n'
             while not (last := await said.get()).endswith(" of at most 120, at model.py line 12 in load"):
                 assert last.startswith("looking into it: loading for ")
     finally:

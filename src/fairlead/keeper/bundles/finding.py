@@ -15,8 +15,9 @@ LINES = 20
 PRELOAD = 500
 WARNINGS = 50
 _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+')
-_DUMP = re.compile(r"^Timeout \(\d+:\d\d:\d\d")
-"""Begins what ``faulthandler`` says of each thread after so long."""
+_DUMP = re.compile(r"^Stack \(most recent call first\):")
+"""Begins what ``faulthandler`` says of where it is: now and then, and beneath one of these, when it ends."""
+_END = re.compile(r"^(Fatal Python error|os\._exit\()")
 _IN_DUMP = re.compile(r"^(Thread 0x|Current thread 0x|  File |  \.\.\.|  <|$)")
 _OURS = re.compile(r"/fairlead/modelserver/|^<frozen ")
 _BECAUSE = {
@@ -63,7 +64,7 @@ def place(output: bytes, folder: str) -> str:
     """Return the line of the bundle where it was when it last said so, as ``model.py line 12 in load``."""
     lines = output.decode("utf-8", errors="replace").splitlines()
     root = folder.rstrip("/") + "/"
-    dump = next((index for index in reversed(range(len(lines))) if _DUMP.match(lines[index])), len(lines))
+    dump = max(_dumps(lines), default=len(lines))
     for line in lines[dump:]:
         found = _FRAME.match(line)
         if found is not None and found["file"].startswith(root):
@@ -71,13 +72,24 @@ def place(output: bytes, folder: str) -> str:
     return ""
 
 
+def _dumps(lines: list[str]) -> set[int]:
+    """Return which lines begin what was said now and then of where it is; what was said at its end is none of these."""
+    found, before = set(), ""
+    for index, line in enumerate(lines):
+        if _DUMP.match(line) and not _END.match(before):
+            found.add(index)
+        before = line or before
+    return found
+
+
 def _without_dumps(lines: list[str], *, keep: int = 0) -> list[str]:
     """Return ``lines`` without what was said now and then of where it is, but for the last ``keep`` times."""
     kept: list[str] = []
-    left = sum(1 for line in lines if _DUMP.match(line)) - keep
+    dumps = _dumps(lines)
+    left = len(dumps) - keep
     dropping = False
-    for line in lines:
-        if _DUMP.match(line):
+    for index, line in enumerate(lines):
+        if index in dumps:
             dropping, left = left > 0, left - 1
         elif dropping and not _IN_DUMP.match(line):
             dropping = False
