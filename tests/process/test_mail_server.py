@@ -120,6 +120,32 @@ async def test_it_is_encrypted_and_signed_in_where_the_server_can(
     assert len(received.mails) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+async def test_a_password_leaves_the_machine_by_tls_only(received: Received, context: ssl.SSLContext) -> None:
+    """0.0.0.0 is this machine, and no address of loopback; who offers no STARTTLS may have been made to."""
+    told: list[object] = []
+
+    def hears(server: SMTP, session: Session, envelope: Envelope, mechanism: str, given: Any) -> AuthResult:
+        told.append(given)
+        return knows(server, session, envelope, mechanism, given)
+
+    more: dict[str, Any] = {"authenticator": hears, "auth_required": True}
+    with server(received, **more, auth_require_tls=False) as port:
+        with pytest.raises(Unavailable, match="offers no STARTTLS: the password was not sent in clear") as caught:
+            await SmtpMailer(f"smtp://ada:p%40ss%20word@0.0.0.0:{port}").send(LETTER)
+        assert (caught.value.code, told, received.mails) == ("mail_not_encrypted", [], [])
+        await SmtpMailer(f"smtp://ada:p%40ss%20word@127.0.0.1:{port}").send(LETTER)  # it stays on the machine
+    other = pytest.raises(Unavailable, match="certificate")  # is localhost's: TLS is held to its name
+    with server(received, **more, tls_context=context) as port, other:
+        await SmtpMailer(f"smtp://ada:p%40ss%20word@0.0.0.0:{port}").send(LETTER)
+    assert len(told) == len(received.mails) == 1
+
+
+async def test_a_letter_without_a_password_goes_where_there_is_no_tls(received: Received) -> None:
+    with server(received) as port:
+        assert await SmtpMailer(f"smtp://0.0.0.0:{port}").send(LETTER) == ""
+
+
 async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(
     received: Received, context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

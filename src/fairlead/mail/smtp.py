@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import unquote, urlsplit
@@ -19,7 +20,10 @@ class SmtpMailer:
     """Sends over one connection a letter; TLS as the URL's scheme and the server say."""
 
     def __init__(self, url: str, *, sender: str | None = None) -> None:
-        """``smtp://user:password@host:port`` (STARTTLS where offered) or ``smtps://…`` (TLS from the start)."""
+        """``smtp://user:password@host:port`` (STARTTLS where offered) or ``smtps://…`` (TLS from the start).
+
+        A password leaves this machine by TLS only: beyond loopback STARTTLS must be offered then.
+        """
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -33,6 +37,7 @@ class SmtpMailer:
         self._port = port or (465 if self._tls else 587)
         self._user = unquote(parts.username) if parts.username else None
         self._password = unquote(parts.password) if parts.password else None
+        self._must_encrypt = self._password is not None and not self._tls and not _is_loopback(self._host)
         self.sender = sender or (self._user if self._user and "@" in self._user else f"fairlead@{self._host}")
 
     async def send(self, letter: Letter) -> str:
@@ -44,6 +49,7 @@ class SmtpMailer:
                 username=self._user,
                 password=self._password,
                 use_tls=self._tls,
+                start_tls=True if self._must_encrypt else None,
                 timeout=TIMEOUT_S,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -53,6 +59,12 @@ class SmtpMailer:
         except aiosmtplib.SMTPResponseException as error:
             raise _translate(error.code, error.message) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            if self._must_encrypt and "STARTTLS extension not supported" in str(error):
+                raise Unavailable(
+                    f"{self._host} offers no STARTTLS: the password was not sent in clear",
+                    code="mail_not_encrypted",
+                    hint=f"setting mail: smtps://USER:PASSWORD@{self._host}, or a server with STARTTLS",
+                ) from error
             raise _translate(0, str(error)) from error
         return "; ".join(f"{address}: {one.code} {one.message}" for address, one in refused.items())[:500]
 
@@ -73,6 +85,13 @@ class SmtpMailer:
                 enclosure.data, maintype=kind, subtype=subtype or "octet-stream", filename=enclosure.name
             )
         return message
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _translate(code: int, said: str) -> Invalid | Unavailable:

@@ -26,7 +26,7 @@ def letter(change: Change, to: Sequence[str], url: str) -> Letter:
         f"Over {rule.long}: {long.bad} of {long.valid} were bad.",
         f"Over 30 days: {'-' if found is None else f'{found:.3%}'} good, {budget_left(standing.period):.1%} of the "
         "error budget left.",
-        f"It {'fires' if change.told is Told.FIRING else 'fired'} since {to_text(change.since)}.",
+        f"It {'fires' if change.told is Told.FIRING else 'fired'} since {to_text(change.since.replace(microsecond=0))}.",
         f"Look: fairlead slo {standing.model}, or {url}/api/v1/models/{standing.model}/slo",
     ]
     return Letter(tuple(to), what, "\n".join(lines) + "\n")

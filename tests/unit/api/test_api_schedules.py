@@ -127,8 +127,10 @@ async def test_a_window_that_is_open_starts_a_run_which_stops_with_its_schedule(
 async def test_an_app_is_run_now_stopped_and_run_again(lab: Any) -> None:
     zoe = lab.by("zoe")
     body = {"app": "smart", "at": "lab", "now": True, "for_s": 3600, "params": {"comfort_c": 20}}
-    schedule = await lab.ok(zoe.post("/api/v1/schedules", json=body))
+    schedule = await lab.ok(zoe.post("/api/v1/schedules", json=body | {"notify": ["zoe@example.org"]}))
     run = await running(lab, schedule["name"])
+    (letter,) = (await zoe.get("/api/v1/mail", params={"run": run["id"]})).json()["items"]
+    assert (letter["subject"], letter["to"]) == ("smart is running at lab", ["zoe@example.org"])
     lab.refused(await lab.by("paul").post(f"/api/v1/runs/{run['id']}/stop"), 403, "not_owner")
     restarted = await lab.ok(zoe.post(f"/api/v1/runs/{run['id']}/restart"))
     assert restarted["id"] == run["id"]

@@ -181,7 +181,10 @@ def test_an_app_that_runs_without_an_end_says_so(signed_in: Door, cli: Callable[
     assert (code, out) == (0, "run-1 x\n")
     assert "next: fairlead runs show run-1; it runs until it is stopped: fairlead runs stop run-1" in err
     assert "runs until it is stopped" in cli("apps", "run", "cool", "--at", "lab")[2]
-    assert "runs until it is stopped" not in cli("apps", "run", "cool", "--at", "lab", "--for", "1h")[2]
+    words = ("--for", "1h", "--notify", "ada@example.org", "--notify", "bo@example.org")
+    assert "runs until it is stopped" not in cli("apps", "run", "cool", "--at", "lab", *words)[2]
+    asked = [json.loads(body)["notify"] for call, body in signed_in.asked if call.startswith("POST")]
+    assert asked == [[], [], ["ada@example.org", "bo@example.org"]]
 
 
 def test_runs_are_listed_with_their_schedule_and_reason(signed_in: Door, cli: Callable[..., Said]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -97,11 +98,14 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def test_an_outage_of_a_busy_model_is_told_within_two_minutes_and_once(stage: Stage) -> None:
+    await stage.clock.advance(0.123456)
     await stage.minutes(62, 5, every_s=60)
     assert await stage.letters() == []
 
     await stage.minutes(2, 5, 1.0)
     assert (await stage.letters())[0] == "mood: availability alert fast (page) fires"
+    (text,) = await stage.database.read(lambda s: list(s.scalars(select(Mail.text))))
+    assert re.search(r"It fires since [0-9T:-]{19}Z\.", text), text
     stage.begin()
     await stage.minutes(10, 5, 1.0, every_s=30)
     assert sorted(await stage.letters()) == [

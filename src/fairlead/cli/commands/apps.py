@@ -52,9 +52,11 @@ def run(
     at: str = typer.Option(..., "--at", help="Location."),
     for_: str = typer.Option("", "--for", help=f"{DURATION_HELP} Without it the app runs until it is stopped."),
     settings: list[str] = typer.Option([], "--set", help="param=value"),
+    notify: list[str] = typer.Option([], "--notify", help="Mail address: told when it is up, with its address."),
 ) -> None:
     """Run an app now, at a place, for a while: a schedule of one firing."""
-    body = {"app": name, "at": at, "now": True, "for_s": seconds(for_) if for_ else None, "params": values(settings)}
+    length_s = seconds(for_) if for_ else None
+    body = {"app": name, "at": at, "now": True, "for_s": length_s, "params": values(settings), "notify": notify}
     with Api() as api, told_as(OPTIONS):
         view = api.post("/schedules", body)
         opened = _run_of(api, view["id"])
