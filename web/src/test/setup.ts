@@ -1,0 +1,31 @@
+import '@testing-library/jest-dom/vitest'
+
+import { cleanup } from '@testing-library/vue'
+import { afterEach, beforeEach, vi } from 'vitest'
+
+import { session } from '@/state/session'
+import { toasts } from '@/state/toasts'
+
+import { StreamStub } from './streams'
+
+class ResizeObserverStub {
+  observe(): void {}
+  unobserve(): void {}
+  disconnect(): void {}
+}
+
+vi.stubGlobal('ResizeObserver', ResizeObserverStub)
+vi.stubGlobal('EventSource', StreamStub)
+vi.stubGlobal('scrollTo', () => undefined)
+URL.createObjectURL = () => 'blob:shown'
+URL.revokeObjectURL = () => undefined
+Element.prototype.hasPointerCapture ??= () => false
+Element.prototype.scrollIntoView ??= () => undefined
+
+beforeEach(() => {
+  session.ended = false
+  session.user = ''
+  toasts.length = 0
+  StreamStub.all.length = 0
+})
+afterEach(cleanup)
