@@ -21,6 +21,7 @@ from fairlead.keeper.bundles.memorybound import MemoryBound
 from fairlead.keeper.bundles.memoryused import Over
 from fairlead.keeper.bundles.secrets import Secrets
 from fairlead.keeper.running.models_call import Reply
+from fairlead.keeper.running.policy import FROZEN_S
 from fairlead.keeper.running.readings import Readings
 from fairlead.keeper.running.runs import Runs
 from fairlead.keeper.running.state import RunPorts
@@ -141,10 +142,21 @@ class NoFiles:
         return f"mail/{run}/{name}"
 
 
+class Hurried(SystemClock):
+    """The machine's clock, on which more time may have passed."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
 class House:
     """One home, and a keeper's runs that may be left and begun anew."""
 
     def __init__(self, root: Path) -> None:
+        self.clock = Hurried()
         self.home = Home(root / "home")
         self.control = Control()
         self.bundle = root / "bundle"
@@ -163,7 +175,7 @@ class House:
             models=Yes(),
             files=NoFiles(),
             readings=Readings(self.control),  # type: ignore[arg-type]
-            clock=SystemClock(),
+            clock=self.clock,
             isolation=holds,
             ready_bundle=lambda digest: (self.bundle, ENVIRONMENT),
             uid_of=(lambda name: uid_for(name, registry)) if holds.own_uid else (lambda name: None),
@@ -340,6 +352,73 @@ async def test_killed_app_is_started_again(tmp_path: Path) -> None:
 
         assert after.pids["app"] != before
         assert it.control.state["starts"][0] == b"2"
+
+
+FREEZES = """
+import os, pathlib, time, fairlead
+app = fairlead.App()
+sensor = app.device("sensor")
+
+@app.on(sensor.temperature)
+async def look(reading):
+    once = pathlib.Path(os.environ["TMPDIR"], "once")
+    if not once.exists():
+        once.touch()
+        print("stands still", flush=True)
+        time.sleep(600)
+"""
+
+
+async def test_an_app_that_freezes_once_it_was_ready_is_ended_and_started_again(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(FREEZES)
+        await it.runs.converge((it.wanted(),))
+        before = (await it.until(RunStatus.READY)).pids["app"]
+        await it.control.measured("t1", "temperature", 1)
+        await wait_for(lambda: "stands still" in (it.home.logs / "run-1.log").read_text(), it.said)
+        it.clock.ahead_s = FROZEN_S + 1
+        await wait_for(lambda: it.report().restarts == 1, it.said)
+
+        assert it.report().reason == "frozen: no sign of life for 30 s"
+        assert (await it.until(RunStatus.READY)).pids["app"] != before
+
+
+LEAVES_CHILDREN = """
+import os, time, fairlead
+app = fairlead.App()
+
+@app.start
+async def begin():
+    if await app.state.get("starts", 0):
+        return
+    await app.state.set("starts", 1)
+    for apart in (False, True):
+        if os.fork() == 0:
+            if apart:
+                os.setsid()
+            time.sleep(600)
+    raise RuntimeError("no luck")
+"""
+
+
+async def test_what_an_app_that_crashed_had_begun_is_ended_before_it_starts_again(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(LEAVES_CHILDREN)
+        await it.runs.converge((it.wanted(),))
+        ready = await it.until(RunStatus.READY)
+
+        assert ready.restarts == 1
+        if (uid := (it.home.scratch / "run-1").stat().st_uid) != os.getuid():
+            assert strays.find("", uids=(uid,)) == (ready.pids["app"],)
+
+
+async def test_a_role_that_the_manifest_does_not_name_is_told_at_start(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write("import fairlead\napp = fairlead.App()\napp.model('oracle')\n")
+        await it.runs.converge((it.wanted(),))
+        failed = await it.until(RunStatus.FAILED)
+
+        assert (failed.restarts, "role oracle, which [models] of its fairlead.toml" in failed.reason) == (0, True)
 
 
 async def test_exit_78_is_not_started_again(tmp_path: Path) -> None:

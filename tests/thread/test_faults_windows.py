@@ -1,4 +1,4 @@
-"""Everything dies while a window is open, and while a command is on its way: the window ends when it ends, all the same.
+"""Apps that do not work, and everything that dies while a window is open or a command is on its way.
 
 One platform for all; each test has a place and a fan of its own.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.thread import kit
+from tests.thread import badapps, kit
 from tests.thread.body import Fan
 from tests.thread.rig import Platform, platform, until
 
@@ -93,6 +93,8 @@ class House:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with platform(start=False) as made:
+        made.home.mkdir()
+        (made.home / "settings.toml").write_text(f"scratch_mb = {badapps.SCRATCH_MB}\n")
         slower = max(1.0, made.up() / UP_S)
         folder = kit.write(tmp_path_factory.mktemp("app") / "airing", {"fairlead.toml": MANIFEST, "app.py": CODE})
         made.ok("push", str(folder))
@@ -131,6 +133,34 @@ def kill_keeper(made: Platform) -> None:
     made.process.kill()
     made.process.wait(10)
     made.process = None
+
+
+def test_apps_that_do_not_work_say_why_and_harm_no_neighbor(house: House, tmp_path: Path) -> None:
+    made = house.platform
+    with plugged_in(house, "fan-beside", tmp_path) as fan:
+        run = house.begin(fan)
+        before = made.pids()[f"{run}.app"]
+        made.ok("locations", "add", "faults/bad")
+        for name, bad in badapps.start(made, tmp_path, "faults/bad").items():
+            *_, statuses, words = badapps.APPS[name]
+
+            def is_found(bad: str = bad, statuses: str = statuses, words: str = words) -> bool:
+                view = house.get(f"/runs/{bad}")
+                return view["status"] in statuses and any(words in str(step["reason"]) for step in view["history"])
+
+            try:
+                until(is_found, f"{name} is {statuses}", LATE_S)
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {house.get(f'/runs/{bad}')}") from error
+            assert words in str(house.get("/why", of=bad))
+            if name in ("no-model", "no-port"):
+                assert words in made.ok("runs", "show", bad)
+        house.turn_on(fan)
+        assert made.pids()[f"{run}.app"] == before
+        assert house.get(f"/runs/{run}")["restarts"] == 0
+        assert house.get("/status")["state"] == "ok"
+        made.ok("runs", "stop", run)
+        house.over(fan, run, "canceled")
 
 
 def test_whatever_is_killed_while_a_fan_is_told_the_run_goes_on_and_the_command_has_one_end(

@@ -152,6 +152,9 @@ class Registered:
     reactions: list[Reaction] = field(default_factory=list)
     periodic: list[tuple[float, Handler]] = field(default_factory=list)
     timed: list[tuple[cron.Cron, Handler]] = field(default_factory=list)
+    devices: set[str] = field(default_factory=set)
+    """Roles of devices that were asked for."""
+    models: set[str] = field(default_factory=set)
     starters: list[Handler] = field(default_factory=list)
     stoppers: list[Handler] = field(default_factory=list)
 
@@ -180,14 +183,17 @@ class App:
 
     def device(self, role: str) -> Device:
         """Return the device of a role of count 1."""
+        self.registered.devices.add(role)
         return Device(self.channel, role)
 
     def devices(self, role: str) -> Devices:
         """Return the devices of a role of any count; maybe none."""
+        self.registered.devices.add(role)
         return Devices(self.channel, role)
 
     def model(self, role: str) -> RunModel:
         """Return the model of a role."""
+        self.registered.models.add(role)
         return RunModel(self.channel, role)
 
     def on(self, source: Source, every: bool = False) -> Callable[[H], H]:
@@ -253,15 +259,19 @@ def zone_of(welcome: Welcome) -> ZoneInfo:
 
 
 def check(registered: Registered, welcome: Welcome) -> None:
-    """Raise :class:`Error` when a handler waits for a role or property that this run does not have."""
-    for reaction in registered.reactions:
-        binding = welcome.bindings.get(reaction.role)
-        if binding is None:
+    """Raise :class:`Error` when the app asks for a role, or a handler for a property, that this run does not have."""
+    for table, asked, there in (
+        ("devices", registered.devices, welcome.bindings.keys()),
+        ("models", registered.models, welcome.models.keys()),
+    ):
+        for role in sorted(asked - there):
             raise NotFound(
-                f"{name_of(reaction.function)} waits for role {reaction.role}, which [devices] does not name",
+                f"the app asks for role {role}, which [{table}] of its fairlead.toml does not name",
                 code="role_unknown",
-                hint=f"roles: {', '.join(sorted(welcome.bindings)) or 'none'}",
+                hint=f"roles: {', '.join(sorted(there)) or 'none'}",
             )
+    for reaction in registered.reactions:
+        binding = welcome.bindings[reaction.role]
         if reaction.property and binding.properties and reaction.property not in binding.properties:
             raise NotFound(
                 f"{name_of(reaction.function)} waits for {reaction.role}.{reaction.property}; {binding.type} has none",

@@ -1,5 +1,7 @@
 """What the end of a process means, and when a run is ready or frozen."""
 
+from typing import Any
+
 import pytest
 
 from fairlead.keeper.running import policy as run_policy
@@ -26,6 +28,39 @@ def test_end_of_a_process(code: int | None, was_ready: bool, failed_starts: int,
     found = run_policy.after_exit(code, "exit", LINES, was_ready=was_ready, failed_starts=failed_starts)
 
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "bound"),
+    [
+        ("BlockingIOError: [Errno 11] Resource temporarily unavailable", "at most 512 processes and threads"),
+        ("OSError: [Errno 24] Too many open files", "at most 8192 files open"),
+        ("Error: listen EACCES: permission denied 0.0.0.0:3000", "a page listens on its PORT"),
+    ],
+)
+def test_an_end_at_a_bound_of_the_sandbox_names_it(said: str, bound: str) -> None:
+    found = run_policy.after_exit(1, "exit 1", (said,), was_ready=True, failed_starts=0)
+
+    assert isinstance(found, Again)
+    assert said in found.reason
+    assert bound in found.reason
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "it never said that it is; a function of @app.start takes longer, or the app hangs"),
+        ({"port": 8123}, "none of its programs listens on its PORT, 8123 at 127.0.0.1"),
+        ({"page": "/up", "fails": "answered 503"}, "GET /up answered 503, not 200"),
+        ({"page": "/up"}, "it never said that it is; a function of @app.start takes longer, or the app hangs"),
+    ],
+)
+def test_one_that_is_not_ready_in_time_says_what_was_missing(more: dict[str, Any], said: str) -> None:
+    late = run_policy.late(2, **more)
+
+    assert late == f"not ready after 2 s: {said}"
+    found = run_policy.after_exit(-9, late, LINES, was_ready=False, failed_starts=1)
+    assert found == Again(late)
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,14 @@ async def tcp_answers(address: str) -> bool:
 
 async def page_answers(at: str, path: str, timeout_s: float) -> bool:
     """Whether ``GET path`` of a page is answered 200; ``at``: a socket's path, or ``host:port``."""
+    return await page_fails(at, path, timeout_s) == ""
+
+
+async def page_fails(at: str, path: str, timeout_s: float) -> str | None:
+    """Return how ``GET path`` of a page ended other than with 200, nothing where it was that; None: nobody is there."""
     if "/" in at:
         if not Path(at).is_socket():
-            return False
+            return None
         connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=at)
         host = "page"
     else:
@@ -55,6 +60,10 @@ async def page_answers(at: str, path: str, timeout_s: float) -> bool:
             aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
             session.get(f"http://{host}{path}", allow_redirects=False) as answer,
         ):
-            return answer.status == 200
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return False
+            return "" if answer.status == 200 else f"answered {answer.status}"
+    except TimeoutError:
+        return f"was not answered within {timeout_s:g} s"
+    except (aiohttp.ClientConnectorError, OSError):
+        return None
+    except aiohttp.ClientError as error:
+        return f"was not answered in HTTP: {type(error).__name__}"

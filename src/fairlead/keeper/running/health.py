@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from fairlead.keeper.programs.probe import page_answers
+from fairlead.keeper.programs.probe import page_fails
 from fairlead.keeper.running import page_port as run_port
 from fairlead.keeper.running import policy as run_policy
 from fairlead.keeper.running.launch import needs_port
@@ -55,7 +55,8 @@ async def _note_sign(state: RunState, processes: RunProcesses, beat: Callable[[]
         if needs_port(state.wanted) and not state.holds_port:
             return  # nobody is there yet, or somebody else
         asked = state.ports.clock.monotonic()
-        if await page_answers(state.page, state.wanted.web, ANSWER_S):
+        processes.page_fails = await page_fails(state.page, state.wanted.web, ANSWER_S)
+        if processes.page_fails == "":
             processes.answered = asked
     elif (said := beat()) is not None:
         processes.answered = said
@@ -70,6 +71,13 @@ async def _judge(state: RunState, processes: RunProcesses) -> None:
             state.kept.was_ready = True
             await state.move(RunStatus.READY, "")
         elif signs.alive_since is not None and now - signs.alive_since > wanted.start_timeout_s:
-            processes.kill(f"not ready after {wanted.start_timeout_s:g} s")
+            processes.kill(_late(state, processes))
     elif state.kept.status is RunStatus.READY and run_policy.is_frozen(signs, now, has_probe=has_probe):
         processes.kill(f"frozen: no sign of life for {run_policy.FROZEN_S:g} s")
+
+
+def _late(state: RunState, processes: RunProcesses) -> str:
+    wanted = state.wanted
+    if needs_port(wanted) and not state.holds_port:
+        return run_policy.late(wanted.start_timeout_s, port=state.kept.port)
+    return run_policy.late(wanted.start_timeout_s, page=wanted.web or "", fails=processes.page_fails or "")

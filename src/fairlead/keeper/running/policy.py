@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fairlead.messages import HANDLERS_FAIL
+from fairlead.sandbox import rules
 
 EXIT_RETRY = 75
 """EX_TEMPFAIL of sysexits.h: start it again."""
@@ -19,6 +20,16 @@ ALIVE_S = 1.0
 FROZEN_S = 30.0
 """Without a heartbeat, or an answer of its page, for so long a run that was ready is killed and started again."""
 _SAID_MAX = 300
+_BOUNDS = {
+    "Resource temporarily unavailable": f"a run has at most {rules.Limits().processes} processes and threads",
+    "Too many open files": f"a run has at most {rules.Limits().open_files} files open in each process",
+    "File too large": "no file of a run is longer than scratch_mb of the settings",
+    **dict.fromkeys(
+        ("attempting to bind on address", "listen EACCES", "bind: permission denied"),
+        "a page listens on its PORT at 127.0.0.1, and nowhere else",
+    ),
+}
+"""What a program says that meets a bound of its sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +59,30 @@ def after_exit(
         return Done()
     said = last_said(last_lines) if code is None or code > 0 else ""  # a signal came from outside
     between = "; last line: " if code is None else ": "
-    full = f"{reason}{'' if was_ready else ' at start'}{between + said if said else ''}"
+    when = "" if was_ready or ": " in reason else " at start"
+    full = f"{reason}{when}{between + said if said else ''}{_bound(said)}"
     if code == EXIT_CONFIG:
         return Failed(full)
     if not was_ready and failed_starts >= FAILED_STARTS_MAX and code != EXIT_RETRY:
         return Failed(full)
     return Again(full)
+
+
+def late(limit_s: float, *, port: int = 0, page: str = "", fails: str = "") -> str:
+    """Return why a run is ended that was not ready in time: nothing of it listens on ``port``, its ``page`` ``fails``,
+    or it never said that it is ready."""
+    head = f"not ready after {limit_s:g} s"
+    if port:
+        return f"{head}: none of its programs listens on its PORT, {port} at 127.0.0.1"
+    if page and fails:
+        return f"{head}: GET {page} {fails}, not 200"
+    return f"{head}: it never said that it is; a function of @app.start takes longer, or the app hangs"
+
+
+def _bound(said: str) -> str:
+    """Return which bound of a run is likely behind what it ``said`` last."""
+    found = (bound for words, bound in _BOUNDS.items() if words in said)
+    return next((f" ({bound})" for bound in found), "")
 
 
 def last_said(lines: Sequence[str]) -> str:

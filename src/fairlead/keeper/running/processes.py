@@ -44,6 +44,8 @@ class RunProcesses:
     def __init__(self, state: RunState, found: Mapping[str, Child]) -> None:
         self.answered: float | None = None
         """When its page answered last, or its heartbeat came last; moment of the monotonic clock."""
+        self.page_fails: str | None = None
+        """How the last look at its page ended, nothing where it was well; None: nobody was there."""
         self._state = state
         self._clock = state.ports.clock
         self._found = dict(found)
@@ -74,13 +76,14 @@ class RunProcesses:
 
     async def keep(self, process: Process, folder: Path, environment: Path) -> None:
         """Keep one process running until it is done; raises :class:`Internal` when the run has failed."""
-        state = self._state
+        state, session = self._state, 0
         while True:
             try:
                 if process.child is None:
                     async with self._held:
                         process.child = await self._start(process, folder, environment)
                 ended = await process.child.wait()
+                session = process.child.pid
                 process.child.close()
                 process.child = None
             except Unavailable as error:
@@ -98,6 +101,7 @@ class RunProcesses:
                     state.kept.restarts += 1
                     self.answered = None
                     await state.move(RunStatus.STARTING, reason)
+                    await self._end_family(session)
                     await self._pause(process)
 
     def signs(self) -> run_policy.Signs:
@@ -151,6 +155,13 @@ class RunProcesses:
         for child in (*self._found.values(), *(p.child for p in self._processes.values())):
             if child is not None:
                 child.close()
+
+    async def _end_family(self, session: int) -> None:
+        """SIGKILL what a process that has ended began and left behind: it would take room from the next."""
+        if session:
+            await asyncio.to_thread(kill_session, session)
+        if self._state.uid is not None and len(self._processes) == 1:
+            await strays.end("", uids=(self._state.uid,), grace_s=0)
 
     def _after(self, ended: Exit) -> run_policy.Again | run_policy.Done | run_policy.Failed:
         kept = self._state.kept
