@@ -12,11 +12,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import MetaData, create_engine, inspect, select, text, update
+from sqlalchemy import MetaData, create_engine, func, inspect, select, text, update
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import SYSTEM
+from fairlead.apps import versions
+from fairlead.bundles import manifest
 from fairlead.devices import readings, registry, thinning, trends
 from fairlead.devices.door import Heard
 from fairlead.devices.sums import Sum
@@ -25,11 +27,16 @@ from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
 from fairlead.jobs import orders, queries
 from fairlead.jobs import service as jobs
 from fairlead.jobs.service import Asked, Began, Ended, Result, Submission
+from fairlead.messages import EnvironmentSpec, Prepared
+from fairlead.models.pushed import Pushed
+from fairlead.schedules import opening
+from fairlead.schedules import service as schedules
+from fairlead.schedules.check import Wanted
 from fairlead.status import JobStatus
 from fairlead.store import migrate
 from fairlead.store.database import READING_MAX, Database, open_database
 from fairlead.store.move import move_to
-from fairlead.store.records import Base, Event, Job, Token, User
+from fairlead.store.records import Base, Event, Job, Run, Schedule, Token, User
 from fairlead.testing import postgres
 
 NOW = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
@@ -241,6 +248,54 @@ async def test_steps_of_a_history_are_the_same_on_every_database(database: Datab
 
 def _steps(session: Session, name: str, wanted: trends.Asked) -> list[tuple[datetime, Sum]]:
     return list(trends.look(session, "t1", name, wanted, choices=name == "open"))
+
+
+async def test_of_two_who_claim_the_same_schedules_one_opens_each_window(database: Database, url: str) -> None:
+    """While the first still writes, the second does what is left: at once on PostgreSQL, on SQLite after the first."""
+    early, late = [f"early-{number}" for number in range(3)], [f"late-{number}" for number in range(3)]
+
+    def ready(session: Session) -> None:
+        session.add(User(name="ada", roles=("user",), created_at=NOW))
+        session.flush()
+        registry.add_location(session, "lab", NOW, by="root")
+        parsed = manifest.parse('kind = "app"\nname = "cool"\n[run]\nentry = "app:app"\n')
+        assert isinstance(parsed, manifest.AppManifest)
+        pushed = Pushed(manifest=parsed, environment=EnvironmentSpec(), digest="d1", key="bundles/d1.zip", size_bytes=9)
+        versions.register(session, pushed, NOW, by="ada")
+        versions.prepared(session, Prepared("app", "cool", "1", "d1", "done"), NOW)
+        for name in (*early, *late):
+            at = NOW + timedelta(minutes=1 if name in early else 2)
+            once = Wanted(app="cool", at="lab", name=name, once_from=at, once_to=at + timedelta(hours=1))
+            schedules.add(session, once, NOW, by="ada")
+
+    await database.write(ready)
+    claimed, go_on = threading.Event(), threading.Event()
+
+    def first(session: Session) -> list[str]:
+        opened = _opened(session, NOW + timedelta(minutes=1))
+        claimed.set()
+        assert go_on.wait(30)
+        return opened
+
+    async with open_database(url) as other, asyncio.timeout(60):
+        one = asyncio.create_task(database.write(first))
+        assert await asyncio.to_thread(claimed.wait, 30)
+        two = asyncio.create_task(other.write(partial(_opened, now=NOW + timedelta(minutes=2))))
+        if not database.is_sqlite:
+            await asyncio.wait([two])  # it waits for nobody
+        go_on.set()
+        assert (await one, await two) == (early, late)
+        both = await asyncio.gather(
+            *(each.write(partial(_opened, now=NOW + timedelta(minutes=3))) for each in (database, other))
+        )
+    assert both == [[], []]
+    assert await database.read(lambda session: session.scalar(select(func.count()).select_from(Run))) == 6
+
+
+def _opened(session: Session, now: datetime) -> list[str]:
+    runs = opening.fire(session, now)
+    session.flush()
+    return [session.get_one(Schedule, run.schedule).name for run in runs]
 
 
 async def test_a_clash_is_a_conflict_and_leaves_its_neighbors_alone(database: Database) -> None:
