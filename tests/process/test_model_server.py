@@ -28,6 +28,7 @@ from fairlead.messages import (
     Beat,
     Drain,
     ErrorInfo,
+    Evidence,
     ExampleSpec,
     Fork,
     FromReplica,
@@ -446,11 +447,31 @@ def test_a_model_that_does_not_start_says_why_and_exits_1(
     start: Callable[..., Replica], code: str, changes: dict[str, Any], error_code: str, said: str
 ) -> None:
     replica = start(code, **changes)
-    error = replica.keeper.status(ReplicaStatus.CRASHED).error
+    evidence: list[Evidence] = []
+
+    def is_over(message: Any) -> bool:
+        evidence.extend([message.evidence] if isinstance(message, Beat) and message.evidence else [])
+        return isinstance(message, Beat) and message.status is ReplicaStatus.CRASHED
+
+    error = replica.keeper.until(is_over).error
     assert error is not None
     assert error.code == error_code
     assert said in error.message
+    if "examples" in changes:
+        (tried,) = evidence[0].examples
+        assert (tried.ok, tried.checked) == (False, error_code == "example_differs")
+        assert said in tried.said
     assert replica.process.wait(DEADLINE_S) == 1
+
+
+def test_how_the_examples_went_is_told_once_to_each_keeper_that_dials(replica: Replica) -> None:
+    keeper = Keeper(replica.fork.keep)
+    try:
+        told = keeper.until(lambda message: isinstance(message, Beat) and message.evidence is not None).evidence
+        assert [(one.title, one.ok, one.checked) for one in told.examples] == [("two", True, True)]
+        assert keeper.until(lambda message: isinstance(message, Beat)).evidence is None
+    finally:
+        keeper.close()
 
 
 def test_a_model_that_hangs_while_it_loads_is_still_seen(start: Callable[..., Replica]) -> None:

@@ -59,6 +59,7 @@ class M(fairlead.Model):
             time.sleep(0.4)
         return {"picture": Image(PNG + prompt.encode(), media_type="image/png"), "seed": 7}
 """
+_BOAT = '[[examples]]\ntitle = "A boat"\ninput = { prompt = "a boat", steps = 1 }\nexpect = { seed = 7 }\n'
 LATE_S = 90
 
 
@@ -197,7 +198,10 @@ def test_the_pieces_of_a_streaming_model_are_told_while_its_job_runs(house: Plat
 
 
 def test_a_picture_is_followed_while_it_is_made_kept_and_shown_by_its_link(house: Platform, tmp_path: Path) -> None:
-    house.ok("push", str(kit.model(tmp_path / "draw", _DRAW)))
+    house.ok("push", str(kit.model(tmp_path / "draw", _DRAW, examples=_BOAT)))
+    until(lambda: house.get("/models/draw/versions/1")["evidence"], "it is told how the example went")
+    evidence = house.get("/models/draw")["versions"][0]["evidence"]
+    assert (evidence["ok"], [one["title"] for one in evidence["examples"]]) == (True, ["A boat"])
     with Client(house.url, house.token) as client:
         job = client.model("draw").submit(prompt="a boat")
         told = [said["piece"] for name, said in job.events() if name == "partial"]

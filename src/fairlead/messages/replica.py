@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fairlead.figures import Figures
-from fairlead.messages.parts import ErrorInfo, Metered
+from fairlead.messages.parts import ErrorInfo, Evidence, Metered
 from fairlead.messages.wire import Message
 from fairlead.status import ReplicaStatus
 
@@ -27,6 +27,8 @@ class Beat(Message, frozen=True):
     """What was counted since the replica began."""
     metered: Metered | None = None
     """Calls of today and of the day before, by token: all in the first beat on a channel, then what changed."""
+    evidence: Evidence | None = None
+    """How the examples went, once they were tried: in the first beat on a channel, and when it is new."""
 
 
 class JobStart(Message, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fairlead.figures import Figures, Histogram, Recent
-from fairlead.messages.parts import ErrorInfo
+from fairlead.messages.parts import ErrorInfo, Evidence
 from fairlead.messages.wire import Part
 from fairlead.status import ReplicaStatus, RunStatus, VersionStatus
 
@@ -87,6 +87,8 @@ class VersionReport(Part, frozen=True):
     """When a replica of it was ejected, or got its share of calls again, last."""
     shift: str = ""
     """Which, and why."""
+    evidence: Evidence | None = None
+    """How its examples went in the replica that tried them last; while it has a replica, or has failed."""
 
     @property
     def loop(self) -> str:

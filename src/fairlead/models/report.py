@@ -10,7 +10,7 @@ from sqlalchemy import Row, func, or_, select
 from sqlalchemy.orm import Session
 
 from fairlead.clock import from_text
-from fairlead.messages import NodeReport, Target, VersionReport
+from fairlead.messages import Evidence, NodeReport, Target, VersionReport
 from fairlead.models import plan
 from fairlead.models.aliases import place_alias
 from fairlead.models.plan import (
@@ -32,6 +32,8 @@ from fairlead.store.records import Alias, Event, Job, Model, ModelVersion
 
 CALLED_EVERY_S = 30.0
 """The moment of the last call is written at most so often."""
+EVIDENCE_EVERY_S = 60.0
+"""How examples went is written at most so often where it went as before."""
 CRASH_EVERY_S = 60.0
 """Crashes of a version are noted at most so often."""
 _CRASHED = "a replica crashed: "
@@ -67,6 +69,8 @@ def reconcile(session: Session, reports: Sequence[NodeReport], now: datetime) ->
         session.flush()
         done += actions
     _note_calls(session, reports)
+    for key, evidence in _new_evidence(session, reports).items():
+        session.get_one(ModelVersion, key).evidence = evidence
     for (model, version), (at, how) in _new_crashes(session, reports).items():
         note(session, "version", f"{model}@{version}", f"{_CRASHED}{how}", at)
     for (model, version), (at, how) in _new_shifts(session, reports).items():
@@ -76,7 +80,12 @@ def reconcile(session: Session, reports: Sequence[NodeReport], now: datetime) ->
 
 def is_at_rest(session: Session, reports: Sequence[NodeReport]) -> bool:
     """Whether :func:`reconcile` would change nothing; reads only."""
-    noted = _late_calls(session, reports) or _new_crashes(session, reports) or _new_shifts(session, reports)
+    noted = (
+        _late_calls(session, reports)
+        or _new_evidence(session, reports)
+        or _new_crashes(session, reports)
+        or _new_shifts(session, reports)
+    )
     return not (pending(session, reports) or noted)
 
 
@@ -193,6 +202,31 @@ def _late_calls(session: Session, reports: Sequence[NodeReport]) -> dict[plan.Ke
         if at is not None and (known is None or at - known >= timedelta(seconds=CALLED_EVERY_S)):
             late[model, version] = at
     return late
+
+
+def _new_evidence(session: Session, reports: Sequence[NodeReport]) -> dict[plan.Key, Evidence]:
+    """Return how examples of versions went, where that is to be written: it is newer than what is known, and went
+    otherwise or a while later."""
+    told: dict[plan.Key, Evidence] = {}
+    for one in (one for report in reports for one in report.versions):
+        key = (one.model, one.version)
+        if one.evidence is not None and (key not in told or told[key].at < one.evidence.at):
+            told[key] = one.evidence
+    if not told:
+        return {}
+    query = select(ModelVersion.model, ModelVersion.version, ModelVersion.evidence)
+    new = {}
+    for model, version, known in session.execute(query.where(ModelVersion.model.in_({model for model, _ in told}))):
+        evidence = told.get((model, version))
+        if evidence is not None and (known is None or _is_news(evidence, known)):
+            new[model, version] = evidence
+    return new
+
+
+def _is_news(evidence: Evidence, known: Evidence) -> bool:
+    later = from_text(evidence.at) - from_text(known.at)
+    went, before = ([(one.title, one.ok) for one in each.examples] for each in (evidence, known))
+    return later > timedelta(0) and (went != before or later >= timedelta(seconds=EVIDENCE_EVERY_S))
 
 
 def _new_crashes(session: Session, reports: Sequence[NodeReport]) -> dict[plan.Key, tuple[datetime, str]]:

@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
+from fairlead.clock import SystemClock, to_text
 from fairlead.errors import Error, Internal, Invalid
-from fairlead.messages import Beat, ErrorInfo, ExampleSpec, Fork, Metered
+from fairlead.messages import Beat, ErrorInfo, Evidence, ExampleSpec, Fork, Metered, Tried
 from fairlead.modelserver import journal
 from fairlead.modelserver.calls import Call, Reply, TypedCall
 from fairlead.modelserver.dataplane import DataPlane
@@ -85,6 +86,7 @@ class ReplicaServer:
         self._reason = "loading"
         self._error: ErrorInfo | None = None
         self._last_lines: tuple[str, ...] = ()
+        self._evidence: Evidence | None = None
         self._failures = journal.Failures(fork.folder, f"{fork.spec.name}@{fork.spec.version}" if fork.gate else "")
         self.plane.load.on_failure = self._failures.note
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,6 +111,7 @@ class ReplicaServer:
             error=self._error,
             last_lines=self._last_lines,
             figures=load.counts.figures(),
+            evidence=self._evidence,
         )
 
     def metered(self, *, whole: bool) -> Metered | None:
@@ -166,9 +169,7 @@ class ReplicaServer:
             for warning in self._loaded.warnings:
                 log.warning("%s", warning)
             self._move(ReplicaStatus.STARTING, "warming up")
-            for index, example in enumerate(spec.examples):
-                if index == 0 or example.expect is not msgspec.UNSET:
-                    await self._hold(example)
+            await self._try(spec.examples)
             gc.collect()
             refuse_heavy(memory.held(os.getpid()), self._fork.memory_mb)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the bundle's code may raise anything
@@ -192,6 +193,31 @@ class ReplicaServer:
 
         self.plane.workers.put(run)
         return await asyncio.wrap_future(future)
+
+    async def _try(self, examples: Sequence[ExampleSpec]) -> None:
+        """Warm up with the first example, hold all that say what they expect, and keep how each went.
+
+        Raises what :meth:`_hold` raises for the first that does not hold.
+        """
+        tried: list[Tried] = []
+        try:
+            for index, example in enumerate(examples):
+                is_checked = example.expect is not msgspec.UNSET
+                if index and not is_checked:
+                    continue
+                began, ok, said = time.monotonic(), False, ""
+                try:
+                    await self._hold(example)
+                    ok = True
+                except Error as error:
+                    said = error.message
+                    raise
+                finally:
+                    took_ms = round(1000 * (time.monotonic() - began), 1)
+                    tried.append(Tried(example.title, ok, is_checked, took_ms, said))
+        finally:
+            if tried:
+                self._evidence = Evidence(to_text(SystemClock().now()), self._fork.replica, tuple(tried))
 
     async def _hold(self, example: ExampleSpec) -> None:
         """Answer ``example``; raises :class:`Invalid` where the answer differs from what the bundle expects."""

@@ -30,6 +30,7 @@ from fairlead.messages import (
     Beat,
     Drain,
     ErrorInfo,
+    Evidence,
     JobCancel,
     JobDone,
     JobHeard,
@@ -87,6 +88,8 @@ class Channel:
         self._replica = replica
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._told: Evidence | None = None
+        """How examples went, as it was told last: it is not said each second."""
         self._is_new = False
         """Somebody listens since the last beat, who was told nothing yet."""
         self._changed = asyncio.Event()
@@ -150,7 +153,10 @@ class Channel:
             self._changed.clear()
 
     def _beat(self, *, whole: bool) -> Beat:
-        return msgspec.structs.replace(self._replica.beat(), metered=self._replica.metered(whole=whole))
+        beat = self._replica.beat()
+        is_old, self._told = beat.evidence is self._told and not whole, beat.evidence
+        evidence = None if is_old else beat.evidence
+        return msgspec.structs.replace(beat, metered=self._replica.metered(whole=whole), evidence=evidence)
 
     async def _send_to(self, writers: list[asyncio.StreamWriter], message: Message) -> list[asyncio.StreamWriter]:
         """Send to ``writers``; returns those that took it."""

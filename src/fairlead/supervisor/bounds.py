@@ -6,15 +6,27 @@ enters the platform.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from fairlead import clock
 from fairlead.errors import Problem
 from fairlead.figures import Figures
-from fairlead.messages import PARTIAL_BYTES, PIECE_BYTES, Beat, ErrorInfo, FromReplica, JobDone, JobPartial, JobProgress
+from fairlead.messages import (
+    PARTIAL_BYTES,
+    PIECE_BYTES,
+    Beat,
+    ErrorInfo,
+    Evidence,
+    FromReplica,
+    JobDone,
+    JobPartial,
+    JobProgress,
+)
 from fairlead.status import ReplicaStatus
 
 TEXT = 2_000
@@ -31,6 +43,8 @@ DEPTH = 64
 COUNT = 2**40
 """Largest count that is believed: sums of them stay whole numbers of 64 bits."""
 BUCKETS = 64
+EXAMPLES = 20
+"""Of a version, that it is told how they went."""
 OCTETS = "application/octet-stream"
 _CUT = "… cut"
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;[\x20-\x7e]*)?", re.ASCII)
@@ -125,7 +139,26 @@ def _beat(beat: Beat) -> Beat:
         error=error(beat.error) if beat.error else None,
         last_lines=lines(beat.last_lines),
         figures=beat.figures if beat.figures and _plausible(beat.figures) else None,
+        evidence=_evidence(beat.evidence) if beat.evidence else None,
     )
+
+
+def _evidence(evidence: Evidence) -> Evidence | None:
+    """Return how examples went, as far as it is kept; nothing where its moment is none."""
+    try:
+        at = clock.to_text(clock.from_text(evidence.at))
+    except ValueError:
+        return None
+    tried = [
+        msgspec.structs.replace(
+            one,
+            title=text(one.title, WORD),
+            said=text(one.said, LINE),
+            took_ms=min(max(one.took_ms, 0.0), float(COUNT)) if math.isfinite(one.took_ms) else 0.0,
+        )
+        for one in evidence.examples[:EXAMPLES]
+    ]
+    return Evidence(at, text(evidence.replica, WORD), tuple(tried))
 
 
 def _plausible(figures: Figures) -> bool:

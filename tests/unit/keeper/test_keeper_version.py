@@ -8,7 +8,7 @@ from fairlead.errors import Unavailable
 from fairlead.figures import SECONDS, Figures, observed
 from fairlead.keeper.serving.pool import Replica
 from fairlead.keeper.serving.version import Version, replica_reports, version_report
-from fairlead.messages import Beat, EnvironmentSpec, ModelSpec, VersionWanted
+from fairlead.messages import Beat, EnvironmentSpec, Evidence, ModelSpec, Tried, VersionWanted
 from fairlead.status import ReplicaStatus
 
 
@@ -94,6 +94,19 @@ def test_the_last_crash_is_reported_with_its_cause_and_time() -> None:
     version.crashed(1.0, 2.0, "exit 3", 0, "2026-11-20T14:03:00Z")
 
     assert (version.crash, version.crashed_at) == ("exit 3", "2026-11-20T14:03:00Z")
+
+
+def test_how_the_examples_went_is_reported_of_the_replica_that_tried_them_until_the_last_one_is_gone() -> None:
+    version = Version(("echo", "1"))
+    wanted = VersionWanted(ModelSpec("echo", "1", "python"), "d", "k", EnvironmentSpec(), "gate")
+    replica = version.replicas["a"] = Replica("a", started=0)
+    went = (Tried("two", True, True, 3.0),)
+    version.heard(replica, Beat(ReplicaStatus.READY, evidence=Evidence("2026-11-20T14:03:00Z", "?", went)), 1, "")
+    version.heard(replica, Beat(ReplicaStatus.READY), 2, "")
+
+    assert version_report(version, wanted, 10).evidence == Evidence("2026-11-20T14:03:00Z", "a", went)
+    version.replicas.clear()
+    assert version_report(version, wanted, 10).evidence is None
 
 
 def test_f09_an_ejected_replica_is_told_with_why_and_chosen_only_where_there_is_no_other() -> None:

@@ -17,7 +17,7 @@ from fairlead.clock import to_text
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from fairlead.identity.seal import Sealer
 from fairlead.logs.facts import why
-from fairlead.messages import EnvironmentSpec, ErrorInfo, NodeReport, Prepared, Target, VersionReport
+from fairlead.messages import EnvironmentSpec, ErrorInfo, Evidence, NodeReport, Prepared, Target, Tried, VersionReport
 from fairlead.models import access, aliases, queries, report, service, wanted
 from fairlead.models.pushed import Pushed
 from fairlead.models.service import Push
@@ -469,6 +469,27 @@ def test_a_crash_is_noted_with_its_cause_and_time_and_not_each_of_many(session: 
     ]
     why_told = why(session, "flowers", NOW + timedelta(minutes=5))
     assert any(fact.said == "a replica crashed: signal 9" for fact in why_told.chain)
+
+
+def test_how_examples_went_is_kept_when_they_went_otherwise_or_a_while_later(session: Session) -> None:
+    push(session, "d1")
+    settle(session)
+
+    def went(seconds: float, ok: bool) -> Evidence | None:
+        at = NOW + timedelta(seconds=seconds)
+        seen = VersionReport(
+            "flowers", "1", VersionStatus.READY, evidence=Evidence(to_text(at), "r", (Tried("one", ok),))
+        )
+        reports = [NodeReport("local", 1, to_text(at), versions=(seen,))]
+        while not report.is_at_rest(session, reports):
+            report.reconcile(session, reports, at)
+            session.flush()
+        return session.get_one(ModelVersion, ("flowers", "1")).evidence
+
+    assert went(10, True) == Evidence(to_text(NOW + timedelta(seconds=10)), "r", (Tried("one", True),))
+    assert [went(seconds, True).at for seconds in (5, 20, 69)] == [to_text(NOW + timedelta(seconds=10))] * 3  # type: ignore[union-attr]
+    assert went(30, False) == Evidence(to_text(NOW + timedelta(seconds=30)), "r", (Tried("one", False),))
+    assert went(91, False) == Evidence(to_text(NOW + timedelta(seconds=91)), "r", (Tried("one", False),))
 
 
 def test_f09_each_ejection_and_each_return_is_noted_once(session: Session) -> None:

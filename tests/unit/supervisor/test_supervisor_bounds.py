@@ -9,7 +9,7 @@ import pytest
 
 from fairlead.errors import Problem
 from fairlead.figures import Figures, Histogram
-from fairlead.messages import Beat, ErrorInfo, JobDone, JobProgress, encode
+from fairlead.messages import Beat, ErrorInfo, Evidence, JobDone, JobProgress, Tried, encode
 from fairlead.status import ReplicaStatus
 from fairlead.supervisor import bounds
 
@@ -55,6 +55,15 @@ def test_counts_are_brought_within_what_can_be_summed() -> None:
     taken = beat(served=2**63, failed=-5, queued=2**62, figures=Figures(served=7))
     assert (taken.served, taken.failed, taken.queued) == (bounds.COUNT, 0, bounds.COUNT)
     assert taken.figures == Figures(served=7)
+
+
+def test_how_examples_went_is_told_of_some_and_in_few_words() -> None:
+    tried = Tried(LONG, False, True, float("nan"), LONG)
+    taken = beat(evidence=Evidence("2026-11-20T14:03:00Z", LONG, (tried,) * 1000)).evidence
+    assert taken is not None
+    assert (len(taken.examples), taken.examples[0].took_ms) == (bounds.EXAMPLES, 0.0)
+    assert len(encode(beat(evidence=taken))) < 64 * 1024
+    assert beat(evidence=Evidence("yesterday", "r")).evidence is None
 
 
 def test_ends_and_progress_of_jobs_are_bounded_but_for_the_result() -> None:

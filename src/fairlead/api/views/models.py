@@ -9,7 +9,7 @@ import msgspec
 
 from fairlead.api.views.base import View, moment
 from fairlead.api.views.traffic import TrafficView, traffic_views
-from fairlead.messages import ErrorInfo, NodeReport, Target
+from fairlead.messages import ErrorInfo, Evidence, NodeReport, Target
 from fairlead.models import queries
 from fairlead.modelserver.protocols.words import inputs_in_words
 from fairlead.status import VersionStatus
@@ -38,6 +38,25 @@ class ReplicaView(View):
     """Why it gets hardly any calls; empty: it gets its share."""
 
 
+class TriedView(View):
+    title: str
+    ok: bool
+    checked: bool
+    """Whether its answer was held against an expected one, not only asked for."""
+    took_ms: float
+    said: str
+    """What was wrong."""
+
+
+class EvidenceView(View):
+    """How the examples of the manifest went when a replica was checked last: at each start, so after each deploy."""
+
+    at: str
+    ok: bool
+    replica: str
+    examples: list[TriedView]
+
+
 class VersionView(View):
     version: str
     status: str
@@ -54,6 +73,8 @@ class VersionView(View):
     """What answers of a scikit-learn artifact: ``compiled (onnx)…``, or ``as it is: …`` with why."""
     crash: str = ""
     """How a replica crashed last, and when, since the keeper began."""
+    evidence: EvidenceView | None = None
+    """Of a version of a model; none before its first replica was checked, or where it has no examples."""
 
 
 class ModelView(View):
@@ -89,7 +110,16 @@ def version_view(version: ModelVersion | AppVersion, step: str = "") -> VersionV
         warnings=list(version.warnings),
         last_lines=list(version.last_lines),
         error=error_of(version),
+        evidence=_evidence(version.evidence) if isinstance(version, ModelVersion) and version.evidence else None,
     )
+
+
+def _evidence(evidence: Evidence) -> EvidenceView:
+    tried = [
+        TriedView(title=one.title, ok=one.ok, checked=one.checked, took_ms=one.took_ms, said=one.said)
+        for one in evidence.examples
+    ]
+    return EvidenceView(at=evidence.at, ok=all(one.ok for one in tried), replica=evidence.replica, examples=tried)
 
 
 def error_of(version: ModelVersion | AppVersion) -> dict[str, Any] | None:

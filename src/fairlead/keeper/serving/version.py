@@ -7,6 +7,8 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from fairlead import messages
 from fairlead.engines import ReplicaLink
 from fairlead.errors import Error, Unavailable
@@ -72,6 +74,8 @@ class Version:
     shift: str = ""
     """Which replica was ejected last, or came back, and why."""
     shifted_at: str | None = None
+    evidence: messages.Evidence | None = None
+    """How its examples went in the replica that tried them last."""
 
     def want(self, wanted: messages.VersionWanted, *, is_prepared: bool) -> None:
         """Take what is wanted; a new attempt begins with a clean slate."""
@@ -93,6 +97,8 @@ class Version:
         if beat.status in (ReplicaStatus.READY, ReplicaStatus.BUSY):
             in_hand = beat.in_flight + beat.queued
             self.ejection.heard(replica.id, beat.figures, now, in_hand=in_hand, stuck_s=beat.stuck_s)
+        if beat.evidence is not None:
+            self.evidence = msgspec.structs.replace(beat.evidence, replica=replica.id)
         if beat.error is not None:
             replica.error, replica.last_lines = beat.error, beat.last_lines
         if replica.left is not None or replica.status in (ReplicaStatus.CRASHED, beat.status):
@@ -277,6 +283,7 @@ def version_report(version: Version, wanted: messages.VersionWanted, now: float)
         crashed_at=version.crashed_at,
         shift=version.shift,
         shifted_at=version.shifted_at,
+        evidence=version.evidence if version.replicas or version.failed else None,
         figures=version.tally.totals if recent else None,
         recent=recent,
         cpu_s=version.tally.cpu_s,
