@@ -104,7 +104,8 @@ def test_a_stream_that_fails_says_so_by_status_or_by_event(replica: Replica) -> 
     first, last = events(replica.call("predict", {"text": "a b", "fail": 1}, headers=EVENTS))
     assert first == ("message", "a")
     assert (last[0], last[1]["error"]["code"]) == ("error", "model_failed")
-    late = events(replica.call("predict", {"text": "a b c", "s": 0.3}, headers=EVENTS | {"prefer": "wait=0.4"}))
+    soon = [*EVENTS.items(), ("prefer", "handling=strict"), ("prefer", "wait=0.4")]
+    late = events(replica.call("predict", {"text": "a b c", "s": 0.3}, headers=soon))
     assert (late[0], late[-1][0], late[-1][1]["error"]["code"]) == (("message", "a"), "error", "timed_out")
 
 

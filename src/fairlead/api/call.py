@@ -11,7 +11,8 @@ from fairlead import ids
 
 
 class Call:
-    """Headers (of several with one name the first), query, and the body: as it comes, or whole where it is here."""
+    """Headers (of several with one name the first, of ``Prefer`` all as one list), query, and the body: as it comes, or
+    whole where it is here."""
 
     __slots__ = ("body", "headers", "receive", "scope")
 
@@ -20,6 +21,9 @@ class Call:
         self.headers: dict[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])
         }
+        if "prefer" in self.headers:
+            said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"prefer"]
+            self.headers["prefer"] = ", ".join(said)
 
     @property
     def query(self) -> str:

@@ -16,7 +16,9 @@ COUNT_THEMSELVES = ("/api/v1/bundles", "/v1/")
 
 
 PASSED_OVER_BYTES = 64 * 1024**2
-"""So much more is read and dropped: an answer before the end of the body would be lost with the connection."""
+"""So much more is read and dropped: an answer before the end of the body may be lost with the connection."""
+LARGE_PASSED_OVER_BYTES = 1024**3
+"""The same where bodies may be large, which nobody sends without a token."""
 BODY_S = 30.0
 PER_S_BYTES = 64 * 1024
 """A body has so many seconds, and one more for each so many bytes that came, as at the replicas."""
@@ -71,10 +73,10 @@ class BodyLimit:
                 raise HTTPException(413, f"the body has more than {most} bytes")
             return message
 
-        async def pass_over() -> None:
+        async def pass_over(border: float = LARGE_PASSED_OVER_BYTES if most == math.inf else PASSED_OVER_BYTES) -> None:
             nonlocal is_over
-            dropped = 0
-            while not is_over and dropped < PASSED_OVER_BYTES:
+            dropped, until = 0, time.monotonic() + self._stalled_s
+            while not is_over and dropped < border and time.monotonic() < until:
                 message = await in_time()
                 if message is not None:
                     dropped += len(message.get("body", b""))
@@ -83,6 +85,10 @@ class BodyLimit:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await pass_over()
+            if not is_over and message["type"] == "http.response.body" and not message.get("more_body"):
+                await send({**message, "more_body": True})  # all of it: who sends still has the answer now
+                await pass_over(math.inf)
+                message = {"type": "http.response.body"}
             await send(message)
 
         await self._app(scope, counted, answer)

@@ -10,13 +10,14 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from fairlead.bundles import shapes
 from fairlead.errors import Busy
 from fairlead.jobs.waiting import Key, waiting
 from fairlead.models.queries import manifest_of
+from fairlead.status import JobStatus
 from fairlead.store.records import Job, ModelVersion
 
 EVERY_S = 1.0
@@ -82,8 +83,7 @@ class Limits:
         if known is not None and 0 <= passed_s < EVERY_S:
             return known
         of = (Job.model == key[0], *((Job.created_by == key[1],) if key[1] else ()))
-        some = select(Job.id).where(*waiting(), *of).limit(most).subquery()
-        line = _Line(now, session.scalar(select(func.count()).select_from(some)) or 0)
+        line = _Line(now, _count(session, of, most))
         if known is not None and 0 < passed_s < 60 * EVERY_S:
             left_per_s = max(0.0, known.length - line.count) / passed_s
             # A line that ran empty says how fast jobs leave at least: nobody waited for some of that time.
@@ -92,6 +92,15 @@ class Limits:
             self._lines.clear()
         self._lines[key] = line
         return line
+
+
+def _count(session: Session, of: tuple[ColumnElement[bool], ...], most: int) -> int:
+    """Return how many of these jobs nobody has begun: up to ``most`` that wait here, and as many that do with a node."""
+    counts = [
+        select(func.count()).select_from(select(Job.id).where(*where, *of).limit(most).subquery()).scalar_subquery()
+        for where in (waiting(), (Job.lease_until.is_not(None), Job.status == JobStatus.QUEUED))
+    ]
+    return session.scalar(select(counts[0] + counts[1])) or 0
 
 
 def _full(line: _Line, said: str) -> Busy:

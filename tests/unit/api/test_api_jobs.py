@@ -87,6 +87,9 @@ async def test_a_caller_may_wait_for_the_result(flowers: Any) -> None:
     flowers.keeper.does_jobs = False
     answer = await flowers.by("zoe").post(CALL, json={"month": 2}, headers={"Prefer": "respond-async, wait=0.1"})
     assert (answer.status_code, answer.json()["model"]) == (202, "flowers")
+    flowers.keeper.does_jobs = True
+    two_lines = [("Prefer", "handling=strict"), ("Prefer", "wait=20")]
+    assert (await flowers.by("zoe").post(CALL, json={"month": 3}, headers=two_lines)).status_code == 200
 
 
 async def test_the_same_key_is_the_same_job(flowers: Any) -> None:

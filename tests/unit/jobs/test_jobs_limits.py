@@ -69,6 +69,13 @@ def submitted(session: Session, limits: Limits, caller: Caller, at: datetime, **
     return outcome
 
 
+def begin(session: Session, job: str, at: datetime) -> None:
+    """Have a replica work on the job."""
+    order = orders.order(session, job, "local", at)
+    assert order is not None
+    assert service.begin(session, job, order.epoch, "rep-1", at)
+
+
 def codes(*outcomes: Job | Fresh | Busy) -> list[str]:
     return [one.code if isinstance(one, Busy) else "kept" for one in outcomes]
 
@@ -83,12 +90,27 @@ def test_a_full_line_refuses_until_some_have_ended_and_says_when(session: Sessio
     assert (refused.code, refused.message) == ("jobs_full", "100 jobs wait for faces already")
     for job in kept[:4]:
         assert isinstance(job, Fresh)
-        orders.order(session, job.id, "local", after(1))
+        begin(session, job.id, after(1))
     session.flush()
     assert codes(*(submitted(session, limits, BOB, after(2)) for _ in range(5))) == [*["kept"] * 4, "jobs_full"]
     again = submitted(session, limits, BOB, after(2.5))
     assert isinstance(again, Busy)
     assert again.retry_after_s == 1, "two a second left"
+
+
+def test_jobs_that_wait_with_a_node_stand_in_the_line(session: Session) -> None:
+    push(session, queue_max=4, person_max=3)
+    limits = Limits()
+    kept = [submitted(session, limits, who, NOW) for who in (ADA, ADA, BOB)]
+    for job in kept:
+        assert isinstance(job, Fresh)
+        orders.order(session, job.id, "local", NOW)
+    session.flush()
+    assert codes(*(submitted(session, limits, ADA, after(2)) for _ in range(2))) == ["kept", "jobs_full"]
+    assert codes(submitted(session, limits, BOB, after(2))) == ["jobs_full"]
+    service.begin(session, kept[0].id, 1, "rep-1", after(3))
+    session.flush()
+    assert codes(*(submitted(session, limits, BOB, after(4)) for _ in range(2))) == ["kept", "jobs_full"]
 
 
 def test_a_quiet_time_does_not_make_jobs_slow(session: Session) -> None:
@@ -98,11 +120,11 @@ def test_a_quiet_time_does_not_make_jobs_slow(session: Session) -> None:
     assert isinstance(unknown, Busy)
     assert unknown.retry_after_s == 5, "nobody has seen jobs leave"
     for job in session.query(Job).all():
-        orders.order(session, job.id, "local", NOW)
+        begin(session, job.id, NOW)
     session.flush()
     submitted(session, limits, ADA, after(2))
     for job in session.query(Job).filter(Job.lease_until.is_(None)):
-        orders.order(session, job.id, "local", after(2))
+        begin(session, job.id, after(2))
     session.flush()
     refused = [submitted(session, limits, ADA, after(50)) for _ in range(5)][-1]
     assert isinstance(refused, Busy)

@@ -121,7 +121,7 @@ async def held(request: bytes) -> tuple[float | None, bytes]:
 
 
 async def test_a_replica_is_told_what_is_left_of_the_time_that_its_caller_waits() -> None:
-    left_s, got = await held(HEAD[:-2] + b"prefer: wait=60, handling=strict\r\n\r\n")
+    left_s, got = await held(HEAD[:-2] + b"prefer: handling=strict\r\nprefer: wait=60\r\n\r\n")
     told = float(field(got, b"prefer").removeprefix("wait="))
     assert got.lower().count(b"prefer:") == 1
     assert left_s is not None

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.keeper.doors.splice import field
+from fairlead.keeper.doors.splice import field, fields
 
 JSON_MAX = 64 * 1024
 """Of longer JSON the ``timeout`` is seen by the replica alone."""
@@ -49,7 +49,7 @@ async def beginning(reader: asyncio.StreamReader, head: bytes) -> bytes:
 
 def until(head: bytes, body: bytes) -> float | None:
     """Return the moment (monotonic) until which the caller waits; None: it does not say."""
-    wait = _WAIT.search(field(head, b"prefer"))
+    wait = _WAIT.search(", ".join(fields(head, b"prefer")))
     left_s = min(float(wait[1]) if wait else math.inf, _timeout_s(body))
     return time.monotonic() + left_s if left_s < math.inf else None
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import random
 import select
+from collections.abc import Iterator
 
 from fairlead.errors import Error, Invalid, Kind, retry_after, without_folders
 
@@ -36,12 +37,16 @@ async def read_head(reader: asyncio.StreamReader) -> bytes:
 
 
 def field(head: bytes, name: bytes) -> str:
-    """Return the value of one header, empty without it. The front door wrote the head: one line a header."""
+    """Return the value of one header, empty without it: the first that was sent."""
+    return next(fields(head, name), "")
+
+
+def fields(head: bytes, name: bytes) -> Iterator[str]:
+    """Yield all values of one header, as they were sent. The front door wrote the head: one line a value."""
     for line in head.split(b"\r\n")[1:]:
         key, _, value = line.partition(b":")
         if key.lower() == name:
-            return value.strip().decode("latin-1")
-    return ""
+            yield value.strip().decode("latin-1")
 
 
 def one_request(head: bytes, *without: bytes) -> bytes:

@@ -170,7 +170,7 @@ class Front:
             deadline = began + self._timeout_s
             prefer = get("prefer")
             if prefer is not None:
-                deadline = min(deadline, _wanted_by(prefer))
+                deadline = min(deadline, _wanted_by(", ".join(scope.headers.get_all("prefer"))))
             if self._plane.streams and self._wants_pieces(target, get("accept")):
                 await self._stream(StreamCall(target, body, request_id, deadline), scope, proto, began)
                 return
