@@ -28,7 +28,7 @@ import pytest
 from tests.process.telling import Told, telling
 
 from fairlead import identity
-from fairlead.errors import Busy, Unavailable
+from fairlead.errors import SPREAD_MAX_S, Busy, Unavailable
 from fairlead.gateway import DoorSettings, DoorState, Gateway, snapshot
 from fairlead.keeper.doors.waker import Waker
 from fairlead.messages import ExtraRoute, ModelRoute, PageRoute, Spent, Target
@@ -331,7 +331,8 @@ def test_public_models_need_no_token_and_are_limited(house: House) -> None:
     limited = [answer for answer in answers if answer.status != 200]
     assert limited
     refused(limited[0], 429, "rate_limited")
-    assert limited[0].headers["retry-after"] == "1"
+    told = {house.predict("open").headers.get("retry-after", "1") for _ in range(30)}
+    assert told == {"1", "2"}, "who is refused together is not told to come back together"
     refused(house.predict("open", "fl_a.b.c"), 401, "token_invalid")
 
 
@@ -346,7 +347,7 @@ def test_one_person_and_one_token_ask_only_so_often(limited: House) -> None:
     def codes(token: str, count: int) -> list[tuple[int, str]]:
         answers = [house.predict(name, token) for name in ("flowers", "roses") * (count // 2)]
         refused_ones = [answer for answer in answers if answer.status == 429]
-        assert all(answer.headers["retry-after"] == "1" for answer in refused_ones)
+        assert all(answer.headers["retry-after"] in ("1", "2") for answer in refused_ones)
         return [(answer.status, answer.code if answer.status == 429 else "") for answer in answers]
 
     first = codes(ada, 60)
@@ -392,7 +393,7 @@ def test_who_has_used_up_their_calls_calls_no_model_and_does_all_else(house: Hou
                 assert whose in answer.json["error"]["message"]
                 assert "00:00 UTC" in answer.json["error"]["message"]
                 left_s = 86_400 - time.time() % 86_400
-                assert 0 < int(answer.headers["retry-after"]) <= 86_400
+                assert 0 < int(answer.headers["retry-after"]) <= 86_400 + SPREAD_MAX_S
                 off_s = abs(int(answer.headers["retry-after"]) - left_s)
                 assert min(off_s, 86_400 - off_s) < 60
             refused(house.call("GET", "/flights/chart", token=token), 429, "quota_exceeded")

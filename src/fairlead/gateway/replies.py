@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from fairlead.errors import retry_after
 from fairlead.gateway.refusals import DAY_S, LINES, Line, details, door, route, status
 from fairlead.gateway.resources import Resource, extension
 from fairlead.identity.cookies import session_cookie
@@ -16,7 +17,7 @@ _BROWSER = (
 _PERSON = f"({status(401)} || {details('[revoked]')}) && {_BROWSER}"
 _NOT_THERE = (404, 410)
 _INFERENCE = "/v2"
-_TO_MIDNIGHT = f"%CEL({DAY_S} - int(request.time) % {DAY_S})%"
+_TO_MIDNIGHT = f"{DAY_S} - int(request.time) % {DAY_S}"
 
 
 def local_replies(url: str, *, is_https: bool) -> Resource:
@@ -114,9 +115,16 @@ def _mapper(line: Line) -> Resource:
         ),
     }
     if line.retry_after_s:
-        value = _TO_MIDNIGHT if line.retry_after_s == DAY_S else str(line.retry_after_s)
-        mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": value}}]
+        mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": _retry_after(line.retry_after_s)}}]
     return mapper
+
+
+def _retry_after(estimate_s: int) -> str:
+    """Return the ``Retry-After`` of a refusal, spread as :func:`fairlead.errors.retry_after` does it: Envoy has no
+    chance but the millisecond at which a request came."""
+    least = _TO_MIDNIGHT if estimate_s == DAY_S else str(estimate_s)
+    values = retry_after(estimate_s, 1.0) - estimate_s
+    return f"%CEL({least} + request.time.getMilliseconds() % {values})%"
 
 
 def _body(code: str, message: str, hint: str) -> Resource:
