@@ -14,3 +14,83 @@ export const modelCard = {
   datasets: 'Learned from',
   tags: 'Tags',
 } as const
+
+export const versions = {
+  title: 'Versions',
+  columns: { version: 'Version', state: 'State', aliases: 'Aliases', pushed: 'Pushed', by: 'By' },
+  none: 'No version yet',
+  makeProduction: 'Answer with this one',
+  makeProductionOf: (version: string) => `Answer with version ${version}`,
+  makeText: (name: string, version: string) =>
+    `Whoever calls ${name} without naming a version gets ${version} from now on. Rolling back puts back what answers now.`,
+  go: 'Let it answer',
+  moved: (alias: string, version: string) => `${alias} leads to ${version}.`,
+  rollback: 'Roll back',
+  rollbackText: 'Puts back what production held before the last change.',
+  rolledBack: 'production was put back.',
+  retire: 'Retire',
+  retireOf: (version: string) => `Retire version ${version}`,
+  retireText: 'It is stopped and not listed any more. The same content pushed again brings it back.',
+  retired: (version: string) => `Version ${version} is retired.`,
+  weight: (percent: number) => `${percent} %`,
+  warnings: 'Warnings',
+  lastLines: 'Its last lines',
+  actions: 'Actions',
+} as const
+
+export const replicas = {
+  title: 'Replicas',
+  none: 'No replica runs',
+  noneText: 'It sleeps. The first call starts one.',
+  now: 'How many, and why',
+  ofMost: (ready: number, wanted: number, least: number, most: number) =>
+    `${ready} ready, ${wanted} wanted (${least} to ${most})`,
+  decisions: 'Decisions',
+  noDecisions: 'Nothing was decided yet: it comes with the first calls.',
+  change: (from: number, to: number) => `${from} → ${to}`,
+  chart: 'Replicas over time',
+  madeFrom: 'Made from',
+  columns: {
+    replica: 'Replica',
+    status: 'State',
+    since: 'Since',
+    served: 'Answered',
+    failed: 'Failed',
+    hand: 'In hand',
+    queued: 'Waiting',
+  },
+  traffic: 'Traffic',
+  trafficColumns: { version: 'Version', requests: 'Calls', errors: 'Failed', p50: 'Median', p99: '99 %', rows: 'Rows a batch', starts: 'Cold starts' },
+  window: (seconds: number) => `of the last ${Math.round(seconds)} s`,
+  noTraffic: 'No calls lately.',
+  compiled: 'compiled',
+  ejected: 'ejected',
+} as const
+
+export const objective = {
+  none: 'Nothing is promised of this model',
+  noneText: 'A table [slo] in its manifest promises a latency and how often it answers.',
+  names: { availability: 'Availability', latency: 'Latency', jobs: 'Jobs' } as Record<string, string>,
+  good: 'Good in 30 days',
+  nothing: 'no calls yet',
+  target: (share: string) => `of ${share} promised`,
+  left: 'Error budget left',
+  burns: 'How fast the budget is used',
+  columns: { window: 'Window', counted: 'Counted', bad: 'Bad', rate: 'Rate' },
+  firing: 'firing',
+  calm: 'calm',
+  alerts: 'Alerts',
+  alert: (windows: string, threshold: number) => `over ${windows}, ${threshold} times too fast`,
+  severities: { page: 'page', ticket: 'ticket' } as Record<string, string>,
+} as const
+
+export const modelApi = {
+  takes: 'What it takes',
+  gives: 'What it answers',
+  noWords: 'Its signature says nothing of it.',
+  pages: 'For programs',
+  docs: 'Its own page, for people',
+  openapi: 'OpenAPI of this model',
+  inference: 'Open Inference Protocol',
+  visibility: 'Who may call',
+} as const

@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/vue-query'
 import type { Ref } from 'vue'
 
 import { api, ok, type Schemas } from '@/api/client'
+import { ApiError } from '@/api/errors'
 
 export type Model = Schemas['ModelView']
 export type Version = Schemas['VersionView']
@@ -34,6 +35,22 @@ export function useScaling(name: Ref<string>) {
     queryFn: (): Promise<Schemas['ScalingView']> =>
       ok(api.GET('/api/v1/models/{name}/scaling', { params: { path: { name: name.value } } })),
     refetchInterval: FOLLOWED_MS,
+  })
+}
+
+/** How the objectives stand; null where nothing is promised. */
+export function useObjective(name: Ref<string>) {
+  return useQuery({
+    queryKey: ['models', name, 'slo'],
+    queryFn: async (): Promise<Schemas['SloView'] | null> => {
+      try {
+        return await ok(api.GET('/api/v1/models/{name}/slo', { params: { path: { name: name.value } } }))
+      } catch (error) {
+        if (error instanceof ApiError && error.code === 'no_objective') return null
+        throw error
+      }
+    },
+    refetchInterval: LOOKED_AT_MS,
   })
 }
 
