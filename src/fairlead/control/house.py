@@ -80,8 +80,7 @@ class House:
         self.settings, self.home, self.clock = settings, home, clock
         self.database, self.bus, self.bucket = database, bus, bucket
         self.version = installed_version("fairlead")
-        self.keys = keys.load(home.keys)
-        self.sealer = load_sealer(home.keys)
+        self.keys, self.sealer = keys.load(home.keys), load_sealer(home.keys)
         self.denied: dict[str, float] = {}
         self.closing = asyncio.Event()
         """Set when control ends: streams end too."""
@@ -93,9 +92,7 @@ class House:
         self.quotas = Defaults.of(settings)
         self.directory = Directory(database, clock, self.quotas)
         self.jobs = JobFlow(database, bus, bucket, clock, self.nodes, self.waiters)
-        self.gallery = Gallery(database, bucket, clock, self.quotas)
-        sites = Sites(settings.arxiv_url, settings.huggingface_url)
-        self.card_facts = CardFacts(database, clock, sites, is_on=settings.card_facts)
+        self.gallery, self.card_facts = _hub(database, bucket, clock, settings)
         self.callback_hosts = Allowed.parse(settings.callback_hosts or "")
         self.callbacks = Callbacks(database, clock, self.sealer, Sender(self.callback_hosts), settings.url)
         self.devices = DeviceLink(database, bus, bucket, clock, self.waiters)
@@ -224,6 +221,13 @@ class House:
             if self.database.broken:
                 self._broken.set()
             await asyncio.sleep(AGAIN_S)
+
+
+def _hub(database: Database, bucket: Bucket, clock: Clock, settings: Settings) -> tuple[Gallery, CardFacts]:
+    """Return what people keep, and what is known of the models that made it."""
+    sites = Sites(settings.arxiv_url, settings.huggingface_url)
+    facts = CardFacts(database, clock, sites, is_on=settings.card_facts)
+    return Gallery(database, bucket, clock, Defaults.of(settings)), facts
 
 
 @asynccontextmanager
