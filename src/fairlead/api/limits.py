@@ -66,8 +66,7 @@ class BodyLimit:
             message = await in_time()
             if message is None:
                 raise HTTPException(408, "the body did not arrive in time")
-            size += len(message.get("body", b""))
-            is_over = is_over or not message.get("more_body")
+            size, is_over = size + len(message.get("body", b"")), is_over or not message.get("more_body")
             if size > most:
                 await pass_over()
                 raise HTTPException(413, f"the body has more than {most} bytes")
@@ -77,10 +76,8 @@ class BodyLimit:
             nonlocal is_over
             dropped, until = 0, time.monotonic() + self._stalled_s
             while not is_over and dropped < border and time.monotonic() < until:
-                message = await in_time()
-                if message is not None:
-                    dropped += len(message.get("body", b""))
-                    is_over = not message.get("more_body")
+                message: Message = await in_time() or {}
+                dropped, is_over = dropped + len(message.get("body", b"")), is_over or not message.get("more_body")
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":

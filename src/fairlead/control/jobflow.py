@@ -17,7 +17,7 @@ from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus
 from fairlead.clock import Clock
 from fairlead.control.nodes import Nodes
-from fairlead.control.partials import Partials
+from fairlead.control.partials import Partials, key_of
 from fairlead.control.waiters import Waiters
 from fairlead.errors import Unavailable
 from fairlead.jobs import following, orders, queries, service, settime
@@ -168,7 +168,7 @@ class JobFlow:
     async def partial(self, message: JobPartial) -> None:
         """Keep pieces of an answer for those who follow."""
         self.partials.take(message)
-        self._waiters.tell(message.job)
+        self._waiters.tell(key_of(message.job))
 
     async def ended(self, message: JobEnded) -> Answer:
         """Note the end of an attempt; one that counts no more is answered all the same: nothing is left to do."""

@@ -13,6 +13,11 @@ ALL_BYTES = 8 * 1024**2
 """Of all jobs; the pieces of those that got none for the longest go first."""
 
 
+def key_of(job: str) -> str:
+    """Return what those wait for who follow the pieces of a job: its moves in the ledger are told apart from them."""
+    return f"{job}/pieces"
+
+
 @dataclass(slots=True)
 class _Told:
     epoch: int

@@ -444,6 +444,44 @@ async def test_whoever_follows_a_job_hears_the_pieces_of_its_answer(flowers: Any
     ]
 
 
+async def test_the_ledger_is_read_as_a_job_moves_and_not_for_each_piece(
+    flowers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoe, bus, database = flowers.by("zoe"), flowers.bus, flowers.house.database
+    flowers.keeper.does_jobs = False
+    orders: list[JobOrder] = []
+    await bus.subscribe(JobOrder, lambda order: note(orders, order), node="local")
+    job = (await zoe.post(CALL, json={"month": 1})).json()["id"]
+
+    async def ordered() -> bool:
+        return bool(orders)
+
+    await flowers.until(ordered)
+    epoch = orders[0].epoch
+    await bus.request(JobBegan("local", job, epoch, "replica-1"))
+    reads, read_shared = [], database.read_shared
+
+    async def counted(key: Any, run: Any) -> Any:
+        reads.append(key)
+        return await read_shared(key, run)
+
+    monkeypatch.setattr(database, "read_shared", counted)
+    following = asyncio.create_task(zoe.get(f"/api/v1/jobs/{job}/events"))
+
+    async def follows() -> bool:
+        return any(key[0] == "follow" for key in reads)
+
+    await flowers.until(follows)
+    for number in range(50):
+        await bus.publish(JobPartial(job, epoch, number, (b"1",)))
+        await bus.settle()
+        await asyncio.sleep(0.002)
+    await bus.request(JobEnded("local", job, epoch, body=b"[]"))
+    text = (await following).text
+    assert text.count("event: partial") == 50
+    assert len([key for key in reads if key[0] == "follow"]) <= 6
+
+
 async def test_more_jobs_than_may_wait_are_refused_and_told_when_to_come_back(world: Any) -> None:
     await world.model(more="[jobs]\nqueue_max = 2\nrunning_max = 1")
     zoe, world.keeper.does_jobs = world.by("zoe"), False

@@ -28,6 +28,7 @@ from fairlead.api.views.jobs import (
     link_view,
 )
 from fairlead.control.house import House
+from fairlead.control.partials import key_of
 from fairlead.errors import Busy, Conflict, Invalid, NotFound, Unavailable
 from fairlead.identity import links
 from fairlead.jobs import callbacks, queries, service
@@ -164,19 +165,23 @@ async def replay(job: str, house: TheHouse, who: Who) -> JobView:
 
 async def _events(house: House, who: Caller, job_id: str) -> AsyncIterator[bytes]:
     last, epoch, number = None, 0, -1
+    view: JobView | None = None
 
     def look(session: Session) -> Job:
         return queries.get(session, who, job_id)
 
-    with house.waiters.ticket(job_id) as ticket:
+    with house.waiters.ticket(job_id, key_of(job_id)) as ticket:
         while not house.closing.is_set():
-            try:  # any number may follow one job, and all are woken at once
-                job = await house.database.read_shared(("follow", job_id, who), look)
-            except Busy:
-                await ticket.wait(BUSY_S)
-                continue
-            view = job_view(job)
             told, pieces = house.jobs.partials.after(job_id, epoch, number)
+            if view is None or told != epoch or ticket.heard != {key_of(job_id)}:  # else the ledger says what it said
+                try:  # any number may follow one job, and all are woken at once
+                    job = await house.database.read_shared(("follow", job_id, who), look)
+                except Busy:
+                    view = None
+                    await ticket.wait(BUSY_S)
+                    continue
+                view = job_view(job)
+                told, pieces = house.jobs.partials.after(job_id, epoch, number)
             epoch, number = told, number if told == epoch else -1
             for number, piece in pieces:
                 said = {"attempt": view.attempts, "index": number, "piece": msgspec.json.decode(piece)}
