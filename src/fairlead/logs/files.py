@@ -111,6 +111,8 @@ def _open(path: Path) -> BinaryIO:
 def parse(data: bytes) -> Iterator[Line]:
     """Yield the lines of a log; a line without a time has that of the line before."""
     last: datetime | None = None
+    if not data:
+        return
     for raw in (
         data.decode("utf-8", "replace").removesuffix("\n").split("\n")
     ):  # JSON may hold what splitlines() splits at

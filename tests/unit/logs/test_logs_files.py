@@ -113,3 +113,12 @@ def test_every_line_has_a_time_and_those_of_a_model_their_level(tmp_path: Path) 
     assert files.read(bare, Filter()).items[0].at is not None
     assert [line.at.minute for line in files.read(envoy, Filter()).items if line.at] == [0, 1]
     assert files.read(bare, Filter(since=datetime(2126, 1, 1, tzinfo=UTC))).items == ()
+
+
+def test_where_nothing_came_there_is_no_line(tmp_path: Path) -> None:
+    log = tmp_path / "quiet.log"
+    log.write_text("")
+    assert files.read(log, Filter()).items == ()
+
+    log.write_text("said\n")
+    assert files.read(log, Filter(), files.read(log, Filter()).next).items == ()
