@@ -156,6 +156,24 @@ def test_files_are_checked(tmp_path: Path) -> None:
 
 
 def rewrite(file: Path, **of_t1: object) -> None:
+async def test_events_come_now_and_then_and_when_somebody_wants_them(
+    rig: NatsRig, control: NatsBus, heard: Heard, tmp_path: Path
+) -> None:
+    file = write(tmp_path, rig.devices_port)
+    events = {"pressed": {"type": "boolean"}, "turned": {"type": "string", "enum": ["left"]}}
+    rewrite(file, events=events, speed=10_000)  # one a second
+    process = await start(file)
+    await heard.until(lambda each: each in (("t1", "state/pressed", b"true"), ("t1", "state/turned", b"left")))
+    told = {"happens": {"turned": "right", "temperature": 3, "nothing": 1}}
+    await control.publish_device("t1", "cmd", json.dumps(told).encode())
+    await heard.has("t1", "state/turned", b"right")
+    await heard.has("t1", "state/temperature", b"3")
+    process.terminate()
+    async with asyncio.timeout(WAIT_S):
+        assert await process.wait() == 0
+    assert not [each for each in heard if each[:2] == ("t1", "cmd/ack")]  # it was no command
+
+
     """Have the thermometer be another one from now on."""
     told = msgspec.json.decode(file.read_bytes())
     told["devices"][0].update(of_t1)

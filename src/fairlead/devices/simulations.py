@@ -115,16 +115,18 @@ def wanted(session: Session) -> Simulated:
         return Simulated()
     said = {one.at: one for one in session.scalars(select(Simulation))}
     types = registry.kinds(session, only=[one.id for one in devices])
-    bodies, kinds = [], {}
+    bodies, kinds, events = [], {}, {}
     for device in devices:
         kind, over = types[device.id], _over(said, device.at)
         ref = f"{kind.name}@{kind.version}"
         kinds[ref] = {name: prop.flat() for name, prop in kind.properties.items()}
+        if kind.events:
+            events[ref] = {name: prop.flat() for name, prop in kind.events.items()}
         speed = over.speed if over else 1.0
         fault = next((one.faults[device.id] for one in said.values() if device.id in one.faults), "")
         media = next((one.media[device.id] for one in said.values() if device.id in one.media), ())
         bodies.append(BodyWanted(device.id, ref, device.at, speed, fault, media))
-    return Simulated(tuple(bodies), kinds)
+    return Simulated(tuple(bodies), kinds, events)
 
 
 def _over(said: Mapping[str, Simulation], at: str) -> Simulation | None:

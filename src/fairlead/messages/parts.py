@@ -275,6 +275,8 @@ class Simulated(Part, frozen=True):
     bodies: tuple[BodyWanted, ...] = ()
     kinds: dict[str, dict[str, dict[str, Any]]] = {}
     """Type to property to its keywords."""
+    events: dict[str, dict[str, dict[str, Any]]] = {}
+    """The same of events, of types that have some."""
 
 
 class Spent(Part, frozen=True):

@@ -7,15 +7,16 @@ import json
 import logging
 import random
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import aiomqtt
 
 from fairlead.clock import Clock
+from fairlead.simulators.events import Chance
 from fairlead.simulators.telling import Told, telling
-from fairlead.simulators.world import SimulatedDevice, World
+from fairlead.simulators.world import SimulatedDevice, World, to_wire
 
 _log = logging.getLogger(__name__)
 _RETRY_S = (0.2, 5.0)
@@ -31,6 +32,7 @@ class Body:
         self.stop = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
         self._topic = f"dev/{device.device}"
+        self._chance = Chance(device.device)
 
     async def live(self) -> None:
         """Be connected until ``stop`` is set; whoever loses the door comes back for ever."""
@@ -58,6 +60,7 @@ class Body:
         await client.publish(f"{self._topic}/status", "online", qos=1, retain=True)
         obeying = asyncio.create_task(self._obey(client), name=f"obey {self.device.device}")
         stopping = asyncio.create_task(self.stop.wait(), name=f"stop {self.device.device}")
+        happening = asyncio.create_task(self._happen(client), name=f"happen {self.device.device}")
         try:
             while True:
                 await self._report(client, self._world.sensed(self.device.device))
@@ -71,25 +74,31 @@ class Body:
                     await client.publish(f"{self._topic}/status", "offline", qos=1, retain=True)
                     return
         finally:
-            for task in (obeying, stopping):
+            for task in (obeying, stopping, happening):
                 task.cancel()
                 with suppress(asyncio.CancelledError, aiomqtt.MqttError):
                     await task
 
     async def _report(self, client: aiomqtt.Client, names: Sequence[str]) -> None:
-        device = self.device
         for name in names:
-            keywords = device.properties[name]
-            media = "contentMediaType" in keywords
-            value = self._world.read(device.device, name)
-            text = keywords.get("type") == "string" and not media
-            for told in telling(device.fault, name, value, self._clock.now(), text=text, media=media):
-                if told.after_s:
-                    task = asyncio.create_task(self._later(client, told), name=f"late {device.device}")
-                    self._waiting.add(task)
-                    task.add_done_callback(self._waiting.discard)
-                else:
-                    await client.publish(f"{self._topic}/{told.tail}", told.payload)
+            await self._tell(client, name, self.device.properties[name], self._world.read(self.device.device, name))
+
+    async def _happen(self, client: aiomqtt.Client) -> None:
+        """Send events now and then, until the connection is lost."""
+        while (one := self._chance.next(self.device.events, self.device.speed)) is not None:
+            await asyncio.sleep(one.after_s)
+            await self._tell(client, one.name, self.device.events[one.name], to_wire(one.value))
+
+    async def _tell(self, client: aiomqtt.Client, name: str, keywords: Mapping[str, Any], value: bytes) -> None:
+        device, media = self.device, "contentMediaType" in keywords
+        text = keywords.get("type") == "string" and not media
+        for told in telling(device.fault, name, value, self._clock.now(), text=text, media=media):
+            if told.after_s:
+                task = asyncio.create_task(self._later(client, told), name=f"late {device.device}")
+                self._waiting.add(task)
+                task.add_done_callback(self._waiting.discard)
+            else:
+                await client.publish(f"{self._topic}/{told.tail}", told.payload)
 
     async def _later(self, client: aiomqtt.Client, told: Told) -> None:
         await asyncio.sleep(told.after_s)
@@ -108,7 +117,14 @@ class Body:
             await self._take(client, command)
 
     async def _take(self, client: aiomqtt.Client, command: dict[str, Any]) -> None:
-        """Apply one command, report what it changed or asked for, acknowledge it."""
+        """Apply one command, report what it changed or asked for, acknowledge it; or send what a person wants sent."""
+        device = self.device
+        for each, value in (command.get("happens") or {}).items():
+            keywords = device.events.get(each) or device.properties.get(each)
+            if keywords is not None:
+                await self._tell(client, each, keywords, to_wire(value))
+        if "happens" in command:
+            return
         values = command.get("set") or {}
         answer: dict[str, Any] = {"id": command.get("id")}
         name = self.device.device

@@ -29,6 +29,8 @@ class SimulatedDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     room: str = "room"
     properties: dict[str, dict[str, Any]] = {}
     """Property to its keywords, as in a device type."""
+    events: dict[str, dict[str, Any]] = {}
+    """The same of its events."""
     every_s: float = 5
     """How often it reports what it senses, in real seconds."""
     speed: float = 1
@@ -59,7 +61,7 @@ class World:
         self.rooms = {each.room: self.rooms.get(each.room) or room.empty() for each in devices}
         self.values = {
             each.device: {
-                name: self.values.get(each.device, {}).get(name, _initial(keywords))
+                name: self.values.get(each.device, {}).get(name, initial(keywords))
                 for name, keywords in each.properties.items()
                 if is_writable(keywords)
             }
@@ -130,7 +132,7 @@ class World:
         quantity = keywords.get("senses", "")
         levels = self.rooms[device.room].levels
         if quantity not in levels:
-            return _initial(keywords)
+            return initial(keywords)
         if keywords.get("type") == "boolean":
             return self._random.random() < levels[quantity]
         noise = self._random.gauss(0, room.LAWS[quantity].noise)
@@ -167,7 +169,8 @@ def to_wire(value: Any) -> bytes:
     return value.encode() if isinstance(value, str) else json.dumps(value).encode()
 
 
-def _initial(keywords: Keywords) -> Any:
+def initial(keywords: Keywords) -> Any:
+    """Return what a property, or an event, says as long as nothing else is known."""
     for key in ("safe", "default"):
         if key in keywords:
             return keywords[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -119,6 +120,19 @@ async def test_a_simulated_camera_shows_what_it_is_given_until_that_is_taken_awa
 
 def text(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+async def test_a_simulated_button_is_pressed_on_demand(world: Any) -> None:
+    await world.room("button-1")
+    eve, path = world.by("eve"), "/api/v1/devices/button-1/events"
+    world.refused(await eve.post(path, json={}), 409, "not_simulated")
+    await world.ok(eve.put("/api/v1/simulations/lab", json={}))
+    pressing = asyncio.create_task(eve.post(path, json={}))  # it waits for the body, which is signing in
+    await world.bus.device_sends("button-1", "status", b"online")
+    assert await world.ok(pressing) == {"device": "button-1", "event": "pressed", "value": True}
+    assert world.bus.to_devices[-1] == ("button-1", "cmd", b'{"happens":{"pressed":true}}')
+    world.refused(await eve.post(path, json={"event": "turned"}), 404, "event_not_found")
+    assert (await eve.get("/api/v1/devices/button-1/commands")).json()["items"] == []  # it was none
 
 
 async def test_wrong_simulations_are_refused(world: Any) -> None:

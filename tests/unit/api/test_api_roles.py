@@ -29,6 +29,7 @@ CALLS = [
     ("PUT", "/devices/x-1/properties/on", True, Verb.SEND_COMMANDS),
     ("GET", "/simulations", None, Verb.SEE_DEVICES),
     ("PUT", "/simulations/x", {}, Verb.SIMULATE),
+    ("POST", "/devices/x/events", {}, Verb.SIMULATE),
     ("DELETE", "/simulations/x", None, Verb.SIMULATE),
     ("POST", "/devices/x-1/commands", {"set": {"on": True}}, Verb.SEND_COMMANDS),
     ("POST", "/devices/x-1/release", None, Verb.SEND_COMMANDS),

@@ -127,6 +127,21 @@ def test_a_history_has_a_line_for_each_reading_or_step(signed_in: Door, cli: Cal
     assert cli("devices", "history", "t1", "open", "--step", "0.5s")[0] == 2
 
 
+def test_simulated_devices_are_pressed(signed_in: Door, cli: Callable[..., Said]) -> None:
+    for device, event, value in (("button-1", "pressed", True), ("knob-1", "turned", "left")):
+        view = {"device": device, "event": event, "value": value}
+        signed_in.says(f"POST /api/v1/devices/{device}/events", view, 202)
+
+    assert cli("simulate", "--press", "button-1", "--press", "knob-1.turned=left") == (
+        0,
+        'button-1 sent pressed = true\nknob-1 sent turned = "left"\n',
+        "",
+    )
+    asked = [json.loads(body) for _, body in signed_in.asked]
+    assert asked == [{"event": None, "value": None}, {"event": "turned", "value": "left"}]
+    assert cli("simulate", "lab", "--press", "button-1")[0] == 2
+
+
 def test_a_new_password_is_asked_for_and_shown(signed_in: Door, cli: Callable[..., Said]) -> None:
     view = {"id": "fan-1", "mqtt": "mqtt://127.0.0.1:1883", "password": "secret"}
     signed_in.says("PATCH /api/v1/devices/fan-1", view)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
 
 from fairlead.accounts.policy import Verb, check
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.views.base import Body, Page, View, moment, page
 from fairlead.control.house import House
-from fairlead.devices import recordings, simulations
+from fairlead.devices import happenings, recordings, simulations
+from fairlead.errors import Conflict
 
 router = APIRouter(tags=["devices"])
+CONNECTED_S = 10.0
+"""So long a body that has just been asked for may take to sign in."""
 
 
 class SimulationBody(Body):
@@ -30,6 +35,19 @@ class SimulationView(View):
     """Devices there that are connected by themselves, and left alone."""
     created_at: str | None
     created_by: str
+
+
+class EventBody(Body):
+    event: str | None = None
+    """Its only event, where nothing is said."""
+    value: Any = None
+    """true, or the first choice."""
+
+
+class EventSent(View):
+    device: str
+    event: str
+    value: Any
 
 
 @router.get("/simulations")
@@ -61,6 +79,15 @@ async def simulate(at: str, body: SimulationBody, house: TheHouse, who: Who) -> 
     return _view(shown)
 
 
+@router.post("/devices/{device}/events", status_code=202)
+async def happen(device: str, body: EventBody, house: TheHouse, who: Who) -> EventSent:
+    """Have a simulated device send one of its events, or report what it senses, now."""
+    check(who, Verb.SIMULATE)
+    told = await _told(house, device, body)
+    await house.devices.send((told.outgoing,))
+    return EventSent(device=device, event=told.name, value=told.value)
+
+
 @router.delete("/simulations/{at:path}", status_code=204)
 async def simulate_no_more(at: str, house: TheHouse, who: Who) -> None:
     """Take the simulated bodies away: the devices' own passwords count again."""
@@ -70,6 +97,22 @@ async def simulate_no_more(at: str, house: TheHouse, who: Who) -> None:
     await house.database.write(lambda session: simulations.stop(session, at, now, by=who.name))
     await house.reconcile.settle()
     await _forget(house, before)
+
+
+async def _told(house: House, device: str, body: EventBody) -> happenings.Happens:
+    """Return what its body is told, once it has signed in."""
+    deadline = house.clock.monotonic() + CONNECTED_S
+    with house.waiters.ticket(f"devices/{device}") as ticket:
+        while True:
+            try:
+                return await house.database.read(
+                    lambda session: happenings.happen(session, device, body.event, body.value)
+                )
+            except Conflict as error:
+                left_s = deadline - house.clock.monotonic()
+                if error.code != happenings.NOT_CONNECTED or left_s <= 0 or house.closing.is_set():
+                    raise
+            await ticket.wait(left_s)
 
 
 async def _forget(house: House, before: set[str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api
+from fairlead.cli.commands.schedules import values
 from fairlead.cli.options import told_as
 
 
@@ -21,6 +23,9 @@ def simulate(
     speed: float = typer.Option(1, "--speed", help="Seconds of its rooms in a second."),
     fault: list[str] = typer.Option([], "--fault", help="DEVICE=FAULT, such as t1=stuck; once for each."),
     play: list[str] = typer.Option([], "--play", help="DEVICE=FILE: JPEGs for a camera, a WAV for a microphone."),
+    press: list[str] = typer.Option(
+        [], "--press", help="DEVICE, DEVICE.EVENT or DEVICE.EVENT=VALUE: have it send that now; no LOCATION."
+    ),
     off: bool = typer.Option(False, "--off", help="Take the bodies away; the devices' own passwords count again."),
 ) -> None:
     """Give every device at a place a simulated body.
@@ -30,6 +35,9 @@ def simulate(
     A device that is connected by itself is left alone.
     """
     with Api() as api, told_as({"at": "LOCATION", "speed": "--speed", "faults": "--fault", "media": "--play"}):
+        if press:
+            _press(api, press, alone=not (location or fault or play or off))
+            return
         if not location:
             view = api.get("/simulations")
             rows = [item | {"devices": ", ".join(item["devices"]), "faults": _faults(item)} for item in view["items"]]
@@ -46,6 +54,18 @@ def simulate(
     count = len(view["devices"])
     said = f"{view['at']}: {count} device{'' if count == 1 else 's'} simulated at speed {view['speed']:g}"
     terminal.result(said + (f", {_faults(view)}" if view["faults"] else ""), view)
+
+
+def _press(api: Api, given: list[str], *, alone: bool) -> None:
+    """Have devices send events, one after the other."""
+    if not alone:
+        raise typer.BadParameter("names devices that have a body: leave everything else out", param_hint="--press")
+    for text in given:
+        named, sign, value = text.partition("=")
+        device, _, event = named.partition(".")
+        wanted = values([f"value={value}"])["value"] if sign else None
+        view = api.post(f"/devices/{device}/events", {"event": event or None, "value": wanted})
+        terminal.result(f"{device} sent {view['event']} = {json.dumps(view['value'], ensure_ascii=False)}", view)
 
 
 def _fault(text: str) -> tuple[str, str]:

@@ -105,18 +105,18 @@ def config(wanted: Simulated, settings: Settings, sealer: Sealer, files: Mapping
         "host": {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host),
         "port": int(port),
         "ca": str(settings.cert.absolute()) if settings.cert else None,
-        "devices": [_device(body, wanted.kinds[body.type], sealer, files) for body in wanted.bodies],
+        "devices": [_device(body, wanted, sealer, files) for body in wanted.bodies],
     }
 
 
-def _device(
-    body: BodyWanted, properties: dict[str, dict[str, Any]], sealer: Sealer, files: Mapping[str, str]
-) -> dict[str, Any]:
+def _device(body: BodyWanted, wanted: Simulated, sealer: Sealer, files: Mapping[str, str]) -> dict[str, Any]:
+    properties = wanted.kinds[body.type]
     return {
         "device": body.device,
         "password": sealer.derive(body_secret(body.device)),
         "room": body.room,
         "properties": properties,
+        "events": wanted.events.get(body.type, {}),
         "every_s": every_s(properties, body.speed),
         "speed": body.speed,
         "fault": body.fault,
