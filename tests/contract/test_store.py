@@ -187,6 +187,14 @@ async def test_many_who_submit_at_once_get_a_job_for_each_key_and_all_is_as_it_w
         assert (job.status, job.idempotency_key) == (JobStatus.QUEUED, what.submission.idempotency_key)
 
 
+async def test_what_is_only_kept_in_a_ledger_has_nobody_look_at_all_records(database: Database) -> None:
+    before = database.written
+    await database.write(add(job("job-1")))
+    assert database.written == before
+    await database.write(add(user("ada")))
+    assert database.written > before
+
+
 async def test_jobs_live_on_every_database(database: Database) -> None:
     asked = Submission(model="faces", version="4", body=b"\x00\xff", idempotency_key="k")
     submitted = await asyncio.gather(

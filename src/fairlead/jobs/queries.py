@@ -91,7 +91,7 @@ def forget(session: Session, jobs: Sequence[str], now: datetime) -> None:
 
 
 def _over(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (Job.expires_at <= now, Job.status.in_(_FINAL))
+    return (Job.expires_at <= now, Job.finished_at.is_not(None), Job.status.in_(_FINAL))
 
 
 def seen(caller: Caller) -> ColumnElement[bool]:

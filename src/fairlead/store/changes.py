@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 _WRITES = re.compile(r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+[\"`]?(\w+)", re.IGNORECASE)
+LEDGERS = frozenset({"jobs", "deliveries", "usage", "call_marks", "readings", "reading_hours", "last_values"})
+"""Tables that grow with use, many times a second: nothing that machines shall do is made of them."""
 _TOUCHED = "touched"
 """Key of a connection's ``info``: the tables that the transaction under way wrote to."""
 
@@ -30,6 +32,11 @@ class Changes:
     def end(self, connection: Connection) -> None:
         """Count what the transaction wrote to; also where it failed: nobody knows whether its commit was made."""
         self._counts.update(connection.info.get(_TOUCHED, ()))
+
+    def beside_ledgers(self, connection: Connection) -> bool:
+        """Whether the transaction under way wrote to a table that is none of :data:`LEDGERS`."""
+        touched: set[str] = connection.info.get(_TOUCHED, set())
+        return not touched <= LEDGERS
 
     def of(self, tables: tuple[str, ...]) -> tuple[int, ...]:
         """Return a mark of ``tables`` that is another after each write to one of them."""

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 GROUP_MAX = 512
 """Writes in one transaction: more would let the first wait for the last."""
-LINGER_S, LINGER_FROM = 0.002, 8
+LINGER_S, LINGER_FROM = 0.004, 8
 """After a group of so many writes it waits for so long before it takes the next: more share what a group costs."""
 WAITING_MAX = 20_000
 """Writes that may wait; more are refused with :class:`Busy`."""
@@ -79,7 +79,8 @@ class Database:
         self.on_moved: Callable[[Collection[Ref]], None] = lambda moved: None
         """Told of the records that moved, once that is committed."""
         self.written = 0
-        """Groups of writes that were committed since the start and, as far as that is known, changed something."""
+        """Groups of writes that were committed since the start and, as far as that is known, changed something beside
+        the ledgers (``store.changes``)."""
         self._writer = make_engine(url, writes=True)
         self.changes = Changes(self._writer)
         self._reader = make_engine(url, writes=False)
@@ -247,10 +248,11 @@ class Database:
                         before = _rows_changed(connection)
                         outcomes = [outcome for unit in _units(group) for outcome in _run(connection, unit)]
                         after = _rows_changed(connection)
+                        told = self.changes.beside_ledgers(connection)
                 finally:
                     self.changes.end(connection)
             self.moves.update(moves)
-            self.written += after is None or after != before
+            self.written += told and (after is None or after != before)
             if moved:
                 self._loop.call_soon_threadsafe(self._tell, moved)
             return outcomes

@@ -119,6 +119,13 @@ class Job(Base, kw_only=True):
             postgresql_where=text("lease_until IS NOT NULL"),
         ),
         Index("jobs_model_created_at", "model", "created_at"),
-        Index("jobs_expires_at", "expires_at"),
-        Index("jobs_finished_at", "finished_at"),
+        *(
+            Index(
+                f"jobs_{column}",
+                column,
+                sqlite_where=text("finished_at IS NOT NULL"),
+                postgresql_where=text("finished_at IS NOT NULL"),
+            )
+            for column in ("expires_at", "finished_at")
+        ),
     )
