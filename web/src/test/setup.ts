@@ -17,6 +17,7 @@ class ResizeObserverStub {
 vi.stubGlobal('ResizeObserver', ResizeObserverStub)
 vi.stubGlobal('EventSource', StreamStub)
 vi.stubGlobal('scrollTo', () => undefined)
+vi.stubGlobal('matchMedia', () => ({ matches: false, addEventListener() {}, removeEventListener() {} }))
 URL.createObjectURL = () => 'blob:shown'
 URL.revokeObjectURL = () => undefined
 Element.prototype.hasPointerCapture ??= () => false

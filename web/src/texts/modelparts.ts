@@ -43,6 +43,7 @@ export const replicas = {
   none: 'No replica runs',
   noneText: 'It sleeps. The first call starts one.',
   now: 'How many, and why',
+  asleep: 'None runs and none is needed: the first call starts one.',
   ofMost: (ready: number, wanted: number, least: number, most: number) =>
     `${ready} ready, ${wanted} wanted (${least} to ${most})`,
   decisions: 'Decisions',

@@ -19,6 +19,7 @@ export const models = {
   noneFound: 'No model fits',
   noneFoundText: 'Fewer words or filters find more.',
   clear: 'Clear the filters',
+  filters: (set: number) => (set === 0 ? 'Filters' : `Filters (${set})`),
   columns: { name: 'Model', task: 'Task', authors: 'Authors', state: 'State', version: 'Version', changed: 'Changed' },
   visibility: { private: 'private', team: 'team', public: 'public' } as Record<string, string>,
   states: {
