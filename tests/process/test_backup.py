@@ -50,6 +50,7 @@ OBJECTS = {
     "in/faces/job-1/photo%20one.jpg": (b"\xff\xd8 picture", "image/jpeg"),
     "out/faces/job-1/1": (b'{"name": "ada"}', "application/json"),
     "files/sch-1/empty.txt": (b"", "text/plain"),
+    "gallery/gal-1": (b"\x89PNG picture", "image/png"),
 }
 
 

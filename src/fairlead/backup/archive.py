@@ -94,6 +94,20 @@ class Counted:
         return Member(self.size, self._hash.hexdigest())
 
 
+class _Unpacked(Counted):
+    """Bytes of a member of the archive at ``path``; raises :class:`Invalid` (``backup_broken``) where it was cut off."""
+
+    def __init__(self, source: IO[bytes], path: Path) -> None:
+        super().__init__(source)
+        self._path = path
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return super().read(size)
+        except (zstd.ZstdError, tarfile.TarError, EOFError) as error:
+            raise broken(self._path, str(error)) from error
+
+
 class Writer:
     """Adds members; see :func:`create`."""
 
@@ -167,7 +181,7 @@ def members(path: Path) -> Iterator[Found]:
                 source = tar.extractfile(info) if info.isreg() else None
                 if source is None:
                     raise broken(path, f"{info.name!r} is no plain file")
-                yield Found(info.name, info.pax_headers.get(_TYPE, ""), Counted(source))
+                yield Found(info.name, info.pax_headers.get(_TYPE, ""), _Unpacked(source, path))
     except FileNotFoundError as error:
         raise NotFound(f"{path} is not there", code="file_missing", hint="name the file of a backup") from error
     except (zstd.ZstdError, tarfile.TarError, EOFError) as error:

@@ -146,7 +146,9 @@ async def test_public_is_read_without_a_token_and_with_one_that_is_over_until_it
     painter.refused(await painter.by("").delete(view["links"]["self"]), 401, "token_required")
     painter.refused(await painter.by("").get("/api/v1/gallery/gal-none"), 401, "token_required")
 
-    await painter.ok(painter.by("zoe").patch(view["links"]["self"], json={"visibility": "private"}))
+    assert (await painter.by("zoe").patch(view["links"]["self"], json={"visibility": "private"})).status_code == 200
+    bad = await painter.by("").get(url, headers={"Authorization": "Bearer junk"})
+    painter.refused(bad, 401, "token_invalid")
     painter.refused(await painter.by("").get(url), 401, "token_required")
 
 

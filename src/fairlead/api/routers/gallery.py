@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts.policy import Caller, Verb, check
@@ -18,20 +19,35 @@ from fairlead.errors import Forbidden, Invalid, NotFound
 from fairlead.gallery import service
 from fairlead.gallery.content import INLINE
 from fairlead.identity.tokens import verify
+from fairlead.store.records import GalleryEntry
 
 router = APIRouter(tags=["gallery"])
 
 
-async def maybe(request: Request, house: TheHouse) -> Caller | None:
-    """Return who calls, or nobody: what is public is read without a token, and with one that is over."""
+class Visitor:
+    """Who looks at an entry: somebody who is signed in, or nobody in particular and why that is so."""
+
+    def __init__(self, caller: Caller | None, refused: Forbidden | None = None) -> None:
+        self._caller, self._refused = caller, refused
+
+    def find(self, session: Session, name: str) -> GalleryEntry:
+        """Return an entry that the visitor may see; raises as the service does, or what is wrong with the token."""
+        try:
+            return service.get(session, self._caller, name)
+        except Forbidden as error:
+            raise self._refused or error from None
+
+
+async def visitor(request: Request, house: TheHouse) -> Visitor:
+    """Return who looks: what is public is read without a token, and with one that is over."""
     try:
         claims = verify(token_of(request), keys=house.keys, now=house.clock.now(), denied=house.denied)
-        return await house.directory.caller(claims)
-    except Forbidden:
-        return None
+        return Visitor(await house.directory.caller(claims))
+    except Forbidden as error:
+        return Visitor(None, error)
 
 
-Anyone = Annotated[Caller | None, Depends(maybe)]
+Anyone = Annotated[Visitor, Depends(visitor)]
 
 
 class KeepBody(Body):
@@ -91,14 +107,14 @@ async def list_entries(
 @router.get("/gallery/{entry}")
 async def show(entry: str, house: TheHouse, who: Anyone) -> GalleryView:
     """Return an entry; one that is public without a token."""
-    found = await house.database.read(lambda session: service.get(session, who, entry))
+    found = await house.database.read(lambda session: who.find(session, entry))
     return gallery_view(found, house.settings.url)
 
 
 @router.get("/gallery/{entry}/content")
 async def content(entry: str, request: Request, house: TheHouse, who: Anyone) -> Response:
     """Return the picture, or whatever it is: as an attachment unless browsers show the type and run nothing of it."""
-    found = await house.database.read(lambda session: service.get(session, who, entry))
+    found = await house.database.read(lambda session: who.find(session, entry))
     kind = found.content_type.partition(";")[0].strip().lower()
     headers = {
         **results.UNTRUSTED,
