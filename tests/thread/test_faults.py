@@ -143,8 +143,11 @@ def test_f04_a_call_that_ends_every_replica_it_gets_is_refused_after_the_second(
         steady(house, callers, "trio", 3)
         assert len(before & replicas(house, "trio")) == 1
         assert loads.starts(house, "trio") - starts == 2
+        over = answer.sent + answer.took_s
+        with_it = [call for call in callers.since(began) if call.sent < over and call.sent + call.took_s > answer.sent]
         unlucky = callers.failed(began)  # those that were in both, and so were lost twice too
-        assert len(unlucky) <= 3
+        assert len(unlucky) <= max(3, len(with_it) // 3)  # a sixth by chance: more than few only where calls pile up
+        assert set(unlucky) <= set(with_it)
         assert all(call.status == 503 and "replica_lost" in call.said for call in unlucky), unlucky
 
 

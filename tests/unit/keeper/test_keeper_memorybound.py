@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fairlead.keeper.bundles import memoryused
-from fairlead.keeper.bundles.memorybound import KNOWN_S, MemoryBound, Shares
+from fairlead.keeper.bundles.memorybound import ENDING_S, KNOWN_S, MemoryBound, Shares
 from fairlead.keeper.bundles.memoryused import ALL, LOOSE, Bounded, Over, Process
 from fairlead.messages import ErrorInfo
 from fairlead.supervisor import memory, proc
@@ -212,3 +212,20 @@ async def test_who_holds_too_much_is_told_why_and_what_it_began_elsewhere_is_end
             while proc.start_time(below[0]) is not None:  # it had a session of its own
                 await asyncio.sleep(0.01)
         assert proc.start_time(modest) is not None
+
+
+async def test_what_was_killed_and_is_not_gone_yet_does_not_end_who_is_started_in_its_place() -> None:
+    clock, killed = ManualClock(), list[int]()
+
+    async def end(one: Over, error: ErrorInfo) -> None:
+        return
+
+    with child("kept = bytearray(b'x' * 60 * 1024 * 1024)") as slow, child("") as fresh:
+        bounded = [Bounded("greedy", 40 * MB, (slow,), {})]
+        bound = MemoryBound(lambda: bounded, clock, end, killed.extend)
+        assert [one.name for one in await bound.once()] == ["greedy"]
+        bounded[0] = Bounded("greedy", 40 * MB, (slow, fresh), {})
+        assert await bound.once() == ()
+        assert killed == [slow]
+        await clock.advance(ENDING_S + 1)
+        assert [one.pids for one in await bound.once()] == [(slow, fresh)], "nothing that lives is free of the bound"

@@ -27,17 +27,26 @@ _SHARE = 20
 CODE = "oom"
 KNOWN_S = 10.0
 """So long an exact figure is believed of a process that has not grown: what it shared may have become its own."""
+ENDING_S = 30.0
+"""So long what was killed counts for nothing: on a busy machine it takes a while to go, and what it held would end
+whoever is started in its place."""
 Measure = Callable[[int], int]
 """From a pid to bytes."""
 End = Callable[[Over, ErrorInfo], Awaitable[None]]
+Kill = Callable[[Mapping[int, int]], None]
+"""Of pids, with the times at which they were started."""
 
 
 class MemoryBound:
     """Watches what ``bounded`` returns; ``end`` ends who is over."""
 
-    def __init__(self, bounded: Callable[[], Sequence[Bounded]], clock: Clock, end: End) -> None:
-        self._bounded, self._clock, self._end_one = bounded, clock, end
+    def __init__(
+        self, bounded: Callable[[], Sequence[Bounded]], clock: Clock, end: End, kill: Kill | None = None
+    ) -> None:
+        self._bounded, self._clock, self._end_one, self._kill = bounded, clock, end, kill or _kill
         self._shares = Shares(clock)
+        self._ending: dict[tuple[int, int], float] = {}
+        """What was killed (pid and start), and until when it counts for nothing."""
 
     async def run(self) -> None:
         """Look until canceled."""
@@ -58,7 +67,10 @@ class MemoryBound:
 
     def _look(self, bounded: Sequence[Bounded]) -> tuple[list[Over], Mapping[int, Process]]:
         """Return who holds too much at this moment, and all processes that were seen."""
-        seen = memoryused.look(bounded)
+        now = self._clock.monotonic()
+        self._ending = {name: until for name, until in self._ending.items() if now < until}
+        looked = memoryused.look(bounded)
+        seen = {pid: one for pid, one in looked.items() if (pid, one.start_time) not in self._ending}
         whose = memoryused.members(bounded, seen, platform=os.getpid(), user=os.getuid())
         return memoryused.over(bounded, whose, *self._shares.look(seen)), seen
 
@@ -66,7 +78,9 @@ class MemoryBound:
         error = error_of(one)
         _log.warning("%s is ended: %s", one.replica or one.name, error.message, extra={"reason": CODE})
         await self._end_one(one, error)
-        await asyncio.to_thread(_kill, {pid: seen[pid].start_time for pid in one.pids})
+        started = {pid: seen[pid].start_time for pid in one.pids}
+        self._ending |= dict.fromkeys(started.items(), self._clock.monotonic() + ENDING_S)
+        await asyncio.to_thread(self._kill, started)
 
 
 class Shares:
