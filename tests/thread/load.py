@@ -173,9 +173,9 @@ def _predict(client: httpx.Client, number: int) -> tuple[int, int, str]:
 
 
 @contextmanager
-def under_load(platform: Platform, folder: Path, rates: Rates = Rates()) -> Iterator[Load]:
-    """Yield the load on a platform that is up and has everything deployed."""
-    load = Load(platform, deploy(platform, folder), rates)
+def under_load(platform: Platform, folder: Path, rates: Rates = Rates(), most: int = 4) -> Iterator[Load]:
+    """Yield the load on a platform that is up and has everything deployed: ``ECHO`` with up to ``most`` replicas."""
+    load = Load(platform, deploy(platform, folder, most), rates)
     try:
         load.steady()
         until(lambda: seen(platform), "readings reach the app")

@@ -59,9 +59,10 @@ max_per_s = 100
 """
 
 
-def deploy(platform: Platform, folder: Path) -> str:
-    """Push the models and the app, register the device, start the run; return the device's password."""
-    for name, scale in ((ECHO, "min = 2\nmax = 4"), (NAP, "idle_s = 2"), (FRAGILE, "idle_s = 60")):
+def deploy(platform: Platform, folder: Path, most: int = 4) -> str:
+    """Push the models (``ECHO`` with two to ``most`` replicas) and the app, register the device, start the run; return
+    the device's password."""
+    for name, scale in ((ECHO, f"min = 2\nmax = {most}"), (NAP, "idle_s = 2"), (FRAGILE, "idle_s = 60")):
         manifest = (
             f'kind = "model"\nname = "{name}"\n[run]\nruntime = "python"\nentry = "model:Echo"\n[scale]\n{scale}\n'
         )

@@ -33,7 +33,7 @@ def under_load() -> Iterator[Load]:
     with (
         platform() as made,
         tempfile.TemporaryDirectory(prefix="fl-die-") as folder,
-        loads.under_load(made, Path(folder)) as load,
+        loads.under_load(made, Path(folder), most=2) as load,  # on a busy machine two are not enough, and four came
     ):
         yield load
 
