@@ -223,4 +223,6 @@ def test_a_picture_is_followed_while_it_is_made_kept_and_shown_by_its_link(house
         house.ok("gallery", "set", view["id"], "--visibility", "team")
         assert anybody.get(view["links"]["content"]).status_code == 401
     house.ok("gallery", "rm", view["id"])
+    added = house.view("gallery", "add", "draw", str(file), "--set", "prompt=a boat", "--title", "By hand")
+    assert (added["content_type"], added["prompt"], added["job"]) == ("image/png", "a boat", None)
     assert house.cli("gallery", "show", view["id"]).returncode == 3

@@ -35,6 +35,8 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 def token_of(request: Request) -> str:
     """Return the token in ``Authorization``, ``X-API-Key`` or the page's cookie; empty without one.
 
+    What else stands in ``Authorization`` alone is returned as it is: it is none that is good.
+
     Raises :class:`Forbidden` (``origin_refused``) for a change that another site had the browser ask for: pages of
     apps are below the same domain, so the cookie's ``SameSite`` alone does not keep them out.
     """
@@ -43,7 +45,7 @@ def token_of(request: Request) -> str:
     cookie = cookie_of(request)
     if cookie and request.method not in SAFE:
         check_origin(request)
-    return cookie
+    return cookie or request.headers.get("authorization", "")
 
 
 def bearer_of(headers: Mapping[str, str]) -> str:

@@ -95,7 +95,7 @@ class Counted:
 
 
 class _Unpacked(Counted):
-    """Bytes of a member of the archive at ``path``; raises :class:`Invalid` (``backup_broken``) where it was cut off."""
+    """Bytes of a member of the archive at ``path``; raises :class:`Invalid` (``backup_broken``) where it is cut off."""
 
     def __init__(self, source: IO[bytes], path: Path) -> None:
         super().__init__(source)

@@ -21,8 +21,11 @@ CONTROL = "control"
 METRICS = "metrics"
 PAGES = "pages"
 WEB = "web"
-OPEN_API = ("/api/v1/login", "/api/v1/gallery")
-"""Where one signs in, and what may have been made public: reached without a token."""
+OPEN_API = ("/api/v1/login",)
+"""Where one signs in: reached without a token."""
+READS = ("GET", "HEAD")
+GALLERY = "/api/v1/gallery"
+"""Read without a token, since some of it may have been made public: control decides."""
 BUNDLES = "/api/v1/bundles"
 """Only here control takes bodies that are longer than a model's."""
 PAGE_DOOR = "/.fairlead"
@@ -170,6 +173,7 @@ def house_routes(*, metrics: bool, web: bool = False) -> tuple[Route, ...]:
         Route(Fit.EXACT, "/healthz", Refusal(200, "alive"), Access.OPEN, "door"),
         *(_too_large(path, Access.OPEN) for path in OPEN_API),
         *(_control(Fit.BELOW, path, Access.OPEN) for path in ("/readyz", "/v2/health", *OPEN_API)),
+        replace(_control(Fit.BELOW, GALLERY, Access.OPEN), methods=READS),
         _control(Fit.BELOW, BUNDLES, Access.TOKEN),
         _too_large("/api", Access.TOKEN),
         _control(Fit.BELOW, "/api", Access.TOKEN),
@@ -239,7 +243,7 @@ def _too_large(path: str, access: Access) -> Route:
 
 def _read(fit: Fit, path: str) -> Route:
     """Only reads: any other call of a model that is not there is refused as one of a model that may not be called."""
-    return Route(fit, path, Upstream(CONTROL), Access.TOKEN, "control", methods=("GET", "HEAD"))
+    return Route(fit, path, Upstream(CONTROL), Access.TOKEN, "control", methods=READS)
 
 
 def _goals(route: ModelRoute) -> dict[Goal, list[str]]:
