@@ -91,7 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_days: Annotated[int, msgspec.Meta(ge=1)] = 90
     """Days that events, ended commands and runs, mails and expired tokens are kept."""
     history_days: Annotated[int, msgspec.Meta(ge=0, le=36500)] = 400
-    """Days that is kept, by the hour, what readings of devices came to once their type's ``keep_days`` are over; 0: not."""
+    """Days that is kept, by the hour, what readings of devices came to once their type's ``keep_days`` are over;
+    0: none of it."""
     card_facts: bool = True
     """Ask arXiv and Hugging Face for the papers and weights that cards of models name, where the extra ``hub`` is
     installed; ``false``: never."""
@@ -100,8 +101,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     huggingface_url: str | None = None
     """Where Hugging Face is, of a mirror ``https://HOST``; default: its own, or what ``HF_ENDPOINT`` says."""
     mail: str | None = None
-    """``smtp://user:password@host:port``, or ``smtps://…``; a password goes by TLS only, but for loopback. Without it mails
-    go to the outbox only."""
+    """``smtp://user:password@host:port``, or ``smtps://…``; a password goes by TLS only, but for loopback. Without it
+    mails go to the outbox only."""
     callback_hosts: str | None = None
     """Private hosts that callbacks of jobs may reach: names, addresses and networks, ``hooks.lan, 10.0.3.0/24``;
     in ``settings.toml`` a list as well."""

@@ -19,6 +19,7 @@ def letter(change: Change, to: Sequence[str], url: str) -> Letter:
     long, short = standing.burns[rule.long], standing.burns[rule.short]
     what = f"{standing.model}: {standing.objective.sli} alert {rule.name} ({rule.severity}) {_WORDS[change.told]}"
     found = attainment(standing.period)
+    since = to_text(change.since.replace(microsecond=0))
     lines = [
         f"Promised: {standing.objective.said}.",
         f"The error budget burns {long.rate:.3g} times too fast over {rule.long} and {short.rate:.3g} times over "
@@ -26,7 +27,7 @@ def letter(change: Change, to: Sequence[str], url: str) -> Letter:
         f"Over {rule.long}: {long.bad} of {long.valid} were bad.",
         f"Over 30 days: {'-' if found is None else f'{found:.3%}'} good, {budget_left(standing.period):.1%} of the "
         "error budget left.",
-        f"It {'fires' if change.told is Told.FIRING else 'fired'} since {to_text(change.since.replace(microsecond=0))}.",
+        f"It {'fires' if change.told is Told.FIRING else 'fired'} since {since}.",
         f"Look: fairlead slo {standing.model}, or {url}/api/v1/models/{standing.model}/slo",
     ]
     return Letter(tuple(to), what, "\n".join(lines) + "\n")

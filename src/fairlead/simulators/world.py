@@ -29,8 +29,6 @@ class SimulatedDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     room: str = "room"
     properties: dict[str, dict[str, Any]] = {}
     """Property to its keywords, as in a device type."""
-    events: dict[str, dict[str, Any]] = {}
-    """The same of its events."""
     every_s: float = 5
     """How often it reports what it senses, in real seconds."""
     speed: float = 1
@@ -38,6 +36,8 @@ class SimulatedDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fault: str = ""
     media: tuple[str, ...] = ()
     """Files that a camera shows, or a microphone plays, instead of generated ones."""
+    events: dict[str, dict[str, Any]] = {}
+    """Event to its keywords."""
 
 
 class World:
