@@ -21,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from fairlead.bus import subjects
+from fairlead.bus.server import PAYLOAD_MAX_BYTES
 from fairlead.bus.subjects import Permissions
 from fairlead.testing.nats import NatsRig, nats_server
 
@@ -232,6 +233,19 @@ def test_a_client_id_that_would_be_no_subject_is_refused(rig: NatsRig, name: str
     """Other servers take it: nats-server names the session by it."""
     with Client(rig, "one", name) as one:
         assert one.told[0][0] == "Client identifier not valid"
+
+
+@pytest.mark.parametrize(("topic", "size"), [("a b", 1), ("large", PAYLOAD_MAX_BYTES + 1)])
+def test_what_cannot_be_taken_ends_that_connection_alone(rig: NatsRig, topic: str, size: int) -> None:
+    with Client(rig, "two") as two:
+        two.subscribe(("fine", 1))
+        with Client(rig, "one") as one:
+            one.paho.publish(topic, bytes(size), 0)
+            until(lambda: not one.paho.is_connected(), "it is put out")
+        with Client(rig, "one") as again:
+            again.publish("fine", b"x", 1)
+
+        assert two.hears(1) == [("fine", b"x", 1, False)]
 
 
 def test_overlapping_subscriptions_bring_one_message_each_or_one_of_the_highest_quality(rig: NatsRig) -> None:

@@ -118,7 +118,7 @@ class Door:
     def _ack(self, device: str, tail: str, payload: bytes, now: datetime, monotonic: float) -> Heard:
         try:
             ack = msgspec.json.decode(payload, type=Ack)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
             refusal = Refusal("not_json", f"the acknowledgement is unreadable: {error}", '{"id": "cmd-…"}')
             return self._heard(device, tail, now, monotonic, refusals=[refusal])
         if ack.status not in ("applied", "delivered", "refused"):
@@ -131,7 +131,7 @@ class Door:
             if len(payload) > 4096:
                 raise msgspec.ValidationError("it is longer than 4096 bytes")
             return Heard(device, now, now, description=msgspec.json.decode(payload, type=dict[str, Any]))
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
             refusal = Refusal("not_json", f"the description is unreadable: {error}", '{"type": "fan@1"}')
             return self._heard(device, tail, now, monotonic, refusals=[refusal])
 

@@ -187,7 +187,7 @@ def validate(name: str, prop: Property, payload: bytes) -> Measurement | Refusal
         return Measurement(name, None, media=payload, content_type=prop.media)
     try:
         value = _text_or_json(prop, payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: it is nested too deeply
         return Refusal("not_json", f"{name}: the payload is no JSON value", expects(prop))
     wrong = check_value(prop, value)
     return Refusal(wrong.code, f"{name}: {wrong.message}", wrong.hint) if wrong else Measurement(name, value)
@@ -203,7 +203,7 @@ def validate_all(kind: DeviceType, payload: bytes) -> tuple[list[Measurement], l
     """Return good values, refusals and ``at`` of a report of several properties; the good ones count all the same."""
     try:
         report = msgspec.json.decode(payload, type=dict[str, Any])
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
         return [], [Refusal("not_json", "the payload is no JSON object", '{"temperature": 21.5}')], None
     at = report.pop(AT, None)
     good: list[Measurement] = []

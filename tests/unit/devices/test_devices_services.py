@@ -184,6 +184,22 @@ def test_no_answer_is_repeated_then_failed_with_its_cause(session: Session) -> N
     assert reason(session, row.id) == "failed no_ack: fan-1 did not answer within 5 s"
 
 
+def test_an_answer_that_comes_late_or_twice_changes_no_end(session: Session) -> None:
+    late = commands.ask(session, "fan-1", {"on": True}, NOON, APP).command
+    commands.sweep(session, later(seconds=5))
+    assert (late.status, late.reason.split(":")[0]) == (CommandStatus.FAILED, "no_ack")
+    for seconds in (6, 7):
+        assert say(session, later(seconds=seconds), ack=Ack(late.id), on=True) == ()
+    assert (late.status, late.finished_at) == (CommandStatus.FAILED, later(seconds=5))
+
+    twice = commands.ask(session, "fan-1", {"speed": 2}, later(seconds=8), APP).command
+    for seconds in (9, 10):
+        say(session, later(seconds=seconds), ack=Ack(twice.id), speed=2)
+    assert (twice.status, twice.finished_at) == (CommandStatus.OBSERVED, later(seconds=9))
+    ends = [event.status_to for event in journal.history(session, "command", twice.id)]
+    assert ends.count(CommandStatus.OBSERVED) == 1
+
+
 def test_applied_but_never_seen_is_a_cause_of_its_own(session: Session) -> None:
     row = commands.ask(session, "fan-1", {"on": True}, NOON, APP).command
 
@@ -396,6 +412,18 @@ def test_the_door_judges_each_topic(session: Session) -> None:
     assert hear("desc", b'{"type": "fan@1"}').description == {"type": "fan@1"}
     assert hear("nonsense/x", b"").errors[0].topic == "dev/fan-1/nonsense/x"
     assert door.hear("ghost", "state", b"{}", NOON, 0).errors[0].code == "device_not_found"
+
+
+@pytest.mark.parametrize("tail", ["state", "state/temperature", "cmd/ack", "desc"])
+@pytest.mark.parametrize("start", [b"[", b'{"id":', b'{"temperature":['], ids=["list", "object", "both"])
+def test_what_is_nested_without_end_is_refused_in_words(session: Session, tail: str, start: bytes) -> None:
+    door = Door()
+    door.kinds = registry.kinds(session)
+    for number, times in enumerate((1000, 100_000)):
+        (error,) = door.hear("fan-1", tail, start * times, NOON, 100 * number).errors[:1]
+        assert error.code == "not_json"
+    (error,) = door.hear("fan-1", "state/temperature", b"[" * 100 + b"]" * 100, NOON, 1000).errors
+    assert error.code == "wrong_type"
 
 
 def test_the_door_holds_a_property_to_its_rate_and_tells_once_a_second(session: Session) -> None:
