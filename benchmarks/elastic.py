@@ -94,7 +94,7 @@ def main() -> int:
     options = parser.parse_args()
     few = options.quick
     own = {
-        idle: ["--models", "0", "30", "--wakes", "3", "--cold", "1"] if few else [],
+        idle: ["--models", "0", "30", "--wakes", "3", "--cold", "1", "--pushes", "2"] if few else [],
         wake_peers: ["--rounds", "1"] if few else [],
         drain: ["--jobs", "200", "--seconds", "2"] if few else [],
         shared: [],

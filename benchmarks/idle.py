@@ -2,9 +2,10 @@
 
 Copies of one small ONNX model are registered, each with its own name, records, bundle and routes; the platform is
 started with 0, 100, 300 and 1,000 of them, and once all is still the proportional set of its processes is added up.
-With the last, one ONNX and one scikit-learn model are woken again and again through the front door, with a token.
+With the last, one ONNX and one scikit-learn model are woken again and again through the front door, with a token, and
+new models are pushed, which are to answer there as soon as they are ready.
 
-    python benchmarks/idle.py [--models 0 100 300 1000] [--wakes 20] [--cold 3] [--zygotes-mb 256]
+    python benchmarks/idle.py [--models 0 100 300 1000] [--wakes 20] [--cold 3] [--pushes 5] [--zygotes-mb 256]
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Found:
     points: list[Point] = field(default_factory=list)
     warm_ms: dict[str, list[float]] = field(default_factory=dict)
     cold_ms: dict[str, list[float]] = field(default_factory=dict)
+    reached_s: list[float] = field(default_factory=list)
+    """From the moment at which a new model is ready to its first answer."""
 
 
 def measure(options: argparse.Namespace) -> Found:
@@ -74,6 +77,8 @@ def measure(options: argparse.Namespace) -> Found:
             platform.predict(model)
             found.warm_ms[kind] = [platform.wake(model) for _ in range(options.wakes)]
             found.cold_ms[kind] = [platform.wake(model, cold=True) for _ in range(options.cold)]
+        new = [onnx_bundle(Path(folder) / name, name) for name in (f"new-{at}" for at in range(options.pushes))]
+        found.reached_s = [platform.reached(one) for one in new]
     return found
 
 
@@ -115,6 +120,17 @@ def wakes(found: Found) -> str:
     return "\n".join(lines)
 
 
+def reached(found: Found) -> str:
+    """Return how soon new models answer, in Markdown."""
+    if not found.reached_s:
+        return ""
+    median, worst = statistics.median(found.reached_s), max(found.reached_s)
+    return f"""
+A model that is pushed while they sleep answers at the front door {median:.2f} s after it is ready (the median of
+{len(found.reached_s)}; the slowest {worst:.2f} s).
+"""
+
+
 def p99(times: list[float]) -> float:
     """Return the 99th of a hundred; of fewer the worst."""
     return sorted(times)[min(len(times) - 1, int(0.99 * len(times)))]
@@ -126,6 +142,9 @@ def aims(found: Found) -> list[Aimed]:
         for kind, times in found.warm_ms.items()
     ]
     largest = max(found.points, key=lambda one: one.models)
+    if found.reached_s:
+        what = f"a model pushed beside {largest.models:,} that sleep: s from ready to the first answer (worst)"
+        made.append(Aimed(what, max(found.reached_s), 1, False))
     made.append(Aimed(f"{largest.models:,} sleeping models: MB in all", largest.total_mb, 1000, False))
     return made
 
@@ -147,7 +166,7 @@ First answer of a model that sleeps, through the front door with a token, while 
 call to the whole answer. Cold: its zygote ended before, so that it imports everything anew.
 
 {wakes(found)}
-"""
+{reached(found)}"""
     return text, aims(found)
 
 
@@ -156,6 +175,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--models", type=int, nargs="+", default=[0, 100, 300, 1000])
     parser.add_argument("--wakes", type=int, default=20)
     parser.add_argument("--cold", type=int, default=3)
+    parser.add_argument("--pushes", type=int, default=5)
     parser.add_argument("--zygotes-mb", type=int, default=256)
     return parser
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -90,6 +90,19 @@ class Installed:
         done = subprocess.run([FAIRLEAD, "push", str(folder)], env=self.env, capture_output=True, text=True)
         if done.returncode:
             raise ChildProcessError(f"push of {folder.name}: {done.stderr[-500:]}")
+
+    def reached(self, folder: Path) -> float:
+        """Push a bundle of a new model and return the seconds from the moment at which it was ready to its first answer
+        at the front door, which is asked all the while."""
+        name = folder.name
+        pushed = subprocess.Popen([FAIRLEAD, "push", str(folder)], env=self.env, stdout=subprocess.DEVNULL)
+        path = f"/v1/models/{name}/predict"
+        self.until(lambda: self.ask("POST", path, BODY).status == 200, f"{name} answers")
+        answered = time.time()
+        if pushed.wait(END_S):
+            raise ChildProcessError(f"push of {name} ended with {pushed.returncode}")
+        version_of = json.loads(self.ask("GET", f"/api/v1/models/{name}/versions/1").body)
+        return max(0.0, answered - datetime.fromisoformat(version_of["ready_at"]).timestamp())
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

@@ -84,3 +84,13 @@ def test_a_push_is_told_by_the_second_at_which_each_step_begins(tmp_path: Path) 
     kind.steps_s["answered"] += kind.totals_s
     *_, row = push.table([kind]).splitlines()
     assert row == "| onnx | - | 0.60 | - | - | - | - | 2.50 | 3.50 | 2.00 |"
+
+
+def test_a_new_model_among_sleeping_ones_is_to_answer_within_a_second_of_being_ready() -> None:
+    import idle
+
+    found = idle.Found([idle.Point(30, 1.0, {"keeper": 60}, 0.0, 1)], reached_s=[0.1, 0.3, 1.2])
+    said, aim = idle.reached(found), next(one for one in idle.aims(found) if "pushed beside 30" in one.what)
+    assert "0.30 s after it is ready (the median of\n3; the slowest 1.20 s)" in said
+    assert (aim.result, aim.aim, aim.met) == (1.2, 1, False)
+    assert idle.reached(idle.Found()) == ""
