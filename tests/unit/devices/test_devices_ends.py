@@ -103,7 +103,7 @@ def open_of(session: Session) -> list[Command]:
     return list(session.scalars(sent))
 
 
-@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(steps=steps)
 def test_what_was_sent_ends_by_its_deadline(steps: list[Step]) -> None:
     with memory() as made:
