@@ -277,10 +277,16 @@ def show_device(session: Session, device: str) -> Device:
 
 
 def list_devices(
-    session: Session, *, at: str | None = None, type: str | None = None, retired: bool = False
+    session: Session,
+    *,
+    at: str | None = None,
+    type: str | None = None,
+    retired: bool = False,
+    after: str = "",
+    limit: int | None = None,
 ) -> Sequence[Device]:
-    """Return the devices in order of their ids; ``at`` takes in what lies below it."""
-    query = select(Device).order_by(Device.id)
+    """Return the devices in order of their ids, ``limit`` of those after one; ``at`` takes in what lies below it."""
+    query = select(Device).where(Device.id > after).order_by(Device.id).limit(limit)
     if not retired:
         query = query.where(Device.status != DeviceStatus.RETIRED)
     if at is not None:

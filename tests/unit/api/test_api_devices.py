@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from fairlead.api.routers import live
+
 OWN = 'name = "{}"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\naccess = "rw"\n'
 
 
@@ -229,3 +231,37 @@ async def test_a_command_that_cannot_be_is_refused(world: Any, body: Any, code: 
     await world.room("fan-1")
     world.refused(await world.by("zoe").post("/api/v1/devices/fan-1/commands", json=body), 422, code)
     assert commands(world) == []
+
+
+async def test_devices_are_listed_page_by_page(world: Any) -> None:
+    await world.room("fan-1", "fan-2", "lamp-1")
+    eve = world.by("eve")
+    first = (await eve.get("/api/v1/devices", params={"limit": 2})).json()
+    assert [one["id"] for one in first["items"]] == ["fan-1", "fan-2"]
+    rest = (await eve.get("/api/v1/devices", params={"limit": 2, "after": first["next"]})).json()
+    assert ([one["id"] for one in rest["items"]], rest["next"]) == (["lamp-1"], None)
+    world.refused(await eve.get("/api/v1/devices", params={"limit": 0}), 422, "limit_out_of_range")
+
+
+async def test_devices_in_sight_are_followed_on_one_stream(world: Any) -> None:
+    await world.room("temperature-1", "fan-1")
+    world.refused(
+        await world.by("eve").get("/api/v1/live/devices", params={"device": [f"d{n}" for n in range(101)]}),
+        422,
+        "limit_out_of_range",
+    )
+    async with asyncio.timeout(30):
+        changes = live._changes(world.house, ["temperature-1", "fan-1", "none"])
+        assert [_told(await anext(changes))["id"] for _ in range(2)] == ["fan-1", "temperature-1"]
+        await world.bus.device_sends("temperature-1", "state/temperature", b"21.5")
+        seen = _told(await anext(changes))
+        while "temperature" not in seen["values"]:
+            seen = _told(await anext(changes))
+        assert (seen["id"], seen["values"]["temperature"]["value"]) == ("temperature-1", 21.5)
+        await changes.aclose()
+
+
+def _told(said: bytes) -> Any:
+    name, data = said.decode().strip().split("\n")
+    assert name == "event: device"
+    return json.loads(data.removeprefix("data: "))

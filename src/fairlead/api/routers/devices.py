@@ -16,9 +16,11 @@ from fairlead.control.house import House
 from fairlead.devices import changes, overview, readings, registry
 from fairlead.errors import NotFound
 from fairlead.settings import Settings
+from fairlead.store.lookup import check_limit
 from fairlead.store.records import Device
 
 router = APIRouter(tags=["devices"])
+PAGE_MAX = 2_000
 
 
 class DeviceBody(Body):
@@ -54,16 +56,26 @@ class DeviceChange(Body):
 
 @router.get("/devices")
 async def list_devices(
-    house: TheHouse, who: Who, at: str | None = None, type: str | None = None, retired: bool = False
+    house: TheHouse,
+    who: Who,
+    at: str | None = None,
+    type: str | None = None,
+    retired: bool = False,
+    limit: int | None = None,
+    after: str = "",
 ) -> Page[DeviceView]:
+    """Return devices by their ids: all, or ``limit`` of them; ``next`` is passed as ``after`` to get on."""
     check(who, Verb.SEE_DEVICES)
+    if limit is not None:
+        check_limit(limit, PAGE_MAX)
     now = house.clock.now()
 
-    def read(session: Session) -> list[DeviceView]:
-        found = registry.list_devices(session, at=at, type=type, retired=retired)
-        return [device_view(one, now) for one in overview.of(session, found, now)]
+    def read(session: Session) -> Page[DeviceView]:
+        found = registry.list_devices(session, at=at, type=type, retired=retired, after=after, limit=limit)
+        following = found[-1].id if limit is not None and len(found) == limit else None
+        return page([device_view(one, now) for one in overview.of(session, found, now)], following)
 
-    return page(await house.database.read(read))
+    return await house.database.read(read)
 
 
 @router.post("/devices", status_code=201)
