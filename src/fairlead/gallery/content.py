@@ -35,20 +35,24 @@ class Taken:
 
 
 def of_answer(answer: Any) -> Taken:
-    """Return the one file of ``answer``, JSON as it is read, and what else it says; without one, all of it."""
+    """Return the one file of ``answer``, and what else it says; without one, all of it, which must be JSON."""
+    return _file_of(answer) or Taken(msgspec.json.encode(answer), JSON)
+
+
+def _file_of(answer: Any) -> Taken | None:
     if isinstance(answer, str) and (file := of_data_url(answer)) is not None:
         return Taken(*file)
     if isinstance(answer, dict):
         files = {name: file for name, value in answer.items() if (file := of_data_url(value)) is not None}
         if len(files) == 1:
             return Taken(*next(iter(files.values())), outputs=fields(answer))
-    return Taken(msgspec.json.encode(answer), JSON)
+    return None
 
 
 def of_json(body: bytes) -> Taken:
-    """Return what is kept of an answer in JSON; what cannot be read is kept as it is."""
+    """Return what is kept of an answer in JSON: without one file in it, and where it cannot be read, as it is."""
     try:
-        return of_answer(msgspec.json.decode(body))
+        return _file_of(msgspec.json.decode(body)) or Taken(body, JSON)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Taken(body, JSON)
 
@@ -68,11 +72,11 @@ def of_data_url(value: Any) -> tuple[bytes, str] | None:
 
 
 def fields(value: Any) -> dict[str, Any]:
-    """Return an object without its files; nothing for what is none, or too long."""
+    """Return an object without its files; nothing for what is none, too long, or holds numbers that records do not."""
     if not isinstance(value, Mapping):
         return {}
     found = {str(name): one for name, one in value.items() if not (isinstance(one, str) and one.startswith("data:"))}
-    return found if len(msgspec.json.encode(found)) <= FIELDS_BYTES else {}
+    return {} if bounds.json_problem(found, FIELDS_BYTES) else found
 
 
 def fields_of_json(body: bytes | None, content_type: str) -> dict[str, Any]:

@@ -245,6 +245,29 @@ async def test_what_is_not_to_be_kept_is_refused(painter: Any) -> None:
     assert [one async for one in painter.house.bucket.list("gallery")] == []
 
 
+HOSTILE = [
+    '{"model": "flowers", "answer": ' + "[" * 150 + "]" * 150 + "}",
+    '{"model": "flowers", "answer": ' + "9" * 400 + "}",
+    '{"model": "flowers", "answer": "\\ud800"}',
+    '{"model": "flowers", "answer": 1, "inputs": {"\\ud800": 1}}',
+    '{"model": "flowers", "answer": 1, "title": "\\ud800"}',
+    '{"model": "\\ud800", "answer": 1}',
+    '{"job": "\\ud800"}',
+    '{"model": "flowers", "answer": 1, "visibility": "\\ud800"}',
+]
+"""Nested deeply, numbers without end, halves of characters."""
+
+
+async def test_what_no_record_can_hold_is_refused_and_never_a_fault_of_ours(painter: Any) -> None:
+    for body in HOSTILE:
+        answer = await painter.by("zoe").post("/api/v1/gallery", content=body)
+        assert 400 <= answer.status_code < 500, (body[:80], answer.text)
+
+    job = await made(painter, b'{"seed": ' + b"9" * 400 + b', "picture": "' + URL.encode() + b'"}')
+    view = await painter.ok(painter.by("zoe").post("/api/v1/gallery", json={"job": job}))
+    assert (view["seed"], view["outputs"]) == (None, {})
+
+
 async def test_a_job_that_has_no_result_and_one_of_somebody_else_are_refused(painter: Any) -> None:
     job = (await painter.ok(painter.by("zoe").post("/v1/models/flowers/jobs", json={"month": 1})))["id"]
 

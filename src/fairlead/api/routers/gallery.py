@@ -12,6 +12,7 @@ from fairlead.accounts.policy import Caller, Verb, check
 from fairlead.api import results
 from fairlead.api.deps import TheHouse, Who, token_of
 from fairlead.api.errors import request_id
+from fairlead.api.limits import BODY_MAX_BYTES
 from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.gallery import GalleryView, gallery_view
 from fairlead.control.gallery import Answered, Said
@@ -20,6 +21,7 @@ from fairlead.gallery import service
 from fairlead.gallery.content import INLINE
 from fairlead.identity.tokens import verify
 from fairlead.store.records import GalleryEntry
+from fairlead.supervisor import bounds
 
 router = APIRouter(tags=["gallery"])
 
@@ -153,6 +155,9 @@ def _answered(body: KeepBody) -> Answered:
     name, at, ref = str(body.model).partition("@")
     if "answer" not in body.model_fields_set:
         raise Invalid("answer: is missing", code="gallery_source", hint="send what the model answered")
+    for said, value in (("answer", body.answer), ("inputs", body.inputs)):
+        if wrong := bounds.json_problem(value, BODY_MAX_BYTES):
+            raise Invalid(f"{said} {wrong}", code="gallery_source", hint="send JSON as the model gave it")
     if not ids.is_word(body.endpoint):
         raise Invalid(f"{body.endpoint[:40]!r} is no endpoint", code="gallery_source", hint="predict")
     return Answered(name, body.answer, body.inputs, **({"ref": ref} if at else {}), endpoint=body.endpoint)
