@@ -141,7 +141,8 @@ def test_apps_that_do_not_work_say_why_and_harm_no_neighbor(house: House, tmp_pa
         run = house.begin(fan)
         before = made.pids()[f"{run}.app"]
         made.ok("locations", "add", "faults/bad")
-        for name, bad in badapps.start(made, tmp_path, "faults/bad").items():
+        started = badapps.start(made, tmp_path, "faults/bad")
+        for name, bad in started.items():
             *_, statuses, words = badapps.APPS[name]
 
             def is_found(bad: str = bad, statuses: str = statuses, words: str = words) -> bool:
@@ -159,7 +160,8 @@ def test_apps_that_do_not_work_say_why_and_harm_no_neighbor(house: House, tmp_pa
         assert made.pids()[f"{run}.app"] == before
         assert house.get(f"/runs/{run}")["restarts"] == 0
         assert house.get("/status")["state"] == "ok"
-        made.ok("runs", "stop", run)
+        for one in (run, started["no-model"], started["fills"]):
+            made.ok("runs", "stop", one)
         house.over(fan, run, "canceled")
 
 
