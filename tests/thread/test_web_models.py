@@ -1,0 +1,149 @@
+"""The web page in a real browser: somebody signs in, tries a model, and takes the very call elsewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.thread import kit
+from tests.thread.browser import chromium, person, visitor
+from tests.thread.rig import Platform, platform
+
+CODE = """
+import time
+from typing import Annotated, Literal
+
+import fairlead
+from fairlead import Field
+
+class M(fairlead.Model):
+    def predict(self, city: Literal["Kiel", "Jena"], degrees: Annotated[float, Field(ge=-20, le=40, title="Degrees")],
+                note: str = "") -> dict:
+        for step in range(3):
+            fairlead.progress(step + 1, 3)
+        warm = (degrees + 20) / 60
+        return {"label": "warm" if warm > 0.5 else "cold", "probability": {"warm": warm, "cold": 1 - warm}, "city": city}
+"""
+MORE = '[card]\nauthors = ["Ada"]\ntask = "tabular-classification"\nabstract = "Warm or cold."\nlicense = "MIT"\n'
+EXAMPLES = '[[examples]]\ntitle = "A warm day in Kiel"\ninput = { city = "Kiel", degrees = 34 }\n'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def house(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with platform() as made:
+        made.ok("push", str(kit.model(tmp_path_factory.mktemp("b") / "weather", CODE, MORE, examples=EXAMPLES)))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def password(house: Platform) -> str:
+    return person(house, "zoe")
+
+
+def run(page: Page) -> None:
+    page.get_by_role("button", name="Run", exact=True).click()
+
+
+def test_somebody_signs_in_tries_a_model_and_takes_the_call_elsewhere(
+    browser: Browser, house: Platform, password: str, tmp_path: Path
+) -> None:
+    with visitor(browser, house) as zoe:
+        page = zoe.page
+        zoe.sign_in("zoe", password)
+        expect(page).to_have_title("Models · Fairlead")
+        zoe.has_no_barriers("models")
+
+        page.get_by_role("searchbox").fill("tabular")
+        page.get_by_role("link", name="weather").click()
+        page.get_by_role("button", name="A warm day in Kiel").click()
+        run(page)
+        answer = page.get_by_role("region", name="Answer")
+        expect(answer.get_by_text("warm").first).to_be_visible()
+        expect(answer.get_by_text("90 %")).to_be_visible()
+        zoe.has_no_barriers("playground")
+
+        page.get_by_role("radio", name="Jena").check()
+        page.get_by_role("spinbutton", name="Degrees").fill("-20")
+        page.get_by_role("checkbox", name="Run as a job").check()
+        run(page)
+        expect(answer.get_by_text("100 %")).to_be_visible()
+        expect(answer.get_by_text("Jena")).to_be_visible()
+
+        page.get_by_role("checkbox", name="Run as a job").uncheck()
+        shell = page.get_by_label("From a shell").locator("code").inner_text()
+        page.get_by_role("button", name="From Python").click()
+        program = page.get_by_label("From Python").locator("code").inner_text()
+    env = house.env | {"FAIRLEAD_TOKEN": house.token, "PATH": "/usr/bin:/bin"}
+    for argv in (["bash", "-c", shell], [sys.executable, "-c", program]):
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert "'cold'" in done.stdout.replace('"', "'"), (argv, done.stdout, done.stderr)
+
+
+def test_a_session_that_ends_in_mid_form_is_renewed_over_it(browser: Browser, house: Platform, password: str) -> None:
+    with visitor(browser, house) as zoe:
+        page = zoe.page
+        zoe.sign_in("zoe", password, "/ui/models/weather")
+        expect(page).to_have_url(re.compile("/ui/models/weather$"))
+        page.get_by_role("textbox", name="Note").fill("typed with care")
+        zoe.sign_out_elsewhere(house)
+        run(page)
+
+        dialog = page.get_by_role("dialog", name="Your session has ended")
+        dialog.get_by_label("Password").fill("not that")
+        dialog.get_by_role("button", name="Sign in").click()
+        expect(dialog.get_by_text("Name or password is wrong.")).to_be_visible()
+        dialog.get_by_label("Password").fill(password)
+        dialog.get_by_role("button", name="Sign in").click()
+        expect(dialog).to_be_hidden()
+
+        expect(page.get_by_role("textbox", name="Note")).to_have_value("typed with care")
+        run(page)
+        expect(page.get_by_role("region", name="Answer").get_by_text("Kiel")).to_be_visible()
+
+
+def test_every_part_of_a_model_is_there_dark_on_a_phone_and_by_keyboard(
+    browser: Browser, house: Platform, password: str
+) -> None:
+    with visitor(browser, house, width=390, scheme="dark") as zoe:
+        page = zoe.page
+        zoe.sign_in("zoe", password, "/ui/models/weather")
+        for part, sign in (
+            ("Card", "Warm or cold."),
+            ("Versions", "production"),
+            ("Replicas", "How many, and why"),
+            ("Objective", "Nothing is promised of this model"),
+            ("API", "one of Kiel, Jena"),
+        ):
+            page.get_by_role("link", name=part, exact=True).click()
+            expect(page.get_by_text(sign).first).to_be_visible()
+            zoe.has_no_barriers(part)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+        page.goto("/ui/models")
+        page.get_by_role("link", name="weather").wait_for()
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        page.get_by_role("link", name="weather").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="weather", level=1)).to_be_visible()
+
+
+def test_the_page_swallows_nothing_that_is_not_its_own(house: Platform) -> None:
+    with house.client(token="") as client:
+        assert client.get("/ui/models/anything").headers["content-type"].startswith("text/html")
+        assert client.get("/ui/assets/none.js").status_code == 404
+        for path in ("/api/v1/none", "/v1/none", "/v2/none", "/none"):
+            answer = client.get(path)
+            assert answer.status_code in (401, 404), (path, answer.status_code)
+            assert answer.headers["content-type"] == "application/json", path
