@@ -130,7 +130,7 @@ async def content(entry: str, request: Request, house: TheHouse, who: Anyone) ->
     try:
         return await results.stored(house, found.key, found.content_type, request, headers)
     except NotFound as error:
-        hint = "restore the bucket from a backup, or: fairlead gallery rm " + found.id
+        hint = f"restore the bucket from a backup, or: fairlead gallery rm {found.id}"
         raise NotFound(f"the content of {found.id} is gone", code="result_gone", hint=hint) from error
 
 

@@ -56,7 +56,10 @@ def keep(
     title: str = typer.Option("", "--title", help="What it is called."),
     visibility: str = _VISIBILITY,
 ) -> None:
-    """Keep the result of a job until it is taken down; it does not come by way of this machine."""
+    """Keep the result of a job until it is taken down.
+
+    It is copied in the bucket, and does not come by way of this machine.
+    """
     with Api() as api:
         view = api.post("/gallery", {"job": job, "title": title} | _seen_by(visibility))
     _print(view)
