@@ -184,10 +184,11 @@ def history(
     until: str = typer.Option("", "--until", help="The same."),
     limit: int = typer.Option(0, "--limit", help="Lines at most, the newest.", min=0),
 ) -> None:
-    """Show what a property was, newest first: each reading, or with --step first, lowest, mean, highest and last value.
+    """Show what a property was, newest first.
 
-    Readings are kept as long as their type says (keep_days), what those of an hour came to 400 days unless the setting
-    history_days says otherwise: beyond keep_days there is --step 1h and longer.
+    Each reading, or with --step first, lowest, mean, highest and last value. Readings are kept as long as their
+    type says (keep_days), what those of an hour came to 400 days unless the setting history_days says otherwise: beyond
+    keep_days there is --step 1h and longer.
     """
     query = {
         "since": since or None,
