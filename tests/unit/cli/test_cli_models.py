@@ -126,3 +126,39 @@ def test_a_removal_that_no_front_door_follows_says_so(
     code, _, err = cli("models", "rm", "m@1", "--yes")
 
     assert (code, "the front door lags" in err, "not_in_force" in err) == (6, True, True)
+
+
+def test_a_version_tells_how_its_examples_went(cli: Callable[..., Said], signed_in: Door) -> None:
+    tried = [{"title": "one", "ok": True, "said": ""}, {"title": "two", "ok": True, "said": ""}]
+    evidence = {"at": "2026-11-22T04:03:00Z", "ok": True, "examples": tried}
+    signed_in.says("GET /api/v1/models/m", MODEL)
+    signed_in.says("GET /api/v1/models/m/versions/2", version("2", evidence=evidence))
+    assert "  examples: as of 2026-11-22 04:03:00Z, 2 of 2 hold" in cli("models", "show", "m@2")[1].splitlines()
+
+    tried[1] |= {"ok": False, "said": "4 instead of 5"}
+    signed_in.says("GET /api/v1/models/m/versions/2", version("2", evidence=evidence))
+    assert ", two: 4 instead of 5" in cli("models", "show", "m@2")[1]
+
+
+def test_a_card_tells_whose_word_each_fact_is(cli: Callable[..., Said], signed_in: Door) -> None:
+    facts = {
+        "authors": {"value": ["Ada", "Bo"], "source": "manifest"},
+        "scores": {"value": {"auc": 0.7}, "source": "manifest"},
+    }
+    site = {"url": "https://arxiv.org/abs/1", "source": "arxiv", "state": "waiting", "why": "", "facts": {}}
+    signed_in.says("GET /api/v1/models/m/card", {"facts": facts, "sites": [site]})
+
+    code, out, _ = cli("models", "card", "m")
+
+    assert code == 0
+    assert [line.split() for line in out.splitlines()[1:]] == [
+        ["authors", "Ada,", "Bo", "manifest"],
+        ["scores", "auc", "0.7", "manifest"],
+        ["https://arxiv.org/abs/1", "waiting", "arxiv"],
+    ]
+
+
+def test_models_are_searched(cli: Callable[..., Said], signed_in: Door) -> None:
+    signed_in.says("GET /api/v1/models?author=ada&q=red+boat", {"items": []})
+
+    assert cli("models", "--author", "ada", "--search", "red boat")[0] == 0

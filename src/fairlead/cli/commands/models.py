@@ -13,6 +13,8 @@ from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands.noun import telling
 
 _WEIGHT = re.compile("[0-9]{1,4}")
+_FACT_MAX = 100
+"""Characters of a fact in a table; ``--json`` has all."""
 
 
 app = typer.Typer(help="Models and their versions.", invoke_without_command=True, rich_markup_mode=None)
@@ -123,12 +125,43 @@ def _version(name: str, version: dict[str, Any], url: str) -> None:
     said = [("reason", version.get("reason")), ("pushed by", version.get("created_by"))]
     said += [("at", terminal.moment(version["created_at"])), ("digest", version.get("digest"))]
     said += [("serving", version.get("serving")), ("last crash", version.get("crash"))]
+    if evidence := version.get("evidence"):
+        said += [("examples", f"as of {terminal.moment(evidence['at'])}, {_went(evidence['examples'])}")]
     said += [("warning", warning) for warning in version.get("warnings") or ()]
     for word, value in said:
         if value:
             terminal.result(f"  {word}: {value}")
     for line in version.get("last_lines") or ():
         terminal.result(f"  | {line}")
+
+
+def _went(tried: list[dict[str, Any]]) -> str:
+    """Return how examples went when they were tried last, in one line."""
+    wrong = [f"{one['title']}: {one['said']}" for one in tried if not one["ok"]]
+    return "; ".join(wrong) or f"{len(tried)} of {len(tried)} hold"
+
+
+@app.command()
+def card(name: str) -> None:
+    """Show what a model's card says, and whose word each fact is."""
+    with Api() as api:
+        view = api.get(f"/models/{named('model', name)}/card")
+    rows = [
+        {"fact": fact, "value": _word(one["value"]), "source": one["source"]} for fact, one in view["facts"].items()
+    ]
+    for site in view["sites"]:
+        said = site["facts"].get("title") or site["facts"].get("id") or site["why"] or site["state"]
+        rows.append({"fact": site["url"], "value": _word(said), "source": site["source"]})
+    terminal.table(rows, ("fact", "value", "source"), view)
+
+
+def _word(value: Any) -> str:
+    """Return a fact in one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= _FACT_MAX else f"{text[: _FACT_MAX - 1]}…"
 
 
 def _traffic(one: dict[str, Any]) -> str:
