@@ -13,6 +13,33 @@ export const modelCard = {
   baseModel: 'Made from',
   datasets: 'Learned from',
   tags: 'Tags',
+  of: (source: string) => `as ${source} says`,
+  sources: { manifest: 'its manifest', arxiv: 'arXiv', huggingface: 'Hugging Face' } as Record<string, string>,
+  sites: 'What others know of it',
+  siteStates: {
+    fetched: 'asked',
+    waiting: 'to be asked',
+    failed: 'could not be asked',
+    off: 'not asked: switched off here',
+  } as Record<string, string>,
+  siteFacts: {
+    title: 'Title',
+    published: 'Published',
+    journal: 'Journal',
+    categories: 'Fields',
+    downloads: 'Downloads',
+    likes: 'Likes',
+    library: 'Library',
+    last_modified: 'Last change',
+    license: 'License',
+    gated: 'Access',
+  } as Record<string, string>,
+  evidence: 'Evidence: its examples, tried here',
+  noEvidence: 'Its examples are tried at each start of a replica; none has started yet, or it has no examples.',
+  held: 'as expected',
+  answered: 'answered',
+  differs: 'differs',
+  took: (ms: string) => `in ${ms}`,
 } as const
 
 export const versions = {

@@ -31,6 +31,14 @@ const TONES: Record<State, Tone> = {
   none: 'warn',
 }
 
+type Facts = Record<string, { value: unknown }>
+
+/** Returns the facts that the platform knows of a model, its manifest's and those of the sites that it names. */
+export function cardOfFacts(facts: Facts, model: Model): Card {
+  const known = Object.fromEntries(Object.entries(facts).map(([name, fact]) => [name, fact.value]))
+  return cardOf({ ...model, card: { ...model.card, ...known } })
+}
+
 /** Returns the manifest's card; what it does not say is empty. */
 export function cardOf(model: Model): Card {
   const card = model.card

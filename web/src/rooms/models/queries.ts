@@ -38,6 +38,15 @@ export function useScaling(name: Ref<string>) {
   })
 }
 
+/** What people read before they use a model, each fact with whose word it is. */
+export function useCard(name: Ref<string>) {
+  return useQuery({
+    queryKey: ['models', name, 'card'],
+    queryFn: (): Promise<Schemas['CardView']> =>
+      ok(api.GET('/api/v1/models/{name}/card', { params: { path: { name: name.value } } })),
+  })
+}
+
 /** How the objectives stand; null where nothing is promised. */
 export function useObjective(name: Ref<string>) {
   return useQuery({
