@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from fairlead.accounts.quotas import Defaults
 from fairlead.buckets.keys import gallery_key
 from fairlead.buckets.port import Bucket
 from fairlead.clock import Clock
-from fairlead.errors import Conflict, Error, NotFound
+from fairlead.errors import Conflict, Error, NotFound, Unavailable
 from fairlead.gallery import content, service
 from fairlead.gallery.content import Taken
 from fairlead.jobs import queries as jobs
@@ -119,7 +120,8 @@ class Gallery:
         """Take an entry down, and its bytes out of the bucket; those that stay are swept up later."""
         now = self._clock.now()
         key = await self._database.write(lambda session: service.remove(session, who, name, now))
-        await self._bucket.delete(key)
+        with contextlib.suppress(Unavailable):
+            await self._bucket.delete(key)
 
     async def _of_job(self, job: Job) -> _Source:
         kind = bounds.media_type(job.result_type or content.JSON)

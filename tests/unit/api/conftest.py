@@ -269,7 +269,7 @@ async def world(application: FastAPI, blank: Path, tmp_path: Path) -> AsyncItera
     shutil.copy(blank, home.database)
     async with open_database(f"sqlite:///{home.database}") as database:
         bus = MemoryBus()
-        settings = Settings(home=home.root, body_max_bytes=200_000, bundle_max_bytes=2_000_000)
+        settings = Settings(home=home.root, body_max_bytes=200_000, bundle_max_bytes=2_000_000, card_facts=False)
         house = House(settings, home, SystemClock(), database, bus, open_bucket("memory://"))
 
         def people(session: Any) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from fairlead.buckets.keys import result_key
+from fairlead.errors import Unavailable
 from fairlead.jobs import queries as jobs
 from fairlead.logs import retention
 from fairlead.messages import JobEnded, JobOrder
@@ -243,6 +244,17 @@ async def test_what_is_not_to_be_kept_is_refused(painter: Any) -> None:
         painter.refused(await painter.by("zoe").post("/api/v1/gallery", json=body), status, code)
 
     assert [one async for one in painter.house.bucket.list("gallery")] == []
+
+
+async def test_an_entry_is_taken_down_though_the_bucket_is_away(painter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = await kept(painter)
+
+    async def away(key: str) -> None:
+        raise Unavailable("the bucket is away", code="bucket_down")
+
+    monkeypatch.setattr(painter.house.bucket, "delete", away)
+    assert (await painter.by("zoe").delete(view["links"]["self"])).status_code == 204
+    painter.refused(await painter.by("zoe").get(view["links"]["self"]), 404, "gallery_not_found")
 
 
 HOSTILE = [
