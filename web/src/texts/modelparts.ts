@@ -22,6 +22,7 @@ export const modelCard = {
     failed: 'could not be asked',
     off: 'not asked: switched off here',
   } as Record<string, string>,
+  siteWhy: 'Why, in its words',
   siteFacts: {
     title: 'Title',
     published: 'Published',

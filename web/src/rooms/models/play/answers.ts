@@ -32,6 +32,7 @@ const SCORES = ['probability', 'score', 'confidence', 'probabilities', 'scores']
 const COLOR = /^#[0-9a-f]{6}([0-9a-f]{2})?$/i
 const ROWS_MAX = 500
 const DEEP = 4
+const CELL_MAX = 6
 
 /** Returns `value` as blocks; `hasPicture`: a picture was sent, on which boxes can be drawn. */
 export function blockOf(value: unknown, hasPicture = false, depth = 0): Block {
@@ -155,6 +156,11 @@ function isScalar(value: unknown): boolean {
   return value === null || ['string', 'number', 'boolean'].includes(typeof value)
 }
 
+/** Whether a value fits into one cell: a scalar, or a few of them. */
+function isCell(value: unknown): boolean {
+  return isScalar(value) || (Array.isArray(value) && value.length <= CELL_MAX && value.every(isScalar))
+}
+
 function isFlat(value: unknown): value is Plain {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isScalar)
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isCell)
 }

@@ -97,7 +97,7 @@ function ofType(base: Base, schema: Schema): Field {
     const least = number(schema.minimum) ?? number(schema.exclusiveMinimum)
     const most = number(schema.maximum) ?? number(schema.exclusiveMaximum)
     const steps = least !== null && most !== null ? most - least : Infinity
-    return { ...base, kind: 'number', whole, least, most, slider: base.needed && steps <= SLIDER_STEPS }
+    return { ...base, kind: 'number', whole, least, most, slider: (base.needed || typeof base.initial === 'number') && steps <= SLIDER_STEPS }
   }
   if (schema.type === 'string') {
     const most = number(schema.maxLength)
