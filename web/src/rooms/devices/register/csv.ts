@@ -1,0 +1,95 @@
+/** A file of devices, CSV with a heading, and the file of their passwords: as the command line reads and writes them. Pure. */
+import type { Problem } from '@/api/errors'
+import { register as texts } from '@/texts/devices'
+
+import type { Device } from '../queries'
+
+const NEEDED = ['id', 'type', 'at'] as const
+export interface Row {
+  line: number
+  item: { id: string; type: string; at: string; title: string }
+}
+export interface Wrong {
+  /** 0: the file as a whole. */
+  line: number
+  said: string
+}
+
+/** Returns the devices of a file and what is wrong with it, by line. */
+export function readDevices(text: string): { rows: Row[]; wrong: Wrong[] } {
+  const [heading, ...lines] = cells(text.replace(/^\uFEFF/, ''))
+  const names = (heading?.cells ?? []).map((one) => one.trim().toLowerCase())
+  const lacking = NEEDED.filter((name) => !names.includes(name))
+  if (lacking.length > 0) return { rows: [], wrong: lacking.map((name) => ({ line: 1, said: texts.noColumn(name) })) }
+  const rows: Row[] = []
+  const wrong: Wrong[] = []
+  for (const one of lines) {
+    if (one.cells.every((cell) => cell.trim() === '')) continue
+    if (one.cells.length !== names.length) {
+      wrong.push({ line: one.line, said: texts.tooFew(one.cells.length, names.length) })
+      continue
+    }
+    const of = (name: string): string => one.cells[names.indexOf(name)]?.trim() ?? ''
+    const item = { id: of('id'), type: of('type'), at: of('at'), title: of('title') }
+    for (const name of NEEDED) if (!item[name]) wrong.push({ line: one.line, said: texts.lacks(name) })
+    rows.push({ line: one.line, item })
+  }
+  if (rows.length === 0 && wrong.length === 0) wrong.push({ line: 0, said: texts.empty })
+  return { rows, wrong }
+}
+
+/** Returns what the platform refused, by line of the file: its paths begin with the index of the device. */
+export function byLine(problems: readonly Problem[], rows: readonly Row[]): Wrong[] {
+  return problems.map((one) => {
+    const at = one.path.split('.').find((part) => /^\d+$/.test(part))
+    return { line: rows[Number(at)]?.line ?? 0, said: [one.message, one.hint].filter(Boolean).join('; ') }
+  })
+}
+
+/** Returns the lines of a CSV text (RFC 4180), each with its number in the file. */
+function cells(text: string): { line: number; cells: string[] }[] {
+  const found: { line: number; cells: string[] }[] = []
+  let line = 1
+  let row: { line: number; cells: string[] } = { line, cells: [] }
+  let cell = ''
+  let isQuoted = false
+
+  function endRow(): void {
+    row.cells.push(cell)
+    if (row.cells.length > 1 || cell !== '') found.push(row)
+    cell = ''
+    row = { line: line + 1, cells: [] }
+  }
+
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text.charAt(at)
+    if (isQuoted && char === '"' && text.charAt(at + 1) === '"') {
+      cell += '"'
+      at += 1
+    } else if (char === '"' && (isQuoted || cell === '')) isQuoted = !isQuoted
+    else if (!isQuoted && char === ',') {
+      row.cells.push(cell)
+      cell = ''
+    } else if (!isQuoted && char === '\n') endRow()
+    else if (isQuoted || char !== '\r') cell += char
+    if (char === '\n') line += 1
+  }
+  endRow()
+  return found
+}
+
+export function passwordsFile(devices: readonly Device[]): string {
+  return ['id,mqtt,password', ...devices.map((one) => [one.id, one.mqtt ?? '', one.password ?? ''].join(','))].join('\n') + '\n'
+}
+
+/** Returns how a first value is sent with the programs of mosquitto. */
+export function trying(device: Device): string {
+  const { host, port, isSafe } = whereOf(device.mqtt ?? '')
+  const tls = isSafe ? ' --tls-use-os-certs' : ''
+  return `mosquitto_pub -h ${host} -p ${port}${tls} -i ${device.id} -u ${device.id} -P '${device.password ?? ''}' -t dev/${device.id}/status -m online`
+}
+
+function whereOf(mqtt: string): { host: string; port: string; isSafe: boolean } {
+  const found = /^(mqtts?):\/\/(.+):(\d+)$/.exec(mqtt)
+  return { host: found?.[2] ?? 'HOST', port: found?.[3] ?? '1883', isSafe: found?.[1] === 'mqtts' }
+}
