@@ -1,5 +1,5 @@
 /** Shows a screen or a component as it is in the page; the platform answers what a test says, by method and path. */
-import { QueryClient, VueQueryPlugin } from '@tanstack/vue-query'
+import { VueQueryPlugin } from '@tanstack/vue-query'
 import userEvent from '@testing-library/user-event'
 import { render } from '@testing-library/vue'
 import { type Component, defineComponent, h } from 'vue'
@@ -8,6 +8,7 @@ import { createMemoryHistory } from 'vue-router'
 
 import App from '@/App.vue'
 import { makeRouter } from '@/router'
+import { makeQueryClient } from '@/state/queries'
 
 export { screen, waitFor, within } from '@testing-library/vue'
 
@@ -74,7 +75,7 @@ function read(body: unknown): unknown {
 function plugins(path: string) {
   const router = makeRouter(createMemoryHistory('/ui/'))
   void router.push(path)
-  const queryClient = new QueryClient({ defaultOptions: { queries: { retry: false, networkMode: 'always' } } })
+  const queryClient = makeQueryClient(0)
   return { router, global: { plugins: [router, [VueQueryPlugin, { queryClient }] as [typeof VueQueryPlugin, object]] } }
 }
 

@@ -11,12 +11,14 @@ export type Replica = Schemas['ReplicaView']
 
 const FOLLOWED_MS = 2_000
 const LOOKED_AT_MS = 15_000
+/** The journal tells of changes; a list of a thousand is megabytes. */
+const LISTED_MS = 120_000
 
 export function useModels() {
   return useQuery({
     queryKey: ['models'],
     queryFn: async (): Promise<Model[]> => (await ok(api.GET('/api/v1/models'))).items,
-    refetchInterval: LOOKED_AT_MS,
+    refetchInterval: LISTED_MS,
   })
 }
 

@@ -1,0 +1,46 @@
+/** The journal of the platform: what changed there is asked for again here, wherever it is shown. */
+import { type QueryKey, useQueryClient } from '@tanstack/vue-query'
+import { onScopeDispose, ref } from 'vue'
+
+import { useStream } from './stream'
+
+/** Which queries a kind of event changes; commands are not here: there are many, and who shows them follows the device. */
+const CHANGES: Record<string, QueryKey[]> = {
+  alias: [['models'], ['apps']],
+  app_version: [['apps']],
+  device: [['devices']],
+  gallery: [['gallery']],
+  job: [['jobs']],
+  location: [['devices'], ['locations']],
+  run: [['runs'], ['schedules']],
+  schedule: [['schedules']],
+  token: [['tokens']],
+  type: [['types']],
+  user: [['users']],
+  version: [['models']],
+}
+/** So long it is waited for more of the same: a deploy is a dozen events. */
+const TOGETHER_MS = 1500
+
+/** Follows the journal while the page is looked at. */
+export function useJournal(): void {
+  const cache = useQueryClient()
+  const changed = new Map<string, QueryKey>()
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  function flush(): void {
+    timer = undefined
+    for (const queryKey of changed.values()) void cache.invalidateQueries({ queryKey })
+    changed.clear()
+  }
+
+  const listeners = Object.entries(CHANGES).map(([kind, keys]) => [
+    kind,
+    () => {
+      for (const key of keys) changed.set(key.join('/'), key)
+      timer ??= setTimeout(flush, TOGETHER_MS)
+    },
+  ])
+  useStream(ref('/api/v1/events'), Object.fromEntries(listeners))
+  onScopeDispose(() => clearTimeout(timer))
+}
