@@ -19,7 +19,7 @@ CHECKS = (
     "response_schema_conformance",
     "negative_data_rejection",
 )
-ENDLESS = r"/(events|follow)$"
+ENDLESS = r"/(events|follow|live/devices)$"
 OWN_WAY_IN = r"/login(/here)?$"
 """Ten wrong passwords lock the door, which is tested elsewhere."""
 OWN_TOKEN = r"/tokens/\{token\}$"

@@ -21,7 +21,7 @@ from fairlead.errors import Internal, Unavailable, without_folders
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "EVIL")
 OPEN = re.compile(r"/healthz|/readyz|/v2/health/(live|ready)|/api/v1/login(/here)?|/|/docs/api|/api/v1/openapi\.json")
-ENDLESS = re.compile(r"/(events|follow)$")
+ENDLESS = re.compile(r"/(events|follow|live/devices)$")
 SECRET = "root-of-all-evil-5f1c"
 
 
