@@ -1,5 +1,5 @@
 /** The one client of the API. Types come from openapi.json (`npm run api`), the session from the browser's cookie. */
-import createClient, { type Middleware } from 'openapi-fetch'
+import createClient, { defaultPathSerializer, type Middleware } from 'openapi-fetch'
 
 import { connection } from '@/state/connection'
 import { session } from '@/state/session'
@@ -32,6 +32,8 @@ export const api = createClient<paths>({
   baseUrl: BASE || globalThis.location?.origin || 'http://localhost',
   credentials: BASE ? 'include' : 'same-origin',
   fetch: (request) => globalThis.fetch(request),
+  // the only names with a slash are places, which are paths; the front door takes no encoded one
+  pathSerializer: (path, params) => defaultPathSerializer(path, params).replaceAll('%2F', '/'),
 })
 api.use(watched)
 

@@ -41,7 +41,7 @@ export const types = {
 
 export const simulators = {
   title: 'Simulators',
-  intro: 'Devices without hardware: each gets a body that signs in over MQTT, reports what it senses and does what it is told.',
+  intro: 'Devices without hardware: each gets a body that senses its room and does what it is told.',
   none: 'Nothing is simulated',
   noneText: 'Choose a place: every device there and below gets a simulated body.',
   add: 'Simulate a place',

@@ -1,6 +1,6 @@
 /** Devices on the server: one function a question, keys begin with `devices`. */
 import { useQuery, useQueryClient } from '@tanstack/vue-query'
-import { computed, type Ref } from 'vue'
+import { computed, ref, type Ref } from 'vue'
 
 import { api, ok, type Schemas } from '@/api/client'
 import { ApiError } from '@/api/errors'
@@ -23,7 +23,9 @@ const FOLLOWED_MS = 3_000
 export function useDevices() {
   const cache = useQueryClient()
   const queryKey = ['devices', 'all']
-  return useQuery({
+  /** Whether what is there is not all yet. */
+  const coming = ref(false)
+  const query = useQuery({
     queryKey,
     queryFn: async ({ signal }): Promise<Device[]> => {
       const isFirst = cache.getQueryData(queryKey) === undefined
@@ -34,7 +36,8 @@ export function useDevices() {
         const page: Schemas['Page_DeviceView_'] = await ok(api.GET('/api/v1/devices', { params: { query }, signal }))
         found.push(...page.items)
         after = page.next ?? null
-        if (isFirst && after !== null) cache.setQueryData(queryKey, [...found])
+        coming.value = isFirst && after !== null
+        if (coming.value) cache.setQueryData(queryKey, [...found])
       }
       return found
     },
@@ -43,6 +46,7 @@ export function useDevices() {
     structuralSharing: false,
     shallow: true,
   })
+  return { query, coming }
 }
 
 /** One device, as it changes. */

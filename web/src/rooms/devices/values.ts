@@ -43,15 +43,15 @@ export function inWords(value: unknown, schema: Schema = {}): string {
 
 /** Returns the values of a device in few words, for a row of a list. */
 export function summary(device: Device, type: DeviceType | undefined): string {
-  const said = Object.entries(device.values).map(([name, one]) => {
+  // whether it is on goes first, then what it measured: what it was set to follows from that
+  const rank = (name: string): number => (name === 'on' ? 0 : schemaOf(type, name).access === 'r' ? 1 : 2)
+  const values = Object.entries(device.values).sort(([one], [other]) => rank(one) - rank(other))
+  const said = values.map(([name, one]) => {
     if (one.url) return mediaWord(one.content_type)
     const text = inWords(one.value, schemaOf(type, name))
     const cut = text.length > LONG ? `${text.slice(0, LONG)}…` : text
     return name === device.type || name === 'on' ? cut : `${name} ${cut}`
   })
-  // whether it is on goes first: all else of a lamp follows from it
-  const isOn = Object.keys(device.values).indexOf('on')
-  if (isOn > 0) said.unshift(...said.splice(isOn, 1))
   return said.join(' · ')
 }
 
