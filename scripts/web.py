@@ -85,7 +85,7 @@ def install(env: dict[str, str], *, everything: bool) -> None:
     lock, marker = WEB / "package-lock.json", WEB / "node_modules" / ".installed"
     content = lock.read_text(encoding="utf-8")
     kept = marker.read_text(encoding="utf-8") if marker.is_file() else ""
-    if kept in (f"all\n{content}", content if not everything else ""):
+    if kept == f"all\n{content}" or (kept == content and not everything):
         return
     print("installing what the web page is built with", file=sys.stderr)
     omit = [] if everything else ["--omit=dev"]

@@ -128,9 +128,7 @@ class House:
         self.prepare = self._make_prepare(Early(engine, home, clock, launching.begun, group))
         away = partial(waiting.turned_away, self.replicas.versions)
         self.waker = Waker(home.waker_socket, self.replicas.resolve, refused=away)
-        self._page_door = PageDoor(home.page_socket, self._pages, clock)
-        self._web_door = WebDoor(home.web_socket, settings.page_url("*"))
-        self._metrics = MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families)
+        self._page_door, self._web_door, self._metrics = self._make_doors()
         self._access_log = AccessLog(home.access_log, self.gateway, clock)
         self._reporting: asyncio.Task[None] | None = None
         memo, hide = home.keeper / "shipped.json", self._secrets.in_lines
@@ -149,6 +147,15 @@ class House:
             source_builds=settings.source_builds,
             changed=self._prepared,
             early=early,
+        )
+
+    def _make_doors(self) -> tuple[PageDoor, WebDoor, MetricsDoor]:
+        """Return what the front door leads to on this machine beside models, control and runs."""
+        home = self.home
+        return (
+            PageDoor(home.page_socket, self._pages, self.clock),
+            WebDoor(home.web_socket, self.settings.page_url("*")),
+            MetricsDoor(home.metrics_socket, lambda: self.bus, self.front_door, self._families),
         )
 
     def _make_front_door(self, door: DoorSettings) -> FrontDoor:

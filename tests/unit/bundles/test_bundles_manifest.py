@@ -86,6 +86,13 @@ def test_all_problems_come_at_once_in_the_order_of_lines() -> None:
     assert found[3].hint == "did you mean sklearn?"
 
 
+@pytest.mark.parametrize("path", ["/ui", "/ui/models", "/sign-in", "/sign-out", "/assets/x"])
+def test_no_model_takes_a_path_of_the_page_or_of_signing_in(path: str) -> None:
+    found = problems(f'kind = "model"\nname = "m"\n[run]\nentry = "m:M"\n[[routes]]\npath = "{path}"\n')
+
+    assert [problem.rule for problem in found if problem.path == "routes.0.path"] == ["route_taken"]
+
+
 def test_a_misspelled_key_is_told_once() -> None:
     found = problems('kind = "model"\nname = "m"\n[run]\nartefact = "m.onnx"\n')
 
