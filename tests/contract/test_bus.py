@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,7 @@ import pytest
 from fairlead.bus import nats as nats_module
 from fairlead.bus import parts
 from fairlead.bus.nats import NatsBus
-from fairlead.bus.port import Bus
+from fairlead.bus.port import Bus, Said
 from fairlead.errors import Conflict, Invalid, Unavailable
 from fairlead.messages import Answer, JobMoved, JobOrder, Measured, Message, NodeReport, NodeWanted, StateGet, WantedAsk
 from fairlead.testing.bus import MemoryBus
@@ -64,6 +64,16 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
         await keeper.close()
 
 
+class HeardOfDevices(list[Said]):
+    """What devices said, as a handler was given it."""
+
+    async def __call__(self, said: Sequence[Said]) -> None:
+        self.extend(said)
+
+    async def until(self, count: int) -> None:
+        await until(lambda: len(self) >= count)
+
+
 class Heard(list[object]):
     """What a handler was given."""
 
@@ -100,6 +110,18 @@ async def test_what_one_sends_arrives_in_order(rig: Rig) -> None:
     for message in sent:
         await rig.keeper.publish(message)
     await heard.until(500)
+    assert heard == sent
+
+
+async def test_many_that_are_sent_at_once_arrive_in_order_the_long_ones_too(rig: Rig) -> None:
+    heard = Heard()
+    await rig.keeper.subscribe(Measured, heard)
+    sent = [
+        Measured(f"t{number % 7}", "x", "", b"%d" % number, b"y" * size) for number, size in enumerate((0, 9, 10**6, 1))
+    ]
+    await rig.control.publish_all(sent)
+    await rig.control.publish_all([])
+    await heard.until(len(sent))
     assert heard == sent
 
 
@@ -245,7 +267,7 @@ async def test_of_two_that_serve_one_is_asked(rig: Rig) -> None:
 
 
 async def test_what_a_device_sends_arrives_as_it_is(rig: Rig) -> None:
-    every, one = Heard(), Heard()
+    every, one = HeardOfDevices(), HeardOfDevices()
     await rig.control.subscribe_devices(every)
     await rig.control.subscribe_devices(one, device="fan-1")
     await rig.device_sends("t1", "state/temperature", b"21.5")
@@ -262,7 +284,7 @@ async def test_what_a_device_sends_arrives_as_it_is(rig: Rig) -> None:
 
 
 async def test_what_the_platform_sends_to_devices_does_not_come_back(rig: Rig) -> None:
-    heard = Heard()
+    heard = HeardOfDevices()
     await rig.control.subscribe_devices(heard)
     await rig.control.publish_device("fan-1", "cmd", b"{}")
     await rig.device_sends("t1", "status", b"online")

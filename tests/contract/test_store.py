@@ -37,6 +37,7 @@ from fairlead.store import migrate
 from fairlead.store.database import READING_MAX, Database, open_database
 from fairlead.store.move import move_to
 from fairlead.store.records import Base, Event, Job, Run, Schedule, Token, User
+from fairlead.store.rows import among, table_of
 from fairlead.testing import postgres
 
 NOW = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
@@ -90,6 +91,21 @@ def add(record: Base):  # type: ignore[no-untyped-def]
 
 async def names(database: Database) -> list[str]:
     return await database.read(lambda session: list(session.scalars(select(User.name).order_by(User.name))))
+
+
+async def test_many_are_looked_for_by_one_value(database: Database) -> None:
+    for name in ("ada", "bob", "o'hara", "zoë"):
+        await database.write(add(user(name)))
+    wanted = ["o'hara", "zoë", "nobody", *(f"x{number}" for number in range(70_000))]
+    query = select(User.name).order_by(User.name)
+    users = table_of(User)
+    found = await database.read(
+        lambda session: session.scalars(query.where(among(session, users.c.name, wanted))).all()
+    )
+    assert found == ["o'hara", "zoë"]
+    assert (
+        await database.read(lambda session: session.scalars(query.where(among(session, users.c.name, ()))).all()) == []
+    )
 
 
 async def test_what_was_written_is_read_and_survives_closing(url: str) -> None:

@@ -7,11 +7,12 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from fairlead.bus.port import Said
 from fairlead.testing.nats import nats_server
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "devices.md"
@@ -31,9 +32,9 @@ async def test_the_guides_controller_hears_before_it_says_online_and_publishes_n
     async with nats_server(tmp_path / "bus", {"lab-fan": "secret-of-lab-fan"}) as rig:
         control = await rig.connect("control")
 
-        async def hear(_device: str, tail: str, payload: bytes) -> None:
-            heard.append((tail, payload))
-            if (tail, payload) == ("status", b"online"):  # told at once, and only once
+        async def hear(said: Sequence[Said]) -> None:
+            heard.extend((tail, payload) for _, tail, payload in said)
+            if ("status", b"online") in [one[1:] for one in said]:  # told at once, and only once
                 await control.publish_device("lab-fan", "cmd", b'{"id":"cmd-1","set":{"speed":2}}')
                 await control.publish_device("lab-fan", "cmd", b'{"id":"cmd-2","get":["on"]}')
                 await control.publish_device("lab-fan", "cmd", b'{"id":"cmd-3","set":{"on":true}}')

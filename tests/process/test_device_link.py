@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 
 from fairlead.bus import callout, nats, server
 from fairlead.bus.nats import NatsBus
+from fairlead.bus.port import Said
 from fairlead.devices.door import Door
 from fairlead.devices.types import DeviceType, Property
 from fairlead.errors import Unavailable
@@ -38,8 +39,8 @@ async def control(rig: NatsRig) -> AsyncIterator[NatsBus]:
 
 
 class Heard(list[tuple[str, str, bytes]]):
-    async def __call__(self, device: str, tail: str, payload: bytes) -> None:
-        self.append((device, tail, payload))
+    async def __call__(self, said: Sequence[Said]) -> None:
+        self.extend(said)
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from fairlead.bus.nats import NatsBus
+from fairlead.bus.port import Said
 from fairlead.testing.nats import NatsRig, nats_server
 
 WAIT_S = 30
@@ -169,8 +170,8 @@ async def test_a_will_is_told_of_who_is_silent_but_not_of_who_says_goodbye(rig: 
     """3.14.4-3, 3.1.2-24 and 3.1.2-8: half as long again as it promised to speak."""
     heard: list[tuple[str, str, bytes]] = []
 
-    async def hear(*told: object) -> None:
-        heard.append(told)  # type: ignore[arg-type]
+    async def hear(said: Sequence[Said]) -> None:
+        heard.extend(said)
 
     await control.subscribe_devices(hear)
     async with line(rig) as one:

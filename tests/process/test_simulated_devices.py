@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ import pytest
 
 from fairlead.bus import callout, server
 from fairlead.bus.nats import NatsBus
+from fairlead.bus.port import Said
 from fairlead.errors import Forbidden, Invalid, NotFound
 from fairlead.simulators.simulation import Simulation, load
 from fairlead.simulators.world import SimulatedDevice
@@ -29,8 +30,8 @@ TYPES: dict[str, dict[str, dict[str, object]]] = {
 
 
 class Heard(list[tuple[str, str, bytes]]):
-    async def __call__(self, device: str, tail: str, payload: bytes) -> None:
-        self.append((device, tail, payload))
+    async def __call__(self, said: Sequence[Said]) -> None:
+        self.extend(said)
 
     async def until(self, holds: Callable[[tuple[str, str, bytes]], bool]) -> tuple[str, str, bytes]:
         async with asyncio.timeout(WAIT_S):
@@ -155,7 +156,6 @@ def test_files_are_checked(tmp_path: Path) -> None:
         load(tmp_path / "none")
 
 
-def rewrite(file: Path, **of_t1: object) -> None:
 async def test_events_come_now_and_then_and_when_somebody_wants_them(
     rig: NatsRig, control: NatsBus, heard: Heard, tmp_path: Path
 ) -> None:
@@ -174,6 +174,7 @@ async def test_events_come_now_and_then_and_when_somebody_wants_them(
     assert not [each for each in heard if each[:2] == ("t1", "cmd/ack")]  # it was no command
 
 
+def rewrite(file: Path, **of_t1: object) -> None:
     """Have the thermometer be another one from now on."""
     told = msgspec.json.decode(file.read_bytes())
     told["devices"][0].update(of_t1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -17,7 +18,8 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from fairlead import messages
 from fairlead.bus import parts, subjects
 from fairlead.bus.credentials import Access, Key
-from fairlead.bus.port import DeviceHandler, Handler, Server, Subscription
+from fairlead.bus.flow import Came, Flow, Reader
+from fairlead.bus.port import DeviceHandler, Handler, Said, Server, Subscription
 from fairlead.errors import Busy, Error, Internal, Unavailable
 from fairlead.messages import Answer, ErrorInfo, Message
 
@@ -98,6 +100,7 @@ class NatsBus:
 
     def __init__(self, client: Client, user: str) -> None:
         self.client = client
+        self._reader = client._ps = Reader(client)
         self._user = user
         self._held: dict[int, _Held] = {}
         self._said = Once()
@@ -116,6 +119,19 @@ class NatsBus:
             for header, payload in await asyncio.to_thread(parts.split, type(message).__name__, data):
                 await self._send(subject, payload, {parts.HEADER: header})
 
+    async def publish_all(self, many: Iterable[Message]) -> None:
+        self._check_connected()
+        block = bytearray()
+        for message in many:
+            subject, data = subjects.of(message), messages.encode(message)
+            if parts.is_long(data):
+                await self._write(block)
+                block = bytearray()
+                await self.publish(message)
+            else:
+                block += b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(data), data)
+        await self._write(block)
+
     async def publish_device(self, device: str, tail: str, payload: bytes) -> None:
         await self._send(subjects.device(device, tail), payload)
 
@@ -124,23 +140,33 @@ class NatsBus:
     ) -> Subscription:
         joiner = parts.Joiner()
 
-        async def take(message: Msg) -> None:
-            data: bytes | None = message.data
-            header = (message.headers or {}).get(parts.HEADER)
+        async def take(came: Came) -> None:
+            subject, payload, headers = came
+            data: bytes | None = payload
+            header = headers.get(parts.HEADER) if headers else None
             if header is not None:
-                data = joiner.take(message.subject, header, message.data)
+                data = joiner.take(subject.decode(), header, payload)
             if data is not None:
                 await handler(messages.decode(data, kind))
 
-        return await self._hold(subjects.every(kind, node=node, device=device), take)
+        async def take_all(many: Sequence[Came]) -> None:
+            for came in many:
+                try:
+                    await take(came)
+                except Exception:  # noqa: BLE001 - the edge of the loop: one bad message must not end the flow
+                    _log.exception("a message on %s was not taken", came[0].decode())
+
+        return await self._flow(subjects.every(kind, node=node, device=device), take_all)
 
     async def subscribe_devices(self, handler: DeviceHandler, *, device: str | None = None) -> Subscription:
-        async def take(message: Msg) -> None:
-            name, tail = subjects.device_and_tail(message.subject)
-            if not subjects.is_from_platform(tail):
-                await handler(name, tail, message.data)
+        async def take(many: Sequence[Came]) -> None:
+            try:
+                if said := _from_devices(many):
+                    await handler(said)
+            except Exception:  # noqa: BLE001 - the edge of the loop, as above
+                _log.exception("%d messages of devices were not taken", len(many))
 
-        return await self._hold(subjects.devices(device), take)
+        return await self._flow(subjects.devices(device), take)
 
     async def serve(self, kind: type[M], server: Server[M], *, node: str | None = None) -> Subscription:
         at_work: set[asyncio.Task[None]] = set()
@@ -160,7 +186,7 @@ class NatsBus:
             at_work.add(task)
             task.add_done_callback(at_work.discard)
 
-        return await self._hold(subjects.every(kind, node=node), take, queue="serve", at_work=at_work)
+        return await self._hold(subjects.every(kind, node=node), take, "serve", at_work)
 
     async def request(self, message: Message, *, timeout_s: float = 5, node: str | None = None) -> Answer:
         subject, data = subjects.of(message, node), messages.encode(message)
@@ -190,15 +216,7 @@ class NatsBus:
 
     async def note(self, error: Exception) -> None:
         """Log what nats-py reports on the side: once for each new kind."""
-        if isinstance(error, nats.errors.SlowConsumerError):
-            held = self._held.get(error.sid)
-            if held is not None:
-                held.dropped += 1
-                if held.dropped & held.dropped - 1:  # log the 1st, 2nd, 4th, 8th …
-                    return
-            _log.error("%s: messages on %s are dropped: the handler is too slow", self._user, error.subject)
-        else:
-            self._said.warn(f"bus, {self._user}: {type(error).__name__} {error}")
+        self._said.warn(f"bus, {self._user}: {type(error).__name__} {error}")
 
     def _fitting(self, name: str, made: Answer) -> bytes:
         """Return ``made`` encoded, or that it is too long: who asked must not wait for what never comes."""
@@ -216,12 +234,39 @@ class NatsBus:
         except nats.errors.Error as error:
             raise down(f"{subject} was not sent: {error}") from error
 
+    async def _write(self, block: bytes | bytearray) -> None:
+        """Send commands of the protocol that were put together here."""
+        if not block:
+            return
+        try:
+            await self.client._send_command(bytes(block))
+            await self.client._flush_pending()
+        except nats.errors.Error as error:
+            raise down(f"{len(block)} bytes were not sent: {error}") from error
+
+    async def _flow(self, subject: str, take: Callable[[Sequence[Came]], Awaitable[None]]) -> _Held:
+        def late(dropped: int, subject: bytes) -> None:
+            if dropped & dropped - 1 == 0:  # log the 1st, 2nd, 4th, 8th …
+                said = "%s: %d messages on %s were dropped: the handler is too slow"
+                _log.error(said, self._user, dropped, subject.decode())
+
+        self._check_connected()
+        flow = Flow(take, late, most=PENDING_MESSAGES, most_bytes=PENDING_BYTES)
+        number = b"%d" % (self.client._sid + 1)  # it is given before anything is waited for
+        self._reader.flows[number] = flow
+        try:
+            sub = await self._subscribed(subject, "", _nothing)
+        except BaseException:
+            await self._end(number, flow)
+            raise
+        return self._keep(sub, lambda: self._end(number, flow), flow)
+
+    async def _end(self, number: bytes, flow: Flow) -> None:
+        self._reader.flows.pop(number, None)
+        await flow.stop()
+
     async def _hold(
-        self,
-        subject: str,
-        take: Callable[[Msg], Awaitable[None]],
-        queue: str = "",
-        at_work: set[asyncio.Task[None]] | None = None,
+        self, subject: str, take: Callable[[Msg], Awaitable[None]], queue: str, at_work: set[asyncio.Task[None]]
     ) -> _Held:
         async def guarded(message: Msg) -> None:
             try:
@@ -229,15 +274,26 @@ class NatsBus:
             except Exception:  # noqa: BLE001 - the edge of the loop: one bad message must not end the flow
                 _log.exception("a message on %s was not taken", message.subject)
 
+        async def end() -> None:
+            for task in tuple(at_work):
+                task.cancel()
+            await asyncio.gather(*at_work, return_exceptions=True)
+
         self._check_connected()
+        return self._keep(await self._subscribed(subject, queue, guarded), end)
+
+    async def _subscribed(self, subject: str, queue: str, take: Callable[[Msg], Awaitable[None]]) -> NatsSubscription:
         try:
             sub = await self.client.subscribe(
-                subject, queue, guarded, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
+                subject, queue, take, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
             )
             await settle(self.client)  # else a request right now would find nobody
         except (nats.errors.Error, TimeoutError) as error:
             raise down(f"{subject} was not subscribed to: {error}") from error
-        held = _Held(sub, at_work if at_work is not None else set(), lambda: self._held.pop(sub._id, None))
+        return sub
+
+    def _keep(self, sub: NatsSubscription, end: Callable[[], Awaitable[None]], flow: Flow | None = None) -> _Held:
+        held = _Held(sub, end, flow, lambda: self._held.pop(sub._id, None))
         self._held[sub._id] = held
         return held
 
@@ -251,13 +307,21 @@ class NatsBus:
 
 
 class _Held:
-    """One subscription, with the answers that are being made for it."""
+    """One subscription, and how what was begun for it ends."""
 
-    def __init__(self, sub: NatsSubscription, at_work: set[asyncio.Task[None]], forget: Callable[[], object]) -> None:
-        self.dropped = 0
+    def __init__(
+        self,
+        sub: NatsSubscription,
+        end: Callable[[], Awaitable[None]],
+        flow: Flow | None,
+        forget: Callable[[], object],
+    ) -> None:
         self._sub: NatsSubscription | None = sub
-        self._at_work = at_work
-        self._forget = forget
+        self._end, self._flow, self._forget = end, flow, forget
+
+    @property
+    def dropped(self) -> int:
+        return 0 if self._flow is None else self._flow.dropped
 
     async def close(self) -> None:
         sub, self._sub = self._sub, None
@@ -268,9 +332,28 @@ class _Held:
             await sub.unsubscribe()
         except nats.errors.Error as error:
             _log.debug("unsubscribed from a bus that is gone: %s", error)
-        for task in tuple(self._at_work):
-            task.cancel()
-        await asyncio.gather(*self._at_work, return_exceptions=True)
+        await self._end()
+
+
+async def _nothing(_: Msg) -> None:
+    """Stand where nats-py wants somebody to take what never comes to it."""
+
+
+def _from_devices(many: Iterable[Came]) -> list[Said]:
+    """Return what devices said among what came on their subjects."""
+    said = []
+    for subject, payload, _ in many:
+        name, tail, is_ours = _device_and_tail(subject)
+        if not is_ours:
+            said.append((name, tail, payload))
+    return said
+
+
+@functools.lru_cache(maxsize=32_768)
+def _device_and_tail(subject: bytes) -> tuple[str, str, bool]:
+    """Return device and tail of a subject, and whether the platform itself sends there."""
+    name, tail = subjects.device_and_tail(subject.decode())
+    return name, tail, subjects.is_from_platform(tail)
 
 
 async def answer(server: Server[M], data: bytes, kind: type[M]) -> Answer:

@@ -8,7 +8,7 @@ one payload of nats-server. A tail is what follows ``dev/<device>/`` in the topi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 from fairlead.messages import Answer, Message
@@ -17,8 +17,10 @@ M = TypeVar("M", bound=Message)
 M_co = TypeVar("M_co", bound=Message, covariant=True)
 Handler: TypeAlias = Callable[[M], Awaitable[None]]
 Server: TypeAlias = Callable[[M], Awaitable[Answer]]
-DeviceHandler: TypeAlias = Callable[[str, str, bytes], Awaitable[None]]
-"""Called with the device, the tail and the payload as it came."""
+Said: TypeAlias = tuple[str, str, bytes]
+"""The device, the tail and the payload as it came."""
+DeviceHandler: TypeAlias = Callable[[Sequence[Said]], Awaitable[None]]
+"""Called with all that waits, in order."""
 
 
 class Subscription(Protocol):
@@ -54,6 +56,9 @@ class Bus(Protocol):
         ``node`` and ``device`` narrow it where the subject has them. What the handler raises is logged.
         """
 
+    async def publish_all(self, many: Iterable[Message]) -> None:
+        """Send ``many`` in order, as :meth:`publish` does each; where it raises, those before may have been sent."""
+
     async def request(self, message: Message, *, timeout_s: float = 5, node: str | None = None) -> Answer:
         """Return the answer of whoever serves the class of ``message``; a refusal is an answer too.
 
@@ -70,7 +75,7 @@ class Bus(Protocol):
         """Publish to ``dev/<device>/<tail>``: QoS 0, never retained. Raises as :meth:`publish` does."""
 
     async def subscribe_devices(self, handler: DeviceHandler, *, device: str | None = None) -> Subscription:
-        """Call ``handler`` with all that devices (or one) send, one at a time, in order; in force on return.
+        """Call ``handler`` with what devices (or one) send, in order, again when it is done; in force on return.
 
         What MQTT keeps as retained is not sent again.
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -59,11 +60,12 @@ class Permissions(msgspec.Struct, frozen=True):
 
 def of(message: Message, node: str | None = None) -> str:
     """Return the subject that ``message`` is sent on; raises :class:`Invalid` where it needs a node."""
-    return _fill(
-        _pattern(type(message)),
-        node=_token(node or getattr(message, "node", None), "node"),
-        device=_token(getattr(message, "device", None), "device"),
-    )
+    return _of(type(message), node or getattr(message, "node", None), getattr(message, "device", None))
+
+
+@lru_cache(maxsize=16_384)
+def _of(kind: type[Message], node: str | None, device: str | None) -> str:
+    return _fill(_pattern(kind), node=_token(node, "node"), device=_token(device, "device"))
 
 
 def every(kind: type[Message], *, node: str | None = None, device: str | None = None) -> str:

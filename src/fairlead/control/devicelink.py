@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
 import msgspec
 
 from fairlead.buckets.port import Bucket
-from fairlead.bus.port import Bus
+from fairlead.bus.port import Bus, Said
 from fairlead.clock import Clock
 from fairlead.control.pictures import Pictures
 from fairlead.control.waiters import Waiters
@@ -22,6 +23,7 @@ from fairlead.devices.readings import Kept
 from fairlead.devices.sending import Outgoing
 from fairlead.errors import Busy, Unavailable
 from fairlead.jobs.settime import Watch
+from fairlead.messages import Measured
 from fairlead.store.database import Database
 
 _log = logging.getLogger(__name__)
@@ -29,10 +31,10 @@ HELD_MAX = 50_000
 """Messages that may wait for the store; beyond it the oldest are dropped and counted."""
 GROUP_MAX = 2_000
 LATEST_S = 1.0
-FRESHEN_EVERY_S = 1.0
-
 SEND_S = 1.0
 """So long a bus that takes nothing is waited for."""
+FRESHEN_EVERY_S = 1.0
+
 
 class DeviceLink:
     """The one place where the traffic of devices meets the store."""
@@ -54,23 +56,30 @@ class DeviceLink:
         """Read anew which devices there are; to be called after each change of them."""
         self._door.kinds = await self._database.read(registry.kinds)
 
-    async def hear(self, device: str, tail: str, payload: bytes) -> None:
-        """Take one message of a device: judged at once, handed on, then kept."""
-        heard = self._door.hear(device, tail, payload, self._clock.now(), self._clock.monotonic())
-        await self._tell_errors(device, heard.errors)
-        passed = readings.measured(heard)
-        self.taken += len(passed)
-        self.refused += len(heard.errors)
-        for measured in passed:
+    async def hear(self, said: Iterable[Said]) -> None:
+        """Take messages of devices, in order: judged at once, handed on, then kept."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        passed: list[Measured] = []
+        refused: list[tuple[str, DeviceError]] = []
+        for device, tail, payload in said:
             try:
-                await self._bus.publish(measured)
-            except Unavailable:
-                break
-        kept, blobs = readings.blobs(heard)
-        if blobs:
-            self._pictures.take(kept, blobs)
-        else:
-            self._hold(kept)
+                heard = self._door.hear(device, tail, payload, now, monotonic)
+                passed += readings.measured(heard)
+                kept, blobs = readings.blobs(heard)
+            except Exception:  # noqa: BLE001 - one message that cannot be judged must not take the others with it
+                self.dropped += 1
+                _log.exception("a message was not judged", extra={"device": device})
+                continue
+            refused += [(device, error) for error in heard.errors]
+            if blobs:
+                self._pictures.take(kept, blobs)
+            else:
+                self._hold(kept)
+        self.taken += len(passed)
+        self.refused += len(refused)
+        with suppress(Unavailable):
+            await self._bus.publish_all(passed)
+        await self._tell_errors(refused)
 
     def _hold(self, kept: Kept) -> None:
         if len(self._held) >= HELD_MAX:
@@ -80,7 +89,10 @@ class DeviceLink:
         self._news.set()
 
     async def send(self, outgoing: Iterable[Outgoing]) -> None:
-        """Publish commands whose rows are committed; one that is lost is sent again by the sweep."""
+        """Publish commands whose rows are committed; one that is lost is sent again by the sweep.
+
+        A bus that stands still holds nobody up: deadlines pass meanwhile, and commands must have their ends.
+        """
         for one in outgoing:
             try:
                 async with asyncio.timeout(SEND_S) as bound:
@@ -156,8 +168,8 @@ class DeviceLink:
                 _log.exception("a message was not kept", extra={"device": group[0].heard.device})
                 return ()
 
-    async def _tell_errors(self, device: str, errors: Iterable[DeviceError]) -> None:
-        for error in errors:
+    async def _tell_errors(self, errors: Iterable[tuple[str, DeviceError]]) -> None:
+        for device, error in errors:
             if device not in self._door.kinds:
                 continue  # a stranger has no topic of its own
             try:

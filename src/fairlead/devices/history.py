@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -22,6 +23,8 @@ _NEWEST = Rows(
     " content_type = excluded.content_type, at = excluded.at WHERE last_values.at <= excluded.at",
 )
 """One that was measured earlier and came late is history only."""
+_WHERE = itemgetter(0, 1)
+"""Device and property of a row."""
 
 
 def keep(session: Session, group: Iterable[tuple[Heard, Mapping[str, str]]]) -> None:
@@ -40,8 +43,9 @@ def keep(session: Session, group: Iterable[tuple[Heard, Mapping[str, str]]]) -> 
     if not rows:
         return
     session.flush()
+    rows.sort(key=_WHERE)  # as the index lies, and each property's own in order
     _READINGS.insert(session.connection(), rows)
-    _NEWEST.insert(session.connection(), list(newest.values()))
+    _NEWEST.insert(session.connection(), sorted(newest.values(), key=_WHERE))
     for record in session.identity_map.values():  # those that a caller holds are read anew
         if isinstance(record, LastValue) and (record.device, record.property) in newest:
             session.expire(record)

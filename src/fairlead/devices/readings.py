@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from fairlead import clock, ids
@@ -18,15 +18,11 @@ from fairlead.messages import Measured
 from fairlead.status import DeviceStatus
 from fairlead.store.move import move_to, note
 from fairlead.store.records import Command, Device, Hold, LastValue
-from fairlead.store.records.base import Moment
-from fairlead.store.rows import table_of
+from fairlead.store.rows import among, table_of
 
 WENT_OFFLINE = "it went offline"
 """Why a device is offline that said so itself, or whose last will did."""
-_DEVICES = table_of(Device)
-_HEARD_OF = (
-    update(_DEVICES).where(_DEVICES.c.id == bindparam("name")).values(last_seen_at=bindparam("came", type_=Moment()))
-)
+_DEVICES, _COMMANDS = table_of(Device), table_of(Command)
 _ENDING = {"image/jpeg": "jpg", "image/png": "png", "application/zip": "zip", "audio/wav": "wav"}
 
 
@@ -99,7 +95,8 @@ def record(session: Session, group: Sequence[Kept], now: datetime) -> tuple[Outg
         if heard.description is not None and heard.description != device.description:
             device.description = heard.description
             note(session, "device", device.id, "described itself", now)
-    busy = set(session.scalars(select(Command.device).where(Command.device.in_(names), Command.finished_at.is_(None))))
+    asked = select(Command.device).where(Command.finished_at.is_(None), among(session, _COMMANDS.c.device, names))
+    busy = set(session.scalars(asked))
     for name in sorted(busy & {kept.heard.device for kept in known if kept.heard.measured}):
         commands.observe(session, name, now)
     session.flush()
@@ -109,7 +106,8 @@ def record(session: Session, group: Sequence[Kept], now: datetime) -> tuple[Outg
 def _states(session: Session, names: Collection[str]) -> dict[str, DeviceStatus]:
     """Return the status of those of ``names`` that are in use."""
     session.flush()
-    query = select(Device.id, Device.status).where(Device.id.in_(names), Device.status != DeviceStatus.RETIRED)
+    query = select(Device.id, Device.status).where(among(session, _DEVICES.c.id, names))
+    query = query.where(Device.status != DeviceStatus.RETIRED)
     return {name: status for name, status in session.execute(query)}
 
 
@@ -130,7 +128,13 @@ def _parted(group: Sequence[Kept], states: Mapping[str, DeviceStatus]) -> tuple[
 def _heard_of(session: Session, came: Mapping[str, datetime]) -> None:
     if not came:
         return
-    session.connection().execute(_HEARD_OF, [{"name": name, "came": at} for name, at in came.items()])
+    together: dict[datetime, list[str]] = {}
+    for name, at in came.items():
+        together.setdefault(at, []).append(name)
+    for at, names in together.items():  # those of one block of the bus have one moment
+        session.connection().execute(
+            update(_DEVICES).where(among(session, _DEVICES.c.id, names)).values(last_seen_at=at)
+        )
     for record in session.identity_map.values():
         if isinstance(record, Device) and record.id in came:
             session.expire(record, ["last_seen_at"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from fairlead import messages
 from fairlead.bus import parts, subjects
@@ -32,6 +32,10 @@ class MemoryBus:
         if parts.is_long(data):
             parts.split(type(message).__name__, data)  # raises what is too long
         self._send(subjects.of(message, node), data)
+
+    async def publish_all(self, many: Iterable[Message]) -> None:
+        for message in many:
+            await self.publish(message)
 
     async def subscribe(
         self, kind: type[M], handler: Handler[M], *, node: str | None = None, device: str | None = None
@@ -73,7 +77,7 @@ class MemoryBus:
         async def take(subject: str, payload: bytes) -> None:
             name, tail = subjects.device_and_tail(subject)
             if not subjects.is_from_platform(tail):
-                await handler(name, tail, payload)
+                await handler([(name, tail, payload)])
 
         return self._hold(subjects.devices(device), take)
 

@@ -121,8 +121,8 @@ async def test_a_reading_passes_a_picture_that_waits_for_the_bucket(tmp_path: Pa
                     await asyncio.sleep(0.005)
 
         async with asyncio.timeout(DEADLINE_S):
-            await link.hear("camera-1", "state/image", JPEG)
-            await link.hear("camera-1", "state/light", b"7")
+            await link.hear([("camera-1", "state/image", JPEG)])
+            await link.hear([("camera-1", "state/light", b"7")])
         await comes({"light"})
         bucket.open.set()
         await comes({"light", "image"})
