@@ -8,6 +8,7 @@ export default mergeConfig(
     test: {
       environment: 'jsdom',
       globals: true,
+      testTimeout: 30_000,
       setupFiles: ['src/test/setup.ts'],
       include: ['src/**/*.spec.ts'],
     },

@@ -26,7 +26,7 @@ it('a platform that is away is told of, and everything is asked again once it is
   expect(await screen.findByText(/does not answer\. What you see may be old/)).toBeVisible()
 
   isAway = false
-  await waitFor(() => expect(connection.away).toBe(false), { timeout: 5000 })
+  await waitFor(() => expect(connection.away).toBe(false))
   expect(await screen.findByRole('heading', { name: 'plane-delay', level: 1 })).toBeVisible()
 })
 
@@ -43,7 +43,7 @@ it('what the journal tells of is asked for again, many events at once', async ()
   state = 'ready'
   for (let step = 0; step < 12; step++) StreamStub.at('/api/v1/events').say('version', {})
 
-  expect(await screen.findByText('ready', undefined, { timeout: 4000 })).toBeVisible()
+  expect(await screen.findByText('ready')).toBeVisible()
   expect(asked).toBe(2)
 })
 

@@ -1,12 +1,16 @@
 import '@testing-library/jest-dom/vitest'
 
-import { cleanup } from '@testing-library/vue'
+import { cleanup, configure } from '@testing-library/vue'
 import { afterEach, beforeEach, vi } from 'vitest'
 
+import { connection } from '@/state/connection'
 import { session } from '@/state/session'
 import { toasts } from '@/state/toasts'
 
 import { StreamStub } from './streams'
+
+// as the tests of the platform: a busy machine is no fault of what is tested
+configure({ asyncUtilTimeout: 10_000 })
 
 class ResizeObserverStub {
   observe(): void {}
@@ -24,6 +28,7 @@ Element.prototype.hasPointerCapture ??= () => false
 Element.prototype.scrollIntoView ??= () => undefined
 
 beforeEach(() => {
+  connection.away = false
   session.ended = false
   session.user = ''
   toasts.length = 0
