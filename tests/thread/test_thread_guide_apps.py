@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ def house() -> Iterator[Platform]:
         until(lambda: any("admin password: " in line for line in made.said), "the password is told")
         made.ok("locations", "add", "demo/room", "--zone", "UTC")
         made.ok("devices", "add", "t1", "--type", "temperature", "--at", "demo/room")
+        made.ok("devices", "add", "fan-1", "--type", "fan", "--at", "demo/room")
         made.ok("simulate", "demo/room")
         yield made
 
@@ -119,6 +120,25 @@ def status(house: Platform, run: str) -> str:
     return str(house.get(f"/runs/{run}")["status"])
 
 
+def test_an_app_of_a_shell_a_plain_page_and_a_script_runs_by_its_channel_alone(desk: Desk) -> None:
+    house, section = desk.house, Section("apps", "In another language")
+    section.write(desk.folder)
+    desk.bash(section.scripts["bash"][0])
+    page = f"cool.apps.localhost:{house.port}"
+    until(lambda: [run["url"] for run in live_runs(house, "cool")] == [f"http://{page}"], "the run is ready", 60)
+    with explained(house, "cool"):
+        until(lambda: values(house, "fan-1").get("on") is True, "the shell had the fan run", 60)
+    said = desk.bash("fairlead why fan-1.on")
+    assert "because: it is 2" in said
+    with house.client() as client:
+        shown = client.get("/", headers={"host": page}).json()["items"]
+    assert [item["device"] for item in shown] == ["t1"]
+    (letter,) = until(
+        lambda: [one for one in house.get("/mail")["items"] if one["subject"] == "It is warm"], "a letter"
+    )
+    assert letter["to"] == ["ada@example.org"]
+
+
 @pytest.mark.skipif(shutil.which("jq") is None, reason="the guide's controller needs jq")
 def test_a_device_of_mosquitto_alone_works_from_the_guide_alone(desk: Desk) -> None:
     """Every command of the page, in its order, as a person types them in two shells."""
@@ -164,6 +184,16 @@ def test_a_device_of_mosquitto_alone_works_from_the_guide_alone(desk: Desk) -> N
     assert "password" in "".join(map(desk.bash, Section("devices", "Replace one").scripts["bash"]))
     desk.bash("".join(Section("devices", "Take one out").scripts["bash"]))
     assert "lab-t" not in desk.bash("fairlead devices").split()
+
+
+@contextmanager
+def explained(house: Platform, schedule: str) -> Iterator[None]:
+    """Add to what fails in the block what the run of ``schedule`` said."""
+    try:
+        yield
+    except AssertionError as error:
+        log = house.cli("logs", runs(house, schedule)[0]["id"]).stdout.splitlines()[-20:]
+        raise AssertionError(f"{error}; it said {log}; {house.get('/devices/t1')['values']}") from error
 
 
 def values(house: Platform, device: str) -> dict[str, Any]:
