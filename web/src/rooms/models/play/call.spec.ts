@@ -28,6 +28,11 @@ describe('a call elsewhere', () => {
   it('is Python', () => {
     const said = python('http://h', 'm', 'predict', { a: true, b: null, c: ['x'], d: { e: 1 } }, false)
     expect(said).toContain('client.model("m").predict(a=True, b=None, c=["x"], d={"e": 1})')
+    expect(python('http://h', 'm', 'predict', { picture, n: 3 }, false)).toContain(`.predict(Path("ada's cat.png"), n=3)`)
+    const form = python('http://h', 'm', 'form', { picture, n: 3 }, false)
+    expect(form).toContain('"http://h/v1/models/m/form"')
+    expect(form).toContain(`files=[("picture", open("ada's cat.png", "rb"))]`)
+    expect(form).toContain('data={"n": 3}')
     expect(python('http://h', 'm', 'predict', { 'no name': 1 }, true)).toContain('.submit({"no name": 1})')
   })
 })

@@ -66,27 +66,49 @@ export function curl(url: string, body: unknown): string {
   return lines.join(' \\\n  ')
 }
 
+/** The client of the SDK calls `predict`, with one file at most; every other call is plain HTTP. */
 export function python(base: string, model: string, entry: string, body: unknown, isJob: boolean): string {
-  const named = typeof body === 'object' && body !== null && !Array.isArray(body)
-  const keys = named ? Object.keys(body) : []
-  const plain = keys.every((key) => /^[a-z_][a-z0-9_]*$/i.test(key) && !['from', 'in', 'is', 'class'].includes(key))
-  const given =
-    named && plain
-      ? Object.entries(body as Values).map(([key, value]) => `${key}=${literal(value)}`).join(', ')
-      : literal(body)
-  const files = filesOf(body).length > 0
-  const call = isJob ? 'submit' : 'predict'
-  const entryOf = entry === 'predict' ? '' : `  # the function ${entry}: POST …/models/${model}/${entry}`
+  const files = filesOf(body)
+  if (entry !== 'predict' || files.length > 1) return overHttp(base + pathOf(model, entry, isJob), body)
   return [
     'import os',
-    ...(files ? ['from pathlib import Path'] : []),
+    ...(files.length > 0 ? ['from pathlib import Path'] : []),
     '',
     'import fairlead',
     '',
     `client = fairlead.Client(${JSON.stringify(base)}, os.environ["FAIRLEAD_TOKEN"])`,
-    `${isJob ? 'job' : 'answer'} = client.model(${JSON.stringify(model)}).${call}(${given})${entryOf}`,
+    `${isJob ? 'job' : 'answer'} = client.model(${JSON.stringify(model)}).${isJob ? 'submit' : 'predict'}(${given(body)})`,
     isJob ? 'print(job.result())' : 'print(answer)',
   ].join('\n')
+}
+
+function overHttp(url: string, body: unknown): string {
+  const files = filesOf(body)
+  const others = Object.fromEntries(Object.entries(body as Values).filter(([, value]) => !files.some(([, file]) => [value].flat().includes(file))))
+  const parts = files.map(([name, file]) => `(${JSON.stringify(name)}, open(${JSON.stringify(file.name)}, "rb"))`)
+  const content = files.length > 0 ? [`files=[${parts.join(', ')}]`, `data=${literal(others)}`] : [`json=${literal(body)}`]
+  return [
+    'import os',
+    '',
+    'import httpx',
+    '',
+    'answer = httpx.post(',
+    ...[JSON.stringify(url), 'headers={"Authorization": "Bearer " + os.environ["FAIRLEAD_TOKEN"]}', ...content, 'timeout=60'].map(
+      (line) => `    ${line},`,
+    ),
+    ')',
+    'print(answer.json())',
+  ].join('\n')
+}
+
+/** Returns what stands between the brackets of a call: fields by name where Python has such names, a file first. */
+function given(body: unknown): string {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return literal(body)
+  const [file] = filesOf(body)
+  const fields = Object.entries(body as Values).filter(([name]) => name !== file?.[0])
+  const isPlain = fields.every(([key]) => /^[a-z_][a-z0-9_]*$/i.test(key) && !['from', 'in', 'is', 'class'].includes(key))
+  if (!isPlain) return literal(body)
+  return [...(file ? [literal(file[1])] : []), ...fields.map(([key, value]) => `${key}=${literal(value)}`)].join(', ')
 }
 
 function literal(value: unknown): string {
