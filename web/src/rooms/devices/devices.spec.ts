@@ -26,7 +26,8 @@ it('lists devices page by page, finds those that fit, by a place too; the wish i
   await waitFor(() => expect(screen.queryByRole('link', { name: 'lamp-1' })).toBeNull())
   expect(screen.getByRole('link', { name: 'fan-1' })).toBeVisible()
   expect(router.currentRoute.value.query).toEqual({ at: 'campus/hall' })
-  await user.type(screen.getByRole('searchbox'), 'nothing')
+  await user.click(screen.getByRole('searchbox'))
+  await user.paste('nothing')
   expect(await screen.findByText('No device fits')).toBeVisible()
 })
 
@@ -81,11 +82,11 @@ it('takes over with what is ticked, for so long, and tells how it ended', async 
   const form = within(await screen.findByRole('form', { name: 'Take over' }))
   await user.click(form.getByRole('button', { name: 'Send' }))
   expect(await form.findByText('Tick what to set.')).toBeVisible()
-  await user.click(form.getByRole('radio', { name: 'On' }))
+  await user.click(form.getByRole('radio', { name: 'Off' })) // what it is already: it shall stay so
   await user.selectOptions(form.getByRole('combobox', { name: 'Hold it' }), 'for 10 minutes')
   await user.click(form.getByRole('button', { name: 'Send' }))
   expect(await form.findByText('the device is away')).toBeVisible()
-  expect(calls.find((one) => one.method === 'POST')?.body).toEqual({ set: { on: true }, hold_s: 600, because: null, timeout_s: 5 })
+  expect(calls.find((one) => one.method === 'POST')?.body).toEqual({ set: { on: false }, hold_s: 600, because: null, timeout_s: 5 })
 })
 
 it('offers no command to those who may send none', async () => {
