@@ -113,6 +113,7 @@ class Reader(Parser):  # type: ignore[misc]  # nats-py has no types here
                 flow.put(words[1], data[payload : end - 2], headers)
             at = end
         self._rest = bytearray(data[at:])
+        await asyncio.sleep(0)  # nats-py reads on while there is something: those who take it have their turn first
 
 
 def _end_of(words: Sequence[bytes], start: int) -> int:

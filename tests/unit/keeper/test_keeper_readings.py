@@ -84,6 +84,15 @@ async def test_slow_reader_loses_the_oldest_and_is_told_how_many() -> None:
     assert await feed.take(0.01) == ([], 0)
 
 
+async def test_a_second_of_readings_that_come_at_once_is_kept_whole() -> None:
+    feed = Feed(("t1",))
+    for _ in range(3000):
+        feed.put(measured())
+    taken, dropped = await feed.take(1)
+
+    assert (len(taken), dropped) == (3000, 0)
+
+
 async def test_feed_is_bounded_by_bytes_but_always_holds_the_newest() -> None:
     feed = Feed(("t1",), limit_bytes=100)
     for number in range(3):
