@@ -16,8 +16,9 @@ const watched: Middleware = {
   onResponse({ response }) {
     heard(response)
   },
-  onError() {
-    connection.lost()
+  onError({ error }) {
+    // what this page itself took back says nothing of the platform
+    if (!(error instanceof DOMException && error.name === 'AbortError')) connection.lost()
   },
 }
 

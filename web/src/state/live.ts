@@ -4,18 +4,20 @@ import { onScopeDispose, ref } from 'vue'
 
 import { useStream } from './stream'
 
-/** Which queries a kind of event changes; commands are not here: there are many, and who shows them follows the device. */
+/**
+ * Which queries a kind of event changes. Commands and devices are not here: thousands of them move at once, and those in
+ * sight are followed by a stream of their own.
+ */
 const CHANGES: Record<string, QueryKey[]> = {
   alias: [['models'], ['apps']],
   app_version: [['apps']],
-  device: [['devices']],
   gallery: [['gallery']],
   job: [['jobs']],
-  location: [['devices'], ['locations']],
+  location: [['devices', 'places'], ['locations']],
   run: [['runs'], ['schedules']],
   schedule: [['schedules']],
   token: [['tokens']],
-  type: [['types']],
+  type: [['devices', 'types'], ['types']],
   user: [['users']],
   version: [['models']],
 }

@@ -84,11 +84,11 @@ export const register = {
 
 export const credentials = {
   title: (count: number) => (count === 1 ? 'Password of the device' : `Passwords of ${count} devices`),
-  text: 'They are shown this once. Keep them now; a lost one is replaced by a new one.',
+  text: 'Shown this once: keep it now. A lost password is replaced by a new one.',
   mqtt: 'Connect to',
   user: 'User',
   password: 'Password',
-  try: 'Send a first value',
+  try: 'Have it say a first word',
   download: 'Save as a file',
   kept: 'I have kept it',
   keptAll: 'I have kept them',
