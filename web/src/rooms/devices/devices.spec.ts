@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 
 import { refused, screen, showAt, waitFor, within } from '@/test/harness'
 import { command, device, hold, lamp, place } from '@/test/devices'
+import { connection } from '@/state/connection'
 import { StreamStub } from '@/test/streams'
 
 const page = (items: unknown[], next: string | null = null) => ({ items, next })
@@ -149,4 +150,14 @@ it('gives a simulated place its faults', async () => {
   await user.selectOptions(await screen.findByLabelText('Fault of lamp-1'), 'deaf')
   await user.click(screen.getByRole('button', { name: 'Save' }))
   await waitFor(() => expect(calls.find((one) => one.method === 'PUT')?.body).toEqual({ speed: 20, faults: { 'lamp-1': 'deaf' } }))
+})
+
+it('a list that the page itself stopped asking for says nothing of the platform', async () => {
+  const stopped = (): never => {
+    throw new DOMException('stopped', 'AbortError')
+  }
+  const { calls } = await showAt('/devices', { ...HOUSE, 'GET /api/v1/devices': stopped })
+  await waitFor(() => expect(calls.some((one) => one.path === '/api/v1/devices')).toBe(true))
+  await screen.findByRole('treeitem', { name: /All places/ })
+  expect(connection.away).toBe(false)
 })
