@@ -95,7 +95,7 @@ class Limits:
 
 
 def _count(session: Session, of: tuple[ColumnElement[bool], ...], most: int) -> int:
-    """Return how many of these jobs nobody has begun: up to ``most`` that wait here, and as many that do with a node."""
+    """Return how many of these jobs nobody has begun: up to ``most`` that wait here, and as many with a node."""
     counts = [
         select(func.count()).select_from(select(Job.id).where(*where, *of).limit(most).subquery()).scalar_subquery()
         for where in (waiting(), (Job.lease_until.is_not(None), Job.status == JobStatus.QUEUED))
