@@ -88,6 +88,16 @@ def curl(settings: Settings) -> str:
     return f"curl -s {url} -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{FLIGHT}'"
 
 
+def story(settings: Settings) -> list[str]:
+    """Return where to look on: the app's page, and what tells why it acted."""
+    with _api(settings) as api:
+        pages = [run["url"] for run in api.get("/runs", live="true")["items"] if run["url"]]
+    return [
+        *(f"{APP} at {PLACE}: {page}" for page in pages),
+        f"its room warms up {SPEED} times as fast as a real one; in a minute or so: fairlead why fan-1.on",
+    ]
+
+
 def marker(home: Home) -> Path:
     """Return the file that says that this is the home of a demo."""
     return home.root / "demo"

@@ -37,6 +37,8 @@ class Welcome:
             terminal.result(f"admin password: {password}   (shown once; you are signed in already)")
         if self._demo:
             terminal.result(await asyncio.to_thread(demonstration.curl, self._settings))
+            for line in await asyncio.to_thread(demonstration.story, self._settings):
+                terminal.note(line)
             terminal.note(
                 f"throw the demo away: stop this, then rm -r {self._settings.home}, with all that you pushed here;"
                 " a home of your own: fairlead up"
