@@ -126,7 +126,7 @@ async def test_a_job_that_ended_is_not_canceled(flow: Flow) -> None:
 
 
 async def test_a_backlog_of_one_model_does_not_keep_another_waiting(flow: Flow) -> None:
-    slow = set(await flow.submit("slow", 5_000))
+    slow = set(await flow.submit("slow", 1_000))
     await flow.report("slow", "quick")
     await flow.round()
     assert len(flow.orders) == orders.AHEAD
