@@ -23,3 +23,11 @@ it('says how a first app comes where there is none', async () => {
   expect(await screen.findByText('No apps yet')).toBeVisible()
   expect(screen.getByText('Nothing ran yet')).toBeVisible()
 })
+
+it('leads to the page of what runs, and to none of what does not', async () => {
+  const running = { ...RUN, id: 'run-2', app: 'night', status: 'ready', url: 'http://night.apps.localhost' }
+  const ended = { ...RUN, id: 'run-3', app: 'day', status: 'succeeded', url: 'http://day.apps.localhost' }
+  await showAt('/apps', { 'GET /api/v1/apps': page([APP]), 'GET /api/v1/runs': page([running, ended]) })
+  expect(await screen.findByRole('link', { name: 'night@2' })).toHaveAttribute('href', 'http://night.apps.localhost')
+  expect(screen.queryByRole('link', { name: 'day@2' })).toBeNull()
+})
