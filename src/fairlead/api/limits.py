@@ -16,9 +16,8 @@ COUNT_THEMSELVES = ("/api/v1/bundles", "/v1/")
 
 
 PASSED_OVER_BYTES = 64 * 1024**2
-"""So much more is read and dropped: an answer before the end of the body may be lost with the connection."""
-LARGE_PASSED_OVER_BYTES = 1024**3
-"""The same where bodies may be large, which nobody sends without a token."""
+"""So much more is read and dropped before the answer, and again after it: an answer before the end of the body may be
+lost with the connection. Beyond that nothing is read (F-19), and the caller may find the connection closed."""
 BODY_S = 30.0
 PER_S_BYTES = 64 * 1024
 """A body has so many seconds, and one more for each so many bytes that came, as at the replicas."""
@@ -72,10 +71,10 @@ class BodyLimit:
                 raise HTTPException(413, f"the body has more than {most} bytes")
             return message
 
-        async def pass_over(border: float = LARGE_PASSED_OVER_BYTES if most == math.inf else PASSED_OVER_BYTES) -> None:
+        async def pass_over() -> None:
             nonlocal is_over
             dropped, until = 0, time.monotonic() + self._stalled_s
-            while not is_over and dropped < border and time.monotonic() < until:
+            while not is_over and dropped < PASSED_OVER_BYTES and time.monotonic() < until:
                 message: Message = await in_time() or {}
                 dropped, is_over = dropped + len(message.get("body", b"")), is_over or not message.get("more_body")
 
@@ -84,7 +83,7 @@ class BodyLimit:
                 await pass_over()
             if not is_over and message["type"] == "http.response.body" and not message.get("more_body"):
                 await send({**message, "more_body": True})  # all of it: who sends still has the answer now
-                await pass_over(math.inf)
+                await pass_over()
                 message = {"type": "http.response.body"}
             await send(message)
 
