@@ -280,7 +280,7 @@ def test_f09_where_all_are_slow_nobody_is_ejected_nor_is_a_lone_one(house: Platf
 # --- F-16 -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("fate", "within_s"), [("start", 30), ("later", 60)])
+@pytest.mark.parametrize(("fate", "within_s"), [("start", 30), pytest.param("later", 60, marks=pytest.mark.long)])
 def test_f16_a_crash_loop_is_contained_says_so_and_ends(house: Platform, fate: str, within_s: float) -> None:
     """F-16: a model that ends at each start, or two seconds after it: at most six starts in 30 s, then two a minute;
     callers are told within 50 ms; all of it takes less than 5 % of a core; the others notice nothing; with the cause

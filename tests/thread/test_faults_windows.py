@@ -188,7 +188,7 @@ def test_whatever_is_killed_while_a_fan_is_told_the_run_goes_on_and_the_command_
         house.over(fan, run, "canceled")
 
 
-@pytest.mark.parametrize("what", ["control", "keeper", "all"])
+@pytest.mark.parametrize("what", ["control", "keeper", pytest.param("all", marks=pytest.mark.long)])
 def test_a_window_ends_whatever_was_killed_in_it(house: House, tmp_path: Path, what: str) -> None:
     """Control, which comes back by itself; the keeper, which comes back after the end; and all, device included, as
     when the power goes: the run has succeeded and the fan is off, the first two at the end itself."""
