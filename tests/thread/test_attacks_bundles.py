@@ -270,6 +270,7 @@ def tracing(pid: int, file: Path) -> Iterator[None]:
 def greedy(town: Town) -> Town:
     """The town with one more hostile model, which others' tests do not need."""
     manifest = MODEL.format(name="greedy", visibility="team").replace("[run]", "[run]\ntimeout_s = 120")
+    manifest += "\n[resources]\nmemory_mb = 2048\n"  # hundreds of processes fit: what ends a fork bomb is their number
     town.push("ada", "greedy", manifest, model=MODEL_CODE)
     town.wait_ready("models", "greedy", "ada")
     until(lambda: predict(town, "greedy", "ada").status_code == 200, "greedy answers", 120)

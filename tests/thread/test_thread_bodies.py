@@ -51,7 +51,7 @@ def test_s43_a_body_in_chunks_that_is_too_long_is_413_however_long_it_is(tmp_pat
         house.ok("push", str(model(tmp_path / "echo", ECHO, examples="[scale]\nmin = 1\nmax = 1\n")))
         with house.client() as client:
             pid = house.pid_of("replica", "echo")
-            most = {"/v1/models/echo/predict": 400, "/v2/models/echo/infer": 400, "/v1/models/echo/jobs": 120}
+            most = {"/v1/models/echo/predict": 400, "/v2/models/echo/infer": 400, "/v1/models/echo/jobs": 96}
             for path, longest in most.items():
                 found = {megabytes: sent(house, path, megabytes) for megabytes in (LIMIT_MB + 1, 80, longest)}
                 assert set(found.values()) == {(413, "body_too_large")}, (path, found)

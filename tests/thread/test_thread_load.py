@@ -98,7 +98,7 @@ def test_ctrl_c_ends_it_with_what_was_measured(house: Platform, photos: Path) ->
     before = settled(house)
     load = subprocess.Popen([*program, "reader", *words], env=house.env, stdout=subprocess.PIPE, text=True)
     try:
-        until(lambda: served(house) > before + 2, "some calls were answered", 60)
+        until(lambda: served(house) > before + 20, "some calls were answered", 60)  # of these it has 4 in hand
         load.send_signal(signal.SIGINT)
         out, _ = load.communicate(timeout=30)
     finally:

@@ -13,11 +13,9 @@ BODY_MAX_BYTES = 4 * 1024**2
 """Of calls of the control API, which are JSON; device types and schedules are far smaller."""
 COUNT_THEMSELVES = ("/api/v1/bundles", "/v1/")
 """Paths (or their beginning) of bundles and of calls of models, which may be large and know their own limit."""
-
-
-PASSED_OVER_BYTES = 64 * 1024**2
-"""So much more is read and dropped before the answer, and again after it: an answer before the end of the body may be
-lost with the connection. Beyond that nothing is read (F-19), and the caller may find the connection closed."""
+PASSED_OVER_BYTES, PASSED_AFTER_BYTES = 96 * 1024**2, 32 * 1024**2
+"""So much more is read and dropped before the answer, and after it: an answer before the end of the body may be lost
+with the connection. Beyond that nothing is read (F-19), and the caller may find the connection closed."""
 BODY_S = 30.0
 PER_S_BYTES = 64 * 1024
 """A body has so many seconds, and one more for each so many bytes that came, as at the replicas."""
@@ -71,10 +69,10 @@ class BodyLimit:
                 raise HTTPException(413, f"the body has more than {most} bytes")
             return message
 
-        async def pass_over() -> None:
+        async def pass_over(most_bytes: int = PASSED_OVER_BYTES) -> None:
             nonlocal is_over
             dropped, until = 0, time.monotonic() + self._stalled_s
-            while not is_over and dropped < PASSED_OVER_BYTES and time.monotonic() < until:
+            while not is_over and dropped < most_bytes and time.monotonic() < until:
                 message: Message = await in_time() or {}
                 dropped, is_over = dropped + len(message.get("body", b"")), is_over or not message.get("more_body")
 
@@ -83,7 +81,7 @@ class BodyLimit:
                 await pass_over()
             if not is_over and message["type"] == "http.response.body" and not message.get("more_body"):
                 await send({**message, "more_body": True})  # all of it: who sends still has the answer now
-                await pass_over()
+                await pass_over(PASSED_AFTER_BYTES)
                 message = {"type": "http.response.body"}
             await send(message)
 
