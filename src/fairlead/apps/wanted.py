@@ -86,15 +86,17 @@ def _binding(
     kinds: Mapping[str, DeviceType], manifest: AppManifest, role: str, devices: tuple[str, ...]
 ) -> DeviceBinding:
     wanted = manifest.devices[role]
-    properties = {}
+    properties, events = {}, {}
     for kind in (kinds[device] for device in devices if device in kinds):
         properties.update({name: prop.flat() for name, prop in kind.properties.items()})
+        events.update({name: prop.flat() for name, prop in kind.events.items()})
     return DeviceBinding(
         devices=devices,
         type=wanted.type,
         single=wanted.count in (1, "1"),
         tier=wanted.tier,
         properties=properties,
+        events=events,
     )
 
 

@@ -306,7 +306,8 @@ def _binding(role: str, manifest: AppManifest, wanted: Wanted, types: Mapping[st
         raise NotFound(f"{role}: no type {asked.type} here", code="type_not_found", hint="--type FILE.toml gives it")
     names = tuple(f"{role.replace('_', '-')}-{number}" for number in range(1, count + 1))
     flat = {name: prop.flat() for name, prop in kinds[0].properties.items()}
-    return DeviceBinding(names, asked.type, asked.count in (1, "1"), tier=asked.tier, properties=flat)
+    events = {name: prop.flat() for name, prop in kinds[0].events.items()}
+    return DeviceBinding(names, asked.type, asked.count in (1, "1"), asked.tier, flat, events)
 
 
 def bodies(run: RunWanted, every_s: float) -> tuple[SimulatedDevice, ...]:

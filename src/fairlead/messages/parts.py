@@ -143,6 +143,8 @@ class DeviceBinding(Part, frozen=True):
     tier: str = "app"
     properties: dict[str, dict[str, Any]] = {}
     """The type's properties, JSON Schema with Fairlead's keywords."""
+    events: dict[str, dict[str, Any]] = {}
+    """The type's events, likewise."""
 
 
 class RunWanted(Part, frozen=True, kw_only=True):

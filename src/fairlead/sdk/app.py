@@ -272,11 +272,11 @@ def check(registered: Registered, welcome: Welcome) -> None:
             )
     for reaction in registered.reactions:
         binding = welcome.bindings[reaction.role]
-        if reaction.property and binding.properties and reaction.property not in binding.properties:
+        if reaction.property and not binding.has(reaction.property):
             raise NotFound(
                 f"{name_of(reaction.function)} waits for {reaction.role}.{reaction.property}; {binding.type} has none",
                 code="property_unknown",
-                hint=f"properties: {', '.join(sorted(binding.properties))}",
+                hint=f"it has {binding.names}",
             )
 
 

@@ -228,9 +228,9 @@ def _check_property(channel: Channel, role: str, name: str) -> None:
     """Raise :class:`AttributeError` for a property that the type lacks, as soon as the run knows its types."""
     if not channel.is_open or role not in channel.welcome.bindings:
         return
-    properties = channel.welcome.bindings[role].properties
-    if properties and name not in properties:
-        raise AttributeError(f"role {role} has no property {name}; it has {', '.join(sorted(properties))}")
+    binding = channel.welcome.bindings[role]
+    if not binding.has(name):
+        raise AttributeError(f"role {role} has no property {name}; it has {binding.names}")
 
 
 def _send_body(

@@ -52,6 +52,18 @@ class Binding(msgspec.Struct, frozen=True, omit_defaults=True):
     single: bool
     properties: dict[str, dict[str, Any]] = {}
     """The type's properties: JSON Schema."""
+    events: dict[str, dict[str, Any]] = {}
+    """The type's events: JSON Schema."""
+
+    def has(self, name: str) -> bool:
+        """Whether devices of the type tell of ``name``; of a type that is not known, they may."""
+        known = self.properties or self.events
+        return not known or name in self.properties or name in self.events
+
+    @property
+    def names(self) -> str:
+        """What devices of the type tell of."""
+        return ", ".join(sorted({*self.properties, *self.events})) or "none"
 
 
 class Bound(msgspec.Struct, frozen=True):

@@ -434,6 +434,26 @@ async def test_a_stream_ends_when_other_devices_are_bound_and_the_next_names_the
     assert bound["bindings"]["lamps"]["devices"] == ["lamp-3", "lamp-2"]
 
 
+async def test_what_happened_once_is_told_once_and_a_type_has_properties_and_events(bench: Bench) -> None:
+    events = {"pressed": {"type": "boolean"}}
+    sensor = msgspec.structs.replace(wanted().bindings["sensor"], events=events)
+    bench.channel.update(wanted(bindings=wanted().bindings | {"sensor": sensor}))
+    await measure(bench)
+    await measure(bench, "pressed", True)
+    async with bench.client.get("http://run/events") as stream:
+        bound = await _next_event(stream)
+        first = await _next_event(stream)
+        await measure(bench, "pressed", True, "2026-11-20T12:00:01Z")
+        second = await _next_event(stream)
+
+    assert bound["bindings"]["sensor"]["events"] == events
+    assert [(each["property"], each["at"]) for each in (first, second)] == [
+        ("temperature", NOON),
+        ("pressed", "2026-11-20T12:00:01Z"),
+    ]
+    assert (await bench.call("GET", "/devices/sensor/pressed"))[1]["items"][0]["value"] is True
+
+
 async def _next_event(stream: aiohttp.ClientResponse) -> dict[str, Any]:
     async with asyncio.timeout(30):
         while True:

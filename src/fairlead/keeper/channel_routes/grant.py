@@ -23,10 +23,7 @@ class Grant:
     @property
     def bindings(self) -> dict[str, Binding]:
         """What stands for each role, as the app is told."""
-        return {
-            role: Binding(devices=b.devices, type=b.type, single=b.single, properties=b.properties)
-            for role, b in self.run.bindings.items()
-        }
+        return {role: told(binding) for role, binding in self.run.bindings.items()}
 
     def check_window(self) -> None:
         """Raise :class:`Forbidden` once the window is over."""
@@ -52,6 +49,11 @@ class Grant:
                 hint=f"roles: {', '.join(sorted(self.run.bindings)) or 'none'}",
             )
         return self.run.bindings[role]
+
+
+def told(binding: DeviceBinding) -> Binding:
+    """Return what stands for a role as the app is told."""
+    return Binding(binding.devices, binding.type, binding.single, binding.properties, binding.events)
 
 
 def chosen(binding: DeviceBinding, device: str | None) -> tuple[str, ...]:

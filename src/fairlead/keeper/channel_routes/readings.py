@@ -13,7 +13,7 @@ from fairlead.bus.port import Bus
 from fairlead.clock import Clock, from_text
 from fairlead.errors import NotFound
 from fairlead.keeper.channel_routes.answers import answer, event, seconds
-from fairlead.keeper.channel_routes.grant import Grant, chosen
+from fairlead.keeper.channel_routes.grant import Grant, chosen, told
 from fairlead.keeper.running.asks import ask
 from fairlead.keeper.running.readings import Readings
 from fairlead.messages import DeviceBinding, FreshAsk, Measured
@@ -58,17 +58,15 @@ class ReadingRoutes:
             self._measure(measured, binding, again=False)
             for device in chosen(binding, request.query.get("device"))
             for measured in self._readings.last(device).values()
-            if not binding.properties or measured.property in binding.properties
+            if told(binding).has(measured.property)
         ]
         return answer(Measures(tuple(items)))
 
     async def _read_property(self, request: web.Request) -> web.StreamResponse:
         binding, name = self._grant.binding(request.match_info["role"]), request.match_info["property"]
-        if binding.properties and name not in binding.properties:
+        if not told(binding).has(name):
             raise NotFound(
-                f"{binding.type} has no property {name}",
-                code="property_unknown",
-                hint=f"it has {', '.join(sorted(binding.properties))}",
+                f"{binding.type} has no property {name}", code="property_unknown", hint=f"it has {told(binding).names}"
             )
         max_age_s = seconds(request, "max_age_s")
         devices = chosen(binding, request.query.get("device"))
@@ -104,7 +102,7 @@ class ReadingRoutes:
             await response.write(event("bindings", Bound(self._grant.bindings)))
             for device, binding in bindings.items():
                 for measured in self._readings.last(device).values():
-                    if not binding.properties or measured.property in binding.properties:  # events do not come again
+                    if told(binding).has(measured.property) and measured.property not in binding.events:
                         await response.write(event("reading", self._measure(measured, binding, again=True)))
             while not feed.closed:
                 taken, dropped = await feed.take(_PING_S)
