@@ -1,9 +1,10 @@
-"""Schedules: added, previewed, paused and removed. They are fired in ``opening``."""
+"""Schedules: added, previewed, changed, paused and removed. They are fired in ``opening``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 from sqlalchemy import select
@@ -11,12 +12,10 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.accounts.policy import SYSTEM, Caller
-from fairlead.apps import ground, params, reach, runs, versions
+from fairlead.apps import ground, reach, runs, versions
 from fairlead.apps.binding import Binding
-from fairlead.bundles.manifest import AppManifest
-from fairlead.devices import registry
-from fairlead.errors import Conflict, Forbidden, Invalid, NotFound, Problem
-from fairlead.schedules import conflicts, due, looking, opening, sight
+from fairlead.errors import Conflict, NotFound, Problem
+from fairlead.schedules import conflicts, due, judging, looking, opening, sight
 from fairlead.schedules.check import Wanted, check, timetable
 from fairlead.schedules.conflicts import Clash, table_of
 from fairlead.schedules.due import Firing, Timetable
@@ -43,12 +42,7 @@ def add(session: Session, wanted: Wanted, now: datetime, *, by: str, may_safety:
 
     ``may_safety``: the caller is a configurer and may schedule apps whose commands go before people's.
     """
-    zone, manifest, problems = _judge(session, wanted, now)
-    if problems or manifest is None:
-        raise _invalid(problems)
-    if not may_safety and any(role.tier == "safety" for role in manifest.devices.values()):
-        message = f"{wanted.app} commands devices before people do"
-        raise Forbidden(message, code="safety_tier", hint="a configurer schedules it")
+    zone = judging.checked(session, wanted, now, may_safety=may_safety)
     name = wanted.name or _free_name(session, wanted.app)
     if session.scalars(select(Schedule.id).where(Schedule.name == name)).first():
         message = f"a schedule named {name} is there already"
@@ -58,23 +52,7 @@ def add(session: Session, wanted: Wanted, now: datetime, *, by: str, may_safety:
         id=ids.new("sch"),
         name=name,
         app=wanted.app,
-        at=wanted.at,
-        zone=zone,
-        cron=wanted.cron,
-        every_s=wanted.every_s,
-        for_s=wanted.for_s,
-        windows=wanted.windows,
-        start=table.start.isoformat() if table.start else None,
-        end=wanted.end,
-        once_from=wanted.once_from,
-        once_to=_once_to(wanted),
-        excepted=wanted.excepted,
-        dst=wanted.dst,
-        overlap=wanted.overlap,
-        catch_up=wanted.catch_up,
-        params=dict(wanted.params),
-        bind=dict(wanted.bind),
-        notify=wanted.notify,
+        **_said(wanted, zone, table),
         created_by=by,
         created_at=now,
         seen_until=now,
@@ -86,37 +64,58 @@ def add(session: Session, wanted: Wanted, now: datetime, *, by: str, may_safety:
     return record
 
 
+def change(session: Session, ref: str, wanted: Wanted, now: datetime, *, by: str, may_safety: bool = False) -> Schedule:
+    """Have a schedule say what ``wanted`` does from now on; a run that was opened goes on as it was.
+
+    It keeps its name, under which its page is found, and its app, whose state it holds: raises :class:`Invalid` where
+    ``wanted`` names others, and as :func:`add` does.
+    """
+    record = _there(session, ref)
+    kept = (("app", wanted.app, record.app), ("name", wanted.name or record.name, record.name))
+    if moved := [(path, old) for path, new, old in kept if new != old]:
+        hint = "add another schedule and remove this one"
+        told = (Problem(path, "fixed", f"a schedule keeps its {path}: {old}", hint) for path, old in moved)
+        raise judging.refusal(tuple(told))
+    zone = judging.checked(session, wanted, now, may_safety=may_safety)
+    for name, value in _said(wanted, zone, timetable(wanted, zone, now)).items():
+        setattr(record, name, value)
+    record.seen_until = max(record.seen_until, now)
+    if _live(session, record):
+        record.next_at = None if record.paused else opening.following(table_of(record), record.seen_until)
+    elif record.paused is None:
+        _look_from(record, now)
+    note(session, "schedule", record.id, f"changed by {by}: {record.app} at {record.at}", now, by=by)
+    session.flush()
+    return record
+
+
+def _said(wanted: Wanted, zone: str, table: Timetable) -> dict[str, Any]:
+    """Return what a record says of ``wanted``, but for its app and name."""
+    return {
+        "at": wanted.at,
+        "zone": zone,
+        "cron": wanted.cron,
+        "every_s": wanted.every_s,
+        "for_s": wanted.for_s,
+        "windows": wanted.windows,
+        "start": table.start.isoformat() if table.start else None,
+        "end": wanted.end,
+        "once_from": wanted.once_from,
+        "once_to": _once_to(wanted),
+        "excepted": wanted.excepted,
+        "dst": wanted.dst,
+        "overlap": wanted.overlap,
+        "catch_up": wanted.catch_up,
+        "params": dict(wanted.params),
+        "bind": dict(wanted.bind),
+        "notify": wanted.notify,
+    }
+
+
 def _once_to(wanted: Wanted) -> datetime | None:
     if wanted.once_from and wanted.once_to is None and wanted.for_s is not None:
         return wanted.once_from + timedelta(seconds=wanted.for_s)
     return wanted.once_to
-
-
-def _judge(session: Session, wanted: Wanted, now: datetime) -> tuple[str, AppManifest | None, tuple[Problem, ...]]:
-    """Return the zone, the app's manifest and every problem."""
-    problems: list[Problem] = []
-    zone, manifest = wanted.zone or "UTC", None
-    try:
-        place = registry.show_location(session, wanted.at)
-        zone = wanted.zone or place.zone
-    except NotFound as error:
-        problems.append(Problem("at", error.code, error.message, error.hint))
-    try:
-        manifest = versions.manifest_of(versions.show_version(session, wanted.app))
-    except NotFound as error:
-        problems.append(Problem("app", error.code, error.message, error.hint))
-    problems += check(wanted, zone, now)
-    if manifest is not None:
-        problems += params.check(manifest.params, wanted.params)
-        problems += ground.problems_of(session, manifest, wanted.at, wanted.bind)
-    return zone, manifest, tuple(problems)
-
-
-def _invalid(problems: tuple[Problem, ...]) -> Invalid:
-    first = problems[0]
-    rest = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    message = f"{first.path}: {first.message}{rest}"
-    return Invalid(message, code="schedule_invalid", hint=first.hint, problems=problems)
 
 
 def _free_name(session: Session, app: str) -> str:
@@ -125,19 +124,22 @@ def _free_name(session: Session, app: str) -> str:
     return next(name for number in range(1, len(taken) + 2) if (name := f"{short}-{number}") not in taken)
 
 
-def preview(session: Session, wanted: Wanted, now: datetime, caller: Caller, *, limit: int = 10) -> Preview:
-    """Return bindings, the next windows and clashes of a schedule that is not there yet.
+def preview(
+    session: Session, wanted: Wanted, now: datetime, caller: Caller, *, limit: int = 10, besides: str = ""
+) -> Preview:
+    """Return bindings, the next windows and clashes of a schedule that is not there yet, or is to be changed:
+    ``besides`` is its id.
 
     A clash with a schedule that the caller may not see does not name it.
     """
-    zone, manifest, problems = _judge(session, wanted, now)
+    zone, manifest, problems = judging.judge(session, wanted, now)
     timed = not check(wanted, zone, now)
     table = timetable(wanted, zone, now) if timed else None
     ahead = due.upcoming(table, now, limit) if table else ()
     if table and (open_now := due.current(table, now)):
         ahead = (open_now, *ahead)[:limit]
     bound = ground.binding_of(session, manifest, wanted.at, wanted.bind, free=True) if manifest else Binding({})
-    found = conflicts.find(session, manifest, bound, table, now, caller) if manifest and table else ()
+    found = conflicts.find(session, manifest, bound, table, now, caller, besides=besides) if manifest and table else ()
     warned = warnings(session, wanted.app, caller.name, table, now) if manifest else ()
     return Preview(zone, bound.roles, ahead, looking.odd(table, ahead, now), found, problems, warned)
 

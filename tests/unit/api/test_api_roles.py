@@ -34,6 +34,7 @@ CALLS = [
     ("POST", "/devices/x-1/commands", {"set": {"on": True}}, Verb.SEND_COMMANDS),
     ("POST", "/devices/x-1/release", None, Verb.SEND_COMMANDS),
     ("POST", "/schedules", {"app": "none", "at": "x", "now": True}, Verb.SCHEDULE),
+    ("PUT", "/schedules/none", {"app": "none", "at": "x", "now": True}, Verb.SCHEDULE),
     ("PATCH", "/schedules/none", {"paused": True}, Verb.SCHEDULE),
     ("DELETE", "/schedules/none", None, Verb.SCHEDULE),
     ("POST", "/runs/run-none/stop", None, Verb.SCHEDULE),

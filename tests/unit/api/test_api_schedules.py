@@ -103,6 +103,42 @@ async def test_a_schedule_is_paused_resumed_and_removed_by_its_owner(lab: Any) -
     assert (await zoe.get("/api/v1/schedules")).json()["items"] == []
 
 
+async def test_a_schedule_is_changed_by_its_owner_and_first_previewed(lab: Any) -> None:
+    zoe, paul = lab.by("zoe"), lab.by("paul")
+    body = {"app": "smart", "at": "lab", "name": "night", "windows": NIGHT}
+    made = await lab.ok(zoe.post("/api/v1/schedules", json=body))
+    new = body | {"windows": [{"days": ["tue"], "from": "09:00", "to": "10:00"}], "params": {"comfort_c": 22}}
+    lab.refused(await paul.put("/api/v1/schedules/night", json=new), 403, "not_owner")
+    preview = await lab.ok(zoe.put("/api/v1/schedules/night", json=new | {"dry_run": True}))
+    assert (preview["conflicts"], preview["problems"]) == ([], []), "it is in nobody's way, itself least"
+    assert (await zoe.get("/api/v1/schedules/night")).json() == made
+    view = await lab.ok(zoe.put("/api/v1/schedules/night", json=new))
+    assert (view["id"], view["windows"], view["params"]) == (made["id"], new["windows"], new["params"])
+    assert view["next_at"] != made["next_at"]
+    error = lab.refused(await zoe.put("/api/v1/schedules/night", json=new | {"app": "b"}), 422, "schedule_invalid")
+    assert [problem["path"] for problem in error["problems"]] == ["app"]
+
+
+async def test_windows_of_a_week_are_those_of_the_schedules_that_one_sees(lab: Any) -> None:
+    zoe = lab.by("zoe")
+    await lab.smart("secret", more='[access]\nvisibility = "private"\n')
+    for name, app in (("open", "smart"), ("hidden", "secret")):
+        body = {"app": app, "at": "lab", "name": name, "windows": WEEK, "start": "2030-01-07"}
+        await lab.ok(lab.by("paul").post("/api/v1/schedules", json=body))
+    week = {"from": "2030-01-07T00:00:00+01:00", "to": "2030-01-14T00:00:00+01:00"}
+    mine = await lab.ok(lab.by("paul").get("/api/v1/windows", params=week))
+    assert [one["schedule"] for one in mine["items"][:2]] == ["hidden", "open"]
+    await lab.ok(lab.by("paul").patch("/api/v1/schedules/open", json={"paused": True, "why": "holidays"}))
+    hers = await lab.ok(zoe.get("/api/v1/windows", params=week))
+    assert ({one["schedule"] for one in hers["items"]}, len(hers["items"]), hers["cut"]) == ({"open"}, 7, [])
+    first = hers["items"][0]
+    assert (first["from"], first["zone"], first["paused"]) == ("2030-01-06T23:00:00Z", "Europe/Berlin", "holidays")
+    assert (await lab.ok(zoe.get("/api/v1/windows", params=week | {"app": "none"})))["items"] == []
+    for to in ("2030-01-06T00:00:00Z", "2031-01-01T00:00:00Z"):
+        lab.refused(await zoe.get("/api/v1/windows", params=week | {"to": to}), 422, "span_invalid")
+    lab.refused(await zoe.get("/api/v1/windows", params=week | {"to": "2030-01-14T00:00:00"}), 422, "moment_invalid")
+
+
 async def test_a_window_that_is_open_starts_a_run_which_stops_with_its_schedule(lab: Any) -> None:
     zoe = lab.by("zoe")
     await lab.ok(zoe.post("/api/v1/schedules", json={"app": "smart", "at": "lab", "name": "all-day", "windows": WEEK}))

@@ -27,7 +27,7 @@ from fairlead.messages import (
     StatePut,
 )
 from fairlead.models.pushed import Pushed
-from fairlead.schedules import conflicts, opening, service
+from fairlead.schedules import ahead, conflicts, due, opening, service
 from fairlead.schedules.check import Wanted
 from fairlead.status import CommandStatus, RunStatus, VersionStatus
 from fairlead.store import journal
@@ -394,6 +394,78 @@ def test_removing_a_schedule_stops_its_run_and_frees_its_name(session: Session) 
 
     assert (run.status, run.reason) == (RunStatus.CANCELED, "its schedule was removed by ada")
     schedule(session)
+
+
+def change(session: Session, now: datetime, **more: object) -> Schedule:
+    fields = {"app": "cool", "at": "campus/lab", "windows": AFTERNOON, **more}
+    return service.change(session, "daily", Wanted(**fields), now, by="ada")  # type: ignore[arg-type]
+
+
+def test_a_changed_schedule_opens_its_new_windows_and_its_run_goes_on_as_it_was(session: Session) -> None:
+    run = up(session)
+    evening = (Window(days=("fri",), start="20:00", end="21:00"),)
+    record = change(session, later(hours=2), windows=evening, params={"above": 30})
+
+    assert (record.windows, record.params, record.name) == (evening, {"above": 30}, "daily")
+    assert record.next_at == later(hours=7), "20:00 in Berlin"
+    assert (run.status, run.params["above"], run.ends_at) == (RunStatus.READY, 26, later(hours=5))
+    step(session, later(hours=7), RunReport(run.id, RunStatus.SUCCEEDED))
+    assert [one.params["above"] for one in runs.list_runs(session, SYSTEM, live=True)] == [30]
+
+
+def test_a_schedule_that_is_changed_within_a_new_window_runs_at_once_and_a_paused_one_stays_so(
+    session: Session,
+) -> None:
+    schedule(session)
+    noon = (Window(days=("fri",), start="12:00", end="15:00"),)
+    change(session, NOON, windows=noon)
+    step(session, NOON)
+    assert the_run(session).starts_at == later(hours=-1)
+
+    service.pause(session, "daily", later(hours=3), by="ada")
+    assert change(session, later(hours=3)).next_at is None
+    assert service.resume(session, "daily", later(hours=3), by="ada").next_at == later(hours=1), "it is open"
+
+
+@pytest.mark.parametrize(
+    ("more", "path"), [({"name": "other"}, "name"), ({"app": "none"}, "app"), ({"windows": ()}, "windows")]
+)
+def test_a_change_that_is_refused_changes_nothing(session: Session, more: dict[str, object], path: str) -> None:
+    record = schedule(session)
+    with pytest.raises(Invalid) as caught:
+        change(session, NOON, **more)
+    assert [problem.path for problem in caught.value.problems] == [path]
+    assert (record.windows, record.app, record.next_at) == (AFTERNOON, "cool", later(hours=1))
+
+
+def test_the_preview_of_a_change_clashes_with_others_alone(session: Session) -> None:
+    record = schedule(session)
+    wanted = Wanted(app="cool", at="campus/lab", windows=AFTERNOON)
+    assert [one.schedule for one in service.preview(session, wanted, NOON, SYSTEM).clashes] == ["daily"]
+    assert service.preview(session, wanted, NOON, SYSTEM, besides=record.id).clashes == ()
+
+
+def test_windows_of_a_week_are_told_in_their_order_from_when_their_schedule_was_made(session: Session) -> None:
+    daily = schedule(session, windows=(Window(days=due.DAYS, start="14:00", end="18:00"),))
+    late = schedule(session, name="late", windows=(Window(days=("fri", "sat"), start="22:00", end="02:00"),))
+    told = ahead.windows([late, daily], later(days=-1), later(days=1, hours=11))
+    assert [(record.name, firing.opens) for record, firing in told.windows] == [
+        ("daily", later(hours=1)),
+        ("late", later(hours=9)),
+        ("daily", later(days=1, hours=1)),
+        ("late", later(days=1, hours=9)),
+    ], "13:00 in Berlin was before they were made"
+    inside = ahead.windows([late], later(hours=12), later(hours=12, minutes=30))
+    assert [firing.opens for _, firing in inside.windows] == [later(hours=9)], "one that is open is in it"
+    assert ahead.windows([late], later(hours=13), later(hours=14)).windows == ()
+
+
+def test_a_schedule_with_very_many_windows_is_cut_and_says_so(session: Session) -> None:
+    often = schedule(session, name="often", windows=(), cron="*/5 * * * *", for_s=60)
+    once = schedule(session, name="once", windows=(), once_from=NOON)
+    told = ahead.windows([often, once], later(hours=-1), later(days=7))
+    assert (len(told.windows), told.cut) == (ahead.EACH_MAX + 1, ("often",))
+    assert [one.opens for _, one in ahead.windows([once], later(days=3), later(days=4)).windows] == [NOON]
 
 
 def test_run_once_without_end_goes_on_until_it_is_stopped(session: Session) -> None:

@@ -1,21 +1,30 @@
-"""Schedules: previewed, added, paused, removed."""
+"""Schedules: previewed, added, changed, paused, removed; their windows."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, Field
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
+from fairlead.api.params import Moment
 from fairlead.api.views.base import Body, Page, page
-from fairlead.api.views.runs import PreviewView, ScheduleView, preview_view, schedule_view
+from fairlead.api.views.schedules import (
+    AheadsView,
+    PreviewView,
+    ScheduleView,
+    aheads_view,
+    preview_view,
+    schedule_view,
+)
 from fairlead.apps.sight import show_app
+from fairlead.clock import to_text
 from fairlead.errors import Invalid, NotFound
-from fairlead.schedules import conflicts, service, sight
+from fairlead.schedules import ahead, conflicts, service, sight
 from fairlead.schedules.check import Wanted
 from fairlead.store.records import App, Dst, Schedule, Window
 
@@ -101,6 +110,30 @@ async def list_schedules(
     return page(await house.database.read(read))
 
 
+@router.get("/windows")
+async def list_windows(
+    house: TheHouse,
+    who: Who,
+    since: Annotated[Moment, Query(alias="from")],
+    until: Annotated[Moment, Query(alias="to")],
+    app: str | None = None,
+    at: str | None = None,
+) -> AheadsView:
+    """Return the windows that schedules have between two moments, at most 35 days apart.
+
+    Those of a paused one are among them, with its note. ``cut`` names schedules with more than 200 of them.
+    """
+    if not timedelta() < until - since <= ahead.SPAN_MAX:
+        message = f"from {to_text(since)} to {to_text(until)} is no span"
+        hint = f"to is later than from, by {ahead.SPAN_MAX.days} days at most"
+        raise Invalid(message, code="span_invalid", hint=hint)
+
+    def read(session: Session) -> AheadsView:
+        return aheads_view(ahead.windows(conflicts.list_schedules(session, who, app=app, at=at), since, until))
+
+    return await house.database.read(read)
+
+
 @router.post("/schedules", status_code=201, responses={200: {"model": PreviewView, "description": "with dry_run"}})
 async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who) -> ScheduleView | PreviewView:
     """Have an app run at a place and time; with ``dry_run`` tell what that would come to, and write nothing."""
@@ -116,10 +149,7 @@ async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who)
         may_safety = who.may(Verb.SCHEDULE_SAFETY)
         make = service.run_once if body.now else service.add
         record = make(session, wanted, now, by=who.name, may_safety=may_safety)
-        clashes = service.clashes(session, record, now, who)
-        table = conflicts.table_of(record)
-        warnings = service.warnings(session, record.app, who.name, table, now)
-        return schedule_view(record, service.states(session, [record])[record.id], clashes, warnings)
+        return _told(session, who, record, now)
 
     view = await house.database.write(write)
     house.reconcile.nudge()
@@ -130,6 +160,26 @@ async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who)
 async def show(ref: str, house: TheHouse, who: Who) -> ScheduleView:
     """Return the schedule of this name, id or unique beginning of an id."""
     return await house.database.read(lambda session: _view(session, sight.show_schedule(session, who, ref)))
+
+
+@router.put("/schedules/{ref}")
+async def replace(ref: str, body: ScheduleBody, house: TheHouse, who: Who) -> ScheduleView | PreviewView:
+    """Have a schedule say something else from now on; its app and its name stay, and a run that was opened goes on as
+    it was. With ``dry_run`` tell what that would come to, and write nothing."""
+    now = house.clock.now()
+    wanted = body.wanted(now)
+    if body.dry_run:
+        return await house.database.read(lambda s: _preview(s, who, wanted, now, besides=_own(s, who, ref).id))
+
+    def write(session: Session) -> ScheduleView:
+        old = _own(session, who, ref)
+        may_safety = who.may(Verb.SCHEDULE_SAFETY)
+        record = service.change(session, old.id, wanted, now, by=who.name, may_safety=may_safety)
+        return _told(session, who, record, now)
+
+    view = await house.database.write(write)
+    house.reconcile.nudge()
+    return view
 
 
 @router.patch("/schedules/{ref}")
@@ -160,6 +210,13 @@ def _view(session: Session, record: Schedule) -> ScheduleView:
     return schedule_view(record, service.states(session, [record])[record.id])
 
 
+def _told(session: Session, who: Caller, record: Schedule, now: datetime) -> ScheduleView:
+    """Return a schedule that was written, with what its writer should know of it."""
+    clashes = service.clashes(session, record, now, who)
+    warnings = service.warnings(session, record.app, who.name, conflicts.table_of(record), now)
+    return schedule_view(record, service.states(session, [record])[record.id], clashes, warnings)
+
+
 def _own(session: Session, who: Caller, ref: str) -> Schedule:
     check(who, Verb.SCHEDULE)
     record = sight.show_schedule(session, who, ref)
@@ -167,9 +224,9 @@ def _own(session: Session, who: Caller, ref: str) -> Schedule:
     return record
 
 
-def _preview(session: Session, who: Caller, wanted: Wanted, now: datetime) -> PreviewView:
+def _preview(session: Session, who: Caller, wanted: Wanted, now: datetime, besides: str = "") -> PreviewView:
     _check_app(session, who, wanted.app)
-    return preview_view(service.preview(session, wanted, now, who))
+    return preview_view(service.preview(session, wanted, now, who, besides=besides))
 
 
 def _check_app(session: Session, who: Caller, name: str) -> None:

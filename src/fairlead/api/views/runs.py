@@ -1,4 +1,4 @@
-"""Apps, schedules and runs (docs/contract.md §8)."""
+"""Apps and runs (docs/contract.md §8)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from fairlead.api.views.base import View, moment
 from fairlead.api.views.devices import StepView, step_views
 from fairlead.api.views.models import TargetView, VersionView, version_view
 from fairlead.apps import versions as app_versions
-from fairlead.schedules.conflicts import Clash, within
-from fairlead.schedules.due import Firing
-from fairlead.schedules.service import Preview
-from fairlead.store.records import App, AppAlias, AppVersion, Event, Run, Schedule
+from fairlead.store.records import App, AppAlias, AppVersion, Event, Run
 
 _STEPS = {
     "fetch": "fetching the bundle",
@@ -50,85 +47,6 @@ class SpanView(View):
     to: str | None
 
 
-class WindowView(View):
-    days: list[str]
-    start: str = Field(serialization_alias="from")
-    to: str
-
-
-class DstView(View):
-    gap: str
-    overlap: str
-    length: str
-
-
-class ClashView(View):
-    """Another schedule that wants the same devices, and from when to when both do."""
-
-    schedule: str
-    devices: list[str]
-    start: str | None = Field(serialization_alias="from")
-    to: str | None
-
-
-class ScheduleView(View):
-    id: str
-    name: str
-    app: str
-    at: str
-    zone: str
-    cron: str | None
-    every_s: float | None
-    for_s: float | None
-    windows: list[WindowView]
-    once: SpanView | None
-    start: str | None
-    end: str | None
-    excepted: list[str] = Field(serialization_alias="except")
-    dst: DstView
-    overlap: str
-    catch_up: str
-    paused: str | None
-    params: dict[str, Any]
-    bind: dict[str, list[str]]
-    notify: list[str]
-    next_at: str | None
-    created_at: str | None
-    created_by: str
-    removed_at: str | None
-    state: str
-    """waiting, running, paused, done (no window lies ahead) or removed."""
-    conflicts: list[ClashView] = []
-    """Only in the answer to the call that made it."""
-    warnings: list[str] = []
-    """Only there too: what keeps its runs waiting, as it is now."""
-
-
-class ProblemView(View):
-    path: str
-    rule: str
-    message: str
-    hint: str
-
-
-class FiringView(SpanView):
-    skipped: str | None
-    note: str | None
-    conflicts: list[str] = []
-    """Other schedules that want the same devices in this window."""
-
-
-class PreviewView(View):
-    zone: str
-    bindings: dict[str, list[str]]
-    windows: list[FiringView]
-    odd: list[FiringView] = []
-    """Later windows that daylight saving changes, within a year."""
-    conflicts: list[ClashView]
-    warnings: list[str] = []
-    problems: list[ProblemView]
-
-
 class RunView(View):
     id: str
     app: str
@@ -149,6 +67,11 @@ class RunView(View):
     finished_at: str | None
     history: list[StepView]
     last_lines: list[str]
+
+
+class EntryView(View):
+    url: str
+    """Where the run's page is opened as who asked: good for one use within a minute."""
 
 
 def app_view(app: App, versions: Sequence[AppVersion], aliases: Sequence[AppAlias], url: str | None) -> AppView:
@@ -181,73 +104,8 @@ def _main(versions: Sequence[AppVersion], aliases: Sequence[AppAlias]) -> AppVer
     return next((one for one in versions if named in (None, one.version)), None)
 
 
-def schedule_view(
-    record: Schedule, state: str, clashes: Sequence[Clash] = (), warnings: Sequence[str] = ()
-) -> ScheduleView:
-    windows = [WindowView(days=list(one.days), start=one.start, to=one.end) for one in record.windows]
-    return ScheduleView(
-        id=record.id,
-        name=record.name,
-        app=record.app,
-        at=record.at,
-        zone=record.zone,
-        cron=record.cron,
-        every_s=record.every_s,
-        for_s=record.for_s,
-        windows=windows,
-        once=span(record.once_from, record.once_to) if record.once_from else None,
-        start=record.start,
-        end=record.end,
-        excepted=list(record.excepted),
-        dst=DstView(gap=record.dst.gap, overlap=record.dst.overlap, length=record.dst.length),
-        overlap=record.overlap,
-        catch_up=record.catch_up,
-        paused=record.paused,
-        params=record.params,
-        bind=_lists(record.bind),
-        notify=list(record.notify),
-        next_at=moment(record.next_at),
-        created_at=moment(record.created_at),
-        created_by=record.created_by,
-        removed_at=moment(record.removed_at),
-        state=state,
-        conflicts=[_clash(one) for one in clashes],
-        warnings=list(warnings),
-    )
-
-
 def span(start: datetime | None, to: datetime | None) -> SpanView:
     return SpanView(start=moment(start), to=moment(to))
-
-
-def preview_view(preview: Preview) -> PreviewView:
-    return PreviewView(
-        zone=preview.zone,
-        bindings=_lists(preview.bindings),
-        windows=[_firing(one, preview.clashes) for one in preview.firings],
-        odd=[_firing(one, preview.clashes) for one in preview.odd],
-        conflicts=[_clash(one) for one in preview.clashes],
-        warnings=list(preview.warnings),
-        problems=[
-            ProblemView(path=one.path, rule=one.rule, message=one.message, hint=one.hint) for one in preview.problems
-        ],
-    )
-
-
-def _firing(firing: Firing, clashes: Sequence[Clash]) -> FiringView:
-    return FiringView(
-        start=moment(firing.opens),
-        to=moment(firing.closes),
-        skipped=firing.skipped or None,
-        note=firing.note or None,
-        conflicts=list(within(clashes, firing)),
-    )
-
-
-def _clash(clash: Clash) -> ClashView:
-    return ClashView(
-        schedule=clash.schedule, devices=list(clash.devices), start=moment(clash.starts), to=moment(clash.ends)
-    )
 
 
 def run_view(run: Run, schedule: str, url: str | None, history: Sequence[Event] = ()) -> RunView:
@@ -261,7 +119,7 @@ def run_view(run: Run, schedule: str, url: str | None, history: Sequence[Event] 
         status=run.status.value,
         reason=run.reason or None,
         window=span(run.starts_at, run.ends_at),
-        bindings=_lists(run.bindings),
+        bindings=lists(run.bindings),
         params=run.params,
         user=run.user,
         restarts=run.restarts,
@@ -275,5 +133,5 @@ def run_view(run: Run, schedule: str, url: str | None, history: Sequence[Event] 
     )
 
 
-def _lists(roles: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
+def lists(roles: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
     return {role: list(devices) for role, devices in roles.items()}
