@@ -9,7 +9,11 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from fairlead.control.house import House
+from fairlead.identity.tokens import Claims, for_page
 
 LASTS_S = 60.0
 MOST = 1000
@@ -47,3 +51,10 @@ class Handovers:
         """Return what ``word`` stands for, once, at the page that it was given for; else None."""
         until, ticket = self._tickets.pop(word, (0.0, None))
         return ticket if ticket is not None and ticket.host == host and until > self._monotonic() else None
+
+
+def entry(handovers: Handovers, house: House, claims: Claims, host: str, page: str, back: str) -> str:
+    """Return the address, good for one use, that opens ``page`` at its ``host`` as who has ``claims``."""
+    expires = datetime.fromtimestamp(claims.exp, UTC)
+    word = handovers.give(Ticket(host, for_page(claims, page, keys=house.keys), expires))
+    return f"{house.runs.address(host)}/.fairlead/enter?word={quote(word)}&next={back}"

@@ -165,6 +165,26 @@ async def test_a_session_is_carried_over_to_the_page_of_an_app_once(door: Any) -
     assert len(parse_qs(again.query)["word"][0]) > 30
 
 
+async def test_a_page_is_opened_in_a_frame_with_a_cookie_that_counts_below_that_site_alone(door: Any) -> None:
+    await page(door)
+    run = (await door.by("zoe").get("/api/v1/runs")).json()["items"][0]["id"]
+    url = (await door.ok(door.by("zoe").post(f"/api/v1/runs/{run}/page")))["url"]
+    where = urlsplit(url)
+    assert (where.netloc, where.path) == ("night.apps.localhost:8080", "/.fairlead/enter")
+    framed = {"host": where.netloc, "sec-fetch-dest": "iframe", "sec-fetch-site": "cross-site"}
+    entered = await door.by("").get(f"{where.path}?{where.query}", headers=framed)
+    assert (entered.status_code, entered.headers["location"]) == (303, "/")
+    cookie = entered.headers["set-cookie"].lower().split("; ")
+    assert {"partitioned", "secure", "httponly", "samesite=none"} <= set(cookie)
+    claims = verify(cookie_value(entered), keys=door.house.keys, now=door.house.clock.now(), audience=None)
+    assert (claims.aud, claims.sub) == ("page:night", "zoe")
+    door.refused(await door.by("eve").post("/api/v1/runs/run-none/page"), 404, "run_not_found")
+
+
+def cookie_value(answer: httpx.Response) -> str:
+    return answer.headers["set-cookie"].partition("=")[2].partition(";")[0]
+
+
 @pytest.mark.parametrize("host", ["evil.example", "nowhere.apps.localhost", "x" * 5000, "night.apps.localhost@evil"])
 async def test_a_page_that_is_not_there_gets_nobodys_session(door: Any, host: str) -> None:
     answer = await sign_in(door, at=host)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Caller, Verb, check, check_owner
-from fairlead.api.deps import TheHouse, Who
+from fairlead.api.deps import TheHouse, Verified, Who
+from fairlead.api.handover import entry
 from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import Page, page
-from fairlead.api.views.runs import RunView, run_view
+from fairlead.api.views.runs import EntryView, RunView, run_view
 from fairlead.apps import runs, sight
+from fairlead.apps.pages import show_page
 from fairlead.control.house import House
 from fairlead.errors import Unavailable
 from fairlead.schedules import service as schedules
@@ -58,6 +60,18 @@ async def follow_run(run: str, house: TheHouse, who: Who) -> StreamingResponse:
     """Stream a run's changes until it ended."""
     found = await house.database.read(lambda session: sight.show_run(session, who, run).id)
     return sse(house, who, follow(house, f"runs/{found}", lambda s: _change(s, house, who, found)))
+
+
+@router.post("/runs/{run}/page")
+async def enter_page(run: str, request: Request, house: TheHouse, who: Who, claims: Verified) -> EntryView:
+    """Return where a browser opens the run's page as who asks, in a frame too: one use, within a minute."""
+
+    def read(session: Session) -> str:
+        return show_page(session, who, sight.show_run(session, who, run).id).name
+
+    name = await house.database.read(read)
+    await house.reconcile.in_force()  # else the front door may not lead to a page that is ready just now
+    return EntryView(url=entry(request.app.state.handovers, house, claims, name, name, "/"))
 
 
 @router.post("/runs/{run}/stop")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 from fairlead.accounts import service, tokens
 from fairlead.accounts.policy import Caller
 from fairlead.api.deps import TheHouse, address_of, caller, check_origin, cookie_of, verified
-from fairlead.api.handover import Ticket
+from fairlead.api.handover import entry
 from fairlead.api.html import page
 from fairlead.apps.pages import show_page
 from fairlead.control.house import House
 from fairlead.errors import Error, Forbidden, Invalid, Kind, NotFound
 from fairlead.identity.cookies import session_cookie
-from fairlead.identity.tokens import for_page, verify
+from fairlead.identity.tokens import verify
 
 router = APIRouter(include_in_schema=False)
 PATH = "/sign-in"
@@ -96,7 +96,7 @@ async def enter(request: Request, house: TheHouse, word: str = "") -> Response:
         body = "<h1>Please sign in again</h1><p>This address was good for one use within a minute.</p>"
         return page("Fairlead", f'{body}<p><a href="/">To the page</a></p>', status=403, narrow=True)
     answer = _redirect(own_path(back))
-    set_session(answer, house, ticket.cookie, ticket.expires)
+    set_session(answer, house, ticket.cookie, ticket.expires, framed=_is_framed(request))
     return answer
 
 
@@ -110,13 +110,25 @@ async def known(request: Request, house: House) -> Caller | None:
         return None
 
 
-def set_session(answer: Response, house: House, cookie: str, expires: datetime) -> None:
+def set_session(answer: Response, house: House, cookie: str, expires: datetime, *, framed: bool = False) -> None:
     """Have the browser keep a session: out of reach of scripts, and not sent with what other sites have it send.
 
-    ``lax`` and not ``strict``: an address in a letter must open without signing in again.
+    ``lax`` and not ``strict``: an address in a letter must open without signing in again. ``framed``: it counts only below
+    the site that shows the page in a frame now (partitioned, https://github.com/privacycg/CHIPS), where browsers take
+    no ``lax`` one.
     """
-    is_https = house.settings.is_https
-    answer.set_cookie(session_cookie(is_https), cookie, httponly=True, samesite="lax", secure=is_https, expires=expires)
+    name, is_https = session_cookie(house.settings.is_https), house.settings.is_https
+    if not framed:
+        answer.set_cookie(name, cookie, httponly=True, samesite="lax", secure=is_https, expires=expires)
+        return
+    answer.set_cookie(name, cookie, httponly=True, samesite="none", secure=True, expires=expires)
+    answer.headers["set-cookie"] += "; Partitioned"  # http.cookies does not know it before Python 3.14
+
+
+def _is_framed(request: Request) -> bool:
+    """Whether another site shows this page in a frame, as the browser says; it says so where it takes such cookies."""
+    told = request.headers
+    return told.get("sec-fetch-dest") == "iframe" and told.get("sec-fetch-site") == "cross-site"
 
 
 def own_path(text: str) -> str:
@@ -149,9 +161,7 @@ async def _lead_back(request: Request, house: House, cookie: str, host: str, bac
         body = f"<h1>Not here</h1><p>{escape(error.message)}.</p>"
         return page("Fairlead", f'{body}<p><a href="/">What is here</a></p>', status=404, narrow=True)
     await house.reconcile.in_force()  # else the front door may not lead to a page that is ready just now
-    expires = datetime.fromtimestamp(claims.exp, UTC)
-    word = request.app.state.handovers.give(Ticket(name, for_page(claims, found, keys=house.keys), expires))
-    return _redirect(f"{house.runs.address(name)}/.fairlead/enter?word={quote(word)}&next={own_path(back)}")
+    return _redirect(entry(request.app.state.handovers, house, claims, name, found, own_path(back)))
 
 
 def _form(house: House, host: str, back: str, *, user: str = "", wrong: Error | None = None) -> Response:
