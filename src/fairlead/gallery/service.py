@@ -141,6 +141,16 @@ def list_of(
     return list(session.scalars(query.order_by(GalleryEntry.id.desc()).limit(limit)))
 
 
+def kept_by(session: Session, caller: Caller) -> tuple[list[str], list[str]]:
+    """Return whose models made what the caller may see, and who keeps it: what one can search by."""
+    seen = _seen(caller)
+    models, people = (
+        list(session.scalars(select(column).where(seen).distinct().order_by(column)))
+        for column in (GalleryEntry.model, GalleryEntry.created_by)
+    )
+    return models, people
+
+
 def change(
     session: Session, caller: Caller, name: str, title: str | None, visibility: str | None, now: datetime
 ) -> GalleryEntry:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 import msgspec
@@ -57,6 +59,28 @@ def versions_of_all(session: Session, names: Collection[str]) -> dict[str, list[
     found: dict[str, list[ModelVersion]] = {name: [] for name in names}
     for version in session.scalars(query.order_by(ModelVersion.ordinal.desc())):
         found[version.model].append(version)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What lists tell of a version; its manifest and signature, which are long, are not read for it."""
+
+    version: str
+    status: VersionStatus
+    reason: str
+    created_at: datetime
+
+
+def standings_of_all(session: Session, names: Collection[str]) -> dict[str, list[Standing]]:
+    """Return how the versions of these models stand by name, the newest first: one query however many there are."""
+    columns = (ModelVersion.model, ModelVersion.version, ModelVersion.status, ModelVersion.reason)
+    query = select(*columns, ModelVersion.created_at).where(
+        ModelVersion.model.in_(names), ModelVersion.removed_at.is_(None)
+    )
+    found: dict[str, list[Standing]] = {name: [] for name in names}
+    for model, version, status, reason, created_at in session.execute(query.order_by(ModelVersion.ordinal.desc())):
+        found[model].append(Standing(version, status, reason, created_at))
     return found
 
 

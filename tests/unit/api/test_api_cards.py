@@ -109,3 +109,22 @@ async def test_models_are_found_by_author_task_tag_and_words_among_those_one_may
     assert await found(q="says flow") == ["flowers"]
     assert await found() == ["flowers", "roses"]
     world.refused(await world.by("zoe").get("/api/v1/models/weeds/card"), 404, "no_such_model")
+
+
+async def test_the_short_view_has_what_lists_show_and_nothing_that_is_long(world: Any) -> None:
+    await world.model(more=CARD)
+    await world.model("roses", by="ben")
+
+    async def listed(**asked: str) -> list[dict[str, Any]]:
+        view = await world.ok(world.by("zoe").get("/api/v1/models", params={"view": "short"} | asked))
+        return list(view["items"])
+
+    flowers, roses = await listed()
+    whole = await world.ok(world.by("zoe").get("/api/v1/models/flowers"))
+    assert (flowers["name"], flowers["summary"], flowers["task"]) == ("flowers", whole["summary"], "text-to-image")
+    assert (flowers["authors"], roses["authors"]) == (whole["card"]["authors"], ["ben"])
+    assert (flowers["version"], flowers["status"]) == ("1", whole["versions"][0]["status"])
+    assert flowers["changed_at"] == whole["versions"][0]["created_at"]
+    assert not {"signature", "examples", "versions", "replicas"} & set(flowers)
+    assert [one["name"] for one in await listed(author="ben")] == ["roses"]
+    world.refused(await world.by("zoe").get("/api/v1/models", params={"view": "none"}), 422, "invalid_input")

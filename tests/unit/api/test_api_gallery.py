@@ -209,6 +209,19 @@ async def test_lists_are_by_model_and_by_person_newest_first_page_by_page(painte
     assert await listed(before=page["next"]) == [first["id"]]
 
 
+async def test_what_one_can_search_by_is_told_of_what_one_may_see(painter: Any) -> None:
+    mine = await kept(painter)
+    await kept(painter, by="ada", visibility="private")
+
+    async def facets(by: str) -> Any:
+        return await painter.ok(painter.by(by).get("/api/v1/gallery/facets"))
+
+    assert await facets("zoe") == {"models": ["flowers"], "people": ["zoe"]}
+    assert (await facets("ada"))["people"] == ["ada"]
+    assert mine["links"]["page"] == f"/ui/gallery/{mine['id']}"
+    assert (await painter.by("").get("/api/v1/gallery/facets")).status_code == 401
+
+
 async def test_what_is_kept_counts_in_the_quota_of_who_keeps_it(painter: Any) -> None:
     await painter.ok(painter.by("eve").patch("/api/v1/users/zoe", json={"stored_mb": 1}))
     megabyte = f"data:image/png;base64,{base64.b64encode(bytes(1024**2 - 1000)).decode()}"

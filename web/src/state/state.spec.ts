@@ -1,7 +1,7 @@
 import { expect, it, vi } from 'vitest'
 
 import { ME, refused, screen, showAt, waitFor } from '@/test/harness'
-import { model, version } from '@/test/samples'
+import { model, modelShort, version } from '@/test/samples'
 import { StreamStub } from '@/test/streams'
 
 import { connection } from './connection'
@@ -15,7 +15,7 @@ it('a platform that is away is told of, and everything is asked again once it is
   const { user } = await showAt('/models', {
     'GET /api/v1/models': () => {
       asked += 1
-      return isAway ? gone() : { items: [model({ summary: `asked ${asked}` })], next: null }
+      return isAway ? gone() : { items: [modelShort({ summary: `asked ${asked}` })], next: null }
     },
     'GET /readyz': () => (isAway ? gone() : { ok: true }),
     'GET /api/v1/models/plane-delay': () => (isAway ? gone() : model()),
@@ -36,7 +36,7 @@ it('what the journal tells of is asked for again, many events at once', async ()
   await showAt('/models', {
     'GET /api/v1/models': () => {
       asked += 1
-      return { items: [model({ versions: [version({ status: state })] })], next: null }
+      return { items: [modelShort({ status: state })], next: null }
     },
   })
   expect(await screen.findByText('being prepared')).toBeVisible()
@@ -48,7 +48,7 @@ it('what the journal tells of is asked for again, many events at once', async ()
 })
 
 it('a tab that is not looked at listens to nothing', async () => {
-  await showAt('/models', { 'GET /api/v1/models': { items: [model()], next: null } })
+  await showAt('/models', { 'GET /api/v1/models': { items: [modelShort()], next: null } })
   await screen.findByRole('link', { name: 'plane-delay' })
   const hidden = vi.spyOn(document, 'hidden', 'get').mockReturnValue(true)
   document.dispatchEvent(new Event('visibilitychange'))

@@ -1,5 +1,5 @@
 /** Made-up views of the platform, each as small as the types allow. */
-import type { Model, Version } from '@/rooms/models/queries'
+import type { Model, ModelShort, Version } from '@/rooms/models/queries'
 
 export function version(more: Partial<Version> = {}): Version {
   return {
@@ -49,4 +49,21 @@ export function model(more: Partial<Model> = {}): Model {
     pending: null,
     ...more,
   } as Model
+}
+
+export function modelShort(more: Partial<ModelShort> = {}): ModelShort {
+  return {
+    name: 'plane-delay',
+    owner: 'ada',
+    visibility: 'team',
+    summary: 'Will it leave late?',
+    authors: ['Grace'],
+    task: 'tabular-classification',
+    tags: ['flights'],
+    version: '1',
+    status: 'ready',
+    reason: 'a replica is ready',
+    changed_at: '2026-11-20T10:00:00Z',
+    ...more,
+  }
 }

@@ -95,12 +95,6 @@ export const play = {
   wrongKind: (is: string, wanted: string) => `This file is ${is}; the model takes ${wanted}.`,
   needed: 'is needed',
   unset: 'Not set',
-  yes: 'Yes',
-  no: 'No',
-  rows: (count: number) => `${count} rows`,
   pieces: (count: number) => `${count} ${count === 1 ? 'piece' : 'pieces'}`,
-  picture: 'Picture that the model answered',
-  sound: 'Sound that the model answered',
-  boxesOn: (count: number) => `Your picture with ${count} ${count === 1 ? 'mark' : 'marks'}`,
   interrupted: 'The call was stopped.',
 } as const

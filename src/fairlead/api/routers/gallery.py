@@ -14,7 +14,7 @@ from fairlead.api.deps import TheHouse, Who, token_of
 from fairlead.api.errors import request_id
 from fairlead.api.limits import BODY_MAX_BYTES
 from fairlead.api.views.base import Body, Page, page
-from fairlead.api.views.gallery import GalleryView, gallery_view
+from fairlead.api.views.gallery import FacetsView, GalleryView, gallery_view
 from fairlead.control.gallery import Answered, Said
 from fairlead.errors import Forbidden, Invalid, NotFound
 from fairlead.gallery import service
@@ -104,6 +104,13 @@ async def list_entries(
     )
     views = [gallery_view(entry, house.settings.url) for entry in found]
     return page(views, found[-1].id if len(found) == limit else None)
+
+
+@router.get("/gallery/facets")
+async def facets(house: TheHouse, who: Who) -> FacetsView:
+    """Return what the list can be searched by: models, and people."""
+    models, people = await house.database.read(lambda session: service.kept_by(session, who))
+    return FacetsView(models=models, people=people)
 
 
 @router.get("/gallery/{entry}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
@@ -15,6 +15,7 @@ from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import Body, Page, Refusal, page
 from fairlead.api.views.cards import CardView, card_view
+from fairlead.api.views.modelrows import ModelShortView, short_views
 from fairlead.api.views.models import (
     ModelView,
     VersionView,
@@ -73,19 +74,30 @@ class ModelChange(Body):
 @calls.get("/v1/models")
 @router.get("/models")
 async def list_models(
-    house: TheHouse, who: Who, author: str = "", task: str = "", tag: str = "", q: str = ""
-) -> Page[ModelView]:
-    """Return models by name: all that one may see, or those by an author, for a task, with a tag, or with all words."""
+    house: TheHouse,
+    who: Who,
+    author: str = "",
+    task: str = "",
+    tag: str = "",
+    q: str = "",
+    view: Literal["whole", "short"] = "whole",
+) -> Page[ModelView] | Page[ModelShortView]:
+    """Return models by name: all that one may see, or those by an author, for a task, with a tag, or with all words.
 
-    def read(session: Session) -> list[ModelView]:
-        found = [
+    `view=short` is what lists show: no signatures, examples, versions but the one that answers.
+    """
+
+    def found(session: Session) -> list[Model]:
+        return [
             one
             for one in queries.list_all(session, who)
             if cards.matches(one.name, one.owner, one.summary, one.card, author=author, task=task, tag=tag, q=q)
         ]
-        return _views(session, house, found)
 
-    return page(await house.database.read(read))
+    if view == "short":
+        alive = house.nodes.alive()
+        return page(await house.database.read(lambda session: short_views(session, found(session), alive)))
+    return page(await house.database.read(lambda session: _views(session, house, found(session))))
 
 
 @calls.get("/v1/models/{name}")

@@ -8,6 +8,7 @@ from fairlead.api.views.base import View, moment
 from fairlead.store.records import GalleryEntry
 
 BASE = "/api/v1/gallery"
+PAGE = "/ui/gallery"
 
 
 class GalleryView(View):
@@ -36,6 +37,14 @@ class GalleryView(View):
     url: str
     """The permanent link."""
     links: dict[str, str]
+    """``self``; ``content``; ``page``, which is for people, on the web page."""
+
+
+class FacetsView(View):
+    """What the gallery can be searched by: the models that made what one may see, and who keeps it."""
+
+    models: list[str]
+    people: list[str]
 
 
 def gallery_view(entry: GalleryEntry, url: str) -> GalleryView:
@@ -59,5 +68,5 @@ def gallery_view(entry: GalleryEntry, url: str) -> GalleryView:
         created_at=moment(entry.created_at),
         made_at=moment(entry.made_at),
         url=f"{url}{own}",
-        links={"self": own, "content": f"{own}/content"},
+        links={"self": own, "content": f"{own}/content", "page": f"{PAGE}/{entry.id}"},
     )

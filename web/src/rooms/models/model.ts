@@ -1,7 +1,7 @@
 /** What the page makes of a model's view. Pure. */
 import type { VersionStatus } from '@/api/words'
 
-import type { Model, Version } from './queries'
+import type { Model, ModelShort, Version } from './queries'
 
 export interface Card {
   authors: string[]
@@ -71,12 +71,23 @@ export function stateOf(model: Model): State {
   return main.status as VersionStatus
 }
 
+export function stateOfShort(model: ModelShort): State {
+  if (model.status === null) return 'none'
+  return model.reason.startsWith('crash_loop') ? 'crashing' : (model.status as VersionStatus)
+}
+
 export function toneOf(state: State): Tone {
   return TONES[state]
 }
 
 export function answers(state: State): boolean {
   return state === 'ready' || state === 'sleeping'
+}
+
+/** Returns who made a model: the authors of its card, else whoever pushed it. */
+export function authorsOf(model: Model): string[] {
+  const { authors } = cardOf(model)
+  return authors.length > 0 ? authors : [model.owner]
 }
 
 /** Returns when anything of the model was pushed last. */

@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest'
 
 import { refused, screen, showAt, waitFor, within } from '@/test/harness'
-import { model, version } from '@/test/samples'
+import { model, modelShort, version } from '@/test/samples'
 import { StreamStub } from '@/test/streams'
 
-const LISTED = { 'GET /api/v1/models': { items: [model(), model({ name: 'mood', card: { task: 'audio' } })], next: null } }
+const LISTED = { 'GET /api/v1/models': { items: [modelShort(), modelShort({ name: 'mood', task: 'audio' })], next: null } }
 const ONE = { 'GET /api/v1/models/plane-delay': model() }
 
 it('lists models, and finds those that fit; the wish is in the address', async () => {
@@ -109,7 +109,7 @@ it('a job is followed step by step to its result', async () => {
 
 it('a name that is HTML is text', async () => {
   const summary = '<img src=x onerror=alert(1)>'
-  await showAt('/models', { 'GET /api/v1/models': { items: [model({ summary })], next: null } })
+  await showAt('/models', { 'GET /api/v1/models': { items: [modelShort({ summary })], next: null } })
   expect(await screen.findByText(summary)).toBeVisible()
   expect(document.querySelector('img')).toBeNull()
 })

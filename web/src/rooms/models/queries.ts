@@ -6,18 +6,21 @@ import { api, ok, type Schemas } from '@/api/client'
 import { ApiError } from '@/api/errors'
 
 export type Model = Schemas['ModelView']
+/** What lists show of a model. */
+export type ModelShort = Schemas['ModelShortView']
 export type Version = Schemas['VersionView']
 export type Replica = Schemas['ReplicaView']
 
 const FOLLOWED_MS = 2_000
 const LOOKED_AT_MS = 15_000
-/** The journal tells of changes; a list of a thousand is megabytes. */
+/** The journal tells of changes. */
 const LISTED_MS = 120_000
 
 export function useModels() {
   return useQuery({
     queryKey: ['models'],
-    queryFn: async (): Promise<Model[]> => (await ok(api.GET('/api/v1/models'))).items,
+    queryFn: async (): Promise<ModelShort[]> =>
+      (await ok(api.GET('/api/v1/models', { params: { query: { view: 'short' } } }))).items as ModelShort[],
     refetchInterval: LISTED_MS,
   })
 }

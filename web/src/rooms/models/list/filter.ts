@@ -1,6 +1,5 @@
 /** Which models are shown, in which order. Pure. */
-import { cardOf, changedAt } from '../model'
-import type { Model } from '../queries'
+import type { ModelShort } from '../queries'
 
 export interface Wish {
   text: string
@@ -12,35 +11,31 @@ export interface Wish {
 
 export const NO_WISH: Wish = { text: '', author: '', task: '', tag: '', sort: 'changed' }
 
-export function chosen(models: readonly Model[], wish: Wish): Model[] {
+export function chosen(models: readonly ModelShort[], wish: Wish): ModelShort[] {
   const words = wish.text.toLowerCase().split(/\s+/).filter(Boolean)
-  const found = models.filter((model) => {
-    const card = cardOf(model)
-    const said = [model.name, model.summary, model.owner, card.task, ...card.tags, ...card.authors].join(' ').toLowerCase()
-    return (
-      words.every((word) => said.includes(word)) &&
-      (!wish.author || authorsOf(model).includes(wish.author)) &&
-      (!wish.task || card.task === wish.task) &&
-      (!wish.tag || card.tags.includes(wish.tag))
-    )
-  })
+  const found = models.filter(
+    (model) =>
+      words.every((word) => saidOf(model).includes(word)) &&
+      (!wish.author || model.authors.includes(wish.author)) &&
+      (!wish.task || model.task === wish.task) &&
+      (!wish.tag || model.tags.includes(wish.tag)),
+  )
   if (wish.sort === 'name') return found.sort((one, other) => one.name.localeCompare(other.name))
-  return found.sort((one, other) => changedAt(other).localeCompare(changedAt(one)))
+  // RFC 3339 in UTC: to the second, texts stand in the order of moments
+  return found.sort((one, other) => (one.changed_at === other.changed_at ? 0 : (one.changed_at ?? '') < (other.changed_at ?? '') ? 1 : -1))
 }
 
 /** Returns what there is to filter by. */
-export function facets(models: readonly Model[]): { authors: string[]; tasks: string[]; tags: string[] } {
+export function facets(models: readonly ModelShort[]): { authors: string[]; tasks: string[]; tags: string[] } {
   return {
-    authors: unique(models.flatMap(authorsOf)),
-    tasks: unique(models.map((model) => cardOf(model).task)),
-    tags: unique(models.flatMap((model) => cardOf(model).tags)),
+    authors: unique(models.flatMap((model) => model.authors)),
+    tasks: unique(models.map((model) => model.task)),
+    tags: unique(models.flatMap((model) => model.tags)),
   }
 }
 
-/** Returns who made a model: the authors of its card, else whoever pushed it. */
-export function authorsOf(model: Model): string[] {
-  const { authors } = cardOf(model)
-  return authors.length > 0 ? authors : [model.owner]
+function saidOf(model: ModelShort): string {
+  return [model.name, model.summary, model.owner, model.task, ...model.tags, ...model.authors].join(' ').toLowerCase()
 }
 
 function unique(words: readonly string[]): string[] {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { entriesOf, inWords, shapeFor, shapesOf, wrongWith, type Field } from './fields'
+import { entriesOf, shapeFor, shapesOf, wrongWith, type Field } from './fields'
 
 const of = (schema: object, files: string[] = []): Field => {
   const [shape] = shapesOf({ type: 'object', properties: { it: schema }, required: ['it'] }, files)
@@ -79,10 +79,6 @@ it.each([
 
 it('an expression that only Python has is left to the platform', () => {
   expect(wrongWith(of({ type: 'string', pattern: '(?P<a>x)' }), 'y')).toBe('')
-})
-
-it('names become words', () => {
-  expect([inWords('inputFile'), inWords('comfort_c'), inWords('x')]).toEqual(['Input file', 'Comfort c', 'X'])
 })
 
 it('predict comes first, and nothing known is no entry', () => {

@@ -1,4 +1,6 @@
 /** A form from a signature: JSON Schema in, fields out. What no field can hold is asked for as JSON. Pure. */
+import { inWords } from '@/ui/answer/words'
+
 export type Schema = Record<string, unknown>
 export type Media = 'image' | 'audio' | 'any'
 
@@ -157,12 +159,6 @@ function resolved(schema: Schema, definitions: Schema): Schema {
   const reference = text(schema.$ref)
   if (!reference) return schema
   return { ...asObject(definitions[reference.slice(reference.lastIndexOf('/') + 1)]), ...schema }
-}
-
-/** Returns `inputFile` and `input_file` as `Input file`. */
-export function inWords(name: string): string {
-  const words = name.replace(/_/g, ' ').replace(/([a-z])([A-Z])/g, (_, one: string, two: string) => `${one} ${two.toLowerCase()}`)
-  return words.slice(0, 1).toUpperCase() + words.slice(1)
 }
 
 function asObject(value: unknown): Schema {

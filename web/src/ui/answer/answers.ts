@@ -1,5 +1,5 @@
 /** What an answer is, so that it can be shown as that: JSON in, blocks out. Pure. */
-import { inWords } from './fields'
+import { inWords } from './words'
 
 export interface Bar {
   name: string

@@ -1,6 +1,11 @@
 import { expect, it } from 'vitest'
 
 import { blockOf } from './answers'
+import { inWords } from './words'
+
+it('names become words', () => {
+  expect([inWords('inputFile'), inWords('comfort_c'), inWords('x')]).toEqual(['Input file', 'Comfort c', 'X'])
+})
 
 it.each([
   [true, { kind: 'yesno', value: true }],
