@@ -169,6 +169,11 @@ class Home:
         return self.run / "control.sock"
 
     @property
+    def jobs_socket(self) -> Path:
+        """Where control takes small calls that are kept as jobs, and nothing else."""
+        return self.run / "jobs.sock"
+
+    @property
     def page_socket(self) -> Path:
         return self.run / "page.sock"
 

@@ -202,6 +202,7 @@ def build(stack: ExitStack) -> House:
         url=f"http://127.0.0.1:{port}",
         apps_domain="apps.localhost",
         control_socket=str(folder / "control.sock"),
+        jobs_socket=str(folder / "jobs.sock"),
         waker_socket=str(folder / "waker.sock"),
         admin_socket=str(folder / "admin.sock"),
         body_max_bytes=1_000_000,
@@ -211,6 +212,7 @@ def build(stack: ExitStack) -> House:
     )
     house = House(folder, stack, keys, door, DoorState(jwks=keys.jwks()))
     house.echo("control")
+    house.echo("jobs")
     return house
 
 
@@ -505,8 +507,9 @@ def test_control_gets_the_token_itself(house: House) -> None:
         ("POST", "/v2/models/flowers/versions/2/infer", "two", ""),
         ("POST", "/flights/delay?a=1", "one", "/v1/models/flowers/explain?a=1"),
         ("GET", "/flights/delays", "control", ""),
-        ("POST", "/v1/models/flowers/jobs", "control", ""),
-        ("POST", "/v1/models/flowers@staging/explain/jobs", "control", ""),
+        ("POST", "/v1/models/flowers/jobs", "jobs", ""),
+        ("POST", "/v1/models/flowers@staging/explain/jobs?a=1", "jobs", ""),
+        ("GET", "/v1/models/flowers/jobs", "control", ""),
         ("GET", "/v1/models/flowers", "control", ""),
         ("GET", "/v1/models", "control", ""),
         ("GET", "/v2/models/flowers", "control", ""),
@@ -517,6 +520,26 @@ def test_control_gets_the_token_itself(house: House) -> None:
 def test_paths_lead_where_they_should(house: House, method: str, path: str, who: str, arrives: str) -> None:
     seen = house.call(method, path, token=house.token(), body=b"{}").json
     assert (seen["who"], seen["path"]) == (who, arrives or path)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "who"),
+    [
+        (b"", {}, "jobs"),
+        (b"x" * 65_536, {}, "jobs"),
+        (b"x" * 65_537, {}, "control"),
+        (b"{}", {"content_encoding": "packed"}, "control"),
+        (b"{}", {"prefer": "wait=5"}, "control"),
+        (b"{}", {"transfer_encoding": "chunked"}, "control"),
+    ],
+)
+def test_small_jobs_whose_callers_wait_for_nothing_have_a_door_of_their_own(
+    house: House, body: bytes, headers: dict[str, str], who: str
+) -> None:
+    if headers.get("transfer_encoding"):
+        body = b"2\r\n{}\r\n0\r\n\r\n"
+    answer = house.call("POST", "/v1/models/flowers/jobs", token=house.token(), body=body, **headers)
+    assert answer.json["who"] == who
 
 
 def test_prefer_respond_async_leads_to_control(house: House) -> None:

@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 import uvloop
+from fastapi import FastAPI
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
@@ -28,26 +30,29 @@ async def serve() -> None:
     chosen = settings.from_text(os.environ["FAIRLEAD_SETTINGS"])
     home = settings.Home(chosen.home)
     async with open_house(chosen, home) as house:
-        home.control_socket.unlink(missing_ok=True)
-        server = Server(
-            Door(make_app(house)),
-            uds=home.control_socket,
-            interface=Interfaces.ASGI,
-            backlog=BACKLOG,
-            log_enabled=False,
-        )
-        server.uds_permissions = 0o600  # the embedded server has it, but does not take it when it is made
+        app = make_app(house)
+        # who asks whether control is ready asks at its socket: that of jobs is there before
+        servers = (_server(home.jobs_socket, Door(app), Interfaces.RSGI), _server(home.control_socket, app))
         loop = asyncio.get_running_loop()
-        serving = asyncio.ensure_future(server.serve())
+        serving = [asyncio.ensure_future(server.serve()) for server in servers]
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
         stop = asyncio.ensure_future(stopped.wait())
         failed = asyncio.ensure_future(house.failed())
-        await asyncio.wait([serving, stop, failed], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*serving, stop, failed], return_when=asyncio.FIRST_COMPLETED)
         house.closing.set()
-        server.stop()  # type: ignore[no-untyped-call]
-        await serving
+        for server in servers:
+            server.stop()  # type: ignore[no-untyped-call]
+        await asyncio.gather(*serving)
+
+
+def _server(socket: Path, app: FastAPI | Door, interface: Interfaces = Interfaces.ASGI) -> Server:
+    """Return who serves ``app`` on a Unix socket that is the user's alone."""
+    socket.unlink(missing_ok=True)
+    server = Server(app, uds=socket, interface=interface, backlog=BACKLOG, log_enabled=False)
+    server.uds_permissions = 0o600  # the embedded server has it, but does not take it when it is made
+    return server
 
 
 def main() -> int:

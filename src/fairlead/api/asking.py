@@ -17,9 +17,9 @@ from fairlead.clock import from_text
 from fairlead.control.directory import Called
 from fairlead.control.house import House
 from fairlead.errors import Invalid
-from fairlead.jobs import policy
 from fairlead.jobs.forms import around, with_query
 from fairlead.jobs.submitting import Submission
+from fairlead.messages import INLINE_MAX_BYTES
 from fairlead.modelserver.protocols.packing import Unpacker
 
 WAIT_MAX_S = 300.0
@@ -96,14 +96,17 @@ def _deadline(call: Call, now: datetime) -> datetime | None:
 
 async def _content(call: Call, house: House, version: Called, entry: str, job_id: str) -> Content:
     """Return the body of the call; what is more than a row holds goes into the bucket, never whole in here."""
-    coming = _coming(call, house.settings.body_max_bytes)
-    first = await _up_to(coming, policy.INLINE_MAX_BYTES) if call.body is None else call.body
+    if call.body is None:
+        coming = _coming(call, house.settings.body_max_bytes)
+        first = await _up_to(coming, INLINE_MAX_BYTES)
+    else:
+        first = call.body
     content_type, query = call.headers.get("content-type", "application/json"), call.query
     files = version.inputs.files(entry) if query else ()
-    if len(first) <= policy.INLINE_MAX_BYTES:
+    if len(first) <= INLINE_MAX_BYTES:
         version.inputs.check(entry, first)
         made, content_type = with_query(first, content_type, query, files)
-        if len(made) <= policy.INLINE_MAX_BYTES:
+        if len(made) <= INLINE_MAX_BYTES:
             return Content(content_type, made)
         return await _stored(house, _key(call, version, job_id), made, content_type)
     key = _key(call, version, job_id)

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import cached_property
+from typing import Protocol, overload
 
 from fastapi import Request
-from starlette.types import Receive, Scope
 
 from fairlead import ids
+from fairlead.api.errors import request_id
+
+
+class Headers(Protocol):
+    """Values by name in lower case; of several with one name the first, of ``Prefer`` all as one list."""
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str, /) -> str: ...
 
 
 class Call:
-    """Headers (of several with one name the first, of ``Prefer`` all as one list), query, and the body: as it comes, or
-    whole where it is here."""
+    """Headers, query, and the body: as it comes, or whole where it is here."""
 
-    __slots__ = ("body", "headers", "receive", "scope")
+    def __init__(self, headers: Headers, query: str, body: bytes | None, request: Callable[[], Request]) -> None:
+        self.headers, self.query, self.body = headers, query, body
+        self._request = request
 
-    def __init__(self, scope: Scope, receive: Receive, body: bytes | None = None) -> None:
-        self.scope, self.receive, self.body = scope, receive, body
-        self.headers: dict[str, str] = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])
-        }
-        if "prefer" in self.headers:
-            said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"prefer"]
-            self.headers["prefer"] = ", ".join(said)
+    @classmethod
+    def of(cls, request: Request) -> Call:
+        """Return what FastAPI's ``request`` asks; its body is read as it comes."""
+        given = request.headers.raw
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(given)}
+        if "prefer" in headers:
+            headers["prefer"] = ", ".join(value.decode("latin-1") for name, value in given if name == b"prefer")
+        return cls(headers, request.url.query, None, lambda: request)
 
-    @property
-    def query(self) -> str:
-        text: bytes = self.scope["query_string"]
-        return text.decode("latin-1")
-
-    @property
+    @cached_property
     def request(self) -> Request:
         """The same as FastAPI knows it, for what is asked of it rarely."""
-        return Request(self.scope, self.receive)
+        return self._request()
 
     @property
     def id(self) -> str:
         """The id that the front door gave it, or a new one that all who ask of it get."""
-        known = self.headers.get("x-request-id") or self.scope.setdefault("state", {}).get("id")
-        if not known:
-            known = self.scope["state"]["id"] = ids.new("req")
-        return str(known)
+        return self.headers.get("x-request-id", "") or request_id(self.request)
 
     @property
     def trace(self) -> str:

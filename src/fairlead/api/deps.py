@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from fairlead.accounts.policy import Caller
+from fairlead.api.call import Headers
 from fairlead.control.house import House
 from fairlead.errors import Forbidden
 from fairlead.identity.claims import Claims
@@ -48,7 +48,7 @@ def token_of(request: Request) -> str:
     return cookie or request.headers.get("authorization", "")
 
 
-def bearer_of(headers: Mapping[str, str]) -> str:
+def bearer_of(headers: Headers) -> str:
     """Return the token in ``Authorization`` or ``X-API-Key``, by names in lower case; empty without one."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and given:

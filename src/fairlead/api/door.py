@@ -1,7 +1,8 @@
-"""The bare way to keep a call (docs/adr): what many ask for each second does not go through the whole application.
+"""The bare way to keep a call (ADR 29, 38): what many ask for each second does not go through the whole application.
 
-It reads a small body at once and answers by :mod:`fairlead.api.kept`, as the application's own route does. All else,
-and every other request, is the application's.
+The front door leads small calls here that are to be kept and whose callers wait for nothing else. They are answered by
+:mod:`fairlead.api.kept`, as by the application's own route, which takes all others. Spoken is RSGI, the server's own
+interface: https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ import re
 import time
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from granian._granian import RSGIHTTPProtocol, RSGIProtocolClosed, RSGIProtocolError
+from granian.rsgi import Scope
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive, Scope, Send
 
 from fairlead.api import errors, kept
 from fairlead.api.call import Call
 from fairlead.api.limits import STALLED_S
-from fairlead.jobs.policy import INLINE_MAX_BYTES
+from fairlead.messages import INLINE_MAX_BYTES
 
-PATH = re.compile(r"/v1/models/(?P<ref>[^/]+)(?:/jobs|/(?P<entry>[^/]+?)(?:/jobs)?)")
-"""The application's three paths of calls that are kept."""
+PATH = re.compile(r"/v1/models/(?P<ref>[^/]+)(?:/(?P<entry>[^/]+))?/jobs")
 
 
 class Patience:
@@ -64,50 +64,53 @@ class Patience:
 
 
 class Door:
-    """ASGI application in front of ``app``."""
+    """RSGI application for ``POST /v1/models/{ref}[/{entry}]/jobs``; ``app`` is the whole one, asked for refusals."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
         self._patience = Patience(STALLED_S)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if asked is None or not _is_small(scope):
-            await self._app(scope, receive, send)
-            return
-        scope["app"] = self._app
+    async def __rsgi__(self, scope: Scope, protocol: RSGIHTTPProtocol) -> None:
         try:
-            body = await self._body(receive)
-            call = Call(scope, receive, body)
-            answer = await kept.respond(self._app.state.house, call, asked["ref"], asked["entry"] or "predict")
-        except ClientDisconnect:
-            return
+            asked = PATH.fullmatch(scope.path)
+            if asked is None or scope.method != "POST":
+                raise HTTPException(404, "Not Found")
+            body = await self._body(scope, protocol)
+            call = Call(scope.headers, scope.query_string, body, lambda: self._request(scope))
+            _, job = await kept.keep(self._app.state.house, call, asked["ref"], asked["entry"] or "predict")
+            protocol.response_bytes(202, *kept.accepted(job))
+        except (RSGIProtocolClosed, RSGIProtocolError):
+            return  # the caller has gone
         except Exception as error:  # noqa: BLE001 - the edge of a request: whatever it is has an answer
-            answer = errors.answer(error, Request(scope))
-        await answer(scope, receive, send)
+            _refuse(protocol, errors.answer(error, self._request(scope)))
 
-    async def _body(self, receive: Receive) -> bytes:
-        """Return a body that is small; raises :class:`HTTPException` (408) where it does not come."""
-        parts: list[bytes] = []
+    async def _body(self, scope: Scope, protocol: RSGIHTTPProtocol) -> bytes:
+        """Return the body; raises :class:`HTTPException`: 413 where it is not said to be small, 408 where it does not
+        come."""
+        said = scope.headers.get("content-length", "")
+        if not said.isdigit() or int(said) > INLINE_MAX_BYTES:
+            raise HTTPException(413, f"the body is not said to have at most {INLINE_MAX_BYTES} bytes")
         try:
             with self._patience:
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    parts.append(message.get("body", b""))
-                    if not message.get("more_body"):
-                        return parts[0] if len(parts) == 1 else b"".join(parts)
+                return await protocol()
         except TimeoutError:
             raise HTTPException(408, "the body did not arrive in time") from None
 
+    def _request(self, scope: Scope) -> Request:
+        """Return the request as the application would have it."""
+        return Request(
+            {
+                "type": "http",
+                "app": self._app,
+                "method": scope.method,
+                "scheme": scope.scheme,
+                "path": scope.path,
+                "query_string": scope.query_string.encode("latin-1"),
+                "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in scope.headers.items()],
+            }
+        )
 
-def _is_small(scope: Scope) -> bool:
-    """Whether the body is known to be so small that it is kept in the row, and is as it is meant."""
-    size = 0
-    for name, value in scope["headers"]:
-        if name in (b"transfer-encoding", b"content-encoding"):
-            return False
-        if name == b"content-length":
-            size = int(value) if value.isdigit() and len(value) < 10 else INLINE_MAX_BYTES + 1
-    return size <= INLINE_MAX_BYTES
+
+def _refuse(protocol: RSGIHTTPProtocol, answer: Response) -> None:
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.raw_headers]
+    protocol.response_bytes(answer.status_code, headers, bytes(answer.body))

@@ -25,6 +25,21 @@ from fairlead.store.records import Job
 async def respond(house: House, call: Call, ref: str, entry: str) -> Response:
     """Keep a call: 202 once it is on disk; with ``Prefer: wait=N`` the result, if it is there in time.
 
+    Raises what :func:`keep` raises.
+    """
+    caller, kept = await keep(house, call, ref, entry)
+    if wait_s := asking.wait_s(call):
+        job = await wait_for(house, caller, kept.id, wait_s)
+        if is_final(job.status):
+            return await outcome(house, job, call.request)
+        kept = job
+    headers, body = accepted(kept)
+    return Response(body, 202, dict(headers))
+
+
+async def keep(house: House, call: Call, ref: str, entry: str) -> tuple[Caller, Job | submitting.Fresh]:
+    """Return who calls and the job, once it is on disk.
+
     Raises :class:`fairlead.errors.Error` for what is refused, and what the bucket raises.
     """
     now = house.clock.now()
@@ -35,11 +50,13 @@ async def respond(house: House, call: Call, ref: str, entry: str) -> Response:
     submitted = await _keep(
         house, submitting.Asked(meant.caller, asked, now, house.quotas, house.jobs.limits, meant.most)
     )
-    wait_s = asking.wait_s(call)
-    if not wait_s:
-        return _accepted(submitted.job)
-    job = await wait_for(house, meant.caller, submitted.job.id, wait_s)
-    return await outcome(house, job, call.request) if is_final(job.status) else _accepted(job)
+    return meant.caller, submitted.job
+
+
+def accepted(job: Job | submitting.Fresh) -> tuple[list[tuple[str, str]], bytes]:
+    """Return headers and body of the 202 that tells of a job."""
+    fields = job_fields(job)
+    return [("location", fields["links"]["self"]), ("content-type", "application/json")], msgspec.json.encode(fields)
 
 
 async def _keep(house: House, asked: submitting.Asked) -> submitting.Submitted:
@@ -81,9 +98,3 @@ async def outcome(house: House, job: Job, request: Request) -> Response:
     """Return the job's result as the answer, or raise the error it ended with."""
     headers = {"X-Fairlead-Job": job.id, "X-Fairlead-Version": job.version, "X-Request-Id": request_id(request)}
     return await results.answer(house, job, request, headers)
-
-
-def _accepted(job: Job | submitting.Fresh) -> Response:
-    fields = job_fields(job)
-    headers = {"Location": fields["links"]["self"]}
-    return Response(msgspec.json.encode(fields), 202, headers, "application/json")

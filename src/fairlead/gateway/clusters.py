@@ -9,7 +9,7 @@ from fairlead.gateway.devices import DEVICES
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.observed import otlp_cluster
 from fairlead.gateway.resources import GATE, METADATA, MODEL, Resource, address, seconds, typed
-from fairlead.gateway.routes import CONTROL, METRICS, PAGES, WEB, page_cluster, served_versions
+from fairlead.gateway.routes import CONTROL, JOBS, METRICS, PAGES, WEB, page_cluster, served_versions
 
 _CONNECT_TIMEOUT_S = 2
 _FIRST_S = 5
@@ -23,6 +23,8 @@ _MANY = 10_000
 def clusters(door: DoorSettings, state: DoorState) -> list[Resource]:
     """Return all clusters, sorted by name within each sort."""
     house = [_fixed(CONTROL, [door.control_socket])]
+    if door.jobs_socket:
+        house.append(_fixed(JOBS, [door.jobs_socket]))
     if door.metrics_socket:
         house.append(_fixed(METRICS, [door.metrics_socket]))
     if door.page_socket:

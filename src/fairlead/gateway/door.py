@@ -26,6 +26,8 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     control_socket: str
     waker_socket: str
     admin_socket: str
+    jobs_socket: str = ""
+    """Who takes small calls that are kept as jobs; empty: control takes them as all else."""
     page_socket: str = ""
     """Who joins what lasts on pages to them; empty: it goes to them straight, and outlives its token."""
     metrics_socket: str = ""
@@ -100,6 +102,7 @@ def door_settings(
         control_socket=str(home.control_socket),
         waker_socket=str(home.waker_socket),
         admin_socket=str(home.admin_socket),
+        jobs_socket=str(home.jobs_socket),
         page_socket=str(home.page_socket),
         metrics_socket=str(home.metrics_socket),
         web_socket=str(home.web_socket),

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from fairlead.gateway.door import version_key
-from fairlead.messages import ModelRoute, PageRoute
+from fairlead.messages import INLINE_MAX_BYTES, ModelRoute, PageRoute
 from fairlead.web import BELOW
 
 PRODUCTION = "production"
 CONTROL = "control"
+JOBS = "jobs"
 METRICS = "metrics"
 PAGES = "pages"
 WEB = "web"
@@ -109,6 +110,8 @@ class Route:
     """The path is compared as a whole, so no trick with it can arrive: it is not searched for one."""
     too_large: bool = False
     """Only with a body above the limit."""
+    most_bytes: int = 0
+    """Only with a body that says that it is no longer, as it is and not packed, of a caller who waits for nothing."""
     asynchronous: bool = False
     """Only with ``Prefer: respond-async``."""
     page: str = ""
@@ -131,9 +134,9 @@ class Branch:
     """What none of the routes fits is the house's, as it would be without this branch."""
 
 
-def model_branches(routes: Iterable[ModelRoute]) -> list[Branch]:
-    """Return the branches of all models, in the order of ``routes``."""
-    return [branch for route in routes for branch in _branches(route)]
+def model_branches(routes: Iterable[ModelRoute], *, jobs: bool = False) -> list[Branch]:
+    """Return the branches of all models, in the order of ``routes``; ``jobs``: small ones have a door of their own."""
+    return [branch for route in routes for branch in _branches(route, jobs=jobs)]
 
 
 def within(routes: Iterable[Route], start: str) -> tuple[Route, ...]:
@@ -162,7 +165,7 @@ def _may_fit(route: Route, start: str) -> bool:
 
 def _fits_all(route: Route, start: str) -> bool:
     """Whether each path that begins with ``start`` takes the route, whatever else is asked."""
-    conditions = route.methods or route.asynchronous or route.too_large or route.lasts
+    conditions = route.methods or route.most_bytes or route.asynchronous or route.too_large or route.lasts
     below = {Fit.START: route.path, Fit.BELOW: route.path + "/"}.get(route.fit)
     return below is not None and start.startswith(below) and not conditions
 
@@ -270,10 +273,10 @@ def _any(refs: Iterable[str], before: str) -> str:
     return f"({before}({'|'.join(named)})){optional}" if named else ""
 
 
-def _branches(route: ModelRoute) -> Iterator[Branch]:
+def _branches(route: ModelRoute, *, jobs: bool) -> Iterator[Branch]:
     """The model's paths as few routes: with a thousand models the table is what a new one has to wait for."""
     goals = _goals(route)
-    yield Branch(f"/v1/models/{route.model}", tuple(_v1_routes(route, goals)))
+    yield Branch(f"/v1/models/{route.model}", tuple(_v1_routes(route, goals, jobs=jobs)))
     base = f"/v2/models/{route.model}"
     inference = (
         _model(route, Fit.LIKE, f"{re.escape(base)}{_any(refs, '/versions/')}/infer", goal)
@@ -287,7 +290,7 @@ def _branches(route: ModelRoute) -> Iterator[Branch]:
         yield Branch(extra.path, (replace(taken, produces=extra.produces),), falls_through=True)
 
 
-def _v1_routes(route: ModelRoute, goals: Mapping[Goal, list[str]]) -> Iterator[Route]:
+def _v1_routes(route: ModelRoute, goals: Mapping[Goal, list[str]], *, jobs: bool) -> Iterator[Route]:
     """What lies below ``/v1/models/name[@ref]``: jobs are control's, and what it knows without waking the model; the
     rest is the replica's."""
     plain = f"/v1/models/{route.model}"
@@ -298,6 +301,9 @@ def _v1_routes(route: ModelRoute, goals: Mapping[Goal, list[str]]) -> Iterator[R
         entries = "|".join(map(re.escape, ("predict", *route.entries)))
         asked = _control(Fit.LIKE, f"{base}/({entries})", Access.TOKEN)
         yield replace(asked, asynchronous=True)
+        if jobs:
+            small = _control(Fit.LIKE, rf"{base}/(jobs|({entries})/jobs)", Access.TOKEN)
+            yield replace(small, goal=Upstream(JOBS), methods=("POST",), most_bytes=INLINE_MAX_BYTES)
         known = rf"jobs|docs|openapi\.json|({entries})/jobs"
         yield _control(Fit.LIKE, f"{base}/({known})", Access.TOKEN)
         predict = _model(route, Fit.LIKE, f"{base}[/:]predict", Refusal(413, "body_too_large"))

@@ -158,7 +158,7 @@ def _encoded(model: bytes, door: DoorSettings, spent: Spent) -> tuple[tuple[str,
             ),
             branch.falls_through,
         )
-        for branch in model_branches([msgspec.msgpack.decode(model, type=ModelRoute)])
+        for branch in model_branches([msgspec.msgpack.decode(model, type=ModelRoute)], jobs=bool(door.jobs_socket))
     )
 
 
@@ -223,6 +223,9 @@ def _match(route: Route, body_max_bytes: int) -> Resource:
     headers: list[Resource] = []
     if route.methods:
         headers.append({"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(sorted(route.methods))}}})
+    if route.most_bytes:
+        headers.append({"name": "content-length", "range_match": {"start": 0, "end": route.most_bytes + 1}})
+        headers += [{"name": name, "present_match": False} for name in ("content-encoding", "prefer")]
     if route.asynchronous:
         headers.append({"name": "prefer", "string_match": {"contains": "respond-async", "ignore_case": True}})
     if route.lasts:

@@ -18,8 +18,6 @@ BACKOFF_MAX_S = 300.0
 RETENTION_DAYS = 7.0
 LOST = "replica_lost"
 """The replica ended while it had the job, which may be why: the job is alone on its replica when it is tried again."""
-INLINE_MAX_BYTES = 64 * 1024
-"""Inputs and results up to this size live in the row, larger ones in the bucket."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from fairlead.messages.devices import (
     Measured,
 )
 from fairlead.messages.node import (
+    INLINE_MAX_BYTES,
     Answer,
     CallsTold,
     JobBegan,
@@ -117,6 +118,7 @@ from fairlead.messages.zygote import (
 __all__ = [
     "FRAME_MAX_BYTES",
     "HANDLERS_FAIL",
+    "INLINE_MAX_BYTES",
     "PARTIAL_BYTES",
     "PIECE_BYTES",
     "PORTION_BYTES",

@@ -73,6 +73,10 @@ class NodeReport(Message, frozen=True):
     """What this report does not say, and why; empty: it says all."""
 
 
+INLINE_MAX_BYTES = 64 * 1024
+"""Inputs and results of jobs up to this size live in the row and travel in the order, larger ones lie in the bucket."""
+
+
 class JobOrder(Message, frozen=True):
     """Have a replica of this version do this job. Delivered at least once; the epoch tells attempts apart."""
 

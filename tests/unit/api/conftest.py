@@ -12,11 +12,11 @@ from typing import Any, cast
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.unit.api.frontdoor import FrontDoor
 
 from fairlead.accounts import service as accounts
 from fairlead.accounts.policy import SYSTEM, Role
 from fairlead.api.app import make_app
-from fairlead.api.door import Door
 from fairlead.buckets.obstore import open_bucket
 from fairlead.bundles.pack import pack
 from fairlead.clock import SystemClock, to_text
@@ -145,7 +145,7 @@ class World:
         """Return a client with a token of ``name``; of nobody for the empty name."""
         if name not in self._clients:
             headers = {"Authorization": f"Bearer {self.token(name)}"} if name else {}
-            transport = httpx.ASGITransport(Door(self.app), raise_app_exceptions=False)
+            transport = FrontDoor(self.app)
             self._clients[name] = httpx.AsyncClient(
                 transport=transport, base_url="http://127.0.0.1:8080", headers=headers, timeout=DEADLINE_S
             )

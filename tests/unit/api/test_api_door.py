@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.unit.api.frontdoor import FrontDoor, Protocol, scope_of
 
 from fairlead.api import door
 from fairlead.api.door import Door, Patience
@@ -67,7 +68,7 @@ def told(answer: httpx.Response) -> Any:
 
 
 async def test_both_ways_say_the_same(flowers: Any) -> None:
-    ways = [httpx.ASGITransport(one, raise_app_exceptions=False) for one in (Door(flowers.app), flowers.app)]
+    ways = [FrontDoor(flowers.app), httpx.ASGITransport(flowers.app, raise_app_exceptions=False)]
     cookie = f"{session_cookie(is_https=False)}={flowers.token('zoe').removeprefix('fl_')}"
     for what, said in ASKED.items():
         given = {"url": CALL, "content": GOOD, **said}
@@ -83,17 +84,17 @@ async def test_both_ways_say_the_same(flowers: Any) -> None:
 
 async def test_only_small_bodies_as_they_are_take_the_bare_way(flowers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bare = []
-    respond = door.kept.respond
+    keep = door.kept.keep
 
     async def noted(house: Any, call: Any, *more: Any) -> Any:
         bare.append(call.body is not None)
-        return await respond(house, call, *more)
+        return await keep(house, call, *more)
 
     async def parts() -> AsyncIterator[bytes]:
         yield GOOD[:5]
         yield GOOD[5:]
 
-    monkeypatch.setattr(door.kept, "respond", noted)
+    monkeypatch.setattr(door.kept, "keep", noted)
     zoe = flowers.by("zoe")
     for content, headers in ((GOOD, {}), (parts(), {}), (gzip.compress(GOOD), {"Content-Encoding": "gzip"})):
         assert (await zoe.post(CALL, content=content, headers={**JSON, **headers})).status_code == 202
@@ -139,17 +140,33 @@ async def test_what_takes_too_long_ends_and_all_else_goes_on(monkeypatch: pytest
 
 async def test_a_body_that_does_not_come_is_told_so(flowers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "STALLED_S", 0.1)
-    sent: list[dict[str, Any]] = []
 
-    async def receive() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        return {}
+    class Slow(Protocol):
+        async def __call__(self) -> bytes:
+            await asyncio.Event().wait()
+            return b""
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+    slow, request = Slow(b""), httpx.Request("POST", f"http://127.0.0.1{CALL}", content=GOOD)
+    await Door(flowers.app).__rsgi__(scope_of(request), slow)  # type: ignore[arg-type]
+    assert slow.answer is not None
+    assert slow.answer.status_code == 408
+    assert slow.answer.json()["error"]["code"] == "request_too_slow"
 
-    headers = [(b"content-length", b"12"), (b"authorization", f"Bearer {flowers.token('zoe')}".encode())]
-    scope = {"type": "http", "method": "POST", "path": CALL, "query_string": b"", "headers": headers}
-    await Door(flowers.app)(scope, receive, send)  # type: ignore[arg-type]
-    assert sent[0]["status"] == 408
-    assert b"request_too_slow" in sent[1]["body"]
+
+@pytest.mark.parametrize(
+    ("method", "path", "length", "status"),
+    [
+        ("POST", CALL, "65537", 413),
+        ("POST", CALL, "", 413),
+        ("POST", "/api/v1/jobs", "2", 404),
+        ("GET", CALL, "2", 404),
+    ],
+)
+async def test_what_the_front_door_does_not_lead_there_is_refused(
+    flowers: Any, method: str, path: str, length: str, status: int
+) -> None:
+    protocol, scope = Protocol(GOOD), scope_of(httpx.Request(method, f"http://127.0.0.1{path}"))
+    scope.headers["content-length"] = length
+    await Door(flowers.app).__rsgi__(scope, protocol)  # type: ignore[arg-type]
+    assert protocol.answer is not None
+    assert protocol.answer.status_code == status

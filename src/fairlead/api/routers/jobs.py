@@ -51,7 +51,7 @@ async def submit(ref: str, request: Request, house: TheHouse, entry: str = "pred
 
     Small ones do not come this way: see ``fairlead.api.door``.
     """
-    return await kept.respond(house, Call(request.scope, request.receive), ref, entry)
+    return await kept.respond(house, Call.of(request), ref, entry)
 
 
 @router.get("/jobs")
