@@ -303,7 +303,8 @@ def _v1_routes(route: ModelRoute, goals: Mapping[Goal, list[str]], *, jobs: bool
         yield replace(asked, asynchronous=True)
         if jobs:
             small = _control(Fit.LIKE, rf"{base}/(jobs|({entries})/jobs)", Access.TOKEN)
-            yield replace(small, goal=Upstream(JOBS), methods=("POST",), most_bytes=INLINE_MAX_BYTES)
+            small = replace(small, goal=Upstream(JOBS), methods=("POST",), most_bytes=INLINE_MAX_BYTES)
+            yield replace(small, plain_path=True)
         known = rf"jobs|docs|openapi\.json|({entries})/jobs"
         yield _control(Fit.LIKE, f"{base}/({known})", Access.TOKEN)
         predict = _model(route, Fit.LIKE, f"{base}[/:]predict", Refusal(413, "body_too_large"))
