@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from fairlead.errors import Error, Invalid, Unavailable
-from fairlead.sdk.calls import media
+from fairlead.sdk.calls import decode_answer
 from fairlead.sdk.channel import Channel
 
 _WAIT_S = 10.0
@@ -23,16 +24,22 @@ class JobState(msgspec.Struct, frozen=True):
     reason: str | None = None
     error: dict[str, Any] | None = None
     result: Any = msgspec.UNSET
-    result_base64: bytes = b""
+    result_base64: bytes | msgspec.UnsetType = msgspec.UNSET
+    """What is no JSON; may be empty."""
     result_type: str = ""
+
+    @property
+    def has_result(self) -> bool:
+        return self.result is not msgspec.UNSET or self.result_base64 is not msgspec.UNSET
 
 
 class RunJob:
     """A durable call; it goes on when the app ends."""
 
-    def __init__(self, channel: Channel, state: JobState) -> None:
+    def __init__(self, channel: Channel, state: JobState, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._channel = channel
         self._state = state
+        self._monotonic = monotonic
 
     @property
     def id(self) -> str:
@@ -45,15 +52,15 @@ class RunJob:
 
     async def result(self, timeout_s: float | None = None) -> Any:
         """Return the result once it is there; raises :class:`Error` when the job failed or time is up."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while self._state.status not in _FINAL or (self._state.status == "succeeded" and not self._has_result()):
-            left = _WAIT_S if deadline is None else deadline - time.monotonic()
+        deadline = None if timeout_s is None else self._monotonic() + timeout_s
+        while self._state.status not in _FINAL or (self._state.status == "succeeded" and not self._state.has_result):
+            left = _WAIT_S if deadline is None else deadline - self._monotonic()
             if left <= 0:
                 raise Unavailable(f"{self.id} is {self.status}", code="timed_out", hint="wait longer, or ask later")
             await self._ask("GET", min(left, _WAIT_S))
         if self._state.status == "succeeded":
-            if self._state.result_base64:
-                return media(self._state.result_base64, self._state.result_type)
+            if self._state.result_base64 is not msgspec.UNSET:
+                return decode_answer(self._state.result_base64, self._state.result_type)
             return self._state.result
         raise _failure(self._state)
 
@@ -64,9 +71,6 @@ class RunJob:
     async def _ask(self, method: str, wait_s: float) -> None:
         response = await self._channel.call(method, f"/jobs/{self.id}", params={"wait": wait_s}, timeout_s=wait_s + 20)
         self._state = parse_job(response.content)
-
-    def _has_result(self) -> bool:
-        return self._state.result is not msgspec.UNSET or bool(self._state.result_base64)
 
 
 def parse_job(body: bytes) -> JobState:
