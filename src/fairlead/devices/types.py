@@ -22,6 +22,8 @@ SENSES = ("temperature", "light", "motion", "sound", "scene")
 """Quantities of a room that a property may sense or move."""
 AT = "at"
 """Reserved in a report of several properties: when they were measured."""
+REPORT_MAX_BYTES = 64 * 1024
+"""Of a report, and of a value that is no media."""
 
 NUMERIC = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 OURS = ("access", "safe", "moves", "fresh_s", "senses", "keep_days", "max_per_s")
@@ -180,6 +182,8 @@ def validate(name: str, prop: Property, payload: bytes) -> Measurement | Refusal
     """Return the value in the payload of one property: JSON, bare text for a string, or raw media (CONTRACT §6)."""
     if not prop.readable:
         return Refusal("write_only", f"{name} is only written, never reported", "do not report it")
+    if not prop.media and len(payload) > REPORT_MAX_BYTES:
+        return _too_long(name, payload)
     if prop.media:
         magic = _MAGIC.get(prop.media)
         if not payload or (magic and not payload.startswith(magic)):
@@ -193,6 +197,11 @@ def validate(name: str, prop: Property, payload: bytes) -> Measurement | Refusal
     return Refusal(wrong.code, f"{name}: {wrong.message}", wrong.hint) if wrong else Measurement(name, value)
 
 
+def _too_long(what: str, payload: bytes) -> Refusal:
+    message = f"{what}: {len(payload)} bytes are more than the {REPORT_MAX_BYTES} that values may have"
+    return Refusal("too_long", message, "send less at once; pictures and sound go as media")
+
+
 def _text_or_json(prop: Property, payload: bytes) -> object:
     if prop.schema["type"] == "string" and not payload.lstrip().startswith(b'"'):
         return payload.decode()
@@ -201,6 +210,8 @@ def _text_or_json(prop: Property, payload: bytes) -> object:
 
 def validate_all(kind: DeviceType, payload: bytes) -> tuple[list[Measurement], list[Refusal], str | None]:
     """Return good values, refusals and ``at`` of a report of several properties; the good ones count all the same."""
+    if len(payload) > REPORT_MAX_BYTES:
+        return [], [_too_long("a report", payload)], None
     try:
         report = msgspec.json.decode(payload, type=dict[str, Any])
     except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
@@ -211,10 +222,15 @@ def validate_all(kind: DeviceType, payload: bytes) -> tuple[list[Measurement], l
     if at is not None and not isinstance(at, str):
         refused.append(Refusal("wrong_type", "at is no text", "RFC 3339, e.g. 2026-11-20T14:03:00Z"))
         at = None
+    strange = [name for name in report if kind.find(name) is None]
+    if strange:  # one is told of: a report may have thousands, and looking for what was meant takes its time
+        first = unknown(kind, strange[0])
+        more = f", nor {len(strange) - 1} more of this report" if len(strange) > 1 else ""
+        refused.append(Refusal(first.code, first.message + more, first.hint))
     for name, value in report.items():
         prop = kind.find(name)
         if prop is None:
-            refused.append(unknown(kind, name))
+            continue
         elif prop.media:
             refused.append(Refusal("wrong_type", f"{name}: media go alone", f"publish the bytes on state/{name}"))
         elif not prop.readable:
@@ -229,7 +245,7 @@ def validate_all(kind: DeviceType, payload: bytes) -> tuple[list[Measurement], l
 def unknown(kind: DeviceType, name: str) -> Refusal:
     """Return the refusal of a property that ``kind`` does not have."""
     known = [*kind.properties, *kind.events]
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(name[:63], known, 1)
     hint = f"did you mean {near[0]}?" if near else f"{kind.name} has {', '.join(known)}"
     return Refusal("unknown_property", f"{kind.name}@{kind.version} has no property {name[:63]!r}", hint)
 
