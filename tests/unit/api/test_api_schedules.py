@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -52,7 +53,10 @@ async def test_a_preview_tells_and_writes_nothing(lab: Any) -> None:
     assert (view["zone"], view["bindings"]) == ("Europe/Berlin", {"fan": ["fan-1"]})
     assert view["windows"]
     assert {"from", "to"} <= set(view["windows"][0])
-    assert (view["conflicts"], view["problems"]) == ([], [])
+    assert (view["conflicts"], view["problems"], len(view["windows"])) == ([], [], 10)
+    more = await lab.ok(lab.by("zoe").post("/api/v1/schedules", json=body | {"show": 25}))
+    assert len(more["windows"]) == 25
+    lab.refused(await lab.by("zoe").post("/api/v1/schedules", json=body | {"show": 101}), 422, "invalid_input")
     assert (await lab.by("zoe").get("/api/v1/schedules")).json()["items"] == []
     await lab.ok(lab.by("zoe").post("/api/v1/schedules", json=body | {"dry_run": False, "name": "night"}))
     again = (await lab.by("zoe").post("/api/v1/schedules", json=body | {"params": {"comfort_c": 1}})).json()
@@ -90,6 +94,30 @@ async def test_every_problem_of_a_schedule_is_told(lab: Any) -> None:
     error = lab.refused(await lab.by("zoe").post("/api/v1/schedules", json=body), 422, "schedule_invalid")
     assert {problem["path"] for problem in error["problems"]} >= {"app", "at", "name", "cron", "for_s", "notify"}
     lab.refused(await lab.by("zoe").post("/api/v1/schedules", json={"app": "smart"}), 422, "invalid_input")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"cron": "1," * 200 + "1 * * * *", "for_s": 10},
+        {"every_s": 1e300, "for_s": 10},
+        {"every_s": 60, "for_s": 10, "start": "0001-01-01"},
+        {"once_from": "9999-12-31T23:59:59-10:00", "for_s": 3600},
+        {"once_from": "0001-01-01T00:00:00+10:00", "for_s": 3600},
+        {"once_from": "2026-12-01T00:00:00Z", "once_to": "9999-01-01T00:00:00Z"},
+        {"windows": [{"days": ["mon"] * 8, "from": "08:00", "to": "09:00"}]},
+        {"cron": "0 8 * * *", "for_s": 10, "zone": "\ud800"},
+        {"cron": "0 8 * * *", "for_s": 10, "bind": {"x\ud800": ["fan-1"]}},
+        {"cron": "0 8 * * *", "for_s": 10, "notify": ["\ud800@example.org"]},
+    ],
+)
+async def test_times_and_words_out_of_all_bounds_are_the_callers_fault(lab: Any, more: dict[str, Any]) -> None:
+    content = json.dumps({"app": "smart", "at": "lab", **more})
+    for query in ("", "?dry_run=true"):
+        headers = {"Content-Type": "application/json"}
+        answer = await lab.by("zoe").post(f"/api/v1/schedules{query}", content=content, headers=headers)
+        said = answer.json()
+        assert answer.status_code == 422 or (query and said["problems"]), said
 
 
 async def test_a_schedule_is_paused_resumed_and_removed_by_its_owner(lab: Any) -> None:

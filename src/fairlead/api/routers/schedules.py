@@ -67,6 +67,8 @@ class ScheduleBody(Body):
     bind: dict[str, list[str]] = Field(default_factory=dict)
     notify: list[str] = Field(default_factory=list)
     dry_run: bool = False
+    show: int = Field(default=10, ge=1, le=100)
+    """So many windows are told with ``dry_run``."""
 
     def wanted(self, now: datetime) -> Wanted:
         """Return it as the schedules take it."""
@@ -142,7 +144,7 @@ async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who)
     wanted = body.wanted(now)
     if body.dry_run:
         response.status_code = 200
-        return await house.database.read(lambda session: _preview(session, who, wanted, now))
+        return await house.database.read(lambda session: _preview(session, who, wanted, now, body.show))
 
     def write(session: Session) -> ScheduleView:
         _check_app(session, who, wanted.app)
@@ -169,7 +171,7 @@ async def replace(ref: str, body: ScheduleBody, house: TheHouse, who: Who) -> Sc
     now = house.clock.now()
     wanted = body.wanted(now)
     if body.dry_run:
-        return await house.database.read(lambda s: _preview(s, who, wanted, now, besides=_own(s, who, ref).id))
+        return await house.database.read(lambda s: _preview(s, who, wanted, now, body.show, _own(s, who, ref).id))
 
     def write(session: Session) -> ScheduleView:
         old = _own(session, who, ref)
@@ -224,9 +226,9 @@ def _own(session: Session, who: Caller, ref: str) -> Schedule:
     return record
 
 
-def _preview(session: Session, who: Caller, wanted: Wanted, now: datetime, besides: str = "") -> PreviewView:
+def _preview(session: Session, who: Caller, wanted: Wanted, now: datetime, show: int, besides: str = "") -> PreviewView:
     _check_app(session, who, wanted.app)
-    return preview_view(service.preview(session, wanted, now, who, besides=besides))
+    return preview_view(service.preview(session, wanted, now, who, limit=show, besides=besides))
 
 
 def _check_app(session: Session, who: Caller, name: str) -> None:
