@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -74,9 +75,10 @@ class Params(Mapping[str, Any]):
 class RunModel:
     """The model of a role."""
 
-    def __init__(self, channel: Channel, role: str) -> None:
+    def __init__(self, channel: Channel, role: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._channel = channel
         self._role = role
+        self._monotonic = monotonic
 
     async def predict(self, *args: Any, **fields: Any) -> Any:
         """Return the model's answer; raises :class:`Error`. One row or file, or the fields of a row by name."""
@@ -110,7 +112,7 @@ class RunModel:
         response = await self._channel.call(
             "POST", f"/models/{self._role}/jobs", content=body, headers={"content-type": content_type}
         )
-        return RunJob(self._channel, parse_job(response.content))
+        return RunJob(self._channel, parse_job(response.content), self._monotonic)
 
     async def _sent(self, body: bytes, content_type: str) -> httpx.Response:
         return await self._channel.call(
@@ -194,7 +196,7 @@ class App:
     def model(self, role: str) -> RunModel:
         """Return the model of a role."""
         self.registered.models.add(role)
-        return RunModel(self.channel, role)
+        return RunModel(self.channel, role, lambda: self.clock.monotonic())  # on a stage it is another clock
 
     def on(self, source: Source, every: bool = False) -> Callable[[H], H]:
         """Have the function called with each :class:`Reading` of ``source``, one at a time for each device.

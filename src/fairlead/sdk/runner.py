@@ -42,7 +42,12 @@ class Runner:
         """Set once the functions of ``@start`` are done."""
         self.received = 0
         """Readings that came over the channel, those sent again not counted."""
-        self._running = 0
+        self.repeated = 0
+        """Those sent again."""
+        self.at_work: list[asyncio.Task[Any] | None] = []
+        """Tasks in which a function of the app runs."""
+        self._telling = 0
+        """Changes of bindings of which the app is not told yet."""
         self._clock = app.clock if clock is None else clock
         app.clock = self._clock
         self._lanes = Lanes(self._react, self.counts)
@@ -77,7 +82,7 @@ class Runner:
     @property
     def is_idle(self) -> bool:
         """Whether no function of the app runs and no reading waits for one."""
-        return self._running == 0 and self._lanes.is_idle
+        return not self.at_work and not self._telling and self._lanes.is_idle
 
     def stop(self, exit_code: int = 0) -> None:
         """Have :meth:`run` end in order."""
@@ -120,6 +125,7 @@ class Runner:
                 self.app.log.warning("%d readings were dropped: the app is too slow for them", event.count)
                 continue
             self.received += not event.again
+            self.repeated += event.again
             if not self._is_known(event):
                 for reaction in self._routes.get(event.device, ()):
                     if reaction.property in (None, event.property):
@@ -131,14 +137,18 @@ class Runner:
         for one in changed:
             self.app.log.warning("%s: %s instead of %s", one.role, ", ".join(one.now), ", ".join(one.before))
         if changed and self.app.bindings.handlers:
+            self._telling += 1
             self._spawn("bindings", self._tell_bindings(changed))
 
     async def _tell_bindings(self, changed: tuple[Rebound, ...]) -> None:
-        for one in changed:
-            cause.begin(None)
-            cause.add(f"{one.role} is {', '.join(one.now)} now")
-            for function in self.app.bindings.handlers:
-                await self._guarded(function, one)
+        try:
+            for one in changed:
+                cause.begin(None)
+                cause.add(f"{one.role} is {', '.join(one.now)} now")
+                for function in self.app.bindings.handlers:
+                    await self._guarded(function, one)
+        finally:
+            self._telling -= 1
 
     def _is_known(self, measure: Measure) -> bool:
         """Whether this reading was seen before: last values are sent again on each new connection."""
@@ -192,7 +202,8 @@ class Runner:
 
     async def _guarded(self, function: Handler, *args: object) -> bool:
         """Call a function of the app; what it raises is logged and counted. Returns whether it went well."""
-        self._running += 1
+        task = asyncio.current_task()
+        self.at_work.append(task)
         try:
             await _call(function, *args)
         except SystemExit as error:
@@ -206,7 +217,7 @@ class Runner:
             self.app.log.exception("%s failed", name_of(function))
             return False
         finally:
-            self._running -= 1
+            self.at_work.remove(task)
         self._trouble.went_well(function)
         return True
 

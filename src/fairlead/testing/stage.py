@@ -6,11 +6,9 @@ The app runs in this process, over the real channel of a run; bus, clock and all
 from __future__ import annotations
 
 import asyncio
-import importlib
-import os
-import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,34 +16,33 @@ from typing import Any
 
 import httpx
 
-from fairlead.bundles.manifest import FILE, AppManifest, parse
-from fairlead.bundles.rules import span
+from fairlead.apps.ground import roles_of
 from fairlead.clock import to_text
-from fairlead.errors import Conflict, Error, Invalid, NotFound
+from fairlead.errors import Conflict, Error, NotFound
 from fairlead.keeper.running.channel import RunChannel
 from fairlead.keeper.running.readings import Readings
-from fairlead.messages import (
-    DeviceBinding,
-    EnvironmentSpec,
-    MailAsk,
-    Measured,
-    RunWanted,
-)
+from fairlead.messages import MailAsk, Measured
 from fairlead.sdk.app import App
 from fairlead.sdk.calls import encode_json
-from fairlead.sdk.run import load
 from fairlead.sdk.runner import Runner
 from fairlead.testing.bus import MemoryBus
-from fairlead.testing.clock import ManualClock
-from fairlead.testing.stage_world import Kept, StageDevice, World, properties_of
+from fairlead.testing.stage_cast import Cast
+from fairlead.testing.stage_clock import StageClock
+from fairlead.testing.stage_device import StageDevice
+from fairlead.testing.stage_import import imported
+from fairlead.testing.stage_models import Models, StageJob
+from fairlead.testing.stage_page import Page, StageSocket
+from fairlead.testing.stage_world import Files, Kept, World
 
-__all__ = ["Kept", "Stage", "StageDevice"]
+__all__ = ["Kept", "Stage", "StageDevice", "StageJob", "StageSocket"]
 
 SETTLE_S = 30.0
 """Longest time that the app's functions may take before a test goes on; real seconds."""
 _TICK_S = 0.001
 _TURNS = 500
 """Turns of the event loop before the wait begins: most of what is waited for happens in it."""
+_STILL = 20
+"""Turns in which nothing moves before functions that wait for the stage's time count as at rest."""
 STARTS = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _PICTURE = "image/jpeg"
 
@@ -60,87 +57,81 @@ class Stage:
         at: str = "stage",
         params: Mapping[str, Any] | None = None,
         devices: Mapping[str, int] | None = None,
+        spares: Mapping[str, int] | None = None,
+        types: Iterable[str | Path] = (),
+        secrets: Mapping[str, str] | None = None,
+        user: str = "stage",
         starts: datetime = STARTS,
+        ends: datetime | None = None,
         zone: str = "UTC",
         kept: Kept | None = None,
     ) -> None:
-        """``starts``: the time on the stage's clock at first. ``kept``: what an earlier stage kept."""
-        self.clock = ManualClock(starts)
+        """``devices``: how many stand for each role; ``spares``: how many more are there, that may take the place of
+        one that is gone. ``types``: files of device types that are not built in. ``user``: whose run it is.
+        ``starts``: the time on the stage's clock at first. ``ends``: when its window does. ``kept``: what an earlier
+        stage kept.
+        """
+        self.clock = StageClock(starts)
         self.mails: list[MailAsk] = []
         """Mails that the app sent, oldest first."""
         self.refuse_mails: Error | None = None
         """Raised instead of taking a mail, while it is set."""
         self.kept = kept or Kept()
         """What the app keeps between runs."""
-        self._folder = Path(folder).resolve()
-        self._place = at
-        self._params = dict(params or {})
-        self._counts = dict(devices or {})
-        self._bus = MemoryBus()
-        self._zone = zone
-        self._world = World(self._bus, self._take_mail, self.kept, self.clock)
-        self._pages: list[httpx.AsyncClient] = []
-        self._sent = 0
+        self._cast = Cast(
+            Path(folder).resolve(),
+            at,
+            zone,
+            user,
+            starts,
+            ends,
+            params or {},
+            devices or {},
+            spares or {},
+            tuple(types),
+            secrets or {},
+        )
+        self._is_over = self._is_heard = False
+        self._ended = asyncio.Event()
+        self._bus, self._models = MemoryBus(), Models(self.clock)
+        self._files = Files(self.kept, self._models.inputs)
+        self.attached = self._files.attached
+        """What went with mails, by the key that they name."""
+        self._world = World(self._bus, self._take_mail, self.kept, self.clock, self._models)
+        self._sent = self._repeats = self._still = 0
+        self._page: Page | None = None
+        self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Stage:
-        text = (self._folder / FILE).read_text(encoding="utf-8")
-        manifest = parse(text)
-        if not isinstance(manifest, AppManifest) or manifest.run.entry is None:
-            raise Invalid(f"{self._folder} is no app with an entry", code="no_app", hint="a stage plays fairlead.App")
-        self._devices = {
-            role: [
-                StageDevice(
-                    f"{role.replace('_', '-')}-{number}", manifest.devices[role].type, self.publish, self.settle
-                )
-                for number in range(1, count + 1)
-            ]
-            for role, count in self._sizes(manifest).items()
-        }
-        self._world.devices = {device.id: device for devices in self._devices.values() for device in devices}
-        await self._world.serve()
-        self._scratch = tempfile.TemporaryDirectory(prefix="fairlead-stage-")
-        self._channel = RunChannel(
-            self._wanted(manifest),
-            Path(self._scratch.name) / "run.sock",
-            None,
-            bus=self._bus,
-            models=self._world,
-            files=self._world,
-            readings=Readings(self._bus),
-            clock=self.clock,
-        )
-        try:
-            await self._channel.open()
-            self.app = await self._import(manifest.run.entry)
-            self._runner = Runner(self.app, self.clock)
-            self._running = asyncio.create_task(self._runner.run(), name="stage")
-            await self._until(lambda: self._channel.listeners > 0)
-            await self.settle()
-        except BaseException:
-            await self._close()
-            raise
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._exit = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._runner.stop()
-        try:
-            await self._running
-            await self._world.close()
-        finally:
-            await self._close()
+        await self._exit.aclose()
 
     def device(self, role: str, index: int = 0) -> StageDevice:
-        """Return a device of a role; raises :class:`NotFound`."""
+        """Return a device of a role, its spares after those that stood for it at first; raises :class:`NotFound`."""
         devices = self._devices.get(role, [])
         if not 0 <= index < len(devices):
             raise NotFound(f"role {role} has {len(devices)} devices on this stage", code="role_unknown")
         return devices[index]
 
-    def model(self, role: str, answer: Any) -> None:
-        """Have the model of ``role`` answer this; a function is called with the value of the body."""
-        self._world.answers[role] = answer
+    def model(self, role: str, answer: Any, *, takes_s: float = 0) -> None:
+        """Have the model of ``role`` answer this, to calls and jobs.
+
+        A function is called with the value of the body; it may be async, raise, or yield the pieces of a model that
+        streams. ``takes_s``: after so many of the stage's seconds, each piece.
+        """
+        self._models.say(role, answer, takes_s)
+
+    @property
+    def jobs(self) -> tuple[StageJob, ...]:
+        """The jobs that the app submitted, oldest first."""
+        return tuple(self._models.jobs)
 
     async def advance(self, *, seconds: float = 0, minutes: float = 0, hours: float = 0) -> None:
         """Let time pass: timers fire each at its own moment, and the app is at rest after each."""
@@ -154,109 +145,162 @@ class Stage:
 
     @property
     def web(self) -> httpx.AsyncClient:
-        """A client of the app's page; raises :class:`NotFound` when it has none."""
-        if self.app.web is None:
-            raise NotFound("the app has no page", code="page_missing", hint="fairlead.App(web=site)")
-        page: Any = self.app.web
-        self._pages.append(httpx.AsyncClient(transport=httpx.ASGITransport(page), base_url="http://stage"))
-        return self._pages[-1]
+        """A client of the app's page, of nobody in particular; raises :class:`NotFound` when it has none."""
+        return self.visit("")
 
-    async def publish(self, device: str, name: str, value: Any) -> None:
-        """Put a reading on the stage's bus."""
-        is_media = isinstance(value, bytes)
-        at = to_text(self.clock.now())
-        body, content = (b"null", value) if is_media else (encode_json(value), b"")
-        known = self._world.devices[device].properties.get(name)
-        kind = (known.media if known is not None else None) or _PICTURE
-        await self._bus.publish(Measured(device, name, at, body, content, kind if is_media else ""))
-        self._sent += 1
+    def visit(self, user: str) -> httpx.AsyncClient:
+        """Return a client of the app's page for ``user``, whom the front door names in ``x-fairlead-user``; raises
+        :class:`NotFound` when it has none."""
+        return self._site().visit(user)
+
+    def websocket(self, path: str, *, user: str = "", headers: Mapping[str, str] | None = None) -> StageSocket:
+        """Return a WebSocket of the app's page, to be entered by ``async with``."""
+        return StageSocket(self._site(), path, user, headers or {})
 
     async def settle(self) -> None:
         """Return when the app has all readings and its functions are at rest."""
         await self._bus.settle()
-        await self._until(lambda: self._runner.received >= self._sent and self._runner.is_idle)
+        if self._is_over:
+            await self._ended.wait()
+        else:
+            await self._until(self._is_at_rest)
 
-    def _take_mail(self, mail: MailAsk) -> None:
-        if self.refuse_mails is not None:
-            raise self.refuse_mails
-        self.mails.append(mail)
+    # --- from start to end
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        cast, world = self._cast, self._world
+        self._devices = cast.made(lambda id, kind: StageDevice(id, kind, self._publish, self.settle, world.moved))
+        world.devices = {device.id: device for devices in self._devices.values() for device in devices}
+        sizes = cast.sizes()
+        bound = {role: tuple(one.id for one in all[: sizes[role]]) for role, all in self._devices.items()}
+        world.bind(roles_of(cast.manifest), bound, self._rebound)
+        await world.serve()
+        stack.push_async_callback(self._bus.close)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fairlead-stage-")))
+        self._channel = RunChannel(
+            cast.wanted(bound),
+            scratch / "run.sock",
+            None,
+            bus=self._bus,
+            models=self._models,
+            files=self._files,
+            readings=Readings(self._bus),
+            clock=self.clock,
+        )
+        await self._channel.open()
+        stack.push_async_callback(self._channel.close)
+        entry = str(cast.manifest.run.entry)
+        app: App = await stack.enter_async_context(imported(cast.folder, entry, self._channel.socket, cast.env))
+        self.app = app
+        self._runner = Runner(self.app, self.clock)
+        self._running = asyncio.create_task(self._runner.run(), name="stage")
+        stack.push_async_callback(self._end)
+        await self._until(self._hears)
+        if self.app.web is not None:
+            self._page = Page(self.app.web, SETTLE_S)
+            await self._page.open()
+        if cast.ends is not None:
+            closing = asyncio.create_task(self._close_window(cast.ends), name="end of the window")
+            stack.callback(closing.cancel)
+        await self.settle()
+
+    async def _close_window(self, ends: datetime) -> None:
+        await self.clock.sleep((ends - self.clock.now()).total_seconds())
+        await self._end()
+
+    async def _end(self) -> None:
+        """End the run as the platform does: functions finish, the page closes, what was held is released."""
+        if self._is_over:
+            await self._ended.wait()
+            return
+        self._is_over = True
+        self._runner.stop()
+        try:
+            await self._let_finish()
+        finally:
+            if self._page is not None:
+                await self._page.close()
+            await self._models.close()
+            await self._world.close()
+            self._ended.set()
+
+    async def _let_finish(self) -> None:
+        """Wait for the run's end; functions that wait for time, which passes no more, are canceled."""
+        still = 0
+        while not self._running.done():
+            still = still + 1 if self._waits_for_time() else 0
+            if still > _STILL:
+                for task in self._runner.at_work:
+                    if task is not None and task is not self._running:
+                        task.cancel()
+            await asyncio.wait((self._running,), timeout=_TICK_S if still else SETTLE_S / 1000)
+        self._running.result()
+
+    # --- what is at rest
+
+    async def _publish(self, device: str, name: str, value: Any) -> None:
+        """Put a reading on the stage's bus, once the app can hear it."""
+        is_media = isinstance(value, bytes)
+        kind = self._world.devices[device].kind
+        known = kind.find(name) if kind is not None else None
+        body, content = (b"null", value) if is_media else (encode_json(value), b"")
+        media = (known.media if known is not None else None) or _PICTURE
+        measured = Measured(device, name, to_text(self.clock.now()), body, content, media if is_media else "")
+        if not self._is_over and self._hears() and any(device in bound for bound in self._world.bound.values()):
+            await self._until(self._is_bound)
+            self._sent += 1
+        if kind is None or name not in kind.events:
+            self._world.last[device, name] = measured
+        await self._bus.publish(measured)
+
+    def _rebound(self) -> None:
+        """Tell the channel who stands for the roles now: the app's stream of readings begins anew."""
+        self._channel.update(self._cast.wanted(self._world.bound))
+        self._repeats += self._last_values()
+
+    def _hears(self) -> bool:
+        """Whether the app has its stream of readings; it began with what was said before."""
+        if not self._is_heard and self._channel.listeners > 0:
+            self._is_heard, self._repeats = True, self._last_values()
+        return self._is_heard
+
+    def _last_values(self) -> int:
+        heard = {device for bound in self._world.bound.values() for device in bound}
+        return sum(device in heard for device, _ in self._world.last)
+
+    def _is_bound(self) -> bool:
+        """Whether the app knows who stands for its roles, and was told their last values."""
+        told = {role: binding.devices for role, binding in self.app.channel.welcome.bindings.items()}
+        return told == self._world.bound and self._channel.listeners > 0 and self._runner.repeated >= self._repeats
+
+    def _is_at_rest(self) -> bool:
+        if self._runner.received < self._sent or self._models.busy or not self._is_bound():
+            return False
+        self._still = self._still + 1 if self._waits_for_time() else 0
+        return self._runner.is_idle or self._still > _STILL
+
+    def _waits_for_time(self) -> bool:
+        """Whether functions of the app run, and all of them wait for the stage's time to pass."""
+        at_work = self._runner.at_work
+        asleep = sum(task in self.clock.asleep for task in at_work)
+        return 0 < len(at_work) <= asleep + self._models.waiting
 
     async def _until(self, condition: Any) -> None:
-        turns = 0
+        turns = self._still = 0
         async with asyncio.timeout(SETTLE_S):
             while not condition():
-                if self._running.done():
+                if self._running.done() and not self._is_over:
                     self._running.result()
                     raise Conflict("the app has ended", code="app_ended")
                 turns += 1
                 await asyncio.sleep(_TICK_S if turns > _TURNS else 0)
 
-    async def _import(self, entry: str) -> App:
-        """Import the app in a thread: what it asks of its channel while it is imported is answered by this loop."""
-        sys.path.insert(0, str(self._folder))
-        before = os.environ.get("FAIRLEAD_SOCKET")
-        os.environ["FAIRLEAD_SOCKET"] = str(self._channel.socket)
-        importlib.invalidate_caches()
-        try:
-            app = await asyncio.to_thread(load, entry)
-        finally:
-            os.environ.pop("FAIRLEAD_SOCKET")
-            if before is not None:
-                os.environ["FAIRLEAD_SOCKET"] = before
-            sys.path.remove(str(self._folder))
-        app.channel.use(str(self._channel.socket))
-        return app
+    def _site(self) -> Page:
+        if self._page is None:
+            raise NotFound("the app has no page", code="page_missing", hint="fairlead.App(web=site)")
+        return self._page
 
-    async def _close(self) -> None:
-        for page in self._pages:
-            await page.aclose()
-        await self._channel.close()
-        await self._bus.close()
-        self._scratch.cleanup()
-        folder = f"{self._folder}{os.sep}"
-        for name, module in list(sys.modules.items()):
-            if str(getattr(module, "__file__", None) or "").startswith(folder):
-                del sys.modules[name]
-
-    def _sizes(self, manifest: AppManifest) -> dict[str, int]:
-        """Return how many devices each role has; raises :class:`Invalid` for what the manifest does not allow."""
-        sizes = {}
-        for role, wanted in manifest.devices.items():
-            fewest, most = span(wanted.count) or (1, None)
-            sizes[role] = self._counts.get(role, fewest)
-            if sizes[role] < fewest or (most is not None and sizes[role] > most):
-                raise Invalid(f"{role}: {sizes[role]} devices, but count = {wanted.count!r}", code="count")
-        unknown = self._counts.keys() - sizes.keys()
-        if unknown:
-            raise Invalid(f"no role {', '.join(sorted(unknown))} in [devices]", code="role_unknown")
-        return sizes
-
-    def _wanted(self, manifest: AppManifest) -> RunWanted:
-        defaults = {name: schema["default"] for name, schema in manifest.params.items() if "default" in schema}
-        bindings = {
-            role: DeviceBinding(
-                tuple(d.id for d in self._devices[role]),
-                wanted.type,
-                wanted.count in (1, "1"),
-                wanted.tier,
-                {name: known.flat() for name, known in properties_of(wanted.type).items()},
-            )
-            for role, wanted in manifest.devices.items()
-        }
-        return RunWanted(
-            run="run-stage",
-            app=manifest.name,
-            version=manifest.version or "1",
-            digest="",
-            bundle_key="",
-            environment=EnvironmentSpec(),
-            schedule="stage",
-            place=self._place,
-            zone=self._zone,
-            starts=to_text(self.clock.now()),
-            ends=None,
-            user="stage",
-            params=defaults | self._params,
-            bindings=bindings,
-            models={role: role for role in manifest.models},
-        )
+    def _take_mail(self, mail: MailAsk) -> None:
+        if self.refuse_mails is not None:
+            raise self.refuse_mails
+        self.mails.append(mail)

@@ -16,7 +16,7 @@ from fairlead.testing.stage import Kept, Stage
 
 APP = Path(str(fairlead.__file__)).parents[2] / "examples" / "mood-lighting"
 CLIP = b"RIFF____WAVEfmt "
-ADA, BOB = {"x-fairlead-user": "ada"}, {"x-fairlead-user": "bob"}
+ADA, BOB = "ada", "bob"
 RED, GREEN = "#ff0000", "#00ff00"
 
 
@@ -115,12 +115,12 @@ async def test_each_person_has_colors_that_stay_from_run_to_run() -> None:
     kept = Kept()
     async with Stage(APP, kept=kept, params={"silence_s": 10}) as stage:
         await play(stage, 2, sounds(1, 0))
-        done = await stage.web.post("/choose", headers=ADA, json={"colors": {"pleased": RED}, "silence": "dim"})
+        done = await stage.visit(ADA).post("/choose", json={"colors": {"pleased": RED}, "silence": "dim"})
         assert done.json()["who"] == "ada"
         assert colors(stage) == ["#ffd23f", RED]
-        await stage.web.post("/choose", headers=BOB, json={"colors": {"pleased": GREEN}, "silence": "stay"})
+        await stage.visit(BOB).post("/choose", json={"colors": {"pleased": GREEN}, "silence": "stay"})
         assert colors(stage)[-1] == GREEN
-        await stage.web.post("/choose", headers=ADA, json=(await mine(stage, ADA)))
+        await stage.visit(ADA).post("/choose", json=(await mine(stage, ADA)))
         assert colors(stage)[-1] == RED
         assert (await mine(stage, BOB))["colors"]["pleased"] == GREEN
         assert (await mine(stage, BOB))["colors"]["calm"] == "#4fb477"
@@ -131,8 +131,8 @@ async def test_each_person_has_colors_that_stay_from_run_to_run() -> None:
         assert colors(stage) == [RED]
 
 
-async def mine(stage: Stage, user: dict[str, str]) -> Any:
-    return (await stage.web.get("/now", headers=user)).json()["mine"]
+async def mine(stage: Stage, user: str) -> Any:
+    return (await stage.visit(user).get("/now")).json()["mine"]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ async def mine(stage: Stage, user: dict[str, str]) -> Any:
 )
 async def test_what_is_no_choice_is_refused_and_changes_nothing(given: Any, said: str) -> None:
     async with Stage(APP) as stage:
-        answer = await stage.web.post("/choose", headers=ADA, json=given)
+        answer = await stage.visit(ADA).post("/choose", json=given)
         assert answer.status_code == 422
         assert said in answer.json()["error"]
         assert (await stage.web.get("/now")).json()["who"] == "stage"
@@ -160,8 +160,8 @@ async def test_who_is_not_signed_in_sees_the_page_and_chooses_nothing() -> None:
         page: httpx.Response = await stage.web.get("/")
         assert "Mood lighting" in page.text
         assert (await stage.web.post("/choose", json={})).status_code == 403
-        assert (await stage.web.post("/choose", headers=ADA, content=b"{")).status_code == 422
-        assert (await stage.web.post("/choose", headers=ADA, content=b" " * 30_000)).status_code == 422
+        assert (await stage.visit(ADA).post("/choose", content=b"{")).status_code == 422
+        assert (await stage.visit(ADA).post("/choose", content=b" " * 30_000)).status_code == 422
         assert (await stage.web.get("/other")).status_code == 404
 
 

@@ -12,7 +12,7 @@ from fairlead.testing.stage import Kept, Stage
 
 APP = Path(str(fairlead.__file__)).parents[2] / "examples" / "smart-home"
 ALL = {"light": 1, "air_conditioners": 1, "lamps": 2}
-ADA, BOB = {"x-fairlead-user": "ada"}, {"x-fairlead-user": "bob"}
+ADA, BOB = "ada", "bob"
 
 
 def comfort(body: Any) -> dict[str, Any]:
@@ -32,9 +32,9 @@ def switched(stage: Stage, role: str, index: int = 0) -> list[bool]:
     return [on for number, on in enumerate(told) if not number or told[number - 1] is not on]
 
 
-async def press(stage: Stage, device: str, on: bool | None, user: dict[str, str] = ADA) -> dict[str, Any]:
+async def press(stage: Stage, device: str, on: bool | None, user: str = ADA) -> dict[str, Any]:
     """Press a switch of the page; return what the page shows of the device afterwards."""
-    answer = await stage.web.post("/switch", headers=user, json={"device": device, "on": on})
+    answer = await stage.visit(user).post("/switch", json={"device": device, "on": on})
     assert answer.status_code == 200, answer.text
     return next(one for one in answer.json()["switches"] if one["id"] == device)
 
@@ -115,7 +115,7 @@ async def test_the_page_says_what_keeps_a_device_from_doing_it_and_it_is_tried_a
 async def test_a_home_of_a_thermometer_and_a_fan_is_one() -> None:
     async with Stage(APP) as stage:
         await feel(stage, 30)
-        now = (await stage.web.get("/now", headers=ADA)).json()
+        now = (await stage.visit(ADA).get("/now")).json()
         assert [one["id"] for one in now["sensors"]] == ["thermometer-1"]
         assert [(one["id"], one["on"]) for one in now["switches"]] == [("fan-1", True)]
         assert "Smart home" in (await stage.web.get("/")).text
@@ -128,7 +128,7 @@ async def test_a_home_of_a_thermometer_and_a_fan_is_one() -> None:
 )
 async def test_what_is_no_switch_is_refused(given: Any) -> None:
     async with Stage(APP) as stage:
-        answer = await stage.web.post("/switch", headers=ADA, json=given)
+        answer = await stage.visit(ADA).post("/switch", json=given)
         assert (answer.status_code, "fan-1" in answer.json()["error"]) == (422, True)
         assert (await stage.web.post("/switch", json={"device": "fan-1", "on": True})).status_code == 403
         assert stage.device("fan").commands == []
