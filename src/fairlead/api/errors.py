@@ -143,6 +143,10 @@ def answer(error: Exception, request: Request) -> Response:
         return response(_from_validation(error), request)
     if isinstance(error, HTTPException):
         return _of_http(error, request)
+    half = getattr(error, "orig", error)  # the store wraps what it meets as it writes
+    if isinstance(half, UnicodeEncodeError):  # JSON may say half of a pair of surrogates, which is no text
+        said = f"{half.object[half.start : half.end]!a} is half a character"
+        return response(Invalid(said, code="text_invalid", hint="send text that is UTF-8"), request)
     _log.error("a request failed", exc_info=error, extra={"request": request_id(request), "path": request.url.path})
     body = {
         "code": "internal",

@@ -21,6 +21,10 @@ FOR_MAX_S = 366 * 24 * 3600
 NOTIFY_MAX = 50
 ADDRESS_MAX = 254
 EXCEPTED_MAX = 1000
+CRON_MAX = 200
+"""Characters."""
+YEARS = (2000, 2199)
+"""First and last year of all days of a schedule: arithmetic of moments and zones is safe within."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,12 +132,22 @@ def _when(wanted: Wanted) -> Iterable[Problem]:
         yield Problem("for_s", "range", f"{wanted.for_s:g} s is no length", "more than 0, up to a year")
     if (wanted.cron or wanted.every_s) and wanted.for_s is None:
         yield Problem("for_s", "required", "how long is missing", "give --for 10m")
-    if wanted.cron and (wrong := due.cron_problem(wanted.cron)):
+    if wanted.cron and len(wanted.cron) > CRON_MAX:
+        yield Problem(
+            "cron", "max", f"{len(wanted.cron)} characters are more than {CRON_MAX}", 'as in "0 8 * * mon-fri"'
+        )
+    elif wanted.cron and (wrong := due.cron_problem(wanted.cron)):
         yield Problem("cron", "cron", f"{wanted.cron[:80]!r}: {wrong}", 'as in "0 8 * * mon-fri"')
-    if wanted.every_s is not None and wanted.every_s < EVERY_MIN_S:
-        yield Problem("every_s", "ge", f"{wanted.every_s:g} s is too often", f"{EVERY_MIN_S} s or more")
+    if wanted.every_s is not None and not EVERY_MIN_S <= wanted.every_s <= FOR_MAX_S:
+        how = "often" if wanted.every_s < EVERY_MIN_S else "seldom"
+        yield Problem(
+            "every_s", "range", f"{wanted.every_s:g} s is too {how}", f"{EVERY_MIN_S} s or more, up to a year"
+        )
     elif wanted.every_s and wanted.for_s and wanted.for_s > wanted.every_s:
         yield Problem("for_s", "le", "one lasts until after the next begins", "a longer --every or a shorter --for")
+    for path, moment in (("once_from", wanted.once_from), ("once_to", wanted.once_to)):
+        if moment is not None and not YEARS[0] < moment.year < YEARS[1]:  # a zone may make it another year
+            yield Problem(path, "range", f"{moment.year} is no year to come", f"from {YEARS[0] + 1} to {YEARS[1] - 1}")
     if wanted.once_from and wanted.once_to and wanted.once_to <= wanted.once_from:
         yield Problem("once_to", "gt", "ends before it starts")
     if len(wanted.windows) > WINDOWS_MAX:
@@ -145,7 +159,9 @@ def _when(wanted: Wanted) -> Iterable[Problem]:
 def _window(path: str, window: Window) -> Iterable[Problem]:
     if not window.days:
         yield Problem(f"{path}.days", "required", "names no day", ", ".join(due.DAYS))
-    for day in window.days:
+    if len(window.days) > len(due.DAYS):
+        yield Problem(f"{path}.days", "max", f"{len(window.days)} days are more than a week has", ", ".join(due.DAYS))
+    for day in window.days[: len(due.DAYS)]:
         if day not in due.DAYS:
             yield Problem(
                 f"{path}.days", "enum", f"{day[:20]!r} is no day", closest(day, due.DAYS) or ", ".join(due.DAYS)
@@ -168,14 +184,15 @@ def _days(wanted: Wanted) -> Iterable[Problem]:
     days = days[: EXCEPTED_MAX + 2]
     bad = [(path, day) for path, day in days if day is not None and not _is_day(day)]
     for path, day in bad:
-        yield Problem(path, "date", f"{day[:20]!r} is no date", "YYYY-MM-DD")
+        yield Problem(path, "date", f"{day[:20]!r} is no date", f"YYYY-MM-DD, from {YEARS[0]} to {YEARS[1]}")
     if not bad and wanted.start and wanted.end and wanted.end < wanted.start:
         yield Problem("end", "ge", f"{wanted.end} lies before {wanted.start}")
 
 
 def _is_day(text: str) -> bool:
     try:
-        return date.fromisoformat(text).isoformat() == text
+        day = date.fromisoformat(text)
+        return day.isoformat() == text and YEARS[0] <= day.year <= YEARS[1]
     except ValueError:
         return False
 
@@ -183,5 +200,5 @@ def _is_day(text: str) -> bool:
 def _zone(zone: str) -> Iterable[Problem]:
     try:
         ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # also for what is no text that a file could be named by
         yield Problem("zone", "zone", f"{zone[:60]!r} is no time zone", "an IANA name, e.g. Europe/Berlin")

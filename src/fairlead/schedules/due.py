@@ -28,6 +28,8 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON_DAYS = 366 * 5
 """No further ahead is a firing looked for."""
 _DAY = timedelta(days=1)
+_OVERTAKEN = timedelta(hours=26)
+"""So far back lies the local time of a tick that a gap or an overlap moved; the largest gap was a day (Samoa, 2011)."""
 
 
 class Timetable(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,16 +230,26 @@ def _days(table: Timetable, first: date) -> Iterator[date]:
         day += _DAY
 
 
-def _allowed(table: Timetable, day: date) -> bool:
-    return (table.start is None or day >= table.start) and day not in table.excepted
+def _next_allowed(table: Timetable, day: date) -> date:
+    """Return the first day from ``day`` on that is neither excepted nor before the first: days are gone over one by
+    one, ticks are not."""
+    day = max(day, table.start or day)
+    while day in table.excepted:
+        day += _DAY
+    return day
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    """Return the first moment of ``day``."""
+    midnight = datetime.combine(day, time())
+    return (resolve(midnight, zone) or (after_gap(midnight, zone),))[0]
 
 
 def _every(table: Timetable, after: datetime) -> Iterator[Firing]:
     assert table.every_s is not None
     assert table.start is not None
     zone = ZoneInfo(table.zone)
-    midnight = datetime.combine(table.start, time())
-    anchor = (resolve(midnight, zone) or (after_gap(midnight, zone),))[0]
+    anchor = _midnight(table.start, zone)
     step = timedelta(seconds=table.every_s)
     count = max(0, (after - anchor) // step)
     limit = after + timedelta(days=HORIZON_DAYS)
@@ -246,23 +258,33 @@ def _every(table: Timetable, after: datetime) -> Iterator[Firing]:
         day = opens.astimezone(zone).date()
         if table.end is not None and day > table.end:
             return
-        if _allowed(table, day):
+        if (allowed := _next_allowed(table, day)) == day:
             yield Firing(opens, opens + timedelta(seconds=table.for_s or 0))
+        else:
+            count = max(count, -((anchor - _midnight(allowed, zone)) // step))
 
 
 def _cron(table: Timetable, after: datetime) -> Iterator[Firing]:
     assert table.cron is not None
     zone = ZoneInfo(table.zone)
     minute, hour = table.cron.split()[:2]
-    ticks = _ticks_real(table, zone, after) if "*" in (minute[0], hour[0]) else _ticks_local(table, zone, after)
+    ticks = _ticks_real if "*" in (minute[0], hour[0]) else _ticks_local
     length = timedelta(seconds=table.for_s or 0)
     limit = after + timedelta(days=HORIZON_DAYS)
-    for opens, skipped, said in ticks:
-        day = opens.astimezone(zone).date()
-        if opens > limit or (table.end is not None and day > table.end):
-            return
-        if _allowed(table, day):
-            yield Firing(opens, opens + length, skipped, said)
+    begin: datetime | None = after
+    while begin is not None:
+        since, begin = begin, None
+        for opens, skipped, said in ticks(table, zone, since):
+            if opens < since:
+                continue
+            day = opens.astimezone(zone).date()
+            if opens > limit or (table.end is not None and day > table.end):
+                return
+            if (allowed := _next_allowed(table, day)) == day:
+                yield Firing(opens, opens + length, skipped, said)
+            elif (later := _midnight(allowed, zone) - timedelta(seconds=1)) > opens:
+                begin = later
+                break
 
 
 def _ticks_real(table: Timetable, zone: ZoneInfo, after: datetime) -> Iterator[tuple[datetime, str, str]]:
@@ -276,7 +298,7 @@ def _ticks_local(table: Timetable, zone: ZoneInfo, after: datetime) -> Iterator[
     assert table.cron is not None
     waiting: list[tuple[datetime, str, str]] = []
     last: datetime | None = None
-    for local in CronSim(table.cron, _cron_from(table, zone, after).replace(tzinfo=None) - 2 * _DAY):
+    for local in CronSim(table.cron, _cron_from(table, zone, after).replace(tzinfo=None) - _OVERTAKEN):
         # The second of a repeated hour comes after local times that follow the first: hold back what may be overtaken.
         bound = (resolve(local, zone) or (after_gap(local, zone),))[0]
         while waiting and waiting[0][0] <= bound:

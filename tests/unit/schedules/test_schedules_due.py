@@ -226,3 +226,43 @@ def test_debians_cron_agrees_with_the_default_policy(day: date, zone: str) -> No
     found = due.upcoming(due.Timetable(zone=zone, cron="15 2,14 * * *", for_s=60), begin.astimezone(UTC), 10)
 
     assert [firing.opens for firing in found] == expected
+
+
+EXCEPTED = frozenset(date(2026, 11, 22) + timedelta(days=number) for number in range(1000))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"cron": "* * * * *", "for_s": 10.0},
+        {"cron": "0-59 0-23 * * *", "for_s": 10.0},
+        {"every_s": 60.0, "for_s": 10.0, "start": date(2026, 11, 1)},
+    ],
+)
+@pytest.mark.parametrize("zone", [BERLIN, "America/Santiago", "Pacific/Apia"])
+def test_days_that_are_excepted_are_gone_over_at_once(zone: str, fields: dict[str, object]) -> None:
+    """A thousand of them took two minutes, tick by tick; the ticks around are those of a walk tick by tick."""
+    begin = datetime(2026, 11, 20, tzinfo=ZoneInfo(zone))
+    found = list(islice(due.firings(table(zone=zone, excepted=EXCEPTED, **fields), begin), 2 * 1440 + 70))
+    days = [firing.opens.astimezone(ZoneInfo(zone)).date() for firing in found]
+    assert not set(days) & EXCEPTED
+    assert days[-1] == date(2026, 11, 22) + timedelta(days=1000)
+    assert [found[0].opens, found[2 * 1440 - 1].opens] == [
+        begin.astimezone(UTC) + timedelta(minutes=1),
+        datetime(2029, 8, 18, tzinfo=ZoneInfo(zone)).astimezone(UTC),
+    ]
+    assert all(one.opens < other.opens for one, other in pairwise(found))
+
+
+@pytest.mark.parametrize("first", ["2026-10-20T00:00+02:00", "2027-03-22T00:00+01:00"])
+def test_days_around_excepted_ones_are_as_tick_by_tick(first: str) -> None:
+    """Over both changes of the clocks, every other day excepted."""
+    begin, end = at(first), at(first) + timedelta(days=12)
+    some = frozenset((begin + timedelta(days=number)).date() for number in range(0, 20, 2))
+    for cron in ("15 2 * * *", "*/30 * * * *", "5,35 1-3 * * *", "0 0 * * *"):
+        walked = [
+            firing
+            for firing in due.between(table(cron=cron, for_s=60.0), begin, end)
+            if firing.opens.astimezone(ZoneInfo(BERLIN)).date() not in some
+        ]
+        assert list(due.between(table(cron=cron, for_s=60.0, excepted=some), begin, end)) == walked
