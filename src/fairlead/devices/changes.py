@@ -1,4 +1,4 @@
-"""Changes of what is registered beyond a field: many devices at once, new hardware, types going out of use."""
+"""Changes of what is registered: many devices at once, fields, new hardware, types going out of use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from fairlead.bus.gate import password_hash
@@ -15,7 +14,7 @@ from fairlead.devices.registry import Added
 from fairlead.errors import Conflict, Error, Invalid, Problem
 from fairlead.status import DeviceStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import Device, DeviceType, LastValue
+from fairlead.store.records import Device, DeviceType
 
 MANY_MAX = 10_000
 
@@ -58,10 +57,49 @@ def add_many(session: Session, wanted: Sequence[Wanted], now: datetime, *, by: s
     return added
 
 
+def set_device(
+    session: Session,
+    device: str,
+    now: datetime,
+    *,
+    by: str,
+    at: str | None = None,
+    title: str | None = None,
+    type_version: str | None = None,
+    new_password: bool = False,
+) -> Added:
+    """Change a device; the password of the answer is empty unless a new one was asked for.
+
+    ``type_version`` may be another version of the same major; raises :class:`Invalid` as :func:`replace_device` does.
+    """
+    record = registry.show_device(session, device)
+    if record.status is DeviceStatus.RETIRED:
+        raise Conflict(f"{device} is retired", code="device_retired", hint="register it again")
+    said = []
+    if at is not None:
+        record.at = registry.show_location(session, at).path
+        said.append(f"moved to {at}")
+    if title is not None:
+        record.title = title
+        said.append("title changed")
+    if type_version is not None:
+        _take_type(session, record, f"{record.type}@{type_version}")
+        said.append(f"is now {record.type}@{record.type_version}")
+    password = ""
+    if new_password:
+        password = registry.made_password()
+        record.password_hash = password_hash(device, password)
+        said.append("new password")
+    note(session, "device", device, "; ".join(said) or "nothing changed", now, by=by)
+    session.flush()
+    return Added(record, password)
+
+
 def replace_device(session: Session, device: str, now: datetime, *, by: str, type: str | None = None) -> Added:
     """Have other hardware stand for ``device``: same id, place, claims and apps; a new password, and no values yet.
 
-    ``type`` may be another version of the same major, which apps rely on; raises :class:`Invalid` for any other.
+    ``type`` may be another version of the same major, which apps rely on; raises :class:`Invalid` for any other, and
+    for one that is deprecated.
     """
     record = registry.show_device(session, device)
     if record.status is DeviceStatus.RETIRED:
@@ -69,10 +107,8 @@ def replace_device(session: Session, device: str, now: datetime, *, by: str, typ
     if type is not None:
         _take_type(session, record, type)
     password = registry.made_password()
-    record.password_hash = password_hash(device, password)
     record.simulated = False
-    record.description = record.online_at = record.last_seen_at = None
-    session.execute(delete(LastValue).where(LastValue.device == device))
+    registry.begin_anew(session, record, password)
     if record.status is DeviceStatus.PROVISIONED:
         note(session, "device", device, "replaced", now, by=by)
     else:
@@ -82,13 +118,21 @@ def replace_device(session: Session, device: str, now: datetime, *, by: str, typ
 
 
 def _take_type(session: Session, record: Device, ref: str) -> None:
-    kind = registry.show_type(session, ref)
+    """Give a device another version of its major."""
+    chosen = registry.show_type(session, ref)
     old = registry.kind_of(session, record)
-    if (kind.name, kind.major) != (old.name, old.major):
-        message = f"{record.id} is a {old.name}@{old.major}, which apps rely on; {kind.name}@{kind.major} is another"
-        hint = f"fairlead devices add NEW --type {kind.name} --at {record.at}, then fairlead devices rm {record.id}"
+    if (chosen.name, chosen.major) != (old.name, old.major):
+        message = (
+            f"{record.id} is a {old.name}@{old.major}, which apps rely on; {chosen.name}@{chosen.major} is another"
+        )
+        hint = f"fairlead devices add NEW --type {chosen.name} --at {record.at}, then fairlead devices rm {record.id}"
         raise Invalid(message, code="device_type_differs", hint=hint)
-    record.type_version = kind.version
+    if chosen.version == record.type_version:
+        return
+    if problems := registry.deprecation(chosen):
+        first = problems[0]
+        raise Invalid(first.message, code="device_invalid", hint=first.hint, problems=problems)
+    record.type_version = chosen.version
 
 
 def deprecate_type(session: Session, ref: str, why: str | None, now: datetime, *, by: str) -> DeviceType:

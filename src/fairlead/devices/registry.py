@@ -20,7 +20,7 @@ from fairlead.errors import Conflict, Invalid, NotFound, Problem
 from fairlead.messages import DeviceAccess
 from fairlead.status import DeviceStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import Device, DeviceType, Hold, Location, Run
+from fairlead.store.records import Device, DeviceType, Hold, LastValue, Location, Run
 
 PASSWORD_LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 32
@@ -89,6 +89,15 @@ def show_type(session: Session, ref: str) -> DeviceType:
         hint = f"registered: {', '.join(known)}" if known else "fairlead types add FILE"
         raise NotFound(f"there is no device type {ref[:80]!r}", code="type_not_found", hint=hint)
     return max(fits, key=lambda record: (record.deprecated is None, _numbers(record.version)))
+
+
+def deprecation(kind: DeviceType) -> tuple[Problem, ...]:
+    """Return why no device may be given this version of a type; nothing where it may."""
+    if kind.deprecated is None:
+        return ()
+    why = f": {kind.deprecated}" if kind.deprecated else ""
+    message = f"{kind.name}@{kind.version} is deprecated{why}"
+    return (Problem("type", "type_deprecated", message, "fairlead types lists the others"),)
 
 
 def _numbers(version: str) -> list[int]:
@@ -232,11 +241,18 @@ def add_device(
         note(session, "device", device, "registered", now, by=by, status=DeviceStatus.PROVISIONED)
     else:
         record.type, record.type_version, record.at, record.title = kind.name, kind.version, place.path, title
-        record.password_hash, record.simulated = password_hash(device, password), simulated
-        record.last_seen_at = record.online_at = record.description = None
+        record.simulated = simulated
+        begin_anew(session, record, password)
         move_to(session, record, DeviceStatus.PROVISIONED, "registered again", now, by=by)
     session.flush()
     return Added(record, password)
+
+
+def begin_anew(session: Session, record: Device, password: str) -> None:
+    """Have ``record`` stand for hardware of which nothing is known yet: what the last one said is its own."""
+    record.password_hash = password_hash(record.id, password)
+    record.description = record.online_at = record.last_seen_at = None
+    session.execute(delete(LastValue).where(LastValue.device == record.id))
 
 
 def _checked(session: Session, device: str, record: Device | None, type: str, at: str) -> tuple[DeviceType, Location]:
@@ -252,10 +268,7 @@ def _checked(session: Session, device: str, record: Device | None, type: str, at
     kind = place = None
     try:
         kind = show_type(session, type)
-        if kind.deprecated is not None:
-            why = f": {kind.deprecated}" if kind.deprecated else ""
-            message = f"{kind.name}@{kind.version} is deprecated{why}"
-            problems.append(Problem("type", "type_deprecated", message, "fairlead types lists the others"))
+        problems += deprecation(kind)
     except NotFound as error:
         problems.append(Problem("type", error.code, error.message, error.hint))
     try:
@@ -297,42 +310,6 @@ def list_devices(
         if major is not None:
             query = query.where(func.substr(Device.type_version, 1, len(f"{major}.")).in_((f"{major}.", str(major))))
     return session.scalars(query).all()
-
-
-def set_device(
-    session: Session,
-    device: str,
-    now: datetime,
-    *,
-    by: str,
-    at: str | None = None,
-    title: str | None = None,
-    type_version: str | None = None,
-    new_password: bool = False,
-) -> Added:
-    """Change a device; the password of the answer is empty unless a new one was asked for."""
-    record = show_device(session, device)
-    if record.status is DeviceStatus.RETIRED:
-        raise Conflict(f"{device} is retired", code="device_retired", hint="register it again")
-    said = []
-    if at is not None:
-        record.at = show_location(session, at).path
-        said.append(f"moved to {at}")
-    if title is not None:
-        record.title = title
-        said.append("title changed")
-    if type_version is not None:
-        kind = show_type(session, f"{record.type}@{type_version}")
-        record.type_version = kind.version
-        said.append(f"is now {kind.name}@{kind.version}")
-    password = ""
-    if new_password:
-        password = made_password()
-        record.password_hash = password_hash(device, password)
-        said.append("new password")
-    note(session, "device", device, "; ".join(said) or "nothing changed", now, by=by)
-    session.flush()
-    return Added(record, password)
 
 
 def retire_device(session: Session, device: str, now: datetime, *, by: str) -> Device:

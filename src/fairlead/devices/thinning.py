@@ -5,7 +5,7 @@ A reading is added to its hour by the transaction that removes it: it counts onc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from fairlead.devices import registry, sums
 from fairlead.devices.sums import Sum
-from fairlead.devices.types import DeviceType, Property
-from fairlead.store.records import LastValue, Reading, ReadingHour
+from fairlead.devices.types import Property
+from fairlead.store.records import Reading, ReadingHour
 
 _UNKNOWN = Property(schema={})
 """Of what a type has no more: kept as long as what says nothing else."""
@@ -39,13 +39,14 @@ def old(session: Session, now: datetime, limit: int, device: str = "") -> Old:
     ids: list[int] = []
     keys: list[str] = []
     kinds = registry.kinds(session, retired=True)
-    spoken = _spoken(session)
     for name in sorted(one for one in kinds if one >= device):
-        for prop, spec in _properties(kinds[name], spoken.get(name, ())):
+        for prop, oldest in _reported(session, name):
+            before = now - timedelta(days=(kinds[name].find(prop) or _UNKNOWN).keep_days)
+            if oldest >= before:
+                continue
             found = session.execute(
                 select(Reading.id, Reading.value)
-                .where(Reading.device == name, Reading.property == prop)
-                .where(Reading.at < now - timedelta(days=spec.keep_days))
+                .where(Reading.device == name, Reading.property == prop, Reading.at < before)
                 .order_by(Reading.at)
                 .limit(limit - len(ids))
             ).all()
@@ -111,21 +112,17 @@ def _is_media(device: str, prop: str, value: str) -> bool:
     return value.startswith(f'"media/{device}/{prop}/')
 
 
-def _spoken(session: Session) -> Mapping[str, list[str]]:
-    """Return which properties each device ever reported."""
-    found: dict[str, list[str]] = {}
-    for device, prop in session.execute(select(LastValue.device, LastValue.property)):
-        found.setdefault(device, []).append(prop)
-    return found
+def _reported(session: Session, device: str) -> Iterator[tuple[str, datetime]]:
+    """Yield which properties a device has readings of, also those that its type has no more, and the oldest's moment.
 
-
-def _properties(kind: DeviceType, spoken: Iterable[str]) -> Iterator[tuple[str, Property]]:
-    """Yield what a device may have readings of, also of what its type has no more."""
-    yield from kind.properties.items()
-    yield from kind.events.items()
-    for name in spoken:
-        if kind.find(name) is None:
-            yield name, _UNKNOWN
+    From one to the next by the index: there are many readings of each.
+    """
+    query = select(Reading.property, Reading.at).where(Reading.device == device)
+    query = query.order_by(Reading.property, Reading.at).limit(1)
+    row = session.execute(query).first()
+    while row is not None:
+        yield row.property, row.at
+        row = session.execute(query.where(Reading.property > row.property)).first()
 
 
 def _portions(keys: Sequence[_Hour], most: int) -> Iterator[Sequence[_Hour]]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.devices import history, readings, registry, sums, thinning, trends
+from fairlead.devices import changes, history, readings, registry, sums, thinning, trends
 from fairlead.devices.door import Heard
 from fairlead.devices.sums import Sum
 from fairlead.devices.types import Measurement
@@ -156,7 +156,16 @@ def test_what_a_type_has_no_more_goes_too(session: Session) -> None:
     say(session, NOON, temperature=20)
     newer = KIND.replace("1.0.0", "1.1.0").replace("[properties.temperature]", "[properties.warmth]")
     registry.add_type(session, newer, NOON, by="root")
-    registry.set_device(session, "t1", NOON, by="root", type_version="1.1.0")
+    changes.set_device(session, "t1", NOON, by="root", type_version="1.1.0")
+
+    assert len(thinning.old(session, later(days=31), 10).ids) == 1
+
+
+def test_what_the_device_said_before_it_was_registered_again_goes_too(session: Session) -> None:
+    say(session, NOON, temperature=20)
+    registry.retire_device(session, "t1", NOON, by="root")
+    registry.add_type(session, 'name = "lamp"\nversion = "1"\n[properties.on]\ntype = "boolean"', NOON, by="root")
+    registry.add_device(session, "t1", NOON, by="root", type="lamp", at="lab")
 
     assert len(thinning.old(session, later(days=31), 10).ids) == 1
 

@@ -148,7 +148,7 @@ async def change_device(device: str, body: DeviceChange, house: TheHouse, who: W
     now = house.clock.now()
 
     def write(session: Session) -> DeviceView:
-        changed = registry.set_device(
+        changed = changes.set_device(
             session,
             device,
             now,
