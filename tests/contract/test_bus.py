@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -352,6 +353,29 @@ async def test_slow_handlers_lose_the_rest_and_count_it(tmp_path: Path, monkeypa
         for step in range(100):
             await keeper.publish(JobMoved(job="job-1", epoch=1, step=step))
         await until(lambda: subscription.dropped >= 80)
+        await control.close()
+        await keeper.close()
+
+
+async def test_a_server_that_reads_nothing_fills_no_memory_and_gets_what_waited(tmp_path: Path) -> None:
+    async with nats_server(tmp_path, answer=False) as started:
+        control, keeper = await started.connect("control"), await started.connect("keeper")
+        heard = Heard()
+        await keeper.subscribe(Measured, heard)
+        block = [Measured("t1", "x", "", b"%d" % number, bytes(1000)) for number in range(1000)]
+        started.signal(signal.SIGSTOP)
+        sending: list[asyncio.Task[None]] = []
+        while not any(one.done() and one.exception() for one in sending):
+            sending.append(asyncio.create_task(control.publish_all(block)))
+            await asyncio.sleep(0)
+        assert control.client.pending_data_size < nats_module.WAITING_BYTES + 2 * 1100 * len(block)
+        with pytest.raises(Unavailable, match="bytes wait"):
+            await control.publish_all(block)
+        refused = sum(isinstance(one.exception(), Unavailable) for one in sending if one.done())
+        started.signal(signal.SIGCONT)
+        await heard.until((len(sending) - refused) * len(block))
+        await asyncio.gather(*sending, return_exceptions=True)
+        await control.publish_all(block)
         await control.close()
         await keeper.close()
 

@@ -28,6 +28,8 @@ M = TypeVar("M", bound=Message)
 PENDING_MESSAGES = 65_536
 """What one subscription keeps for a slow handler; more is dropped, counted and logged."""
 PENDING_BYTES = 64 * 1024**2
+WAITING_BYTES = 2 * 1024**2
+"""What waits for a nats-server that reads nothing; more in one go is refused, else it would fill the memory."""
 SERVED_AT_ONCE = 1_000
 """Requests of one kind in work at once; more are answered ``busy``."""
 _RECONNECT_S = 0.1
@@ -235,9 +237,11 @@ class NatsBus:
             raise down(f"{subject} was not sent: {error}") from error
 
     async def _write(self, block: bytes | bytearray) -> None:
-        """Send commands of the protocol that were put together here."""
+        """Send commands of the protocol that were put together here; raises ``bus_down`` where too much waits."""
         if not block:
             return
+        if self.client.pending_data_size > WAITING_BYTES:
+            raise down(f"the bus takes nothing: {self.client.pending_data_size} bytes wait for it")
         try:
             await self.client._send_command(bytes(block))
             await self.client._flush_pending()

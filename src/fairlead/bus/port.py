@@ -57,7 +57,10 @@ class Bus(Protocol):
         """
 
     async def publish_all(self, many: Iterable[Message]) -> None:
-        """Send ``many`` in order, as :meth:`publish` does each; where it raises, those before may have been sent."""
+        """Send ``many`` in order, as :meth:`publish` does each; where it raises, those before may have been sent.
+
+        A bus that takes nothing is waited for, until so much waits that it raises.
+        """
 
     async def request(self, message: Message, *, timeout_s: float = 5, node: str | None = None) -> Answer:
         """Return the answer of whoever serves the class of ``message``; a refusal is an answer too.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Coroutine, Iterable
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -32,7 +32,7 @@ HELD_MAX = 50_000
 GROUP_MAX = 2_000
 LATEST_S = 1.0
 SEND_S = 1.0
-"""So long a bus that takes nothing is waited for."""
+"""So long a bus that takes nothing is waited for, by commands and by readings."""
 FRESHEN_EVERY_S = 1.0
 
 
@@ -51,6 +51,9 @@ class DeviceLink:
         self.dropped = 0
         self.taken = self.refused = 0
         """Readings that passed the door, and what was said that did not."""
+        self.unsent = self._stuck = 0
+        """Readings that were kept, and that the bus did not take on to apps and pages in time; all, and lately."""
+        self._late: set[asyncio.Task[None]] = set()
 
     async def refresh(self) -> None:
         """Read anew which devices there are; to be called after each change of them."""
@@ -77,9 +80,37 @@ class DeviceLink:
                 self._hold(kept)
         self.taken += len(passed)
         self.refused += len(refused)
-        with suppress(Unavailable):
-            await self._bus.publish_all(passed)
-        await self._tell_errors(refused)
+        if passed:
+            self._note_sent(len(passed), await self._got_out(self._bus.publish_all(passed)))
+        if refused:
+            await self._got_out(self._tell_errors(refused))
+
+    async def _got_out(self, sending: Coroutine[Any, Any, None]) -> bool:
+        """Whether the bus took it, within :data:`SEND_S`: one that stands still holds up nothing that is to be kept.
+
+        In a task of its own, for nats-py swallows that it is canceled.
+        """
+        task = asyncio.create_task(sending, name="readings to the bus")
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        await asyncio.wait((task,), timeout=SEND_S)
+        if not task.done():
+            task.cancel()
+            return False
+        try:
+            task.result()
+        except Unavailable:
+            return False
+        return True
+
+    def _note_sent(self, count: int, sent: bool) -> None:
+        """Count what did not get out to apps and pages, and say when that begins and when it is over."""
+        if sent and self._stuck:
+            _log.warning("readings reach apps again", extra={"unsent": self._stuck})
+        elif not sent and not self._stuck:
+            _log.error("the bus takes no readings: they are kept, but apps do not get them")
+        self.unsent += 0 if sent else count
+        self._stuck = 0 if sent else self._stuck + count
 
     def _hold(self, kept: Kept) -> None:
         if len(self._held) >= HELD_MAX:

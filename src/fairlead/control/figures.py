@@ -55,7 +55,7 @@ class Figures:
 
     def _readings(self) -> list[Family]:
         link = self._devices
-        outcomes = {"taken": link.taken, "refused": link.refused, "dropped": link.dropped}
+        outcomes = {"taken": link.taken, "refused": link.refused, "dropped": link.dropped, "unsent": link.unsent}
         samples = [Sample(count, {"outcome": outcome}) for outcome, count in outcomes.items()]
         return [counter("fairlead_readings_total", "What devices said, by what became of it.", samples)]
 

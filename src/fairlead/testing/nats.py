@@ -44,6 +44,11 @@ class NatsRig:
             self._process.kill()
             self._process.wait()
 
+    def signal(self, number: int) -> None:
+        """Send nats-server a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self) -> int:
         """Ask nats-server to end and return its exit code; raises ``TimeoutExpired`` after the grace."""
         assert self._process is not None

@@ -1,8 +1,10 @@
-"""Commands have their ends on time, whatever the bus does."""
+"""Commands have their ends on time, and readings are kept, whatever the bus does."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from fairlead.clock import SystemClock
 from fairlead.control import devicelink
 from fairlead.control.devicelink import DeviceLink
 from fairlead.control.waiters import Waiters
-from fairlead.devices import commands, registry
+from fairlead.devices import commands, readings, registry
 from fairlead.devices.commands import Asked
 from fairlead.devices.sending import Author
+from fairlead.messages import Measured, Message
 from fairlead.status import CommandStatus
 from fairlead.store.database import Database, open_database
 from fairlead.testing.bus import MemoryBus
@@ -31,6 +34,17 @@ class Still(MemoryBus):
     def __init__(self) -> None:
         super().__init__()
         self.asked = 0
+        self.is_still = True
+
+    async def publish_all(self, many: Iterable[Message]) -> None:
+        if not self.is_still:
+            await super().publish_all(many)
+            return
+        while self.is_still:
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
 
     async def publish_device(self, device: str, tail: str, payload: bytes) -> None:
         self.asked += 1
@@ -74,3 +88,40 @@ async def test_a_bus_that_stands_still_keeps_no_command_from_its_end(
         assert bus.asked > 1  # the sweep sent it again, in vain
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)
+
+
+async def test_readings_are_kept_while_the_bus_takes_none_and_what_apps_missed_is_counted_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(devicelink, "SEND_S", 0.01)
+    caplog.set_level(logging.WARNING)
+    bus = Still()
+    async with open_database(f"sqlite:///{tmp_path / 'fairlead.db'}") as database:
+        await database.write(a_fan)
+        link = DeviceLink(database, bus, open_bucket("memory://"), SystemClock(), Waiters())
+        await link.refresh()
+        keeping = asyncio.create_task(link.keep())
+        async with asyncio.timeout(DEADLINE_S):
+            for value in (b"true", b"false", b"true"):
+                await link.hear([("fan-1", "state/on", value), ("fan-1", "state/off", b"1")])
+            while not (found := await database.read(lambda session: readings.last(session, "fan-1"))):
+                await asyncio.sleep(0.01)
+            heard: list[Measured] = []
+
+            async def hear(measured: Measured) -> None:
+                heard.append(measured)
+
+            bus.is_still = False
+            await bus.subscribe(Measured, hear)
+            await link.hear([("fan-1", "state/on", b"false")])
+            await bus.settle()
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    assert found[0].property == "on"
+    assert (link.taken, link.refused, link.unsent, link.dropped) == (4, 1, 3, 0)
+    assert [measured.value for measured in heard] == [b"false"]
+    said = [record.getMessage() for record in caplog.records if record.name == devicelink.__name__]
+    assert said == [
+        "the bus takes no readings: they are kept, but apps do not get them",
+        "readings reach apps again",
+    ]
