@@ -3,6 +3,8 @@ import type { RouteLocationNormalized } from 'vue-router'
 
 declare module 'vue-router' {
   interface RouteMeta {
+    /** Who is not signed in may look at it. */
+    open?: boolean
     title?: string | ((to: RouteLocationNormalized) => string)
   }
 }

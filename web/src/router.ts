@@ -3,7 +3,10 @@ import { createRouter, createWebHistory, type Router, type RouterHistory } from 
 import { allRooms } from '@/rooms/room'
 import { shell } from '@/texts/shell'
 
-/** Returns the router of all rooms. A screen says its title in `meta.title`: a text, or a function of the route. */
+/**
+ * Returns the router of all rooms. A screen says its title in `meta.title`: a text, or a function of the route;
+ * `meta.open`: who is not signed in may look at it.
+ */
 export function makeRouter(history: RouterHistory = createWebHistory(import.meta.env.BASE_URL)): Router {
   const router = createRouter({
     history,

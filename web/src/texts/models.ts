@@ -73,7 +73,7 @@ export const play = {
   jsonWrong: (why: string) => `This is no JSON: ${why}`,
   answer: 'Answer',
   idle: 'Run it to see the answer here.',
-  waking: 'It wakes up, or takes its time.',
+  waking: 'It wakes up, or takes its time. Run as a job, long work shows its steps.',
   took: (ms: string) => `in ${ms}`,
   version: (version: string) => `version ${version}`,
   raw: 'As JSON',

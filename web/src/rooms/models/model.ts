@@ -80,6 +80,13 @@ export function toneOf(state: State): Tone {
   return TONES[state]
 }
 
+/** Makes pictures, sounds and the like, which take their time: best run as a job, which shows its steps. */
+const MAKES = /-to-(image|video|audio|speech|music|3d)$|^unconditional-.*-generation$/
+
+export function worksLong(model: Model): boolean {
+  return MAKES.test(cardOf(model).task)
+}
+
 export function answers(state: State): boolean {
   return state === 'ready' || state === 'sleeping'
 }

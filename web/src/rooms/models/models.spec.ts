@@ -120,3 +120,89 @@ it('a model that does not answer says so and offers no run', async () => {
   expect(await screen.findByText(/does not answer/)).toBeVisible()
   expect(screen.getByRole('button', { name: 'Run' })).toBeDisabled()
 })
+
+const KEPT = { id: 'gal-1', title: '', links: { self: '/api/v1/gallery/gal-1' } }
+
+it('an answer is kept on purpose, with what was asked and by whom it is seen, and led to', async () => {
+  const { user, calls } = await showAt('/models/plane-delay', {
+    ...ONE,
+    'POST /v1/models/plane-delay/predict': () =>
+      Response.json({ late: true, probability: 0.56 }, { headers: { 'x-fairlead-version': '3' } }),
+    'POST /api/v1/gallery': KEPT,
+  })
+  await user.click(await screen.findByRole('radio', { name: 'AA' }))
+  await user.click(screen.getByRole('button', { name: 'Run' }))
+  await user.click(await screen.findByRole('button', { name: 'Keep' }))
+  const dialog = await screen.findByRole('dialog', { name: 'Keep this answer' })
+  await user.type(within(dialog).getByLabelText(/Title/), 'Late again')
+  await user.click(within(dialog).getByRole('radio', { name: /Team/ }))
+  await user.click(within(dialog).getByRole('button', { name: 'Keep' }))
+
+  expect(await screen.findByRole('link', { name: 'Open it in the gallery' })).toHaveAttribute('href', '/ui/gallery/gal-1')
+  await waitFor(() => expect(screen.getByRole('link', { name: 'Open it in the gallery' })).toHaveFocus())
+  expect(calls.find((one) => one.path === '/api/v1/gallery')?.body).toEqual({
+    model: 'plane-delay@3',
+    endpoint: 'predict',
+    inputs: { carrier: 'AA', month: 6 },
+    answer: { late: true, probability: 0.56 },
+    title: 'Late again',
+    visibility: 'team',
+  })
+})
+
+it('an answer that is a picture is kept as one; what is too long says how it is kept all the same', async () => {
+  const { user, calls } = await showAt('/models/plane-delay', {
+    ...ONE,
+    'POST /v1/models/plane-delay/predict': () => new Response('png', { headers: { 'content-type': 'image/png' } }),
+    'POST /api/v1/gallery': refused(413, 'body_too_large', 'the body is larger'),
+  })
+  await user.click(await screen.findByRole('radio', { name: 'AA' }))
+  await user.click(screen.getByRole('button', { name: 'Run' }))
+  await user.click(await screen.findByRole('button', { name: 'Keep' }))
+  await user.click(within(await screen.findByRole('dialog')).getByRole('button', { name: 'Keep' }))
+
+  expect(await screen.findByText(/Run it as a job and keep that/)).toBeVisible()
+  const body = calls.find((one) => one.path === '/api/v1/gallery')?.body as { answer: string }
+  expect(body.answer).toMatch(/^data:image\/png;base64,/)
+})
+
+it('what makes pictures runs as a job unless told otherwise, and that job is kept', async () => {
+  const painter = model({ card: { task: 'text-to-image' } })
+  const job = { id: 'job-1', status: 'queued', reason: 'waits', version: '1', progress: null, error: null }
+  const { user, calls } = await showAt('/models/plane-delay', {
+    'GET /api/v1/models/plane-delay': painter,
+    'POST /v1/models/plane-delay/jobs': job,
+    'GET /api/v1/jobs/job-1/result': { picture: 'data:image/png;base64,AA==', seed: 4 },
+    'POST /api/v1/gallery': KEPT,
+  })
+  await user.click(await screen.findByRole('radio', { name: 'AA' }))
+  await user.click(screen.getByRole('button', { name: 'Run' }))
+  await waitFor(() => StreamStub.at('/api/v1/jobs/job-1/events'))
+  expect(screen.getByText('waits')).toBeVisible()
+  StreamStub.at('/api/v1/jobs/job-1/events').say('partial', { piece: { preview: 'data:image/png;base64,BB==' } })
+  expect(await screen.findByRole('img', { name: /Picture/ })).toHaveAttribute('src', 'data:image/png;base64,BB==')
+  StreamStub.at('/api/v1/jobs/job-1/events').say('done', { ...job, status: 'succeeded' })
+  await user.click(await screen.findByRole('button', { name: 'Keep' }))
+  await user.click(within(await screen.findByRole('dialog')).getByRole('button', { name: 'Keep' }))
+
+  await screen.findByRole('link', { name: 'Open it in the gallery' })
+  expect(calls.find((one) => one.path === '/api/v1/gallery')?.body).toMatchObject({ job: 'job-1', visibility: 'private' })
+})
+
+it.each([
+  [503, 'replica_gone', 'the replica that had the call is gone', 'call again'],
+  [413, 'body_too_large', 'the body has more than 100 bytes', 'send less at once'],
+])('a call that is refused with %i says why and what next, and runs again when told so', async (status, code, message, hint) => {
+  let tries = 0
+  const { user } = await showAt('/models/plane-delay', {
+    ...ONE,
+    'POST /v1/models/plane-delay/predict': () => (++tries === 1 ? refused(status, code, message, { hint }) : { late: false }),
+  })
+  await user.click(await screen.findByRole('radio', { name: 'AA' }))
+  await user.click(screen.getByRole('button', { name: 'Run' }))
+  expect(await screen.findByText(message)).toBeVisible()
+  expect(screen.getByText(hint)).toBeVisible()
+
+  await user.click(screen.getByRole('button', { name: 'Try again' }))
+  expect(await screen.findByText('No')).toBeVisible()
+})

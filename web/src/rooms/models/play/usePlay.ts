@@ -13,9 +13,11 @@ export type Job = Schemas['JobView']
 export interface Answer {
   value: unknown
   /** Of an answer that is a file: an address that holds as long as it is shown. */
-  file: { kind: string; source: string } | null
+  file: { kind: string; source: string; blob: Blob } | null
   ms: number
   version: string
+  /** Which made it; empty for a call that was none. */
+  job: string
 }
 export type Play =
   | { state: 'idle' }
@@ -85,22 +87,23 @@ export function usePlay() {
     try {
       const response = await fetch(`${BASE}/api/v1/jobs/${job.id}/result`, { signal: abort.signal })
       if (!response.ok) throw refusalOf(response, await response.json().catch(() => null))
-      await take(response, job.version)
+      await take(response, job.version, job.id)
     } catch (error) {
       if (!abort.signal.aborted) play.value = { state: 'failed', error: asApiError(error) }
     }
   }
 
-  async function take(response: Response, version = response.headers.get('x-fairlead-version') ?? ''): Promise<void> {
+  async function take(response: Response, version = response.headers.get('x-fairlead-version') ?? '', job = ''): Promise<void> {
     const kind = response.headers.get('content-type') ?? ''
     const done = (value: unknown, file: Answer['file'] = null): void => {
-      play.value = { state: 'answered', answer: { value, file, ms: performance.now() - began, version } }
+      play.value = { state: 'answered', answer: { value, file, ms: performance.now() - began, version, job } }
     }
     if (kind.startsWith('text/event-stream')) return done(await inPieces(response))
     if (kind.startsWith('application/json')) return done(await response.json())
     if (kind.startsWith('text/')) return done(await response.text())
-    made = URL.createObjectURL(await response.blob())
-    done(null, { kind, source: made })
+    const blob = await response.blob()
+    made = URL.createObjectURL(blob)
+    done(null, { kind, source: made, blob })
   }
 
   async function inPieces(response: Response): Promise<unknown[]> {
