@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from fairlead import ids
+from fairlead import ids, ticks
 from fairlead.bundles.reading import closest
 from fairlead.errors import Problem
 from fairlead.schedules import due
@@ -136,7 +136,7 @@ def _when(wanted: Wanted) -> Iterable[Problem]:
         yield Problem(
             "cron", "max", f"{len(wanted.cron)} characters are more than {CRON_MAX}", 'as in "0 8 * * mon-fri"'
         )
-    elif wanted.cron and (wrong := due.cron_problem(wanted.cron)):
+    elif wanted.cron and (wrong := ticks.problem(wanted.cron)):
         yield Problem("cron", "cron", f"{wanted.cron[:80]!r}: {wrong}", 'as in "0 8 * * mon-fri"')
     if wanted.every_s is not None and not EVERY_MIN_S <= wanted.every_s <= FOR_MAX_S:
         how = "often" if wanted.every_s < EVERY_MIN_S else "seldom"

@@ -1,35 +1,28 @@
 """When a schedule's windows open and close: pure. Local times become moments here and nowhere else.
 
-Daylight saving is a policy, since the standards contradict each other (RFC 5545 §3.3.10 against §3.3.5):
+Daylight saving is a policy: of gaps and overlaps that of :mod:`fairlead.ticks`, which makes moments of local times; an
+end is always shifted. *length*: ``wall`` ends at the local time named, ``elapsed`` after as many real seconds as the two
+times lie apart. A window that daylight saving empties is returned with its reason, never silently dropped.
 
-*gap*, a local time that does not exist: ``shift`` opens at the first moment after the gap (as Debian's cron), ``skip``
-leaves the day out; an end is always shifted. *overlap*, a local time that comes twice: ``first`` or ``both``.
-*length*: ``wall`` ends at the local time named, ``elapsed`` after as many real seconds as the two times lie apart.
-A window that daylight saving empties is returned with its reason, never silently dropped.
-
-Cron expressions with a wildcard in minute or hour tick in real time, as Debian's cron has it; the others follow the
-policy. ``every`` counts real seconds from midnight of the first day.
+``every`` counts real seconds from midnight of the first day.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
 import msgspec
-from cronsim import CronSim, CronSimError
 
+from fairlead import ticks
 from fairlead.store.records import Dst, Window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON_DAYS = 366 * 5
 """No further ahead is a firing looked for."""
 _DAY = timedelta(days=1)
-_OVERTAKEN = timedelta(hours=26)
-"""So far back lies the local time of a tick that a gap or an overlap moved; the largest gap was a day (Samoa, 2011)."""
 
 
 class Timetable(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,41 +106,6 @@ def parse_time(text: str) -> time:
     return moment
 
 
-def cron_problem(expression: str) -> str:
-    """Return what is wrong with a cron expression of five fields, or nothing."""
-    if len(expression.split()) != 5:
-        return "needs five fields: minute, hour, day of the month, month, day of the week"
-    try:
-        next(CronSim(expression, datetime(2024, 1, 1)))
-    except CronSimError as error:
-        return str(error)
-    except StopIteration:
-        return "never fires"
-    return ""
-
-
-def resolve(local: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
-    """Return the moments at which clocks in ``zone`` show ``local`` (naive): none in a gap, two in an overlap."""
-    found = {local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
-    return tuple(sorted(moment for moment in found if moment.astimezone(zone).replace(tzinfo=None, fold=0) == local))
-
-
-def after_gap(local: datetime, zone: ZoneInfo) -> datetime:
-    """Return the first moment after the gap that ``local`` (naive, not existing in ``zone``) lies in."""
-    # With the offset before the gap the local time lies behind it, with the one after it before: the jump is between.
-    late = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    early = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    low, high = min(early, late), max(early, late)
-    offset = low.astimezone(zone).utcoffset()
-    while high - low > timedelta(seconds=1):
-        middle = low + (high - low) // 2
-        if middle.astimezone(zone).utcoffset() == offset:
-            low = middle
-        else:
-            high = middle
-    return high.replace(microsecond=0)
-
-
 def _opens(firing: Firing) -> datetime:
     return firing.opens
 
@@ -159,31 +117,9 @@ def _once(table: Timetable, opens: datetime) -> Firing:
     return Firing(opens, closes)
 
 
-def _starts(local: datetime, zone: ZoneInfo, dst: Dst) -> Iterator[tuple[datetime, str, str]]:
-    """Yield moment, reason to skip and note of each opening at ``local``."""
-    moments = resolve(local, zone)
-    shown = f"{local:%H:%M}"
-    if not moments:
-        moment = after_gap(local, zone)
-        if dst.gap == "skip":
-            yield moment, f"{shown} does not exist on {local:%Y-%m-%d}: clocks go forward", ""
-        else:
-            yield moment, "", f"clocks go forward: {moment.astimezone(zone):%H:%M} instead of {shown}"
-    elif len(moments) == 1:
-        yield moments[0], "", ""
-    else:
-        yield (
-            moments[0],
-            "",
-            f"clocks go back: {shown} comes twice" + ("" if dst.overlap == "both" else ", the first counts"),
-        )
-        if dst.overlap == "both":
-            yield moments[1], "", f"clocks go back: {shown} comes twice, this is the second"
-
-
 def _end(opens: datetime, local: datetime, zone: ZoneInfo) -> datetime:
     """Return the first moment after ``opens`` at which clocks show ``local``; in a gap, the first after it."""
-    moments = resolve(local, zone) or (after_gap(local, zone),)
+    moments = ticks.resolve(local, zone) or (ticks.after_gap(local, zone),)
     return next((moment for moment in moments if moment > opens), moments[-1])
 
 
@@ -201,7 +137,7 @@ def _on(day: date, window: Window, zone: ZoneInfo, dst: Dst) -> Iterator[Firing]
     begin, finish = parse_time(window.start), parse_time(window.end)
     local = datetime.combine(day, begin)
     local_end = datetime.combine(day if finish > begin else day + _DAY, finish)
-    for opens, skipped, said in _starts(local, zone, dst):
+    for opens, skipped, said in ticks.at(local, zone, gap=dst.gap, overlap=dst.overlap):
         closes = opens + (local_end - local) if dst.length == "elapsed" else _end(opens, local_end, zone)
         if not skipped and closes <= opens:
             skipped = f"nothing is left of {local:%H:%M} to {local_end:%H:%M}: clocks go forward"
@@ -242,7 +178,7 @@ def _next_allowed(table: Timetable, day: date) -> date:
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
     """Return the first moment of ``day``."""
     midnight = datetime.combine(day, time())
-    return (resolve(midnight, zone) or (after_gap(midnight, zone),))[0]
+    return (ticks.resolve(midnight, zone) or (ticks.after_gap(midnight, zone),))[0]
 
 
 def _every(table: Timetable, after: datetime) -> Iterator[Firing]:
@@ -267,14 +203,13 @@ def _every(table: Timetable, after: datetime) -> Iterator[Firing]:
 def _cron(table: Timetable, after: datetime) -> Iterator[Firing]:
     assert table.cron is not None
     zone = ZoneInfo(table.zone)
-    minute, hour = table.cron.split()[:2]
-    ticks = _ticks_real if "*" in (minute[0], hour[0]) else _ticks_local
     length = timedelta(seconds=table.for_s or 0)
     limit = after + timedelta(days=HORIZON_DAYS)
     begin: datetime | None = after
     while begin is not None:
         since, begin = begin, None
-        for opens, skipped, said in ticks(table, zone, since):
+        local = _cron_from(table, zone, since)
+        for opens, skipped, said in ticks.ticks(table.cron, local, gap=table.dst.gap, overlap=table.dst.overlap):
             if opens < since:
                 continue
             day = opens.astimezone(zone).date()
@@ -285,29 +220,6 @@ def _cron(table: Timetable, after: datetime) -> Iterator[Firing]:
             elif (later := _midnight(allowed, zone) - timedelta(seconds=1)) > opens:
                 begin = later
                 break
-
-
-def _ticks_real(table: Timetable, zone: ZoneInfo, after: datetime) -> Iterator[tuple[datetime, str, str]]:
-    assert table.cron is not None
-    for moment in CronSim(table.cron, _cron_from(table, zone, after)):
-        yield moment.astimezone(UTC), "", ""
-
-
-def _ticks_local(table: Timetable, zone: ZoneInfo, after: datetime) -> Iterator[tuple[datetime, str, str]]:
-    """Yield ticks by local time under the policy; two that a gap shifts to one moment are one."""
-    assert table.cron is not None
-    waiting: list[tuple[datetime, str, str]] = []
-    last: datetime | None = None
-    for local in CronSim(table.cron, _cron_from(table, zone, after).replace(tzinfo=None) - _OVERTAKEN):
-        # The second of a repeated hour comes after local times that follow the first: hold back what may be overtaken.
-        bound = (resolve(local, zone) or (after_gap(local, zone),))[0]
-        while waiting and waiting[0][0] <= bound:
-            tick = heapq.heappop(waiting)
-            if tick[0] != last:
-                yield tick
-            last = tick[0]
-        for tick in _starts(local, zone, table.dst):
-            heapq.heappush(waiting, tick)
 
 
 def _cron_from(table: Timetable, zone: ZoneInfo, after: datetime) -> datetime:

@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import httpx
 import msgspec
 
+from fairlead import ticks
 from fairlead.clock import Clock, SystemClock, from_text
 from fairlead.errors import Invalid, NotFound
-from fairlead.sdk import cause, cron
+from fairlead.sdk import cause
 from fairlead.sdk.bindings import Bindings
 from fairlead.sdk.calls import decode_answer, encode_call
 from fairlead.sdk.channel import Channel
@@ -153,7 +154,7 @@ class Registered:
 
     reactions: list[Reaction] = field(default_factory=list)
     periodic: list[tuple[float, Handler]] = field(default_factory=list)
-    timed: list[tuple[cron.Cron, Handler]] = field(default_factory=list)
+    timed: list[tuple[str, Handler]] = field(default_factory=list)
     devices: set[str] = field(default_factory=set)
     """Roles of devices that were asked for."""
     models: set[str] = field(default_factory=set)
@@ -223,11 +224,16 @@ class App:
         return register
 
     def at(self, expression: str) -> Callable[[H], H]:
-        """Have the function called at the times of a cron expression, in the zone of the place."""
-        parsed = cron.parse(expression)
+        """Have the function called at the times of a cron expression, in the zone of the place.
+
+        Where clocks are set it means what it means in a schedule: see :mod:`fairlead.ticks`.
+        """
+        if wrong := ticks.problem(expression):
+            hint = 'for example "0 8 * * mon-fri"'
+            raise Invalid(f"{expression[:80]!r}: {wrong}", code="cron_invalid", hint=hint)
 
         def register(function: H) -> H:
-            self.registered.timed.append((parsed, function))
+            self.registered.timed.append((expression, function))
             return function
 
         return register

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from fairlead import ticks
 from fairlead.clock import Clock
 from fairlead.errors import Error
-from fairlead.sdk import cause, cron
+from fairlead.sdk import cause
 from fairlead.sdk.app import App, Handler, Reaction, check, name_of, zone_of
 from fairlead.sdk.bindings import Rebound, changes
 from fairlead.sdk.devices import reading_of
@@ -174,9 +175,9 @@ class Runner:
             cause.add(f"every {seconds:g} s")
             await self._guarded(function)
 
-    async def _ring(self, expression: cron.Cron, function: Handler, welcome: Welcome) -> None:
+    async def _ring(self, expression: str, function: Handler, welcome: Welcome) -> None:
         zone, last = zone_of(welcome), self._clock.now()
-        while due := cron.following(expression, last, zone):
+        while due := ticks.following(expression, last, zone):
             while (left := (due - self._clock.now()).total_seconds()) > 0:
                 await self._clock.sleep(min(left, _WAKE_S))
             cause.begin(None)

@@ -30,7 +30,7 @@ def test_the_key_depends_on_what_is_in_the_environment() -> None:
 
 
 def test_the_core_stands_on_what_it_was_tried_with() -> None:
-    assert {"granian", "httpx", "msgspec", "uvloop", "anyio"} <= own.pins().keys()
+    assert {"cronsim", "granian", "httpx", "msgspec", "uvloop", "anyio"} <= own.pins().keys()
     assert "fastapi" not in own.pins()
 
 

@@ -9,6 +9,7 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairlead import ticks
 from fairlead.schedules import due
 from fairlead.store.records import Dst, Window
 
@@ -161,7 +162,7 @@ def test_cron_with_wildcards_ticks_in_real_time() -> None:
 
 @pytest.mark.parametrize("expression", ["* * * *", "61 * * * *", "0 0 31 2 *", "* * * * * *", "x"])
 def test_a_bad_cron_expression_has_its_reason(expression: str) -> None:
-    assert due.cron_problem(expression)
+    assert ticks.problem(expression)
 
 
 @pytest.mark.parametrize("text", ["8", "25:00", "08:00Z", "08:00:00.5", "", "0800"])

@@ -1,9 +1,11 @@
-"""Firings against other people's schedulers, and the policies on the days when clocks change, in odd zones.
+"""Firings of schedules and of apps' timers against other people's schedulers, and the policies on the days when clocks
+change, in odd zones.
 
 cronsim follows Debian's cron, croniter does not: beside the days of a change both must agree with us, on those days
 the policy that was chosen must hold.
 """
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
@@ -14,6 +16,7 @@ from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fairlead import ticks
 from fairlead.schedules import due
 from fairlead.store.records import Dst, Window
 
@@ -38,6 +41,29 @@ expressions = st.builds(lambda m, h, d: f"{m} {h} * * {d}", fields, hours, weekd
 days = st.dates(date(2017, 1, 1), date(2030, 12, 1))
 
 
+def scheduled(expression: str, begin: datetime, count: int) -> list[datetime]:
+    """Return when the next windows of a schedule open."""
+    zone = begin.tzinfo
+    table = due.Timetable(zone=str(zone), cron=expression, for_s=60)
+    return [firing.opens for firing in due.upcoming(table, begin.astimezone(UTC), count)]
+
+
+def rung(expression: str, begin: datetime, count: int) -> list[datetime]:
+    """Return when ``@app.at`` calls its function."""
+    zone = begin.tzinfo
+    assert isinstance(zone, ZoneInfo)
+    found, last = [], begin
+    for _ in range(count):
+        following = ticks.following(expression, last, zone)
+        assert following is not None
+        found.append(last := following)
+    return found
+
+
+both = pytest.mark.parametrize("ours", [scheduled, rung])
+Ours = Callable[[str, datetime, int], list[datetime]]
+
+
 def changes(zone: ZoneInfo, first: datetime, last: datetime) -> bool:
     """Whether clocks in ``zone`` are set within a day of the time between."""
     hours_between = int((last - first).total_seconds() // 3600) + 48
@@ -45,13 +71,13 @@ def changes(zone: ZoneInfo, first: datetime, last: datetime) -> bool:
     return len({moment.astimezone(zone).utcoffset() for moment in moments}) > 1
 
 
+@both
 @given(day=days, expression=expressions, zone=st.sampled_from(ZONES))
-def test_both_oracles_agree_where_no_clock_is_set(day: date, expression: str, zone: str) -> None:
+def test_both_oracles_agree_where_no_clock_is_set(ours: Ours, day: date, expression: str, zone: str) -> None:
     place = ZoneInfo(zone)
     begin = datetime(day.year, day.month, day.day, 6, 30, tzinfo=place)
-    table = due.Timetable(zone=zone, cron=expression, for_s=60)
 
-    found = [firing.opens for firing in due.upcoming(table, begin.astimezone(UTC), 6)]
+    found = ours(expression, begin, 6)
 
     if changes(place, begin.astimezone(UTC), found[-1]):
         return
@@ -60,24 +86,25 @@ def test_both_oracles_agree_where_no_clock_is_set(day: date, expression: str, zo
     assert found == [other.get_next(datetime).astimezone(UTC) for _ in range(6)]
 
 
+@both
 @given(day=days, zone=st.sampled_from(ZONES), hour=st.integers(0, 23), minute=st.sampled_from((0, 15, 30, 45)))
-def test_cronsim_agrees_at_times_of_day_also_when_clocks_are_set(day: date, zone: str, hour: int, minute: int) -> None:
+def test_cronsim_agrees_at_times_of_day_also_when_clocks_are_set(
+    ours: Ours, day: date, zone: str, hour: int, minute: int
+) -> None:
     begin = datetime(day.year, day.month, day.day, 6, tzinfo=ZoneInfo(zone))
     expression = f"{minute} {hour} * * *"
 
-    found = due.upcoming(due.Timetable(zone=zone, cron=expression, for_s=60), begin.astimezone(UTC), 8)
-
     expected = [moment.astimezone(UTC) for moment in islice(CronSim(expression, begin), 8)]
-    assert [firing.opens for firing in found] == expected
+    assert ours(expression, begin, 8) == expected
 
 
-@pytest.mark.parametrize("expression", ["0 * * * *", "*/30 1-3 * * *"])
+@both
+@pytest.mark.parametrize("expression", ["0 * * * *", "*/15 * * * *", "*/30 1-3 * * *"])
 @pytest.mark.parametrize("day", ["2027-03-27", "2027-10-30"])
-def test_ticks_in_real_time_agree_with_both_on_the_days_themselves(expression: str, day: str) -> None:
+def test_ticks_in_real_time_agree_with_both_on_the_days_themselves(ours: Ours, expression: str, day: str) -> None:
     begin = datetime.fromisoformat(f"{day}T22:00").replace(tzinfo=ZoneInfo("Europe/Berlin"))
-    table = due.Timetable(zone="Europe/Berlin", cron=expression, for_s=60)
 
-    found = [firing.opens for firing in due.upcoming(table, begin.astimezone(UTC), 12)]
+    found = ours(expression, begin, 12)
 
     other = croniter(expression, begin, ret_type=datetime)
     assert found == [moment.astimezone(UTC) for moment in islice(CronSim(expression, begin), 12)]

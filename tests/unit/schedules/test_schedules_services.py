@@ -519,7 +519,7 @@ def test_every_problem_of_a_schedule_comes_at_once(session: Session) -> None:
         ({"cron": "0 8 * * *"}, "one_of"),
         ({"windows": (), "cron": "0 8 * *", "for_s": 60}, "cron"),
         ({"windows": (), "cron": "0 8 * * *"}, "required"),
-        ({"windows": (), "every_s": 5, "for_s": 1}, "ge"),
+        ({"windows": (), "every_s": 5, "for_s": 1}, "range"),
         ({"windows": (), "every_s": 60, "for_s": 61}, "le"),
         ({"start": "2026-01-02", "end": "2026-01-01"}, "ge"),
         ({"end": "2020-01-01"}, "never"),

@@ -1,12 +1,13 @@
-"""Cron expressions of ``@app.at``."""
+"""Cron expressions as ``@app.at`` takes them; others judge them in ``schedules/test_schedules_oracles.py``."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from fairlead import ticks
 from fairlead.errors import Invalid
-from fairlead.sdk import cron
+from fairlead.sdk.app import App
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -30,41 +31,44 @@ BERLIN = ZoneInfo("Europe/Berlin")
 def test_following(text: str, after: str, expected: str) -> None:
     moment = datetime.fromisoformat(after).replace(tzinfo=UTC)
 
-    found = cron.following(cron.parse(text), moment, ZoneInfo("UTC"))
+    found = ticks.following(text, moment, ZoneInfo("UTC"))
 
     assert found == datetime.fromisoformat(expected).replace(tzinfo=UTC)
 
 
 def test_place_decides_the_hour() -> None:
-    found = cron.following(cron.parse("0 8 * * *"), datetime(2026, 11, 20, 12, tzinfo=UTC), BERLIN)
+    found = ticks.following("0 8 * * *", datetime(2026, 11, 20, 12, tzinfo=UTC), BERLIN)
 
     assert found == datetime(2026, 11, 21, 7, tzinfo=UTC)
 
 
-def test_skipped_hour_fires_at_the_moment_it_would_have_had() -> None:
-    found = cron.following(cron.parse("30 2 * * *"), datetime(2026, 3, 28, 12, tzinfo=UTC), BERLIN)
+def test_an_hour_that_is_missing_fires_once_it_is_over_as_a_schedule_does() -> None:
+    found = ticks.following("30 2 * * *", datetime(2026, 3, 28, 12, tzinfo=UTC), BERLIN)
 
-    assert found == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    assert found == datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
 
 
 def test_hour_that_comes_twice_fires_once() -> None:
-    parsed = cron.parse("30 2 * * *")
-    first = cron.following(parsed, datetime(2026, 10, 24, 12, tzinfo=UTC), BERLIN)
+    first = ticks.following("30 2 * * *", datetime(2026, 10, 24, 12, tzinfo=UTC), BERLIN)
     assert first == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
-    second = cron.following(parsed, first, BERLIN)
+    second = ticks.following("30 2 * * *", first, BERLIN)
 
     assert second == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
 
 
-def test_date_that_never_comes() -> None:
-    assert cron.following(cron.parse("0 0 30 2 *"), datetime(2026, 11, 20, tzinfo=UTC), BERLIN) is None
+def test_a_quarter_of_an_hour_goes_on_through_the_hour_that_comes_twice() -> None:
+    at = datetime(2026, 10, 25, 0, 45, tzinfo=UTC)
+
+    assert [at := ticks.following("*/15 * * * *", at, BERLIN) or at for _ in range(3)] == [
+        datetime(2026, 10, 25, 1, minute, tzinfo=UTC) for minute in (0, 15, 30)
+    ]
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "a * * * *",
-     "*/0 * * * *", "5-1 * * * *", "1, * * * *", "-1 * * * *", "1- * * * *", "@daily"],
+     "*/0 * * * *", "5-1 * * * *", "1, * * * *", "-1 * * * *", "1- * * * *", "@daily", "0 0 30 2 *"],
 )  # fmt: skip
 def test_wrong_expressions_are_refused(text: str) -> None:
     with pytest.raises(Invalid):
-        cron.parse(text)
+        App().at(text)
