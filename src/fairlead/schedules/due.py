@@ -1,8 +1,8 @@
 """When a schedule's windows open and close: pure. Local times become moments here and nowhere else.
 
 Daylight saving is a policy: of gaps and overlaps that of :mod:`fairlead.ticks`, which makes moments of local times; an
-end is always shifted. *length*: ``wall`` ends at the local time named, ``elapsed`` after as many real seconds as the two
-times lie apart. A window that daylight saving empties is returned with its reason, never silently dropped.
+end is always shifted. *length*: ``wall`` ends at the local time named, ``elapsed`` after as many real seconds as the
+two times lie apart. A window that daylight saving empties is returned with its reason, never silently dropped.
 
 ``every`` counts real seconds from midnight of the first day.
 """
@@ -10,7 +10,7 @@ times lie apart. A window that daylight saving empties is returned with its reas
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
