@@ -10,6 +10,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from fairlead.control.house import House
 from fairlead.errors import Conflict, Error, Invalid, NotFound
+from fairlead.gallery.content import INLINE
 from fairlead.identity import links
 from fairlead.status import JobStatus
 from fairlead.store.records import Job
@@ -26,6 +27,13 @@ UNTRUSTED = {
     "Cache-Control": "private, no-store",
 }
 """Who opens a result in a browser reads what a model made: it must be nothing that acts here, in their name."""
+
+
+def of_a_device(content_type: str, name: str) -> dict[str, str]:
+    """Return the headers of what a device sent, to be called ``name`` where it is saved: it is shown where browsers run
+    nothing of its type."""
+    shown = "inline" if content_type.partition(";")[0].strip().lower() in INLINE else "attachment"
+    return {**UNTRUSTED, "Cache-Control": "no-store", "Content-Disposition": f'{shown}; filename="{name}"'}
 
 
 async def answer(house: House, job: Job, request: Request, headers: Mapping[str, str]) -> Response:

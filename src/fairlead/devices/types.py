@@ -7,15 +7,14 @@ and seven of ours. Everything here is pure; all problems are reported at once.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from jsonschema import Draft202012Validator
 
 from fairlead import ids
+from fairlead.devices import schemas
 from fairlead.errors import NotFound, Problem
 
 SENSES = ("temperature", "light", "motion", "sound", "scene")
@@ -25,7 +24,6 @@ AT = "at"
 REPORT_MAX_BYTES = 64 * 1024
 """Of a report, and of a value that is no media."""
 
-NUMERIC = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 OURS = ("access", "safe", "moves", "fresh_s", "senses", "keep_days", "max_per_s")
 _MAGIC: Mapping[str, tuple[bytes, ...]] = {
     "image/jpeg": (b"\xff\xd8\xff",),
@@ -111,7 +109,7 @@ class Measurement(msgspec.Struct, frozen=True):
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and schemas.is_finite(value)
 
 
 def mismatch(schema: Mapping[str, Any], value: object) -> tuple[str, str] | None:
@@ -121,17 +119,34 @@ def mismatch(schema: Mapping[str, Any], value: object) -> tuple[str, str] | None
         return "wrong_type", f"{_short(value)} is neither true nor false"
     if kind in ("number", "integer") and not is_number(value):
         return "wrong_type", f"{_short(value)} is no {kind}"
+    if kind in ("array", "object") and not schemas.is_plain(value):
+        return "out_of_range", f"it is nested more than {schemas.VALUE_DEPTH_MAX} deep, or has a number that is none"
     if kind == "boolean" and schema.keys() <= _PLAIN:
         return None
     if kind == "number" and schema.keys() <= _PLAIN_NUMBER:
         return _outside(schema, value)
-    error = next(Draft202012Validator(schema).iter_errors(value), None)
+    error = next(_validator(schema).iter_errors(value), None)
     if error is None:
         return None
-    if error.validator in NUMERIC:
+    if error.validator in schemas.NUMERIC:
         return _outside(schema, value) or ("out_of_range", error.message)
     rule = "wrong_type" if error.validator == "type" else "out_of_range"
     return rule, error.message if len(error.message) <= 200 else f"breaks {error.validator}"
+
+
+_VALIDATORS_MAX = 4096
+_validators: dict[str, Any] = {}
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:
+    """Return the validator of a schema, kept by its text: making one takes longer than asking it."""
+    key = repr(schema)
+    found = _validators.get(key)
+    if found is None:
+        if len(_validators) >= _VALIDATORS_MAX:
+            _validators.clear()
+        found = _validators[key] = schemas.Validator(schema)
+    return found
 
 
 _PLAIN = frozenset({"type", "title", "description", "unit", "default", "examples"})

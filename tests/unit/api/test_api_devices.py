@@ -102,6 +102,51 @@ async def test_what_a_device_says_is_shown(world: Any) -> None:
     world.refused(await zoe.get("/api/v1/devices/temperature-1/media/temperature"), 404, "media_not_found")
 
 
+@pytest.mark.parametrize(
+    ("kind", "shown"), [("image/svg+xml", "attachment"), ("text/html", "attachment"), ("audio/ogg", "inline")]
+)
+async def test_what_a_device_sent_runs_nowhere_in_its_readers_name(world: Any, kind: str, shown: str) -> None:
+    await world.room()
+    eve, script = world.by("eve"), b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+    source = f'name = "scope"\nversion = "1.0.0"\n[properties.x]\ntype = "string"\ncontentMediaType = "{kind}"\n'
+    await world.ok(eve.post("/api/v1/types", content=source, headers={"Content-Type": "text/plain"}))
+    await world.ok(eve.post("/api/v1/devices", json={"id": "scope-1", "type": "scope", "at": "lab"}))
+    await world.bus.device_sends("scope-1", "state/x", script)
+    zoe = world.by("zoe")
+    for path in ("/api/v1/devices/scope-1/media/x", "/api/v1/devices/scope-1/properties/x"):
+
+        async def came(path: str = path) -> bool:
+            return (await zoe.get(path)).status_code == 200
+
+        await world.until(came)
+        answer = await zoe.get(path)
+        assert answer.content == script
+        assert answer.headers["content-disposition"] == f'{shown}; filename="scope-1-x"'
+        assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"set": {"speed": %s}}' % ("9" * 400),
+        '{"set": {"on": true}, "because": "\\ud800"}',
+        '{"set": {"\\ud800": 1}}',
+        '{"get": ["\\ud800"]}',
+        json.dumps({"set": {"on": True}, "because": ["x" * 501]}),
+        json.dumps({"set": {"on": True}, "because": ["x"] * 21}),
+        json.dumps({"get": ["on"] * 201}),
+        json.dumps({"set": {f"p{number}": 1 for number in range(201)}}),
+    ],
+    ids=range(8),
+)
+async def test_a_command_out_of_all_bounds_is_the_callers_fault(world: Any, body: str) -> None:
+    await world.room("fan-1")
+    headers = {"Content-Type": "application/json"}
+    answer = await world.by("zoe").post("/api/v1/devices/fan-1/commands", content=body, headers=headers)
+    assert answer.status_code == 422, answer.text
+
+
 async def test_a_command_waits_for_what_becomes_of_it(world: Any) -> None:
     await world.room("fan-1")
     await online(world, "fan-1")

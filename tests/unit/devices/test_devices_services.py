@@ -419,7 +419,7 @@ def test_the_door_judges_each_topic(session: Session) -> None:
 def test_what_is_nested_without_end_is_refused_in_words(session: Session, tail: str, start: bytes) -> None:
     door = Door()
     door.kinds = registry.kinds(session)
-    for number, times in enumerate((1000, 100_000)):
+    for number, times in enumerate((1000, 4_000)):
         (error,) = door.hear("fan-1", tail, start * times, NOON, 100 * number).errors[:1]
         assert error.code == "not_json"
     (error,) = door.hear("fan-1", "state/temperature", b"[" * 100 + b"]" * 100, NOON, 1000).errors

@@ -65,7 +65,7 @@ def test_the_example_of_the_contract_is_good() -> None:
         ("minimum = 3", "properties.on.minimum", "meaningless"),
         ('access = "x"', "properties.on.access", "enum"),
         ("safe = 3", "properties.on.safe", "wrong_type"),
-        ("fresh_s = 0", "properties.on.fresh_s", "gt"),
+        ("fresh_s = 0", "properties.on.fresh_s", "range"),
         ('senses = "smell"', "properties.on.senses", "enum"),
         ("moves = { smell = 1 }", "properties.on.moves.smell", "enum"),
         ("moves = 3", "properties.on.moves", "type"),
@@ -78,6 +78,69 @@ def test_a_problem_has_its_path_and_rule(line: str, path: str, rule: str) -> Non
         definitions.parse(f'name = "a"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\n{access}\n{line}\n')
 
     assert (path, rule) in [(problem.path, problem.rule) for problem in caught.value.problems]
+
+
+def property_of(lines: str) -> str:
+    return f'name = "a"\nversion = "1.0.0"\n[properties.x]\n{lines}\n'
+
+
+NESTED = 'items = { type = "array", ' * 30 + 'items = { type = "number" }' + " }" * 30
+PARTS = "[" + '{ type = "string" }, ' * 600 + "]"
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('type = "string"\npattern = "(?=a)b"', "look-around"),
+        ('type = "string"\npattern = "["', "is not a 'regex'"),
+        ('type = "string"\npattern = "(a{1000}){1000}"', "size limit"),
+        (f'type = "string"\npattern = "{"a" * 1001}"', "more than 1000"),
+        ('type = "number"\nminimum = nan', "a number that is none"),
+        ('type = "number"\nmaximum = -inf', "a number that is none"),
+        (f'type = "number"\nmaximum = {"9" * 400}', "a number that is none"),
+        ('type = "number"\nenum = [1, nan]', "a number that is none"),
+        ('type = "array"\nitems = { "$ref" = "https://example.org/x" }', "'$ref' cannot be used"),
+        ('type = "array"\nitems = { "$ref" = "#/nope" }', "'$ref' cannot be used"),
+        (f'type = "array"\n{NESTED}', "more than 8 deep"),
+        (f'type = "string"\noneOf = {PARTS}', "more than 500 parts"),
+        ('type = "string"\ncontentMediaType = "text/html\\r\\nX: 1"', "is no media type"),
+        ('type = "string"\ncontentMediaType = "image/\u4e2d"', "is no media type"),
+        ('type = "number"\nmax_per_s = 1e-300', "is no number from"),
+        ('type = "number"\nfresh_s = 1e300', "is no number from"),
+        (f'type = "number"\ndescription = "{"x" * 70_000}"', "more than 65536 bytes"),
+        ("y" + ".y" * 20_000 + " = 1", "dots"),
+        ('type = "number"\n' + "".join(f'[properties.p{n}]\ntype = "number"\n' for n in range(200)), "more than 200"),
+        (f'type = "array"\nexamples = {"[" * 3000}{"]" * 3000}', ""),
+    ],
+    ids=range(20),
+)
+def test_what_would_hold_the_platform_up_is_no_type(lines: str, said: str) -> None:
+    began = time.process_time()
+    with pytest.raises(Invalid) as caught:
+        definitions.parse(property_of(lines))
+    assert said in " ".join(problem.message for problem in caught.value.problems)
+    assert time.process_time() - began < 5
+
+
+def test_a_pattern_is_matched_in_linear_time_wherever_it_stands() -> None:
+    nested = definitions.parse(
+        property_of('type = "string"\npattern = "^(a+)+$"\n[properties.y]\ntype = "array"')
+        + 'items = { type = "string", pattern = "^(a+)+$" }'
+    )
+    began, many = time.process_time(), "a" * 30_000
+    for good, value in ((False, many + "!"), (True, many)):
+        assert (types.check_value(nested.properties["x"], value) is None) is good
+        assert (types.check_value(nested.properties["y"], [value]) is None) is good
+    assert time.process_time() - began < 5
+
+
+def test_values_nested_deeper_than_can_be_shown_are_refused() -> None:
+    array = definitions.parse(property_of('type = "array"')).properties["x"]
+    for depth, good in ((60, True), (500, False)):
+        said = types.validate("x", array, b"[" * depth + b"]" * depth)
+        assert isinstance(said, types.Measurement) is good
+    huge = definitions.parse(property_of('type = "number"')).properties["x"]
+    assert types.check_value(huge, int("9" * 400)) is not None
 
 
 def test_all_problems_come_at_once() -> None:

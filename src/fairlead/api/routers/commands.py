@@ -16,9 +16,11 @@ from fairlead.api.routers.devices import view_of
 from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.devices import CommandView, DeviceView, command_view
 from fairlead.apps import sight
+from fairlead.apps.asks import BECAUSE_MAX, BECAUSES_MAX
 from fairlead.control.house import House
 from fairlead.devices import commands, holds, keyed, registry
 from fairlead.devices.commands import Asked
+from fairlead.devices.definitions import MEMBERS_MAX
 from fairlead.devices.sending import Author, Outgoing
 from fairlead.errors import Invalid
 from fairlead.store import journal
@@ -32,16 +34,19 @@ SETTLE_S = 1.0
 """A command that times out is failed by the sweep: so much longer is waited for its word on it."""
 
 
+Cause = Annotated[str, Field(max_length=BECAUSE_MAX)]
+
+
 class CommandBody(Body):
-    set: dict[str, Any] = Field(default_factory=dict)
-    get: list[str] = Field(default_factory=list)
+    set: dict[str, Any] = Field(default_factory=dict, max_length=MEMBERS_MAX)
+    get: list[str] = Field(default_factory=list, max_length=MEMBERS_MAX)
     hold_s: float | None = Field(default=None, gt=0, le=HOLD_MAX_S)
     timeout_s: float = Field(default=5, gt=0, le=TIMEOUT_MAX_S)
-    because: str | list[str] | None = None
+    because: Cause | Annotated[list[Cause], Field(max_length=BECAUSES_MAX)] | None = None
 
 
 class ReleaseBody(Body):
-    properties: list[str] = Field(default_factory=list)
+    properties: list[str] = Field(default_factory=list, max_length=MEMBERS_MAX)
 
 
 @router.post("/devices/{device}/commands")

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Verb, check
+from fairlead.api import results
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.devices import DeviceView, device_view
@@ -183,7 +184,7 @@ async def show_media(device: str, property_: str, house: TheHouse, who: Who) -> 
     if found is None:
         raise NotFound(f"{device[:63]} has no picture or sound {property_[:60]}", code="media_not_found")
     blob = await house.bucket.get(found.media_key)
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    headers = results.of_a_device(found.content_type, f"{found.device}-{found.property}")
     return Response(blob.data, media_type=found.content_type, headers=headers)
 
 

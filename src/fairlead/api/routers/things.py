@@ -11,6 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from sqlalchemy.orm import Session
 
 from fairlead.accounts.policy import Verb, check
+from fairlead.api import results
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.routers import commands
 from fairlead.api.stream import sse
@@ -64,7 +65,7 @@ async def read_property(device: str, property_: str, house: TheHouse, who: Who) 
     if not value.media_key:
         return Response(value.value, media_type="application/json", headers={"Cache-Control": "no-store"})
     blob = await house.bucket.get(value.media_key)
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    headers = results.of_a_device(value.content_type, f"{value.device}-{value.property}")
     return Response(blob.data, media_type=value.content_type, headers=headers)
 
 
