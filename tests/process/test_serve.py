@@ -27,7 +27,11 @@ class Served:
 
     def __init__(self, *words: str) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, "serve", "--port", "0", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*COMMAND, "serve", "--port", "0", *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self.said: list[str] = []
         self._reading = threading.Thread(target=self._read, daemon=True)
@@ -49,7 +53,14 @@ class Served:
             time.sleep(0.02)
         raise AssertionError("\n".join(self.said))
 
+    def type(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
     def close(self) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(DEADLINE_S)
@@ -183,6 +194,61 @@ def test_a_replica_ends_with_a_serve_that_was_killed(tmp_path: Path, begin: Begi
     while Path(f"/proc/{replica}").exists() and time.monotonic() < end:
         time.sleep(0.02)
     assert not Path(f"/proc/{replica}").exists()
+
+
+APP = """
+import fairlead
+
+app = fairlead.App()
+button, knob, fan = app.device("button"), app.device("knob"), app.device("fan")
+
+@app.on(button.pressed, every=True)
+async def pressed(reading):
+    await fan.send(on=True)
+
+@app.on(knob.turned, every=True)
+async def turned(reading):
+    await fan.send(speed=3 if reading.value == "right" else 1)
+"""
+ROLES = """
+kind = "app"
+name = "ring"
+[run]
+entry = "app:app"
+[devices]
+button = { type = "button" }
+knob = { type = "knob" }
+fan = { type = "fan" }
+"""
+KNOB = """
+name = "knob"
+version = "1.0.0"
+[properties.battery]
+type = "integer"
+[events.turned]
+type = "string"
+enum = ["left", "right"]
+"""
+
+
+def test_buttons_of_a_served_app_are_pressed_on_the_command_line_and_as_it_is_typed(
+    tmp_path: Path, begin: Begin
+) -> None:
+    folder = tmp_path / "ring"
+    folder.mkdir()
+    (folder / "fairlead.toml").write_text(ROLES)
+    (folder / "app.py").write_text(APP)
+    (tmp_path / "knob.toml").write_text(KNOB)
+    served = begin("--here", "--press", "button-1", "--type", str(tmp_path / "knob.toml"), str(folder))
+    served.says("^ready ring")
+    served.says(r"fan-1: on = true \(reading button-1.pressed")
+    served.type("knob-1=right")
+    served.says("fan-1: speed = 3")
+    served.type("knob-1.turned=up")
+    served.says("event_invalid")
+    served.type("bell-1")
+    served.says("no device bell-1 here")
+    assert served.end() == 0
 
 
 def children(pid: int) -> list[int]:

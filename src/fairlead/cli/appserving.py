@@ -23,11 +23,11 @@ from fairlead.bundles.manifest import AppManifest
 from fairlead.bundles.rules import span
 from fairlead.bundles.specs import environment_spec
 from fairlead.bus.port import Bus
-from fairlead.cli import loopback, terminal, watching
+from fairlead.cli import loopback, pressing, terminal, watching
 from fairlead.cli.appprocess import AppProcesses, Ground
 from fairlead.cli.standins import StandIns
 from fairlead.clock import SystemClock, to_text
-from fairlead.devices import builtins, definitions
+from fairlead.devices import builtins, definitions, happenings
 from fairlead.devices.types import DeviceType, split_role
 from fairlead.errors import Error, Invalid, NotFound
 from fairlead.keeper.running import page_port
@@ -61,6 +61,8 @@ class Wanted:
     """Stand-ins by role."""
     types: tuple[Path, ...] = ()
     every_s: float = 5
+    press: tuple[str, ...] = ()
+    """What devices say once the app is ready: ``DEVICE[.EVENT][=VALUE]``."""
 
 
 class AppServing:
@@ -77,6 +79,9 @@ class AppServing:
         self._starts: list[float] = []
         self._was_ready = self._told_end = False
         self._count = 0
+        self._kinds: dict[str, DeviceType] = {}
+        """By device."""
+        self._pressing: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serve; raises :class:`Error` where the bundle cannot be served at all."""
@@ -87,7 +92,7 @@ class AppServing:
         self._ready_to_begin(manifest)
         door = await loopback.opened(self._port, self._where)
         self._port = door.sockets[0].getsockname()[1]
-        with tempfile.TemporaryDirectory(prefix="fl-") as sockets:
+        with tempfile.TemporaryDirectory(prefix="fl-") as sockets, pressing.typed(self._press_soon):
             working = asyncio.create_task(self._work(Path(sockets)), name="serve")
             living = asyncio.create_task(self._desk.live(), name="devices")
             stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -130,6 +135,25 @@ class AppServing:
             found.setdefault(kind.name, []).insert(0, kind)
         return found
 
+    def _press_soon(self, text: str) -> None:
+        """Have a device say what was typed."""
+        task = asyncio.get_running_loop().create_task(self._press(text), name=f"press {text[:60]}")
+        self._pressing.add(task)
+        task.add_done_callback(self._pressing.discard)
+
+    async def _press(self, text: str) -> None:
+        """Have a device say something; what is wrong with it is told."""
+        device, event, value = pressing.parse(text)
+        try:
+            if device not in self._kinds:
+                hint = f"DEVICE[.EVENT][=VALUE]; devices: {', '.join(self._kinds) or 'none'}"
+                raise NotFound(f"no device {device[:60]} here", code="device_not_found", hint=hint)
+            name, value = happenings.meant(device, self._kinds[device], event, value)
+        except Error as error:
+            terminal.error(error.message, hint=error.hint, code=error.code)
+            return
+        await self._desk.happen(device, name, value)
+
     async def _job(self, role: str, body: bytes, content_type: str) -> Mapping[str, Any]:
         return await self._models.job(self._refs[role], body, content_type)
 
@@ -158,8 +182,10 @@ class AppServing:
                 spec = environment_spec(manifest, self._folder)
                 python = await environments.build(spec, watching.environments(), on_step=terminal.step)
                 environment = Path(python).parent.parent
-            run = run_wanted(manifest, self._wanted, self._types(), to_text(self._clock.now()))
+            types = self._types()
+            run = run_wanted(manifest, self._wanted, types, to_text(self._clock.now()))
             await self._stop()
+            self._kinds = {one: kind_of(bound.type, types) for bound in run.bindings.values() for one in bound.devices}
             await self._start(run, manifest, environment, sockets)
         except Error as error:
             terminal.error(error.message, hint=error.hint, code=error.code, problems=error.problems)
@@ -214,6 +240,8 @@ class AppServing:
                 self._was_ready = True
                 page = has_page_socket(run) or needs_port(run)
                 terminal.result(f"ready http://127.0.0.1:{self._port}/" if page else f"ready {run.app}")
+                for text in self._wanted.press:
+                    await self._press(text)
                 return
             if time.monotonic() > deadline:
                 await self._stop()
@@ -300,20 +328,29 @@ def _binding(role: str, manifest: AppManifest, wanted: Wanted, types: Mapping[st
     count = wanted.counts.get(role, max(1, fewest))
     if count < fewest or (most is not None and count > most):
         raise Invalid(f"{role}: {count} devices, but count = {asked.count!r}", code="count", hint="--count ROLE=N")
-    name, major = split_role(asked.type)
-    kinds = [kind for kind in types.get(name, ()) if major is None or kind.major == major]
-    if not kinds:
-        raise NotFound(f"{role}: no type {asked.type} here", code="type_not_found", hint="--type FILE.toml gives it")
+    try:
+        kind = kind_of(asked.type, types)
+    except NotFound as error:
+        raise NotFound(f"{role}: {error.message}", code=error.code, hint=error.hint) from error
     names = tuple(f"{role.replace('_', '-')}-{number}" for number in range(1, count + 1))
-    flat = {name: prop.flat() for name, prop in kinds[0].properties.items()}
-    events = {name: prop.flat() for name, prop in kinds[0].events.items()}
+    flat = {name: prop.flat() for name, prop in kind.properties.items()}
+    events = {name: prop.flat() for name, prop in kind.events.items()}
     return DeviceBinding(names, asked.type, asked.count in (1, "1"), asked.tier, flat, events)
+
+
+def kind_of(type: str, types: Mapping[str, list[DeviceType]]) -> DeviceType:
+    """Return the type that a role names; raises :class:`NotFound`."""
+    name, major = split_role(type)
+    for kind in types.get(name, ()):
+        if major in (None, kind.major):
+            return kind
+    raise NotFound(f"no type {type} here", code="type_not_found", hint="--type FILE.toml gives it")
 
 
 def bodies(run: RunWanted, every_s: float) -> tuple[SimulatedDevice, ...]:
     """Return the simulated devices of a run, all in one room."""
     return tuple(
-        SimulatedDevice(device, "", _ROOM, binding.properties, every_s)
+        SimulatedDevice(device, "", _ROOM, binding.properties, every_s, events=binding.events)
         for binding in run.bindings.values()
         for device in binding.devices
     )

@@ -40,6 +40,15 @@ def happen(session: Session, device: str, name: str | None, value: Any = None) -
     if record.status not in (DeviceStatus.ONLINE, DeviceStatus.STALE):
         hint = f"fairlead devices show {device} says when it is online; a body with the fault offline never is"
         raise Conflict(f"{device}: its body is not connected", code=NOT_CONNECTED, hint=hint)
+    name, value = meant(device, kind, name, value)
+    return Happens(name, value, Outgoing(device, msgspec.json.encode({"happens": {name: value}})))
+
+
+def meant(device: str, kind: DeviceType, name: str | None, value: Any = None) -> tuple[str, Any]:
+    """Return which event, or reading, of a device of ``kind`` is meant, and its value; pure.
+
+    Raises :class:`NotFound` and :class:`Invalid`.
+    """
     name, prop = _named(device, kind, name)
     if value is None:
         value = prop.schema["enum"][0] if "enum" in prop.schema else True
@@ -47,7 +56,7 @@ def happen(session: Session, device: str, name: str | None, value: Any = None) -
     if wrong is not None:
         message = f"{device}: {name}: {wrong.message}"
         raise Invalid(message, code="event_invalid", hint=f"{types.expects(prop)}: --press {device}.{name}=VALUE")
-    return Happens(name, value, Outgoing(device, msgspec.json.encode({"happens": {name: value}})))
+    return name, value
 
 
 def _named(device: str, kind: DeviceType, name: str | None) -> tuple[str, Property]:

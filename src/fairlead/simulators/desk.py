@@ -33,6 +33,7 @@ from fairlead.messages import (
     StatePut,
 )
 from fairlead.sdk.wire import CommandState, Measure, Stored
+from fairlead.simulators.events import Chance, Happening
 from fairlead.simulators.world import SimulatedDevice, World, to_wire
 
 STEP_S = 0.5
@@ -95,6 +96,9 @@ class Desk:
         self._holds: dict[tuple[str, str], float | None] = {}
         """What is held, and until which moment of the monotonic clock."""
         self._reported: dict[str, float] = {}
+        self._chances: dict[str, Chance] = {}
+        self._coming: dict[str, tuple[float, Happening]] = {}
+        """What happens next by itself to each device, and when."""
         self._state: dict[str, Stored] = {}
         self._jobs: dict[str, asyncio.Task[Any]] = {}
         self._answers: dict[type, Callable[[Any], Any]] = {
@@ -135,6 +139,10 @@ class Desk:
         self._devices = {device.device: device for device in devices}
         self._last = {key: measured for key, measured in self._last.items() if key[0] in self._devices}
         self._holds = {key: until for key, until in self._holds.items() if key[0] in self._devices}
+        self._chances = {name: self._chances.get(name) or Chance(name) for name in self._devices}
+        self._coming.clear()
+        for name in self._devices:
+            self._await_chance(name)
 
     async def live(self) -> None:
         """Let time pass: rooms move, devices report, holds end; until it is canceled."""
@@ -155,8 +163,26 @@ class Desk:
             if now - self._reported.get(name, -device.every_s) >= device.every_s:
                 self._reported[name] = now
                 await self._report(name, self.world.sensed(name))
+        for name, (at, one) in list(self._coming.items()):
+            if at <= now:
+                await self.happen(name, one.name, one.value)
+                self._await_chance(name)
+
+    def _await_chance(self, device: str) -> None:
+        """Decide what happens next to a device by itself, if anything ever does."""
+        known = self._devices[device]
+        one = self._chances[device].next(known.events, known.speed)
+        if one is None:
+            self._coming.pop(device, None)
+        else:
+            self._coming[device] = self._clock.monotonic() + one.after_s, one
 
     # --- devices
+
+    async def happen(self, device: str, name: str, value: Any) -> None:
+        """Have a device say this now: an event, or a reading that it would not have made."""
+        self._show(f"{device} sent {name} = {msgspec.json.encode(value).decode()}")
+        await self._hand_on(Measured(device, name, to_text(self._clock.now()), msgspec.json.encode(value)))
 
     async def _report(self, device: str, names: tuple[str, ...]) -> None:
         for name in names:
@@ -168,8 +194,11 @@ class Desk:
                 value = msgspec.json.encode(wire.decode()) if keywords.get("type") == "string" else wire
                 measured = Measured(device, name, at, value)
             self._last[device, name] = measured
-            for handler in tuple(self._handlers.get(device, ())):
-                await handler(measured)
+            await self._hand_on(measured)
+
+    async def _hand_on(self, measured: Measured) -> None:
+        for handler in tuple(self._handlers.get(measured.device, ())):
+            await handler(measured)
 
     async def _command(self, ask: CommandAsk) -> CommandState:
         shown = ", ".join(f"{name} = {msgspec.json.encode(value).decode()}" for name, value in ask.set.items())

@@ -27,6 +27,9 @@ def serve(
     count: list[str] = typer.Option([], "--count", help="App: ROLE=N simulated devices."),
     kind: list[Path] = typer.Option([], "--type", help="App: FILE.toml of a device type that is not built in."),
     every: float = typer.Option(5, "--every", min=0.1, max=3600, help="App: seconds between reports of a device."),
+    press: list[str] = typer.Option(
+        [], "--press", help="App: DEVICE[.EVENT][=VALUE], said when it is ready; typed while it runs, said at once."
+    ),
     at: str = typer.Option("here", "--at", help="App: what the place is called."),
 ) -> None:
     """Serve a bundle of yours on this machine. It needs no platform; Ctrl-C stops it.
@@ -42,8 +45,8 @@ def serve(
     if not isinstance(check(folder).manifest, AppManifest):
         from fairlead.cli.serving import Serving
 
-        if model or setting or count or kind:
-            raise typer.BadParameter("--model, --set, --count and --type are for apps")
+        if model or setting or count or kind or press:
+            raise typer.BadParameter("--model, --set, --count, --type and --press are for apps")
         asyncio.run(Serving(folder, port, here=here, reload=reload, secrets=secrets).run())
         return
     from fairlead.cli.appserving import AppServing, Wanted
@@ -59,6 +62,7 @@ def serve(
         models={role: Path(text) for role, text in _pairs("--model", "ROLE=FILE.json", model).items()},
         types=tuple(kind),
         every_s=every,
+        press=tuple(press),
     )
     asyncio.run(AppServing(folder, wanted).run())
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import typer
 
-from fairlead.cli import terminal
+from fairlead.cli import pressing, terminal
 from fairlead.cli.api import Api
-from fairlead.cli.commands.schedules import values
 from fairlead.cli.options import told_as
 
 
@@ -61,10 +60,8 @@ def _press(api: Api, given: list[str], *, alone: bool) -> None:
     if not alone:
         raise typer.BadParameter("names devices that have a body: leave everything else out", param_hint="--press")
     for text in given:
-        named, sign, value = text.partition("=")
-        device, _, event = named.partition(".")
-        wanted = values([f"value={value}"])["value"] if sign else None
-        view = api.post(f"/devices/{device}/events", {"event": event or None, "value": wanted})
+        device, event, value = pressing.parse(text)
+        view = api.post(f"/devices/{device}/events", {"event": event, "value": value})
         terminal.result(f"{device} sent {view['event']} = {json.dumps(view['value'], ensure_ascii=False)}", view)
 
 
