@@ -1,30 +1,58 @@
-/** Apps and their runs on the server: one function a question. The journal tells of changes of both. */
+/** Apps on the server: one function a question. The journal tells of changes. */
 import { useQuery } from '@tanstack/vue-query'
 import type { Ref } from 'vue'
 
 import { api, ok, type Schemas } from '@/api/client'
+import type { Run } from '@/ui/runs'
 
+export type App = Schemas['AppView']
+export type Schedule = Schemas['ScheduleView']
+export type Secret = Schemas['SecretView']
+
+const FOLLOWED_MS = 2_000
 const LOOKED_AT_MS = 60_000
+const RUNS = 50
 
 export function useApps() {
   return useQuery({
     queryKey: ['apps'],
-    queryFn: async (): Promise<Schemas['AppView'][]> => (await ok(api.GET('/api/v1/apps'))).items,
+    queryFn: async (): Promise<App[]> => (await ok(api.GET('/api/v1/apps'))).items,
     refetchInterval: LOOKED_AT_MS,
   })
 }
 
-export function useRuns() {
+/** Asks often while a version is on its way, else now and then. */
+export function useApp(name: Ref<string>) {
   return useQuery({
-    queryKey: ['runs'],
-    queryFn: async (): Promise<Schemas['RunView'][]> => (await ok(api.GET('/api/v1/runs'))).items,
+    queryKey: ['apps', 'one', name],
+    queryFn: (): Promise<App> => ok(api.GET('/api/v1/apps/{name}', { params: { path: { name: name.value } } })),
+    refetchInterval: (query) =>
+      query.state.data?.versions.some((one) => one.status === 'building') ? FOLLOWED_MS : LOOKED_AT_MS,
+  })
+}
+
+export function useRunsOf(app: Ref<string>) {
+  return useQuery({
+    queryKey: ['runs', 'of', app],
+    queryFn: async (): Promise<Run[]> =>
+      (await ok(api.GET('/api/v1/runs', { params: { query: { app: app.value, limit: RUNS } } }))).items,
     refetchInterval: LOOKED_AT_MS,
   })
 }
 
-export function useWhy(of: Ref<string>) {
+export function useSchedulesOf(app: Ref<string>) {
   return useQuery({
-    queryKey: ['runs', 'why', of],
-    queryFn: (): Promise<Schemas['WhyView']> => ok(api.GET('/api/v1/why', { params: { query: { of: of.value } } })),
+    queryKey: ['schedules', 'of', app],
+    queryFn: async (): Promise<Schedule[]> =>
+      (await ok(api.GET('/api/v1/schedules', { params: { query: { app: app.value } } }))).items,
+    refetchInterval: LOOKED_AT_MS,
+  })
+}
+
+export function useSecretsOf(bundle: Ref<string>) {
+  return useQuery({
+    queryKey: ['secrets', bundle],
+    queryFn: async (): Promise<Secret[]> =>
+      (await ok(api.GET('/api/v1/secrets', { params: { query: { bundle: bundle.value } } }))).items,
   })
 }

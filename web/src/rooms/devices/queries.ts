@@ -3,7 +3,6 @@ import { useQuery, useQueryClient } from '@tanstack/vue-query'
 import { computed, ref, type Ref } from 'vue'
 
 import { api, ok, type Schemas } from '@/api/client'
-import { ApiError } from '@/api/errors'
 import { useStream } from '@/state/stream'
 
 export type Device = Schemas['DeviceView']
@@ -13,7 +12,6 @@ export type Command = Schemas['CommandView']
 export type Hold = Schemas['HoldView']
 export type Reading = Schemas['ReadingView']
 export type Simulation = Schemas['SimulationView']
-export type Why = Schemas['WhyView']
 
 const PAGE = 1_000
 const LOOKED_AT_MS = 60_000
@@ -130,22 +128,6 @@ export function useHistory(id: Ref<string>, span: Ref<Span>) {
     enabled: computed(() => span.value.property !== ''),
     refetchInterval: LOOKED_AT_MS / 4,
     shallow: true,
-  })
-}
-
-/** Why something is as it is; null where nothing is known of it. */
-export function useWhy(of: Ref<string>) {
-  return useQuery({
-    queryKey: ['devices', 'why', of],
-    queryFn: async (): Promise<Why | null> => {
-      try {
-        return await ok(api.GET('/api/v1/why', { params: { query: { of: of.value } } }))
-      } catch (error) {
-        if (error instanceof ApiError && error.status === 404) return null
-        throw error
-      }
-    },
-    refetchInterval: FOLLOWED_MS,
   })
 }
 
