@@ -57,6 +57,17 @@ class Checked(msgspec.Struct, frozen=True):
         return f"{FILE}{line} {problem.path}: {problem.message}"
 
 
+def _no_manifest(folder: Path, *, is_archive: bool) -> Problem:
+    """Tell that there is no bundle here, and where one is: people pack the folder instead of what is in it."""
+    inside = next((one.name for one in sorted(folder.iterdir()) if (one / FILE).is_file()), "")
+    hint = (
+        f"it is in {inside}/: that is the bundle"
+        if inside
+        else "fairlead init KIND NAME writes one; KIND is model or app"
+    )
+    return Problem(FILE, "missing", f"is missing in {'the archive' if is_archive else folder}", hint)
+
+
 def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) -> Checked:
     """Return what is in the bundle ``folder`` and what is wrong with it.
 
@@ -67,18 +78,7 @@ def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) 
     if not folder.is_dir():
         return Checked(None, (), (Problem(str(folder), "missing", "is not a folder", "name the folder of a bundle"),))
     if not (folder / FILE).exists():  # no bundle: of its files nothing is worth telling
-        return Checked(
-            None,
-            (),
-            (
-                Problem(
-                    FILE,
-                    "missing",
-                    f"is missing in {folder}",
-                    "fairlead init KIND NAME writes one; KIND is model or app",
-                ),
-            ),
-        )
+        return Checked(None, (), (_no_manifest(folder, is_archive=everything),))
     try:
         files = pack.files(folder, everything=everything)
     except Invalid as error:

@@ -112,6 +112,14 @@ def test_no_manifest_and_no_folder_are_told(tmp_path: Path) -> None:
     assert told(tmp_path / "nowhere") == [(str(tmp_path / "nowhere"), "missing")]
 
 
+def test_a_folder_that_was_packed_with_its_contents_is_found_out(tmp_path: Path) -> None:
+    folder = tmp_path / "unpacked"
+    (folder / "weather").mkdir(parents=True)
+    (folder / "weather" / "fairlead.toml").touch()
+    (problem,) = check(folder, everything=True).problems
+    assert (problem.message, problem.hint) == ("is missing in the archive", "it is in weather/: that is the bundle")
+
+
 def test_sizes_are_bounded(tmp_path: Path) -> None:
     bundle(tmp_path)
 
