@@ -24,6 +24,8 @@ TRACE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 WORD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Roles, params, properties."""
 _LOCATION_DEPTH = 6
+MAIL_ADDRESS_MAX = 254
+"""Characters (RFC 5321 §4.5.3.1.3, less the angle brackets)."""
 
 
 def ulid(now_ms: int | None = None) -> str:
@@ -78,3 +80,10 @@ def is_location(text: str) -> bool:
     """Whether ``text`` is one to six names joined by ``/``."""
     parts = text.split("/")
     return len(parts) <= _LOCATION_DEPTH and all(map(is_name, parts))
+
+
+def is_mail_address(text: str) -> bool:
+    """Whether ``text`` could be a mail address; only the server knows whether it is one."""
+    local, _, host = text.rpartition("@")
+    plain = all(32 < ord(character) != 127 and character not in ',;<>"()[]\\' for character in text)
+    return bool(local) and bool(host) and plain and "@" not in local and len(text) <= MAIL_ADDRESS_MAX

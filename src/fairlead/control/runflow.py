@@ -19,11 +19,13 @@ from fairlead.control.waiters import Waiters
 from fairlead.devices.sending import Outgoing
 from fairlead.errors import Error
 from fairlead.messages import NodeReport, RunReport
+from fairlead.mail import outbox
 from fairlead.schedules import opening
 from fairlead.settings import Settings
 from fairlead.status import RunStatus
 from fairlead.store.database import Database
 from fairlead.store.records import AppVersion, Node, Run
+from fairlead.store.move import note
 
 _log = logging.getLogger(__name__)
 
@@ -84,10 +86,17 @@ class RunFlow:
 
     def _put(self, session: Session, letter: Letter, now: datetime) -> None:
         """Write a letter; one that cannot be written must not hold up runs and devices."""
-        try:
-            self._post.put(session, letter, now, by_platform=True)
-        except Error as error:
-            _log.warning("a letter was not written", extra={"run": letter.run, "reason": error.message})
+        write_letter(session, letter, now)
+
+
+def write_letter(session: Session, letter: Letter, now: datetime) -> None:
+    """Put a letter about a run into the outbox, or why it is not there into the run's journal."""
+    try:
+        outbox.post(session, letter.to, letter.subject, letter.text, now, run=letter.run, by_platform=True)
+    except Error as error:
+        _log.warning("a letter was not written", extra={"run": letter.run, "reason": error.message})
+        if letter.run is not None:
+            note(session, "run", letter.run, f"nobody was told by mail ({letter.subject}): {error.message}", now)
 
 
 def _take_prepared(session: Session, report: NodeReport, now: datetime) -> Iterator[str]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fairlead import ids
 from fairlead.errors import Busy, Invalid, NotFound, Problem
 from fairlead.messages import Attachment
 from fairlead.status import MailStatus
@@ -42,7 +43,9 @@ def post(
     ``by_platform``: it tells of the run, which did not write it; so it is never one too many.
     """
     problems = [
-        Problem("to", "mail", f"{address[:80]!r} is no mail address") for address in to if not is_address(address)
+        Problem("to", "mail", f"{address[:80]!r} is no mail address")
+        for address in to
+        if not ids.is_mail_address(address)
     ]
     for path, count, most in (
         ("to", len(to), RECIPIENTS_MAX),
@@ -93,13 +96,6 @@ def _check_quota(session: Session, run: str, recipients: int, now: datetime) -> 
             hint="write less often, or to fewer; a list server is the place for many",
             retry_after_s=3600,
         )
-
-
-def is_address(text: str) -> bool:
-    """Whether ``text`` could be a mail address; only the server knows whether it is one."""
-    local, _, host = text.rpartition("@")
-    plain = all(32 < ord(character) != 127 and character not in ',;<>"()[]\\' for character in text)
-    return bool(local) and bool(host) and plain and "@" not in local and len(text) <= 254
 
 
 def due(session: Session, now: datetime, limit: int = 20) -> Sequence[Mail]:

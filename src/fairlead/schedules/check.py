@@ -19,7 +19,6 @@ EVERY_MIN_S = 60
 WINDOWS_MAX = 100
 FOR_MAX_S = 366 * 24 * 3600
 NOTIFY_MAX = 50
-ADDRESS_MAX = 254
 EXCEPTED_MAX = 1000
 CRON_MAX = 200
 """Characters."""
@@ -106,8 +105,7 @@ def _words(wanted: Wanted) -> Iterable[Problem]:
         if len(items) > most:
             yield Problem(path, "max", f"{len(items)} are more than {most}")
     for address in wanted.notify[:NOTIFY_MAX]:
-        local, _, host = address.rpartition("@") if len(address) <= ADDRESS_MAX else ("", "", "")
-        if not local or not host or any(character.isspace() or ord(character) < 32 for character in address):
+        if not ids.is_mail_address(address):
             yield Problem("notify", "mail", f"{address[:80]!r} is no mail address")
 
 

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from fairlead.apps.letters import Letter
 from fairlead.control import runflow
 from fairlead.control.nodes import SILENT_S, Nodes
 from fairlead.messages import NodeReport, RunReport
 from fairlead.status import RunStatus
+from fairlead.store import journal
 from fairlead.store.records import App, AppVersion, Bundle, Location, Node, Run, Schedule, User
 from fairlead.testing.clock import ManualClock
 from fairlead.testing.store import memory
@@ -72,6 +74,15 @@ def test_a_stopping_run_is_gone_when_its_node_took_the_order_and_is_silent_of_it
         reports = (NodeReport("local", generation, "2026-11-20T14:03:00Z", runs=tuple(runs.values())),)
         assert list(runflow._stopped(session, reports, runs)) == (["run-1"] if gone else [])
         assert list(runflow._stopped(session, (), {})) == []
+
+
+def test_a_letter_that_is_refused_is_told_of_in_the_journal_of_its_run() -> None:
+    with memory() as session:
+        runflow.write_letter(session, Letter(("a;b@example.org",), "smart is running", "…", "run-1"), NOW)
+
+        assert [event.said for event in journal.history(session, "run", "run-1")] == [
+            "nobody was told by mail (smart is running): to: 'a;b@example.org' is no mail address"
+        ]
 
 
 async def test_silence_is_counted_from_the_last_word_of_any_node() -> None:

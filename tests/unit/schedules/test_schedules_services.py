@@ -523,13 +523,15 @@ def test_every_problem_of_a_schedule_comes_at_once(session: Session) -> None:
         ({"windows": (), "every_s": 60, "for_s": 61}, "le"),
         ({"start": "2026-01-02", "end": "2026-01-01"}, "ge"),
         ({"end": "2020-01-01"}, "never"),
+        ({"notify": ("a;b@example.org",)}, "mail"),
+        ({"notify": ("a@b@example.org",)}, "mail"),
         ({"windows": (), "cron": "0 8 30 2 *", "for_s": 60}, "cron"),
         ({"windows": (), "cron": "0 8 * * mon", "for_s": 60, "start": "2026-11-24", "end": "2026-11-26"}, "never"),
         ({"start": "2026-11-23", "end": "2026-11-26"}, "never"),
         ({"start": "2026-11-27", "end": "2026-11-27", "excepted": ("2026-11-27",)}, "never"),
     ],
 )
-def test_a_time_that_makes_no_sense(session: Session, fields: dict[str, object], rule: str) -> None:
+def test_what_makes_no_sense(session: Session, fields: dict[str, object], rule: str) -> None:
     with pytest.raises(Invalid) as caught:
         schedule(session, **fields)
 

@@ -12,7 +12,7 @@ from fairlead.api.deps import TheHouse, Who
 from fairlead.api.views.base import Body, Refusal
 from fairlead.api.views.objectives import SloTellView, SloView, slo_view, tell_view
 from fairlead.errors import Invalid, NotFound
-from fairlead.mail.outbox import is_address
+from fairlead.ids import is_mail_address
 from fairlead.models import queries
 from fairlead.objectives import export, service, slices
 
@@ -72,5 +72,5 @@ async def tell(name: str, body: TellBody, house: TheHouse, who: Who) -> SloTellV
         raise Invalid("nothing to change", code="nothing_to_change", hint="send mail, webhook or both")
     now, wish = house.clock.now(), service.Wish(body.mail, body.webhook)
     return await house.database.write(
-        lambda session: tell_view(service.tell(session, who, name, wish, now, house.callback_hosts, is_address))
+        lambda session: tell_view(service.tell(session, who, name, wish, now, house.callback_hosts, is_mail_address))
     )
