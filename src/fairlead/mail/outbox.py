@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
 from fairlead import ids
@@ -143,16 +143,24 @@ def failed(session: Session, mail: int, why: str, now: datetime, *, final: bool)
     session.flush()
 
 
-def show(session: Session, mail: int) -> Mail:
-    record = session.get(Mail, mail)
+def show(session: Session, mail: int, *, user: str | None = None) -> Mail:
+    """Return a letter; of another ``user``'s run it raises :class:`NotFound`, as where there is none."""
+    record = session.scalar(select(Mail).where(Mail.id == mail, _of(user)))
     if record is None:
         raise NotFound(f"there is no mail {mail}", code="mail_not_found", hint="fairlead mail lists them")
     return record
 
 
-def list_mails(session: Session, *, run: str | None = None, limit: int = 100) -> Sequence[Mail]:
-    """Return letters, newest first."""
-    query = select(Mail).order_by(Mail.id.desc()).limit(limit)
+def list_mails(
+    session: Session, *, run: str | None = None, user: str | None = None, limit: int = 100
+) -> Sequence[Mail]:
+    """Return letters, newest first; with ``user`` those of this one's runs alone."""
+    query = select(Mail).where(_of(user)).order_by(Mail.id.desc()).limit(limit)
     if run is not None:
         query = query.where(Mail.run == run)
     return session.scalars(query).all()
+
+
+def _of(user: str | None) -> ColumnElement[bool]:
+    """Return the condition of a letter of a user's runs; None: of any letter."""
+    return true() if user is None else Mail.run.in_(select(Run.id).where(Run.user == user))

@@ -5,14 +5,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from fairlead.clock import SystemClock
-from fairlead.errors import Busy, Invalid, Unavailable
+from fairlead.errors import Busy, Invalid, NotFound, Unavailable
 from fairlead.mail import outbox, worker
 from fairlead.messages import Attachment
 from fairlead.status import MailStatus
 from fairlead.store.database import open_database
+from fairlead.store.records import Run
 from fairlead.testing.mailer import ListMailer
 from fairlead.testing.store import memory
 
@@ -35,6 +37,23 @@ def test_a_subject_cannot_begin_another_header(session: Session) -> None:
 def test_a_bad_address_is_refused(session: Session, address: str) -> None:
     with pytest.raises(Invalid):
         outbox.post(session, [address], "s", "t", NOON)
+
+
+def test_a_user_reads_the_letters_of_their_runs_however_many_others_wrote(session: Session) -> None:
+    session.execute(text("PRAGMA foreign_keys = OFF"))  # the run alone is enough here
+    session.add(
+        Run(id="run-1", app="a", version="1", schedule="s", place="lab", starts_at=NOON, user="ada", created_at=NOON)
+    )
+    mine = outbox.post(session, ["ada@example.org"], "s", "t", NOON, run="run-1")
+    for _ in range(3):
+        other = outbox.post(session, ["eve@example.org"], "s", "t", NOON)
+
+    assert outbox.list_mails(session, user="ada", limit=2) == [mine]
+    assert outbox.list_mails(session, user="eve", limit=2) == []
+    assert len(outbox.list_mails(session, limit=2)) == 2
+    assert outbox.show(session, mine.id, user="ada") is mine
+    with pytest.raises(NotFound):
+        outbox.show(session, other.id, user="ada")
 
 
 def test_a_run_cannot_flood(session: Session) -> None:
