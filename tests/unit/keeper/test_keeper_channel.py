@@ -434,6 +434,19 @@ async def test_a_stream_ends_when_other_devices_are_bound_and_the_next_names_the
     assert bound["bindings"]["lamps"]["devices"] == ["lamp-3", "lamp-2"]
 
 
+async def test_devices_that_stay_are_heard_on_when_another_is_bound(bench: Bench) -> None:
+    lamps = DeviceBinding(("lamp-3", "lamp-2"), "lamp@1", False, properties={"on": {"type": "boolean"}})
+    await measure(bench)
+    bench.asked.clear()
+    bench.channel.update(wanted(bindings=wanted().bindings | {"lamps": lamps}))
+    async with bench.client.get("http://run/events") as stream:
+        await _next_event(stream)
+        first = await _next_event(stream)
+        await measure(bench, of=23, at="2026-11-20T12:00:01Z")
+        second = await _next_event(stream)
+    assert [(each["device"], each["value"]) for each in (first, second)] == [("t1", 21.5), ("t1", 23)]
+
+
 async def test_what_happened_once_is_told_once_and_a_type_has_properties_and_events(bench: Bench) -> None:
     events = {"pressed": {"type": "boolean"}}
     sensor = msgspec.structs.replace(wanted().bindings["sensor"], events=events)

@@ -45,6 +45,19 @@ async def test_shared_sensor_is_kept_until_the_last_run_leaves() -> None:
     await bus.close()
 
 
+async def test_a_run_that_begins_as_another_ends_hears_all_its_devices() -> None:
+    bus = MemoryBus()
+    readings, devices = Readings(bus), ("t1", "t2", "t3")
+    await readings.watch(devices)
+    await asyncio.gather(readings.unwatch(devices), readings.watch(devices))
+    for device in devices:
+        await bus.publish(measured(device=device))
+    await bus.settle()
+
+    assert all(readings.last(device) for device in devices)
+    await bus.close()
+
+
 async def test_bus_that_is_down_leaves_nothing_watched() -> None:
     bus = MemoryBus()
     bus.connected = False

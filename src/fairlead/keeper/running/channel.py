@@ -94,9 +94,9 @@ class RunChannel:
     def update(self, run: RunWanted) -> None:
         """Take what control changed: parameters, bindings, the window's end."""
         bound, self._grant.run = self._grant.devices, run
-        if self._grant.devices != bound and self._following is not None:
-            self._following.cancel()  # it lets go of the old devices
+        if self._grant.devices != bound and (before := self._following) is not None:
             self._follow()
+            before.cancel()  # it lets go of the old devices, after the new ones are held: those that stay are
             self._reading_routes.hang_up()
 
     async def close(self) -> None:

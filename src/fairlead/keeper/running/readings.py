@@ -98,14 +98,18 @@ class Readings:
             raise
 
     async def unwatch(self, devices: Iterable[str]) -> None:
-        """Undo one :meth:`watch`."""
+        """Undo one :meth:`watch`.
+
+        All is noted before anything is waited for: a run that begins meanwhile watches the same devices anew.
+        """
         self._watched.subtract(dict.fromkeys(devices, 1))
+        over: list[Subscription] = []
         for device in [device for device, count in self._watched.items() if count <= 0]:
             del self._watched[device]
             self._last.pop(device, None)
-            subscription = self._subscriptions.pop(device, None)
-            if subscription is not None:
-                await subscription.close()
+            if device in self._subscriptions:
+                over.append(self._subscriptions.pop(device))
+        await asyncio.gather(*(subscription.close() for subscription in over))
 
     def remember(self, measured: Measured) -> None:
         """Take a last value that control told, unless a newer one came meanwhile."""
