@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 
 import msgspec
@@ -117,8 +120,21 @@ def _others(session: Session, places: Sequence[str], besides: str) -> Sequence[S
 
 
 def _ahead(table: Timetable, now: datetime) -> tuple[Firing, ...]:
-    coming = islice(due.between(table, now - BACK, now + AHEAD), FIRINGS_MAX)
+    """Return the windows that are open or to come; where they are many, the first of them."""
+    back = min(due.longest(table) or BACK, BACK)
+    coming = islice(due.between(table, now - back, now + AHEAD), FIRINGS_MAX)
     return tuple(firing for firing in coming if not firing.skipped)
+
+
+@lru_cache(maxsize=1024)
+def _spans(table: Timetable, hour: datetime) -> tuple[array[float], array[float]]:
+    """Return when the windows of ``table`` open and close, Unix seconds, as they were ahead at ``hour``.
+
+    Each who adds a schedule has those of all neighbors looked at: they are worked out once an hour, and kept small.
+    """
+    coming = _ahead(table, hour)
+    closes = (math.inf if one.closes is None else one.closes.timestamp() for one in coming)
+    return array("d", (one.opens.timestamp() for one in coming)), array("d", closes)
 
 
 def _alone(manifest: AppManifest, bound: Binding, controls: set[str]) -> dict[str, bool]:
@@ -134,24 +150,25 @@ def _alone(manifest: AppManifest, bound: Binding, controls: set[str]) -> dict[st
 
 def _meets(spans: Sequence[Firing], table: Timetable, now: datetime) -> tuple[tuple[datetime, datetime | None], ...]:
     """Return the times from now on that lie in one of each, the first for each of ``spans``."""
-    others = _ahead(table, now)
-    opens = [other.opens for other in others]
+    opens, closes = _spans(table, now.replace(minute=0, second=0, microsecond=0))
     longest = due.longest(table)
     found: list[tuple[datetime, datetime | None]] = []
     for one in spans:
-        low = 0 if longest is None else bisect_left(opens, one.opens - longest)
-        high = len(opens) if one.closes is None else bisect_left(opens, one.closes)
-        met = (both for other in others[low:high] if (both := _both(one, other, now)))
-        found += islice(met, 1)
+        begins, over = one.opens.timestamp(), math.inf if one.closes is None else one.closes.timestamp()
+        low = 0 if longest is None else bisect_left(opens, begins - longest.total_seconds())
+        high = bisect_left(opens, over)
+        for index in range(low, high):
+            starts, ends = max(begins, opens[index], now.timestamp()), min(over, closes[index])
+            if starts < ends:
+                found.append((_moment(starts), None if ends == math.inf else _moment(ends)))
+                break
         if len(found) == MEETS_MAX:
             break
     return tuple(found)
 
 
-def _both(one: Firing, other: Firing, now: datetime) -> tuple[datetime, datetime | None] | None:
-    starts = max(one.opens, other.opens, now)
-    ends = min((end for end in (one.closes, other.closes) if end is not None), default=None)
-    return (starts, ends) if ends is None or starts < ends else None
+def _moment(unix: float) -> datetime:
+    return datetime.fromtimestamp(unix, UTC)
 
 
 def within(clashes: Sequence[Clash], firing: Firing) -> tuple[str, ...]:

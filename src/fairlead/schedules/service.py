@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fairlead import ids
@@ -22,6 +22,9 @@ from fairlead.schedules.due import Firing, Timetable
 from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import note
 from fairlead.store.records import Run, Schedule
+
+SCHEDULES_MAX = 1000
+"""Of one person, with windows to come."""
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -43,6 +46,7 @@ def add(session: Session, wanted: Wanted, now: datetime, *, by: str, may_safety:
     ``may_safety``: the caller is a configurer and may schedule apps whose commands go before people's.
     """
     zone = judging.checked(session, wanted, now, may_safety=may_safety)
+    _check_count(session, by)
     name = wanted.name or _free_name(session, wanted.app)
     if session.scalars(select(Schedule.id).where(Schedule.name == name)).first():
         message = f"a schedule named {name} is there already"
@@ -87,6 +91,15 @@ def change(session: Session, ref: str, wanted: Wanted, now: datetime, *, by: str
     note(session, "schedule", record.id, f"changed by {by}: {record.app} at {record.at}", now, by=by)
     session.flush()
     return record
+
+
+def _check_count(session: Session, by: str) -> None:
+    """Raise :class:`Conflict` (``schedules_full``) for who has as many schedules with windows to come as may be."""
+    open_still = Schedule.next_at.is_not(None) | Schedule.paused.is_not(None)
+    mine = Schedule.created_by == by, Schedule.removed_at.is_(None), open_still
+    if (session.scalar(select(func.count()).select_from(Schedule).where(*mine)) or 0) >= SCHEDULES_MAX:
+        message = f"{by} has {SCHEDULES_MAX} schedules, and none may have more"
+        raise Conflict(message, code="schedules_full", hint="remove some: fairlead schedules rm NAME")
 
 
 def _said(wanted: Wanted, zone: str, table: Timetable) -> dict[str, Any]:

@@ -770,6 +770,28 @@ def test_what_was_stopped_for_good_clashes_with_nothing(session: Session) -> Non
     assert service.clashes(session, second, NOON, SYSTEM) == ()
 
 
+def test_windows_of_every_minute_clash_with_what_is_to_come(session: Session) -> None:
+    """Of many windows the first are looked at: not those of yesterday."""
+    schedule(session, windows=(), cron="* * * * *", for_s=10.0)
+    (clash,) = service.preview(
+        session, Wanted(app="cool", at="campus/lab", windows=AFTERNOON), later(minutes=50), SYSTEM
+    ).clashes
+    assert (clash.starts, clash.ends) == (later(hours=1), later(hours=1, seconds=10))
+
+
+def test_one_person_has_so_many_schedules(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "SCHEDULES_MAX", 2)
+    schedule(session)
+    service.run_once(session, Wanted(app="cool", at="campus/lab", name="once", for_s=60), NOON, by="ada")
+    step(session, NOON)  # it was opened: it has no window to come
+    schedule(session, name="second")
+    with pytest.raises(Conflict) as refused:
+        schedule(session, name="third")
+    assert refused.value.code == "schedules_full"
+    service.remove(session, "second", NOON, by="ada")
+    schedule(session, name="third")
+
+
 def test_what_a_schedule_does_now(session: Session) -> None:
     daily = schedule(session)
     once = service.run_once(session, Wanted(app="cool", at="campus/lab", name="once", for_s=60), NOON, by="ada")

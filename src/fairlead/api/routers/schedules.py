@@ -146,16 +146,15 @@ async def add(body: ScheduleBody, response: Response, house: TheHouse, who: Who)
         response.status_code = 200
         return await house.database.read(lambda session: _preview(session, who, wanted, now, body.show))
 
-    def write(session: Session) -> ScheduleView:
+    def write(session: Session) -> str:
         _check_app(session, who, wanted.app)
         may_safety = who.may(Verb.SCHEDULE_SAFETY)
         make = service.run_once if body.now else service.add
-        record = make(session, wanted, now, by=who.name, may_safety=may_safety)
-        return _told(session, who, record, now)
+        return make(session, wanted, now, by=who.name, may_safety=may_safety).id
 
-    view = await house.database.write(write)
+    made = await house.database.write(write)
     house.reconcile.nudge()
-    return view
+    return await house.database.read(lambda session: _told(session, who, made, now))
 
 
 @router.get("/schedules/{ref}")
@@ -173,15 +172,14 @@ async def replace(ref: str, body: ScheduleBody, house: TheHouse, who: Who) -> Sc
     if body.dry_run:
         return await house.database.read(lambda s: _preview(s, who, wanted, now, body.show, _own(s, who, ref).id))
 
-    def write(session: Session) -> ScheduleView:
+    def write(session: Session) -> str:
         old = _own(session, who, ref)
         may_safety = who.may(Verb.SCHEDULE_SAFETY)
-        record = service.change(session, old.id, wanted, now, by=who.name, may_safety=may_safety)
-        return _told(session, who, record, now)
+        return service.change(session, old.id, wanted, now, by=who.name, may_safety=may_safety).id
 
-    view = await house.database.write(write)
+    changed = await house.database.write(write)
     house.reconcile.nudge()
-    return view
+    return await house.database.read(lambda session: _told(session, who, changed, now))
 
 
 @router.patch("/schedules/{ref}")
@@ -212,8 +210,10 @@ def _view(session: Session, record: Schedule) -> ScheduleView:
     return schedule_view(record, service.states(session, [record])[record.id])
 
 
-def _told(session: Session, who: Caller, record: Schedule, now: datetime) -> ScheduleView:
-    """Return a schedule that was written, with what its writer should know of it."""
+def _told(session: Session, who: Caller, written: str, now: datetime) -> ScheduleView:
+    """Return the schedule of this id, with what its writer should know of it: found out when it is written, since it
+    takes longer the more there are, and the writer is one."""
+    record = session.get_one(Schedule, written)
     clashes = service.clashes(session, record, now, who)
     warnings = service.warnings(session, record.app, who.name, conflicts.table_of(record), now)
     return schedule_view(record, service.states(session, [record])[record.id], clashes, warnings)
