@@ -6,7 +6,7 @@ recorded in groups by ``readings.record``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,8 @@ from fairlead.devices.types import DeviceType, Measurement, Refusal, unknown, va
 
 AHEAD_MAX = timedelta(minutes=1)
 """A device's clock may be ahead of ours by so much."""
+BEHIND_MIN = timedelta(days=1)
+"""So long a device may hold readings back, or as long as its type keeps them: older ones would go as they come."""
 TOPIC_MAX = 80
 """So much of a topic is told back."""
 ERROR_EVERY_S = 1.0
@@ -104,15 +106,11 @@ class Door:
         good, refusals, text = validate_all(kind, payload)
         moment = now
         if text is not None:
-            try:
-                moment = clock.from_text(text)
-            except ValueError:
-                message = f"at: {text[:40]!r} is no moment; what came with it counts as of now"
-                refusals.append(Refusal("wrong_type", message, "2026-11-20T14:03:00Z"))
-            if moment > now + AHEAD_MAX:
-                hint = "set the device's clock, or leave at out"
-                refusals.append(Refusal("clock_ahead", f"at: {text} lies in the future; it counts as of now", hint))
-                moment = now
+            told = _moment(text, now, _kept(kind, good))
+            if isinstance(told, Refusal):
+                refusals.append(told)
+            else:
+                moment = told
         return self._heard(device, "state", now, monotonic, kind=kind, measured=good, refusals=refusals, at=moment)
 
     def _ack(self, device: str, tail: str, payload: bytes, now: datetime, monotonic: float) -> Heard:
@@ -178,3 +176,24 @@ class Door:
             self._told.clear()
         self._told[key] = monotonic
         return True
+
+
+def _kept(kind: DeviceType, good: Iterable[Measurement]) -> timedelta:
+    """Return for how long the type keeps readings of what was measured, the longest; a day at least."""
+    specs = [kind.find(one.property) for one in good]
+    return max([BEHIND_MIN, *(timedelta(days=spec.keep_days) for spec in specs if spec)])
+
+
+def _moment(text: str, now: datetime, kept: timedelta) -> datetime | Refusal:
+    """Return the moment that ``at`` says, or why it counts for nothing: a device without a battery wakes up in 1970."""
+    try:
+        moment = clock.from_text(text)
+    except ValueError:
+        message = f"at: {text[:40]!r} is no moment; what came with it counts as of now"
+        return Refusal("wrong_type", message, "2026-11-20T14:03:00Z")
+    hint = "set the device's clock, or leave at out"
+    if moment > now + AHEAD_MAX:
+        return Refusal("clock_ahead", f"at: {text} lies in the future; it counts as of now", hint)
+    if moment < now - kept:
+        return Refusal("clock_behind", f"at: {text} is older than what is kept; it counts as of now", hint)
+    return moment
