@@ -1,15 +1,43 @@
-"""The web page's devices in a real browser: registered, simulated, taken over by hand, and why it is as it is."""
+"""The web page in a real browser: devices, what is pushed by its zip, and what runs.
+
+Devices are registered, simulated, taken over by hand, and say why they are as they are. Models and apps come by a zip.
+"""
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, FilePayload, expect
 from tests.thread.browser import chromium, person, visitor
 from tests.thread.rig import Platform, platform
 
+MODEL = """
+import fairlead
+
+class M(fairlead.Model):
+    def predict(self, degrees: float = 20) -> dict:
+        return {"label": "warm" if degrees > 15 else "cold"}
+"""
+OF_MODEL = 'kind = "model"\nname = "weather"\n[run]\nruntime = "python"\nentry = "model:M"\n'
+APP = """
+import fairlead
+
+async def site(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": b"<!doctype html><title>Hall</title><p>The hall is open</p>"})
+
+app = fairlead.App(web=site)
+
+@app.start
+async def begin():
+    print("<script>document.title = 'ours'</script>", flush=True)
+"""
+OF_APP = 'kind = "app"\nname = "hall"\nsummary = "<b>A hall</b>"\n[run]\nentry = "app:app"\nweb = "/"\n'
 CSV = b"id,type,at,title\nlab-t,temperature,campus/lab,Door\nlab-fan,fan,campus/lab,\n"
 
 
@@ -58,3 +86,67 @@ def test_somebody_registers_devices_simulates_them_and_takes_one_over(browser: B
         page.keyboard.press("Escape")
         held.get_by_role("button", name="Let go").click()
         expect(held).to_be_hidden()
+
+
+def zipped(name: str, files: Mapping[str, str]) -> FilePayload:
+    """Return a zip as somebody drops it."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as target:
+        for path, text in files.items():
+            target.writestr(path, text)
+    return {"name": name, "mimeType": "application/zip", "buffer": made.getvalue()}
+
+
+def test_somebody_pushes_a_model_by_its_zip_mends_what_is_wrong_and_calls_it(browser: Browser, house: Platform) -> None:
+    with visitor(browser, house) as ada:
+        page = ada.page
+        ada.may_fail += ("/api/v1/bundles",)
+        ada.sign_in("ada", person(house, "ada", "ai_developer"), "/ui/push")
+        ada.has_no_barriers("push")
+        choose = page.get_by_label("Choose a zip")
+        choose.set_input_files(zipped("w.zip", {"fairlead.toml": OF_MODEL + 'color = "red"\n', "model.py": "x = 1"}))
+        told = page.get_by_role("alert")
+        expect(told.get_by_text("run.color")).to_be_visible()
+        expect(told.get_by_text("run.entry")).to_be_visible()
+        ada.has_no_barriers("a push that is refused")
+
+        # packed from outside, as file managers do
+        choose.set_input_files(
+            zipped("w.zip", {"w/fairlead.toml": OF_MODEL, "w/model.py": MODEL, "__MACOSX/w/._m": ""})
+        )
+        expect(page.get_by_role("log", name="Steps")).to_be_visible()
+        page.get_by_role("link", name="Try it").click()
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.get_by_role("region", name="Answer").get_by_text("warm").first).to_be_visible()
+
+
+def test_somebody_pushes_an_app_watches_it_run_in_its_frame_and_stops_it(browser: Browser, house: Platform) -> None:
+    with visitor(browser, house) as bob:
+        page = bob.page
+        bob.sign_in("bob", person(house, "bob", "app_developer"), "/ui/push")
+        page.get_by_label("Choose a zip").set_input_files(zipped("hall.zip", {"fairlead.toml": OF_APP, "app.py": APP}))
+        page.get_by_role("link", name="Open it").click()
+        expect(page.get_by_text("<b>A hall</b>")).to_be_visible()
+        bob.has_no_barriers("an app")
+        body = {"app": "hall", "at": "campus/lab", "name": "hall", "now": True}
+        answer = page.request.post("/api/v1/schedules", data=body, headers={"Origin": house.url})
+        assert answer.ok, answer.text()
+
+        page.get_by_role("link", name="Runs").first.click()
+        page.get_by_role("link", name="hall@1 of hall").click()
+        expect(page.get_by_text("running", exact=True).first).to_be_visible()
+        expect(page.get_by_role("list", name="What led to it, latest last")).to_be_visible()
+        bob.has_no_barriers("a run")
+        page.get_by_role("link", name="Page", exact=True).click()
+        framed = page.frame_locator("iframe[title='Page of hall']")
+        expect(framed.get_by_text("The hall is open")).to_be_visible()
+        page.get_by_role("link", name="Log", exact=True).click()
+        expect(page.get_by_text("<script>document.title = 'ours'</script>")).to_be_visible()
+        bob.has_no_barriers("a run's log")
+
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_role("dialog").get_by_role("button", name="Stop", exact=True).click()
+        expect(page.get_by_text("canceled", exact=True)).to_be_visible()
+        page.get_by_role("link", name="Runs", exact=True).first.click()
+        expect(page.get_by_role("cell", name="canceled")).to_be_visible()
+        bob.has_no_barriers("runs")
