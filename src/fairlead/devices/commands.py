@@ -18,7 +18,7 @@ from fairlead.devices import arbiter, holds, registry
 from fairlead.devices.arbiter import Claim
 from fairlead.devices.door import Ack
 from fairlead.devices.sending import RESEND_S, Author, Outgoing, fail, payload, send, write
-from fairlead.devices.types import DeviceType, check_command
+from fairlead.devices.types import SET_MAX, DeviceType, check_command
 from fairlead.errors import Invalid, NotFound, Problem
 from fairlead.status import CommandStatus, DeviceStatus
 from fairlead.store import lookup
@@ -36,6 +36,10 @@ SAME_MOMENT = timedelta(seconds=1)
 SWEEP_MAX = 500
 """Commands that one sweep ends, and sends again: readings and answers wait for it, and the next follows at once."""
 _OPEN = (CommandStatus.SENT, CommandStatus.DELIVERED, CommandStatus.APPLIED)
+
+
+WHY_MAX = 2000
+"""Characters of why a command was refused."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -104,8 +108,9 @@ def refuse(
     session: Session, device: str, values: Mapping[str, Any], now: datetime, author: Author, why: str
 ) -> Command:
     """Write a command that was not allowed, so that it can be seen and explained; ``why`` begins with the cause."""
-    row = write(session, device, now, author, set=dict(values))
-    fail(session, row, why, now)
+    kept = dict(values) if len(values) <= SET_MAX else {}  # what is beyond all bounds is told, and not kept
+    row = write(session, device, now, author, set=kept)
+    fail(session, row, why[:WHY_MAX], now)
     return row
 
 

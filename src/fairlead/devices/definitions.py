@@ -10,13 +10,11 @@ from typing import Any
 
 from fairlead import ids
 from fairlead.devices import schemas
-from fairlead.devices.types import AT, OURS, SENSES, DeviceType, Property, is_number, mismatch
+from fairlead.devices.types import AT, OURS, SENSES, SET_MAX, DeviceType, Property, is_number, mismatch
 from fairlead.errors import Invalid, Problem
 
 _TOP = ("name", "version", "title", "description", "properties", "events")
 SOURCE_MAX_BYTES = 64 * 1024
-MEMBERS_MAX = 200
-"""Properties and events."""
 _DOTS_MAX = 4096
 """A reader of TOML takes time that grows with the square of the parts of a key."""
 _MEDIA = re.compile(r"[a-z0-9][a-z0-9.+-]{0,62}/[a-z0-9][a-z0-9.+-]{0,62}")
@@ -81,8 +79,8 @@ def _check_top(document: Mapping[str, Any]) -> Iterable[Problem]:
         if not isinstance(document.get(key, {}), dict):
             yield Problem(key, "type", "is no table", f"write [{key}.on]")
     members = sum(len(found) for key in ("properties", "events") if isinstance(found := document.get(key), dict))
-    if members > MEMBERS_MAX:
-        yield Problem("properties", "max", f"{members} properties and events are more than {MEMBERS_MAX}")
+    if members > SET_MAX:
+        yield Problem("properties", "max", f"{members} properties and events are more than {SET_MAX}")
     if not document.get("properties") and not document.get("events"):
         yield Problem("properties", "required", "a type needs a property or an event", "write [properties.on]")
     both = set(_keys(document.get("properties"))) & set(_keys(document.get("events")))

@@ -17,6 +17,8 @@ from fairlead.devices.sums import Sum
 from fairlead.devices.types import Property
 from fairlead.store.records import Reading, ReadingHour
 
+_LONGEST_DAYS = 36_600.0
+"""A century: of types that were registered before their numbers had bounds."""
 _UNKNOWN = Property(schema={})
 """Of what a type has no more: kept as long as what says nothing else."""
 _KEYS_MAX = 300
@@ -41,7 +43,8 @@ def old(session: Session, now: datetime, limit: int, device: str = "") -> Old:
     kinds = registry.kinds(session, retired=True)
     for name in sorted(one for one in kinds if one >= device):
         for prop, oldest in _reported(session, name):
-            before = now - timedelta(days=(kinds[name].find(prop) or _UNKNOWN).keep_days)
+            kept = (kinds[name].find(prop) or _UNKNOWN).keep_days
+            before = now - timedelta(days=min(kept, _LONGEST_DAYS))
             if oldest >= before:
                 continue
             found = session.execute(

@@ -23,6 +23,8 @@ AT = "at"
 """Reserved in a report of several properties: when they were measured."""
 REPORT_MAX_BYTES = 64 * 1024
 """Of a report, and of a value that is no media."""
+SET_MAX = 200
+"""Properties of one command; a type has no more."""
 
 OURS = ("access", "safe", "moves", "fresh_s", "senses", "keep_days", "max_per_s")
 _MAGIC: Mapping[str, tuple[bytes, ...]] = {
@@ -270,6 +272,8 @@ def check_command(kind: DeviceType, values: Mapping[str, object]) -> tuple[Probl
     problems = []
     if not values:
         problems.append(Problem("set", "required", "nothing to set", "name at least one property"))
+    if len(values) > SET_MAX:  # each unknown name is looked up for what was meant
+        return (Problem("set", "max", f"{len(values)} properties are more than {SET_MAX}", "set fewer at once"),)
     for name, value in values.items():
         prop = kind.properties.get(name)
         if prop is None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -188,6 +189,21 @@ async def test_what_is_not_bound_is_not_there(bench: Bench, method: str, path: s
 )
 async def test_bodies_that_do_not_fit_are_refused(bench: Bench, method: str, path: str, body: bytes) -> None:
     assert await bench.refusal(method, path, data=body) == (422, "invalid_input")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (json.dumps({"set": {f"p{number}": 1 for number in range(201)}}), "body_too_large"),
+        (json.dumps({"set": {"on": "x" * 140_000}}), "body_too_large"),
+        ('{"set": {"speed": %s}}' % ("9" * 400), "invalid_input"),
+    ],
+    ids=range(3),
+)
+async def test_commands_out_of_all_bounds_are_not_passed_on(bench: Bench, body: str, code: str) -> None:
+    _, said = await bench.refusal("POST", "/devices/lamps", data=body.encode())
+    assert said == code
+    assert not any(isinstance(ask, CommandAsk) for ask in bench.asked)
 
 
 async def test_other_users_are_refused(bench: Bench) -> None:

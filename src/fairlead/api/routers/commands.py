@@ -20,8 +20,8 @@ from fairlead.apps.asks import BECAUSE_MAX, BECAUSES_MAX
 from fairlead.control.house import House
 from fairlead.devices import commands, holds, keyed, registry
 from fairlead.devices.commands import Asked
-from fairlead.devices.definitions import MEMBERS_MAX
 from fairlead.devices.sending import Author, Outgoing
+from fairlead.devices.types import SET_MAX
 from fairlead.errors import Invalid
 from fairlead.store import journal
 from fairlead.store.lookup import check_limit
@@ -38,15 +38,15 @@ Cause = Annotated[str, Field(max_length=BECAUSE_MAX)]
 
 
 class CommandBody(Body):
-    set: dict[str, Any] = Field(default_factory=dict, max_length=MEMBERS_MAX)
-    get: list[str] = Field(default_factory=list, max_length=MEMBERS_MAX)
+    set: dict[str, Any] = Field(default_factory=dict, max_length=SET_MAX)
+    get: list[str] = Field(default_factory=list, max_length=SET_MAX)
     hold_s: float | None = Field(default=None, gt=0, le=HOLD_MAX_S)
     timeout_s: float = Field(default=5, gt=0, le=TIMEOUT_MAX_S)
     because: Cause | Annotated[list[Cause], Field(max_length=BECAUSES_MAX)] | None = None
 
 
 class ReleaseBody(Body):
-    properties: list[str] = Field(default_factory=list, max_length=MEMBERS_MAX)
+    properties: list[str] = Field(default_factory=list, max_length=SET_MAX)
 
 
 @router.post("/devices/{device}/commands")

@@ -9,6 +9,8 @@ from aiohttp import web
 
 from fairlead import ids
 from fairlead.bus.port import Bus
+from fairlead.devices.schemas import is_plain
+from fairlead.devices.types import SET_MAX
 from fairlead.errors import Error, Invalid
 from fairlead.keeper.channel_routes.answers import answer, parse
 from fairlead.keeper.channel_routes.grant import Grant, chosen
@@ -21,6 +23,7 @@ _GRACE_S = 1.0
 _LOOK_S = 2.0
 """Longest wait of one look at a command: one that control did not live to answer is made again."""
 _MAX_S = 600.0
+_SENT_MAX_BYTES = 128 * 1024
 _SETTLED = ("applied", "observed", "failed")
 
 
@@ -38,7 +41,15 @@ class CommandRoutes:
         role = request.match_info["role"]
         self._grant.check_window()
         binding = self._grant.binding(role)
-        body = parse(await request.read(), SendBody)
+        sent = await request.read()
+        body = parse(sent, SendBody)
+        if len(sent) > _SENT_MAX_BYTES or len(body.set) > SET_MAX:
+            message = f"a command has at most {SET_MAX} properties and {_SENT_MAX_BYTES} bytes"
+            raise Invalid(message, code="body_too_large", hint="set less at once")
+        if not is_plain(body.set):
+            raise Invalid(
+                "set holds a number that is none", code="invalid_input", hint="numbers that a double can hold"
+            )
         if not body.set:
             raise Invalid("set is empty", code="invalid_input", hint='for example {"set": {"on": true}}')
         if not 0 < body.timeout_s <= _MAX_S:
