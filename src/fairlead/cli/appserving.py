@@ -208,7 +208,7 @@ class AppServing:
             bus=self._bus,
             models=self._models,
             files=self._desk.files,
-            readings=Readings(self._bus),
+            readings=Readings(self._bus, self._clock),
             clock=self._clock,
         )
         await self._channel.open()

@@ -368,7 +368,7 @@ class House:
             bus=self.bus,
             models=self._caller,
             files=BucketFiles(self.bucket),
-            readings=Readings(self.bus),
+            readings=Readings(self.bus, self.clock),
             clock=self.clock,
             isolation=isolation,
             ready_bundle=self.prepare.bundle,

@@ -202,7 +202,8 @@ class App:
     def on(self, source: Source, every: bool = False) -> Callable[[H], H]:
         """Have the function called with each :class:`Reading` of ``source``, one at a time for each device.
 
-        A newer reading replaces one that waits; with ``every`` all are kept, up to a bound.
+        A newer reading replaces one that waits, and one that comes late, measured before the last, is left out; with
+        ``every`` all are kept, up to a bound.
         """
         role, name, device = _parts(source)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from fairlead import ticks
-from fairlead.clock import Clock
+from fairlead.clock import Clock, from_text
 from fairlead.errors import Error
 from fairlead.sdk import cause
 from fairlead.sdk.app import App, Handler, Reaction, check, name_of, zone_of
@@ -19,7 +20,7 @@ from fairlead.sdk.devices import reading_of
 from fairlead.sdk.lanes import Counts, Lanes
 from fairlead.sdk.tasks import is_canceled
 from fairlead.sdk.trouble import Trouble
-from fairlead.sdk.wire import Bound, Dropped, Measure, ReadyBody, Welcome
+from fairlead.sdk.wire import Bound, Dropped, Measure, ReadyBody, Welcome, is_late
 
 BEAT_S = 1.0
 HANDLER_GRACE_S = 10.0
@@ -54,7 +55,8 @@ class Runner:
         self._lanes = Lanes(self._react, self.counts)
         self._tasks: list[asyncio.Task[None]] = []
         self._routes: dict[str, list[Reaction]] = {}
-        self._seen: dict[tuple[str, str], str] = {}
+        self._seen: dict[tuple[str, str], datetime] = {}
+        """When the newest reading of each property was measured."""
         self._trouble = Trouble()
 
     async def run(self, *, page: str | None = None) -> int:
@@ -127,10 +129,12 @@ class Runner:
                 continue
             self.received += not event.again
             self.repeated += event.again
-            if not self._is_known(event):
-                for reaction in self._routes.get(event.device, ()):
-                    if reaction.property in (None, event.property):
-                        self._lanes.offer(reaction, event, every=reaction.every)
+            if self._is_known(event):
+                continue
+            late = self._is_late(event)
+            for reaction in self._routes.get(event.device, ()):
+                if reaction.property in (None, event.property) and (reaction.every or not late):
+                    self._lanes.offer(reaction, event, every=reaction.every)
 
     def _rebind(self, changed: tuple[Rebound, ...]) -> None:
         """Follow the devices that stand for the roles now, and tell the app."""
@@ -153,11 +157,16 @@ class Runner:
 
     def _is_known(self, measure: Measure) -> bool:
         """Whether this reading was seen before: last values are sent again on each new connection."""
-        key = (measure.device, measure.property)
-        if measure.again and self._seen.get(key) == measure.at:
+        return measure.again and self._seen.get((measure.device, measure.property)) == from_text(measure.at)
+
+    def _is_late(self, measure: Measure) -> bool:
+        """Whether it was measured before one that came already; else it is the newest now."""
+        key, at = (measure.device, measure.property), from_text(measure.at)
+        newest = self._seen.get(key)
+        if newest is not None and is_late(at, newest, self._clock.now()):
             return True
-        if len(self._seen) < _AGAIN_MAX or key in self._seen:
-            self._seen[key] = measure.at
+        if newest is not None or len(self._seen) < _AGAIN_MAX:
+            self._seen[key] = at
         return False
 
     async def _react(self, handler: Hashable, measure: Measure) -> None:

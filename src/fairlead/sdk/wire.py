@@ -5,6 +5,7 @@ Routes: docs/guide/apps.md. Lists are ``{"items": [], "next": null}``; errors ar
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -104,6 +105,14 @@ class Measure(msgspec.Struct, frozen=True, omit_defaults=True):
     """Older than the type's ``fresh_s``."""
     again: bool = False
     """A last value, sent because the connection is new."""
+
+
+def is_late(at: datetime, newest: datetime, now: datetime) -> bool:
+    """Whether a reading was measured before the newest that came already: it is history.
+
+    What is newest as of a time that is yet to come was measured by a clock that was set back since, and holds up none.
+    """
+    return at < newest <= now
 
 
 class Measures(msgspec.Struct, frozen=True):

@@ -184,7 +184,7 @@ class Stage:
             bus=self._bus,
             models=self._models,
             files=self._files,
-            readings=Readings(self._bus),
+            readings=Readings(self._bus, self.clock),
             clock=self.clock,
         )
         await self._channel.open()

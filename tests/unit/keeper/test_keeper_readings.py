@@ -4,14 +4,16 @@ import asyncio
 
 import pytest
 
+from fairlead.clock import from_text
 from fairlead.errors import Unavailable
 from fairlead.keeper.running.readings import Feed, Readings
 from fairlead.messages import Measured
 from fairlead.testing.bus import MemoryBus
+from fairlead.testing.clock import ManualClock
 
 
-def measured(value: bytes = b"1", device: str = "t1") -> Measured:
-    return Measured(device, "temperature", "2026-11-20T12:00:00Z", value)
+def measured(value: bytes = b"1", device: str = "t1", at: str = "2026-11-20T12:00:00Z") -> Measured:
+    return Measured(device, "temperature", at, value)
 
 
 async def test_only_watched_devices_are_kept() -> None:
@@ -84,6 +86,29 @@ async def test_what_control_tells_does_not_replace_what_was_measured_since() -> 
     assert readings.last("t1")["temperature"].value == b"2"
     assert readings.last("t9") == {}
     await bus.close()
+
+
+async def test_a_reading_that_comes_late_is_told_and_is_not_the_last() -> None:
+    readings = Readings(MemoryBus(), ManualClock(from_text("2026-11-20T12:00:01Z")))
+    await readings.watch(("t1",))
+    feed = readings.follow(("t1",))
+    await readings.arrived(measured(b"2"))
+    fresh = asyncio.create_task(readings.following("t1", "temperature", 0.01))
+    await asyncio.sleep(0)
+    await readings.arrived(measured(b"1", at="2026-11-20T11:59:59.5Z"))
+
+    assert readings.last("t1")["temperature"].value == b"2"
+    assert await fresh is None
+    assert [one.value for one in (await feed.take(1))[0]] == [b"2", b"1"]
+
+
+async def test_a_reading_of_a_time_that_is_yet_to_come_holds_up_none() -> None:
+    readings = Readings(MemoryBus(), ManualClock(from_text("2026-11-20T11:00:00Z")))  # it was set back since
+    await readings.watch(("t1",))
+    await readings.arrived(measured(b"1"))
+    await readings.arrived(measured(b"2", at="2026-11-20T11:00:00Z"))
+
+    assert readings.last("t1")["temperature"].value == b"2"
 
 
 async def test_slow_reader_loses_the_oldest_and_is_told_how_many() -> None:

@@ -7,7 +7,9 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable
 
 from fairlead.bus.port import Bus, Subscription
+from fairlead.clock import Clock, SystemClock, from_text
 from fairlead.messages import Measured
+from fairlead.sdk.wire import is_late
 
 FEED_MAX = 8_192
 """Readings that may wait for one reader: they come by the block, some hundreds at once, at 3,000 a second."""
@@ -59,8 +61,9 @@ class Feed:
 class Readings:
     """Last values and feeds of the devices that runs here are bound to."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, clock: Clock | None = None) -> None:
         self._bus = bus
+        self._clock = clock or SystemClock()
         self._subscriptions: dict[str, Subscription] = {}
         self._watched: Counter[str] = Counter()
         self._last: dict[str, dict[str, Measured]] = {}
@@ -68,12 +71,19 @@ class Readings:
         self._waiters: dict[tuple[str, str], set[asyncio.Future[Measured]]] = {}
 
     async def arrived(self, measured: Measured) -> None:
-        """Keep the reading as the last one and hand it to whoever follows the device."""
+        """Hand the reading to whoever follows the device, and keep it as the last one.
+
+        One that was measured before that, and came late, is neither the last nor what a fresh value is waited for.
+        """
         if measured.device not in self._watched:
             return
-        self._last.setdefault(measured.device, {})[measured.property] = measured
         for feed in self._feeds.get(measured.device, ()):
             feed.put(measured)
+        there = self._last.setdefault(measured.device, {})
+        known = there.get(measured.property)
+        if known is not None and is_late(from_text(measured.at), from_text(known.at), self._clock.now()):
+            return
+        there[measured.property] = measured
         for waiter in self._waiters.pop((measured.device, measured.property), ()):
             if not waiter.done():
                 waiter.set_result(measured)
@@ -114,7 +124,10 @@ class Readings:
     def remember(self, measured: Measured) -> None:
         """Take a last value that control told, unless a newer one came meanwhile."""
         if measured.device in self._watched:
-            self._last.setdefault(measured.device, {}).setdefault(measured.property, measured)
+            there = self._last.setdefault(measured.device, {})
+            known = there.get(measured.property)
+            if known is None or from_text(known.at) < from_text(measured.at):
+                there[measured.property] = measured
 
     def last(self, device: str) -> dict[str, Measured]:
         """Return the last readings of a device by property."""
