@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -55,6 +55,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """This one and worse."""
     grep: str = ""
     """Text that the line holds, whatever its case."""
+    hide: Callable[[str], str] | None = None
+    """Takes out of a line what is not shown: what only stands there is not found, else it could be guessed."""
     limit: int = 500
 
 
@@ -187,5 +189,7 @@ def fitting(lines: Iterable[Line], wanted: Filter) -> Iterator[Line]:
         if wanted.until is not None and line.at is not None and line.at > wanted.until:
             continue
         if needle and needle not in line.said.casefold():
+            continue
+        if needle and wanted.hide is not None and needle not in wanted.hide(line.said).casefold():
             continue
         yield line

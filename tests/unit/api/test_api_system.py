@@ -144,6 +144,24 @@ async def test_logs_are_found_by_what_they_are_of(world: Any) -> None:
     world.refused(await eve.get("/api/v1/logs", params={"of": "../keys/x"}), 404, "log_not_found")
 
 
+async def test_what_is_masked_in_a_log_is_not_found_in_it(world: Any) -> None:
+    """Else it could be guessed, letter by letter."""
+    version = await world.model()
+    ada = world.by("ada")
+    await world.ok(ada.put("/api/v1/secrets/flowers/KEY", json={"value": "hunter2-secret"}))
+    row = (await ada.get(f"/api/v1/models/flowers/versions/{version}")).json()
+    folder = world.house.home.logs / f"flowers-{row['digest'].rpartition(':')[2][:8]}"
+    folder.mkdir()
+    (folder / "a1.log").write_text("the key is hunter2-secret\nhunters are out\n")
+
+    async def said(grep: str) -> list[str]:
+        found = await world.ok(ada.get("/api/v1/logs", params={"of": "flowers", "grep": grep}))
+        return [item["said"] for item in found["items"]]
+
+    assert await said("the key") == ["the key is ***"]
+    assert (await said("hunter"), await said("hunter2"), await said("hunter3")) == (["hunters are out"], [], [])
+
+
 async def test_mail_is_read_by_whom_it_concerns(world: Any) -> None:
     house = world.house
     letter = Letter(("ada@example.org",), "It runs", "Here.")

@@ -45,7 +45,7 @@ async def read(
 
     What the machine holds no more is read from the bucket.
     """
-    wanted = _filter(house, since, level, grep, limit, until)
+    wanted = await _filter(house, since, level, grep, limit, until)
     found = await house.database.read(lambda session: sources.of(session, who, of))
     told = await house.logs.read(house.home.logs, found, wanted)
     hide = await _masks(house, told)
@@ -57,19 +57,20 @@ async def follow(
     house: TheHouse, who: Who, of: str = "", since: str = "", level: str = "", grep: str = ""
 ) -> StreamingResponse:
     """Stream lines as they are written."""
-    wanted = _filter(house, since, level, grep, LINES_MAX)
+    wanted = await _filter(house, since, level, grep, LINES_MAX)
     found = await house.database.read(lambda session: sources.of(session, who, of))
     tail = await asyncio.to_thread(Tail, house.home.logs, found)
     return sse(house, who, _lines(house, tail, wanted))
 
 
-def _filter(house: House, since: str, level: str, grep: str, limit: int, until: str = "") -> Filter:
+async def _filter(house: House, since: str, level: str, grep: str, limit: int, until: str = "") -> Filter:
     check_limit(limit, LINES_MAX)
     if level and level not in LEVELS:
         raise Invalid(f"{level[:20]!r} is no level", code="level_invalid", hint=", ".join(LEVELS))
     from_ = moments.parse(since, house.clock.now(), UTC) if since else None
     to = moments.parse(until, house.clock.now(), UTC) if until else None
-    return Filter(since=from_, until=to, level=level or "debug", grep=grep, limit=limit)
+    everybodys = (await _masked(house, {""})).get("") if grep else None
+    return Filter(since=from_, until=to, level=level or "debug", grep=grep, limit=limit, hide=everybodys)
 
 
 async def _lines(house: House, tail: Tail, wanted: Filter) -> AsyncIterator[bytes]:
@@ -82,12 +83,15 @@ async def _lines(house: House, tail: Tail, wanted: Filter) -> AsyncIterator[byte
 
 
 async def _masks(house: House, told: Iterable[Told]) -> dict[str, Mask]:
-    bundles = {one.bundle for one in told}
+    return await _masked(house, {one.bundle for one in told})
+
+
+async def _masked(house: House, bundles: Iterable[str]) -> dict[str, Mask]:
     return await house.database.read(lambda session: vault.masks(session, bundles, house.sealer))
 
 
 def _hidden(told: Told, masks: Mapping[str, Mask]) -> Told:
-    """Return the line without what is a secret of its bundle now; the grep has looked at the whole line."""
+    """Return the line without what is a secret of its bundle now."""
     mask = masks.get(told.bundle)
     if mask is None:
         return told
