@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic bench-windows simulate peers chaos faces web web-test docs clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic bench-windows bench-week simulate peers chaos faces web web-test docs clean
 
 # The page is built where it is missing or older than its sources; that it is not costs a tenth of a second.
 setup: $(VENV)/ready
@@ -58,6 +58,9 @@ bench-elastic: setup
 
 bench-windows: setup
 	$(BIN)/python benchmarks/windows.py
+
+bench-week: setup
+	$(BIN)/python benchmarks/week.py
 
 simulate: setup
 	$(BIN)/python benchmarks/simulate.py

@@ -3,63 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import json
 import logging
 import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
-
-import fairlead
-from fairlead.errors import Unavailable
-from fairlead.testing.stage import Kept, Stage
-
-APP = Path(str(fairlead.__file__)).parents[2] / "examples" / "smart-classroom"
-BERLIN = ZoneInfo("Europe/Berlin")
-MONDAY = datetime(2026, 11, 23, tzinfo=BERLIN)
-PUPILS = ["ada", "bo", "cem"]
-DEVICES = {"lamps": 2, "coolers": 1, "sky": 1}
-LESSONS = (8, 9, 10, 11, 13, 14)
-
-
-def recorded(picture: bytes) -> dict[str, Any]:
-    """Answer as face-recognition does: who is on a picture stands in it, several joined by ``+``."""
-    names = [name for name in picture[3:].decode().split("+") if name]
-    return {"name": names[0] if names else "nobody", "faces": [{"name": name, "distance": 0.4} for name in names]}
-
-
-def away(_picture: bytes) -> dict[str, Any]:
-    raise Unavailable("no replica is ready", code="no_replica")
-
-
-def lesson_room(starts: datetime, kept: Kept | None = None, **params: Any) -> Stage:
-    stage = Stage(
-        APP,
-        at="campus/room-1",
-        zone="Europe/Berlin",
-        starts=starts.astimezone(UTC),
-        devices=DEVICES,
-        params={"pupils": PUPILS} | params,
-        kept=kept,
-    )
-    stage.model("faces", recorded)
-    return stage
-
-
-def shows(stage: Stage, *names: str) -> None:
-    """Have the camera show them when it is asked."""
-    stage.device("cameras").state["image"] = b"\xff\xd8\xff" + "+".join(names).encode()
-
-
-def attendance(stage: Stage, day: str = "2026-11-23") -> dict[tuple[str, str], tuple[str, str]]:
-    """Return the status and time of each lesson and name, as the file of the day has it."""
-    rows = csv.DictReader(io.StringIO(stage.kept.files[f"attendance-{day}.csv"].decode()))
-    return {(row["lesson"], row["name"]): (row["status"], row["first_seen"]) for row in rows}
+from tests.classroom import LESSONS, MONDAY, attendance, away, is_told, lesson_room, recorded, shows, week
 
 
 async def test_the_roll_is_called_at_the_hour() -> None:
@@ -200,53 +151,16 @@ def told(message: dict[str, Any]) -> str:
 
 @pytest.mark.timeout(900)
 async def test_a_week() -> None:
-    """Seven days, five minutes at a step: who was there when, and nothing is on at night or where nobody is."""
+    """Who was there when, and nothing is on at night or where nobody is."""
+    lit = set()
     async with lesson_room(MONDAY) as stage:
-        stage.model("faces", lambda picture: away(picture) if local(stage) == (3, 10) else recorded(picture))
-        lit = set()
-        while (at := stage.clock.now().astimezone(BERLIN)) < MONDAY + timedelta(days=7):
-            await live(stage, at)
-            await stage.advance(minutes=5)
+
+        def look(at: datetime) -> None:
             on = [stage.device("lamps", n).state.get("on", False) for n in (0, 1)]
-            cools = stage.device("coolers").state.get("on", False)
-            if any(on) or cools:
+            if any(on) or stage.device("coolers").state.get("on", False):
                 lit.add((at.weekday(), at.hour))
+
+        await week(stage, look)
         assert lit == {(day, hour) for day in range(5) for hour in (*LESSONS, 18)}
-        assert sorted(stage.kept.files) == [f"attendance-2026-11-{day}.csv" for day in range(23, 28)]
-        for day in range(5):
-            found = attendance(stage, f"2026-11-{23 + day}")
-            expected = {(f"{hour:02}:00", name): expectation(day, hour, name) for hour in LESSONS for name in PUPILS}
-            assert found == expected, day
+        assert is_told(stage)
     assert "register" not in sys.modules, "the stage leaves no module of the app"
-
-
-def local(stage: Stage) -> tuple[int, int]:
-    at = stage.clock.now().astimezone(BERLIN)
-    return at.weekday(), at.hour
-
-
-def who(day: int, hour: int, minute: int) -> list[str]:
-    """Return who is in the room: bo is ill on Wednesday, cem comes late to the first lesson."""
-    if day > 4 or hour not in LESSONS or minute >= 45:
-        return []
-    return [
-        name for name in PUPILS if not (name == "bo" and day == 2) and not (name == "cem" and hour == 8 and minute < 10)
-    ]
-
-
-def expectation(day: int, hour: int, name: str) -> tuple[str, str]:
-    if (day, hour) == (3, 10):
-        return "not taken", ""
-    if name not in who(day, hour, 10):
-        return "absent", ""
-    return ("late", "08:11") if hour == 8 and name == "cem" else ("present", f"{hour:02}:01")
-
-
-async def live(stage: Stage, at: datetime) -> None:
-    """Have the room be as it is at this time: people, a cleaner in the evening, warm afternoons, dark mornings."""
-    people = who(at.weekday(), at.hour, at.minute)
-    shows(stage, *people)
-    cleaner = at.weekday() < 5 and at.hour == 18 and at.minute < 20
-    await stage.device("motion").report(motion=bool(people) or cleaner)
-    await stage.device("thermometer").report(temperature=21.0 + max(0, 6 - abs(14 - at.hour)))
-    await stage.device("sky").report(light=max(0.0, 250.0 - 60 * abs(12 - at.hour)))
