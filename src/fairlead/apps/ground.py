@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from sqlalchemy import select
@@ -16,10 +17,12 @@ from fairlead.bundles.manifest import AppManifest
 from fairlead.devices import registry
 from fairlead.devices.types import split_role
 from fairlead.errors import Problem
-from fairlead.status import RunStatus
-from fairlead.store.records import AppVersion, Run, Schedule
+from fairlead.status import DeviceStatus, RunStatus
+from fairlead.store.records import AppVersion, Device, Run, Schedule
 
 LIVE = (RunStatus.STARTING, RunStatus.READY, RunStatus.STOPPING)
+IN_ORDER = (Run.starts_at, Run.id)
+"""Of live runs: as their index has them. By id alone SQLite would go through all that ever were."""
 
 
 def roles_of(manifest: AppManifest) -> tuple[Role, ...]:
@@ -34,25 +37,23 @@ def roles_of(manifest: AppManifest) -> tuple[Role, ...]:
 
 def candidates(session: Session) -> tuple[Candidate, ...]:
     """Return every device that is in use."""
-    kinds = registry.kinds(session)
+    known = {
+        key: (kind.major, any(prop.writable for prop in kind.properties.values()))
+        for key, kind in registry.types_of(session).items()
+    }
+    in_use = select(Device.id, Device.type, Device.type_version, Device.at).order_by(Device.id)
     return tuple(
-        Candidate(
-            device.id,
-            device.type,
-            kinds[device.id].major,
-            device.at,
-            any(prop.writable for prop in kinds[device.id].properties.values()),
-        )
-        for device in registry.list_devices(session)
+        Candidate(device, kind, known[kind, version][0], at, known[kind, version][1])
+        for device, kind, version, at in session.execute(in_use.where(Device.status != DeviceStatus.RETIRED))
     )
 
 
-def taken(session: Session, besides: str = "") -> dict[str, list[Taken]]:
+def taken(session: Session) -> dict[str, list[Taken]]:
     """Return which live run has which device; roles of tier ``safety`` take none."""
     found: dict[str, list[Taken]] = {}
-    live = select(Run, Schedule.zone).join(Schedule, Schedule.id == Run.schedule).where(Run.status.in_(LIVE))
-    for run, zone in session.execute(live.where(Run.id != besides)):
-        until = f"{run.ends_at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M %Z}" if run.ends_at else ""
+    live = select(Run, Schedule.zone).join(Schedule, Schedule.id == Run.schedule)
+    for run, zone in session.execute(live.where(Run.finished_at.is_(None), Run.status.in_(LIVE))):
+        until = _local(run.ends_at, zone) if run.ends_at else ""
         manifest = versions.manifest_of(session.get_one(AppVersion, (run.app, run.version)))
         for role, devices in run.bindings.items():
             wanted = manifest.devices.get(role)
@@ -60,6 +61,15 @@ def taken(session: Session, besides: str = "") -> dict[str, list[Taken]]:
                 for device in devices:
                     found.setdefault(device, []).append(Taken(run.id, wanted.shared, until))
     return found
+
+
+def _local(moment: datetime, zone: str) -> str:
+    """Return a moment as people at its place read it; in UTC where this machine does not know the zone (any more)."""
+    try:
+        at = moment.astimezone(ZoneInfo(zone))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        at = moment.astimezone(UTC)
+    return f"{at:%Y-%m-%d %H:%M %Z}"
 
 
 def binding_of(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,14 +19,14 @@ from fairlead.control.post import Post
 from fairlead.control.waiters import Waiters
 from fairlead.devices.sending import Outgoing
 from fairlead.errors import Error
-from fairlead.messages import NodeReport, RunReport
 from fairlead.mail import outbox
+from fairlead.messages import NodeReport, RunReport
 from fairlead.schedules import opening
 from fairlead.settings import Settings
 from fairlead.status import RunStatus
 from fairlead.store.database import Database
-from fairlead.store.records import AppVersion, Node, Run
 from fairlead.store.move import note
+from fairlead.store.records import AppVersion, Node, Run
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +54,14 @@ class RunFlow:
         self._raised: frozenset[str] = frozenset()
         self._looked_at: datetime | None = None
         """When it last looked, by the clock that may be set."""
+        self._lost: replacing.Look | None = None
+        """What the last look for devices that are gone came to."""
 
     async def settle(self, now: datetime) -> tuple[Outgoing, ...]:
         """Do what is due; return what devices must be told, to be published after the commit."""
         reports, silent_s = self._nodes.alive(), self._nodes.silent_s()
-        step = await self._database.write(lambda session: self._step(session, reports, now, silent_s))
+        lost = self._lost = await self._database.read(partial(replacing.look, now=now, before=self._lost))
+        step = await self._database.write(lambda session: self._step(session, reports, now, silent_s, lost.is_due))
         self._raised, outcome, self._looked_at = step.raised, step.outcome, now
         if outcome.letters:
             self._post.nudge()
@@ -70,7 +74,9 @@ class RunFlow:
         """Return the address of the page called ``name``."""
         return self._settings.page_url(name)
 
-    def _step(self, session: Session, reports: tuple[NodeReport, ...], now: datetime, silent_s: float) -> _Step:
+    def _step(
+        self, session: Session, reports: tuple[NodeReport, ...], now: datetime, silent_s: float, lost: bool
+    ) -> _Step:
         prepared = {app for report in reports for app in _take_prepared(session, report, now)}
         if self._looked_at is None or now < self._looked_at:
             opening.rewind(session, now)
@@ -81,7 +87,9 @@ class RunFlow:
         stepped = stepping.step(session, _for_all(session, seen, silent_s), now, self.address, self._raised)
         for letter in stepped.outcome.letters:
             self._put(session, letter, now)
-        outcome = stepped.outcome + replacing.replace_gone(session, now)
+        outcome = stepped.outcome
+        if lost:
+            outcome += replacing.replace_gone(session, now)
         return _Step(outcome, stepped.raised, bool(opened), frozenset(prepared))
 
     def _put(self, session: Session, letter: Letter, now: datetime) -> None:
@@ -119,7 +127,7 @@ def _stopped(session: Session, reports: tuple[NodeReport, ...], by_run: Mapping[
     node = session.get(Node, home.node)
     if node is None or home.generation < node.generation:
         return
-    for run in session.scalars(select(Run.id).where(Run.status == RunStatus.STOPPING)):
+    for run in session.scalars(select(Run.id).where(Run.finished_at.is_(None), Run.status == RunStatus.STOPPING)):
         if run not in by_run:
             yield run
 

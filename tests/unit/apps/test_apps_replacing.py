@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
-from fairlead.apps import asks, plan, replacing, runs, stepping, versions, wanted
+from fairlead.apps import asks, ground, plan, replacing, runs, stepping, versions, wanted
 from fairlead.bundles import manifest
 from fairlead.devices import readings, registry
 from fairlead.devices.door import Heard
@@ -17,7 +17,7 @@ from fairlead.schedules import opening, service
 from fairlead.schedules.check import Wanted
 from fairlead.status import RunStatus
 from fairlead.store import journal
-from fairlead.store.records import Run, User
+from fairlead.store.records import Run, Schedule, User
 from fairlead.testing.store import memory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -147,3 +147,52 @@ def test_a_device_that_the_schedule_fixed_stays(session: Session) -> None:
 
     assert run.bindings == {"fan": ("fan-1",)}
     assert said(session, run)[-1].endswith("its schedule names this device (--bind)")
+
+
+def statements(session: Session) -> list[str]:
+    seen: list[str] = []
+    event.listen(session.get_bind(), "before_cursor_execute", lambda *told: seen.append(str(told[2])))
+    return seen
+
+
+def test_that_there_is_no_spare_is_remembered_until_something_moves(session: Session) -> None:
+    ready(session)
+    before = replacing.look(session, later(5), None)
+    assert (before.is_due, before.next_at) == (False, None)
+    for fan in ("fan-1", "fan-2"):
+        hear(session, fan, 10, online=False)
+
+    away = replacing.look(session, later(11), before)
+    assert (away.is_due, away.next_at) == (False, later(25))
+    gone = replacing.look(session, later(25), away)
+    assert gone.is_due
+    replacing.replace_gone(session, later(25))
+    told = replacing.look(session, later(26), gone)
+    assert not told.is_due
+    session.flush()
+    seen = statements(session)
+    assert not replacing.look(session, later(27), told).is_due
+    assert len(seen) == 2, seen
+
+    hear(session, "fan-2", 40, online=True)
+    assert replacing.look(session, later(41), told).is_due
+
+
+def test_a_clock_that_went_back_has_all_devices_looked_at_anew(session: Session) -> None:
+    ready(session)
+    hear(session, "fan-1", 10, online=False)
+    before = replacing.look(session, later(20), None)
+    session.flush()
+    seen = statements(session)
+
+    assert replacing.look(session, later(5), before).next_at == later(25)
+    assert len(seen) > 2, seen
+
+
+def test_a_zone_that_is_not_known_any_more_keeps_no_run_from_its_devices(session: Session) -> None:
+    run = ready(session)
+    session.get_one(Schedule, run.schedule).zone = "Mars/Olympus"
+    run.ends_at = later(3600)
+    session.flush()
+
+    assert ground.taken(session)["fan-1"][0].until == "2026-11-20 13:00 UTC"
