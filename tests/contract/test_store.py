@@ -9,34 +9,39 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import MetaData, create_engine, func, inspect, select, text, update
 from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
+from tests import plans
 
+from fairlead import ids
 from fairlead.accounts.policy import SYSTEM
-from fairlead.apps import versions
+from fairlead.apps import asks, ground, plan, replacing, runs, stepping, versions, wanted
 from fairlead.bundles import manifest
-from fairlead.devices import readings, registry, thinning, trends
-from fairlead.devices.door import Heard
+from fairlead.control import runflow
+from fairlead.devices import commands, readings, registry, thinning, trends
+from fairlead.devices.door import Ack, Heard
 from fairlead.devices.sums import Sum
 from fairlead.devices.types import Measurement
 from fairlead.errors import Busy, Conflict, Error, Invalid, Unavailable
 from fairlead.jobs import orders, queries
 from fairlead.jobs import service as jobs
 from fairlead.jobs.service import Asked, Began, Ended, Result, Submission
-from fairlead.messages import EnvironmentSpec, Prepared
+from fairlead.logs import retention
+from fairlead.messages import CommandAsk, EnvironmentSpec, Prepared, RunReport
 from fairlead.models.pushed import Pushed
 from fairlead.schedules import opening
 from fairlead.schedules import service as schedules
 from fairlead.schedules.check import Wanted
-from fairlead.status import JobStatus
-from fairlead.store import migrate
+from fairlead.status import CommandStatus, JobStatus, RunStatus
+from fairlead.store import lookup, migrate
 from fairlead.store.database import READING_MAX, Database, open_database
 from fairlead.store.move import move_to
-from fairlead.store.records import Base, Event, Job, Run, Schedule, Token, User
+from fairlead.store.records import Base, Command, Event, Job, Run, Schedule, Token, User
 from fairlead.store.rows import among, table_of
 from fairlead.testing import postgres
 
@@ -48,6 +53,14 @@ version = "1.0.0"
 type = "number"
 [properties.open]
 type = "boolean"
+"""
+FAN = """
+name = "fan"
+version = "1.0.0"
+[properties.on]
+type = "boolean"
+access = "rw"
+safe = false
 """
 _names = (f"t{number}" for number in itertools.count())
 
@@ -602,3 +615,86 @@ async def test_moves_count_and_are_told_once_they_are_committed(database: Databa
     canceled = await database.read(lambda session: set(session.scalars(select(Job.id))))
     assert set(told) == {("job", job) for job in canceled}
     assert len(told) == 2
+
+
+def _house_of_the_past(session: Session) -> None:
+    """Write an app with a fan, of which hundreds of runs and commands are long over."""
+    session.add(User(name="ada", roles=("user",), created_at=NOW))
+    session.flush()
+    registry.add_type(session, FAN, NOW, by="root")
+    registry.add_location(session, "lab", NOW, by="root")
+    registry.add_device(session, "fan-1", NOW, by="root", type="fan", at="lab")
+    parsed = manifest.parse('kind = "app"\nname = "cool"\n[run]\nentry = "a:a"\n[devices]\nfan = { type = "fan" }\n')
+    assert isinstance(parsed, manifest.AppManifest)
+    pushed = Pushed(manifest=parsed, environment=EnvironmentSpec(), digest="d1", key="bundles/d1.zip", size_bytes=9)
+    versions.register(session, pushed, NOW, by="ada")
+    versions.prepared(session, Prepared("app", "cool", "1", "d1", "done"), NOW)
+    schedule = schedules.run_once(session, Wanted(app="cool", at="lab", name="now"), NOW, by="ada")
+    for number in range(300):
+        moment = NOW - timedelta(minutes=number + 1)
+        over: dict[str, Any] = {"created_at": moment, "finished_at": moment}
+        run = f"run-{number:026d}"
+        session.add(
+            Run(
+                id=run, app="cool", version="1", schedule=schedule.id, place="lab", user="ada", starts_at=moment, **over
+            )
+        )
+        session.add(Command(id=f"cmd-{number:026d}", device="fan-1", tier="app", run=run, due_at=moment, **over))
+    session.flush()
+
+
+def _hot(session: Session) -> None:
+    """Do once what is done all the time."""
+    name = str
+    said = partial(Heard, "fan-1", NOW, NOW)
+    readings.record(session, [readings.Kept(said(online=True))], NOW)
+    opening.fire(session, NOW)
+    run = session.scalars(select(Run).where(Run.finished_at.is_(None))).one()
+    stepping.step(session, {}, NOW, name)
+    stepping.step(session, {run.id: plan.Seen(RunReport(run.id, RunStatus.READY))}, NOW, name)
+    asked = asks.command(session, CommandAsk(run.id, "fan", "fan-1", {"on": True}), NOW).command
+    readings.record(session, [readings.Kept(said(ack=Ack(asked.id, "delivered")))], NOW)
+    readings.record(session, [readings.Kept(said(measured=(Measurement("on", True),)))], NOW)
+    assert asked.status is CommandStatus.OBSERVED
+    readings.record(session, [readings.Kept(said(online=False))], NOW)
+    replacing.look(session, NOW, replacing.look(session, NOW, None))
+    replacing.replace_gone(session, NOW + timedelta(minutes=1))
+    readings.record(session, [readings.Kept(said(online=True))], NOW)
+    commands.sweep(session, NOW + timedelta(minutes=1))
+    commands.next_at(session)
+    wanted.runs(session)
+    wanted.pages(session)
+    ground.ground_of(session)
+    assert len(runs.list_runs(session, SYSTEM)) == 100
+    assert len(runs.list_runs(session, SYSTEM, live=True)) == 1
+    assert len(runs.list_runs(session, SYSTEM, app="cool")) == 100
+    runs.list_runs(session, SYSTEM, schedule=run.schedule, limit=1)
+    runs.page_of(session, SYSTEM, "cool")
+    assert len(commands.list_commands(session, "fan-1")) == 100
+    assert commands.list_commands(session, run=run.id)
+    for record, ref in ((Run, run.id), (Command, asked.id), (Job, "job-01k9")):
+        assert lookup.unique(session, record, ref[:-1]) is None or record is not Job
+        assert lookup.unique(session, record, ids.new(ref[:3])) is None
+    for kind in retention.KINDS:
+        if kind.name == "command":
+            retention.over(session, kind, NOW - timedelta(days=90))
+    runs.stop(session, run.id, NOW, by="ada")
+    stepping.step(session, {}, NOW, name)
+    list(runflow._stopped(session, (), {}))
+    stepping.step(session, {run.id: plan.Seen(since_stop=True)}, NOW, name)
+    assert run.finished_at
+
+
+async def test_nothing_that_is_done_all_the_time_reads_what_is_long_over(database: Database) -> None:
+    await database.write(_house_of_the_past)
+    if not database.is_sqlite:  # where nobody may have measured the tables
+        await database.write(lambda session: session.execute(text("ANALYZE")))
+
+    def hot(session: Session) -> list[plans.Access]:
+        with plans.watched(session) as found:
+            _hot(session)
+        return found
+
+    found = await database.write(hot)
+    assert {"commands", "runs"} < {one.table for one in found}
+    assert {one.told for one in found if one.is_bad} == set()

@@ -173,14 +173,14 @@ def read_ahead(session: Session, found: Sequence[Run]) -> list[object]:
 
 def page_of(session: Session, caller: policy.Caller, app: str) -> str | None:
     """Return the schedule whose run shows the app's page: the newest that is ready, or None."""
-    newest = (
-        select(Schedule.name)
-        .join(Run, Run.schedule == Schedule.id)
-        .where(Run.app == app, Run.status == RunStatus.READY, Run.page, sight.runs(caller))
+    ready = (
+        select(Run.app, Schedule.name)
+        .join(Schedule, Schedule.id == Run.schedule)
+        .where(Run.finished_at.is_(None), Run.status == RunStatus.READY, Run.page, sight.runs(caller))
         .order_by(Run.starts_at.desc(), Run.id.desc())
-        .limit(1)
     )
-    return session.scalar(newest)
+    # Chosen here: asked for by its app, SQLite would go through all runs that the app ever had.
+    return next((schedule for of, schedule in session.execute(ready) if of == app), None)
 
 
 # --- the plan, carried out --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from fairlead import clock
 from fairlead.accounts import vault
 from fairlead.apps import versions
-from fairlead.apps.ground import LIVE
+from fairlead.apps.ground import IN_ORDER, LIVE
 from fairlead.bundles.manifest import AppManifest
 from fairlead.devices import registry
 from fairlead.devices.types import DeviceType
@@ -21,7 +21,7 @@ from fairlead.store.records import App, AppVersion, Bundle, Run, Schedule
 
 def runs(session: Session) -> tuple[RunWanted, ...]:
     """Return every run that is to go on, or to stop."""
-    rows = session.scalars(select(Run).where(Run.status.in_(LIVE)).order_by(Run.id))
+    rows = session.scalars(select(Run).where(Run.finished_at.is_(None), Run.status.in_(LIVE)).order_by(*IN_ORDER))
     secrets = vault.sealed(session)
     live = rows.all()
     _kept = _read_ahead(session, live)
@@ -102,7 +102,8 @@ def _binding(
 
 def pages(session: Session) -> tuple[PageRoute, ...]:
     """Return the pages of runs that are ready: by the schedule's name and by the run's id."""
-    rows = session.scalars(select(Run).where(Run.status == RunStatus.READY, Run.page).order_by(Run.id)).all()
+    ready = select(Run).where(Run.finished_at.is_(None), Run.status == RunStatus.READY, Run.page)
+    rows = session.scalars(ready.order_by(*IN_ORDER)).all()
     _kept = _read_ahead(session, rows)
     found = []
     for row in rows:

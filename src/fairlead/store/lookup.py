@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Select, select
@@ -14,6 +15,9 @@ R = TypeVar("R", Command, Job, Run, Schedule)
 LIST_MAX = 500
 """Records in one answer."""
 _PREFIXES = {Command: "cmd-", Job: "job-", Run: "run-", Schedule: "sch-"}
+_ULID_LENGTH = 26
+_BEGINNING = re.compile(rf"[0-9a-z]{{1,{_ULID_LENGTH - 1}}}")
+"""Of a ULID: one that is whole begins no other. These letters have one order in the collations of all databases."""
 
 
 def beginning(session: Session, record: type[R], ref: str, query: Select[R] | None = None) -> list[R]:
@@ -26,9 +30,11 @@ def beginning(session: Session, record: type[R], ref: str, query: Select[R] | No
     if exact is not None:
         return [exact]
     prefix = _PREFIXES[record]
-    if not ref.startswith(prefix) or ref == prefix:
+    if not ref.startswith(prefix) or _BEGINNING.fullmatch(ref.removeprefix(prefix)) is None:
         return []
-    return list(session.scalars(among.where(record.id.startswith(ref, autoescape=True)).limit(2)))
+    last = ref.ljust(len(prefix) + _ULID_LENGTH, "z")
+    # A range is found in the index; LIKE would read every id there is.
+    return list(session.scalars(among.where(record.id >= ref, record.id <= last).order_by(record.id).limit(2)))
 
 
 def unique(session: Session, record: type[R], ref: str, seen: ColumnElement[bool] | None = None) -> R | None:

@@ -185,12 +185,15 @@ class Command(Base, kw_only=True):
     __table_args__ = (
         Index("commands_user_key", "user", "key", unique=True),
         Index("commands_device_created_at", "device", "created_at"),
-        Index("commands_run", "run"),
-        Index(
-            "commands_open",
-            "due_at",
-            sqlite_where=text("finished_at IS NULL"),
-            postgresql_where=text("finished_at IS NULL"),
+        Index("commands_run_created_at", "run", "created_at"),
+        *(
+            Index(name, column, sqlite_where=text(where), postgresql_where=text(where))
+            for name, column, where in (
+                ("commands_open", "due_at", "finished_at IS NULL"),
+                ("commands_device_open", "device", "finished_at IS NULL"),
+                ("commands_finished_at", "finished_at", "finished_at IS NOT NULL"),
+                ("commands_origin", "origin", "origin IS NOT NULL"),
+            )
         ),
     )
 

@@ -98,7 +98,7 @@ class Run(Base, kw_only=True):
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     app: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)
-    schedule: Mapped[str] = mapped_column(ForeignKey("schedules.id"), index=True)
+    schedule: Mapped[str] = mapped_column(ForeignKey("schedules.id"))
     place: Mapped[str] = mapped_column(Text)
     status: Mapped[RunStatus] = mapped_column(status_of(RunStatus), default=RunStatus.PLANNED)
     reason: Mapped[str] = mapped_column(Text, default="")
@@ -113,7 +113,6 @@ class Run(Base, kw_only=True):
     """Counts restarts that somebody asked for."""
     restarts: Mapped[int] = mapped_column(default=0)
     page: Mapped[bool] = mapped_column(Boolean, default=False)
-    node: Mapped[str] = mapped_column(Text, default="")
     last_lines: Mapped[tuple[str, ...]] = mapped_column(WORDS, default=())
     user: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Moment)
@@ -124,11 +123,14 @@ class Run(Base, kw_only=True):
     __table_args__ = (
         ForeignKeyConstraint(["app", "version"], ["app_versions.app", "app_versions.version"]),
         UniqueConstraint("schedule", "starts_at"),
-        Index(
-            "runs_live",
-            "starts_at",
-            sqlite_where=text("finished_at IS NULL"),
-            postgresql_where=text("finished_at IS NULL"),
+        Index("runs_starts_at", "starts_at", "id"),
+        Index("runs_app_starts_at", "app", "starts_at", "id"),
+        *(
+            Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+            for name, columns, where in (
+                ("runs_live", ("starts_at", "id"), "finished_at IS NULL"),
+                ("runs_schedule_live", ("schedule",), "finished_at IS NULL"),
+            )
         ),
     )
 
