@@ -27,8 +27,8 @@ export interface WallItem {
 
 const LEAST_MS = 15 * 60_000
 
-/** Returns stored schedules' windows; `besides` is not among them. */
-export function itemsOf(ahead: readonly Ahead[], besides = ''): WeekItem[] {
+/** Returns stored schedules' windows, in `tone` where they open; `besides` is not among them. */
+export function itemsOf(ahead: readonly Ahead[], besides = '', tone: ItemTone = 'other'): WeekItem[] {
   return ahead
     .filter((one) => one.schedule !== besides && one.from !== null)
     .map((one) => ({
@@ -36,7 +36,7 @@ export function itemsOf(ahead: readonly Ahead[], besides = ''): WeekItem[] {
       title: one.schedule,
       from: one.from as string,
       to: one.to,
-      tone: one.paused !== null || one.skipped !== null ? 'off' : 'other',
+      tone: one.paused !== null || one.skipped !== null ? 'off' : tone,
       said: [one.paused === null ? '' : texts.paused(one.paused), one.skipped ? texts.skipped(one.skipped) : '', one.note ?? ''].filter(Boolean).join('; '),
       at: one.at,
     }))
