@@ -1,4 +1,4 @@
-"""The web page in a real browser: somebody signs in, tries a model, and takes the very call elsewhere."""
+"""The web page in a real browser: somebody signs in, tries a model, takes the very call elsewhere, and keeps a picture."""
 
 from __future__ import annotations
 
@@ -28,6 +28,32 @@ class M(fairlead.Model):
             fairlead.progress(step + 1, 3)
         warm = (degrees + 20) / 60
         return {"label": "warm" if warm > 0.5 else "cold", "probability": {"warm": warm, "cold": 1 - warm}, "city": city}
+"""
+PAINTER = """
+import struct
+import zlib
+from dataclasses import dataclass
+
+import fairlead
+from fairlead import Image
+
+def png(side: int, color: bytes) -> bytes:
+    def part(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = part(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    rows = zlib.compress((b"\\0" + color * side) * side)
+    return bytes([137]) + b"PNG" + bytes([13, 10, 26, 10]) + head + part(b"IDAT", rows) + part(b"IEND", b"")
+
+@dataclass
+class Picture:
+    picture: Image
+    seed: int
+
+class M(fairlead.Model):
+    def predict(self, prompt: str, seed: int = 7) -> Picture:
+        for step in range(3):
+            fairlead.progress(step + 1, 3, preview=Image(png(8, bytes([80 * step, 120, 90])), media_type="image/png"))
+        return Picture(Image(png(32, bytes([200, seed % 256, 60])), media_type="image/png"), seed)
 """
 MORE = '[card]\nauthors = ["Ada"]\ntask = "tabular-classification"\nabstract = "Warm or cold."\nlicense = "MIT"\n'
 EXAMPLES = '[[examples]]\ntitle = "A warm day in Kiel"\ninput = { city = "Kiel", degrees = 34 }\n'
@@ -137,6 +163,54 @@ def test_every_part_of_a_model_is_there_dark_on_a_phone_and_by_keyboard(
         page.get_by_role("link", name="weather").focus()
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", name="weather", level=1)).to_be_visible()
+
+
+def test_a_picture_is_kept_shown_to_all_by_its_link_and_taken_down(
+    browser: Browser, house: Platform, password: str, tmp_path: Path
+) -> None:
+    house.ok("push", str(kit.model(tmp_path / "painter", PAINTER, '[card]\ntask = "text-to-image"\n')))
+    with visitor(browser, house) as zoe, visitor(browser, house, width=390, scheme="dark") as stranger:
+        page = zoe.page
+        zoe.sign_in("zoe", password, "/ui/models/painter")
+        page.get_by_role("textbox", name="Prompt").fill("a red boat")
+        expect(page.get_by_role("checkbox", name="Run as a job")).to_be_checked()
+        run(page)
+        page.get_by_role("button", name="Keep").click()
+        dialog = page.get_by_role("dialog", name="Keep this answer")
+        dialog.get_by_label("Title").fill("Boat")
+        zoe.has_no_barriers("keeping")
+        dialog.get_by_role("button", name="Keep").click()
+        page.get_by_role("link", name="Open it in the gallery").click()
+        expect(page.get_by_role("heading", name="Boat", level=1)).to_be_visible()
+        expect(page.get_by_role("region", name="How it was made").get_by_text("a red boat")).to_be_visible()
+        zoe.has_no_barriers("what is kept")
+        link = page.get_by_label("Permanent link").locator("code").inner_text()
+
+        stranger.page.goto(link)
+        expect(stranger.page.get_by_text("This is not public")).to_be_visible()
+        stranger.has_no_barriers("what is not public")
+        page.get_by_role("button", name="Change").click()
+        page.get_by_role("radio", name="Public").check()
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Anybody can open it")).to_be_visible()
+        stranger.page.reload()
+        picture = stranger.page.get_by_role("img", name="“a red boat”, drawn by painter")
+        expect(picture).to_be_visible()
+        assert picture.evaluate("image => image.naturalWidth") == 32
+        assert stranger.page.evaluate("document.documentElement.scrollWidth") <= 390
+        stranger.has_no_barriers("a public picture, dark on a phone")
+
+        page.get_by_role("link", name="Gallery").first.click()
+        page.get_by_label("Model").select_option("painter")
+        expect(page.get_by_role("img", name="“a red boat”, drawn by painter")).to_be_visible()
+        zoe.has_no_barriers("gallery")
+        page.get_by_role("link", name="Boat").press("Enter")
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        expect(page.get_by_text("Nothing is kept yet")).to_be_visible()
+        zoe.has_no_barriers("an empty gallery")
+        stranger.page.reload()
+        expect(stranger.page.get_by_text("This is not public")).to_be_visible()
 
 
 def test_the_page_swallows_nothing_that_is_not_its_own(house: Platform) -> None:

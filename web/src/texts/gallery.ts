@@ -26,7 +26,7 @@ export const entry = {
   facts: 'How it was made',
   prompt: 'Asked for',
   model: 'Model',
-  version: (version: string) => `version ${version}`,
+  version: 'Version',
   endpoint: 'Function',
   seed: 'Seed',
   inputs: 'Input',

@@ -93,6 +93,7 @@ export const play = {
   remove: 'Remove',
   tooLarge: (is: string, most: string) => `This file has ${is}; at most ${most} are taken.`,
   wrongKind: (is: string, wanted: string) => `This file is ${is}; the model takes ${wanted}.`,
+  kinds: { image: 'a picture', audio: 'a sound', any: '' },
   needed: 'is needed',
   unset: 'Not set',
   pieces: (count: number) => `${count} ${count === 1 ? 'piece' : 'pieces'}`,

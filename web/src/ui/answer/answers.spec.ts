@@ -41,6 +41,13 @@ it.each([
   expect(JSON.stringify(blockOf(value, false))).not.toContain('"boxes"')
 })
 
+it('boxes that are drawn are not told as figures too', () => {
+  const faces = [{ name: 'ada', distance: 0.3, box: [1, 2, 3, 4] }, { name: 'unknown', distance: 0.8, box: [5, 6, 7, 8] }]
+  const table = { kind: 'table', columns: ['name', 'distance'], rows: [['ada', 0.3], ['unknown', 0.8]] }
+  expect(blockOf({ faces }, true)).toMatchObject({ parts: [{ block: { kind: 'boxes' } }, { name: 'Faces', block: table }] })
+  expect(blockOf({ faces })).toMatchObject({ parts: [{ block: { columns: ['name', 'distance', 'box'] } }] })
+})
+
 it('what goes on too deep is shown as JSON', () => {
   let deep: unknown = 'end'
   for (let level = 0; level < 12; level++) deep = { level: deep }

@@ -29,6 +29,7 @@ export type Block =
 type Plain = Record<string, unknown>
 const LABELS = ['label', 'class', 'prediction', 'category', 'name', 'mood', 'late', 'hot']
 const SCORES = ['probability', 'score', 'confidence', 'probabilities', 'scores']
+const BOXES = ['box', 'bbox', 'bounding_box']
 const COLOR = /^#[0-9a-f]{6}([0-9a-f]{2})?$/i
 const ROWS_MAX = 500
 const DEEP = 4
@@ -80,7 +81,8 @@ function ofObject(value: Plain, hasPicture: boolean, depth: number): Block {
   for (const [key, one] of Object.entries(value)) {
     if (told.has(key)) continue
     const bars = SCORES.includes(key) ? barsOf(one) : null
-    parts.push({ name: inWords(key), block: bars ? { kind: 'bars', bars } : blockOf(one, false, depth + 1) })
+    const rest = boxes.length > 0 ? withoutBoxes(one) : one
+    parts.push({ name: inWords(key), block: bars ? { kind: 'bars', bars } : blockOf(rest, false, depth + 1) })
   }
   if (parts.length === 1 && parts[0]) return parts[0].name ? { kind: 'parts', parts } : parts[0].block
   return { kind: 'parts', parts }
@@ -122,8 +124,18 @@ export function boxesOf(value: Plain): Box[] {
   return own ? [own] : []
 }
 
+/** Returns the same without the boxes that are drawn. */
+function withoutBoxes(value: unknown): unknown {
+  if (!Array.isArray(value)) return value
+  return value.map((item: unknown) =>
+    typeof item === 'object' && item !== null && boxOf(item as Plain)
+      ? Object.fromEntries(Object.entries(item).filter(([key]) => !BOXES.includes(key)))
+      : item,
+  )
+}
+
 function boxOf(item: Plain): Box | null {
-  const given = item.box ?? item.bbox ?? item.bounding_box
+  const given = BOXES.map((key) => item[key]).find((one) => one !== undefined)
   const at = cornersOf(given)
   if (at === null) return null
   const name = [item.label, item.name, item.class].find((one) => typeof one === 'string')
