@@ -81,7 +81,8 @@ def said(weeks: list[Week]) -> str:
         for each in weeks
     )
     return f"""The app of [examples/smart-classroom](../../examples/smart-classroom) on `fairlead.testing.Stage`:
-its own code in this process, over the channel that a run has, on a clock that the story moves, with recorded predictions.
+its own code in this process, over the channel that a run has, on a clock that the story moves, with recorded
+predictions.
 
 | a week, s | processor s | a day, s | times as fast as life |
 |--:|--:|--:|--:|

@@ -20,6 +20,8 @@ MONDAY = datetime(2026, 11, 23, tzinfo=BERLIN)
 PUPILS = ["ada", "bo", "cem"]
 DEVICES = {"lamps": 2, "coolers": 1, "sky": 1}
 LESSONS = (8, 9, 10, 11, 13, 14)
+WEEK, SCHOOL = range(7), range(5)
+"""Days, counted from Monday."""
 
 
 def recorded(picture: bytes) -> dict[str, Any]:
@@ -58,26 +60,29 @@ def attendance(stage: Stage, day: str = "2026-11-23") -> dict[tuple[str, str], t
 
 
 async def week(
-    stage: Stage, each: Callable[[datetime], None], faces: Callable[[bytes], dict[str, Any]] = recorded
+    stage: Stage,
+    each: Callable[[datetime], None],
+    faces: Callable[[bytes], dict[str, Any]] = recorded,
+    days: range = WEEK,
 ) -> None:
-    """Play seven days from Monday on, five minutes at a step; ``each`` is called after each with when it began.
+    """Play days, counted from Monday, five minutes at a step; ``each`` is called after each with when it began.
 
     ``faces`` is the model; in the third lesson of Thursday it is away.
     """
     stage.model("faces", lambda picture: away(picture) if local(stage) == (3, 10) else faces(picture))
-    while (at := stage.clock.now().astimezone(BERLIN)) < MONDAY + timedelta(days=7):
+    while (at := stage.clock.now().astimezone(BERLIN)) < MONDAY + timedelta(days=days.stop):
         await live(stage, at)
         await stage.advance(minutes=5)
         each(at)
 
 
-def is_told(stage: Stage) -> bool:
-    """Whether the lists of the week say of everybody what was so."""
-    names = [f"attendance-2026-11-{day}.csv" for day in range(23, 28)]
-    return sorted(stage.kept.files) == names and all(
-        attendance(stage, f"2026-11-{23 + day}")
+def is_told(stage: Stage, days: range = WEEK) -> bool:
+    """Whether the lists of these days say of everybody what was so."""
+    dates = {day: f"{MONDAY + timedelta(days=day):%Y-%m-%d}" for day in days if day in SCHOOL}
+    return sorted(stage.kept.files) == [f"attendance-{date}.csv" for date in dates.values()] and all(
+        attendance(stage, date)
         == {(f"{hour:02}:00", name): expectation(day, hour, name) for hour in LESSONS for name in PUPILS}
-        for day in range(5)
+        for day, date in dates.items()
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.classroom import LESSONS, MONDAY, attendance, away, is_told, lesson_room, recorded, shows, week
+from tests.classroom import LESSONS, MONDAY, SCHOOL, WEEK, attendance, away, is_told, lesson_room, recorded, shows, week
 
 
 async def test_the_roll_is_called_at_the_hour() -> None:
@@ -150,17 +150,20 @@ def told(message: dict[str, Any]) -> str:
 
 
 @pytest.mark.timeout(900)
-async def test_a_week() -> None:
+@pytest.mark.parametrize(
+    "days", [range(3, 5), pytest.param(WEEK, marks=pytest.mark.long)], ids=["Thursday and Friday", "all"]
+)
+async def test_a_week(days: range) -> None:
     """Who was there when, and nothing is on at night or where nobody is."""
     lit = set()
-    async with lesson_room(MONDAY) as stage:
+    async with lesson_room(MONDAY + timedelta(days=days.start)) as stage:
 
         def look(at: datetime) -> None:
             on = [stage.device("lamps", n).state.get("on", False) for n in (0, 1)]
             if any(on) or stage.device("coolers").state.get("on", False):
                 lit.add((at.weekday(), at.hour))
 
-        await week(stage, look)
-        assert lit == {(day, hour) for day in range(5) for hour in (*LESSONS, 18)}
-        assert is_told(stage)
+        await week(stage, look, days=days)
+        assert lit == {(day, hour) for day in days if day in SCHOOL for hour in (*LESSONS, 18)}
+        assert is_told(stage, days)
     assert "register" not in sys.modules, "the stage leaves no module of the app"
