@@ -48,10 +48,11 @@ def days(text: str) -> list[str]:
 
 def when(schedule: dict[str, Any]) -> str:
     """Return the schedule's times in words, in its zone."""
+    lasts = f" for {duration(schedule['for_s'])}" if schedule.get("for_s") else ""
     if schedule.get("cron"):
-        words = f"cron {schedule['cron']}"
+        words = f"cron {schedule['cron']}{lasts}"
     elif schedule.get("every_s"):
-        words = f"every {duration(schedule['every_s'])}"
+        words = f"every {duration(schedule['every_s'])}{lasts}"
     elif once := schedule.get("once"):
         return f"once {span(once, schedule['zone'])}"
     else:

@@ -27,7 +27,7 @@ class Door:
         self.url = ""
 
     def says(self, call: str, body: Any, status: int = 200) -> None:
-        """Answer ``GET /path`` with this JSON."""
+        """Answer ``GET /path``, or ``GET /path?*`` whatever is asked there, with this JSON."""
         self.answers[call] = (status, json.dumps(body).encode(), "application/json")
 
     @property
@@ -56,7 +56,8 @@ def open_door() -> Iterator[Door]:
             made.tokens.append(self.headers.get("authorization", ""))
             made.keys.append(self.headers.get("idempotency-key", ""))
             missing = {"error": {"code": "not_found", "message": f"{call}: nothing", "hint": "see the guide"}}
-            status, body, kind = made.answers.get(call, (404, json.dumps(missing).encode(), "application/json"))
+            none = (404, json.dumps(missing).encode(), "application/json")
+            status, body, kind = made.answers.get(call) or made.answers.get(f"{call.partition('?')[0]}?*") or none
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))

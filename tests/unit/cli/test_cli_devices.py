@@ -204,3 +204,15 @@ def test_a_device_bound_by_hand_that_stands_elsewhere_is_told(signed_in: Door, c
     code, _, err = cli("schedules", "add", "cool", "--at", "campus/lab", "--bind", "fan=fan-1,fan-2", "--dry-run")
 
     assert (code, err) == (0, "fan-1 stands at demo/room, which is not within campus/lab\n")
+
+
+def test_a_device_is_moved_and_called_otherwise(signed_in: Door, cli: Callable[..., Said]) -> None:
+    told = {"id": "fan-1", "type": "fan", "at": "campus/hall", "title": "Big fan"}
+    signed_in.says("PATCH /api/v1/devices/fan-1", told)
+    assert cli("devices", "set", "fan-1", "--at", "campus/hall")[1] == "fan-1 fan campus/hall Big fan\n"
+    assert cli("devices", "set", "fan-1", "--title", "")[0] == 0
+    assert [json.loads(body) for _, body in signed_in.asked] == [
+        {"at": "campus/hall", "title": None},
+        {"at": None, "title": ""},
+    ]
+    assert cli("devices", "set", "fan-1")[0] == 2

@@ -70,8 +70,37 @@ def test_what_is_done_is_shown_only_when_asked_for(signed_in: Door, cli: Callabl
     assert "done" in next(line for line in out.splitlines() if line.startswith("old"))
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--for", "20m"), {"cron": "0 8 * * *", "for_s": 1200.0, "params": {"a": 1}}),
+        (
+            ("--days", "sat", "--from", "09:00", "--to", "10:00"),
+            {"windows": [{"days": ["sat"], "from": "09:00", "to": "10:00"}]},
+        ),
+        (("--every", "2h", "--set", "b=2"), {"every_s": 7200.0, "for_s": 600, "params": {"a": 1, "b": 2}}),
+    ],
+)
+def test_what_is_not_named_of_a_schedule_stays(
+    signed_in: Door, cli: Callable[..., Said], words: tuple[str, ...], said: dict[str, Any]
+) -> None:
+    kept = {"except": ["2026-12-24"], "dst": {"gap": "skip"}, "overlap": "restart", "catch_up": "none", "bind": {}}
+    old = schedule(cron="0 8 * * *", every_s=None, for_s=600, params={"a": 1}, notify=[], **kept)
+    signed_in.says("GET /api/v1/schedules/x", old)
+    signed_in.says("PUT /api/v1/schedules/x", old | said | {"warnings": []})
+
+    code, out, _ = cli("schedules", "change", "x", *words)
+
+    assert (code, out.split()[:2]) == (0, ["sch-1", "x"])
+    sent = json.loads(signed_in.asked[-1].content)
+    assert sent | kept | said == sent
+    assert [one for one in ("cron", "every_s", "windows") if sent.get(one)] == [
+        one for one in said if one in ("cron", "every_s", "windows")
+    ]
+
+
 def test_a_preview_says_its_zone_and_fails_with_problems(signed_in: Door, cli: Callable[..., Said]) -> None:
-    problem = {"path": "bind.fan", "rule": "x", "message": "there is no device fan-9", "hint": ""}
+    problem = {"path": "bind.fan", "rule": "x", "message": "there is no device fan-9", "hint": "fairlead devices"}
     view = {
         "zone": "Europe/Berlin",
         "bindings": {"fan": ["fan-1"]},
@@ -95,6 +124,7 @@ def test_a_preview_says_its_zone_and_fails_with_problems(signed_in: Door, cli: C
         code, out, _ = cli(*more, *words)
         assert code == 5
         assert "there is no device fan-9" in out
+        assert "fairlead devices" in out
 
 
 def test_a_preview_marks_the_windows_that_clash_and_those_when_clocks_change(
@@ -199,6 +229,41 @@ def test_runs_are_listed_with_their_schedule_and_reason(signed_in: Door, cli: Ca
     assert line.endswith("waits: fan needs 1 fan")
     told = cli("runs", "show", "run-1")[1]
     assert '  schedule night, by ada\n  device fan: fan-1\n  param at: "hot"\n' in told
+
+
+def test_a_schedule_is_shown_with_all_that_it_says_and_what_comes_next(
+    signed_in: Door, cli: Callable[..., Said]
+) -> None:
+    more = {"every_s": 7200.0, "for_s": 600.0, "params": {"comfort_c": 24}, "bind": {"fan": ["fan-1"]}}
+    told = schedule(paused="cleaning", notify=["ada@example.org"], **more, **{"except": ["2026-12-24"]})
+    signed_in.says("GET /api/v1/schedules/x", told)
+    windows = [{"schedule": name, **SPAN, "skipped": None} for name in ("x", "other")]
+    signed_in.says("GET /api/v1/windows?*", {"items": windows, "cut": []})
+    assert cli("schedules", "show", "x")[1].splitlines() == [
+        "sch-1 x cool lab every 2h for 10m Europe/Berlin waiting",
+        "  paused: cleaning",
+        "  except: 2026-12-24",
+        "  mails: ada@example.org",
+        "  param comfort_c: 24",
+        "  binds fan: fan-1",
+        "  next windows (Europe/Berlin): 2026-11-23 18:00 - 2026-11-24 07:00",
+    ]
+
+
+def test_what_is_wrong_with_a_date_is_called_by_its_own_option(signed_in: Door, cli: Callable[..., Said]) -> None:
+    signed_in.says("POST /api/v1/schedules", refused_for("start", "end"), 422)
+    assert cli("schedules", "add", "cool", "--at", "lab", "--on", "24.12.2026")[2].startswith("error: --on: wrong 0")
+    assert cli("schedules", "add", "cool", "--at", "lab", "--start", "x")[2].startswith("error: --start: wrong 0")
+
+
+def test_an_app_goes_back_to_the_version_before(signed_in: Door, cli: Callable[..., Said]) -> None:
+    signed_in.says("POST /api/v1/apps/cool/rollback", {"alias": "production", "from": "2", "to": "1"})
+    code, out, err = cli("apps", "rollback", "cool")
+    assert (code, out) == (0, "production: 2 → 1\n")
+    assert "runs that go on stay what they are" in err
+    named = {"name": "cool", "summary": "", "url": None, "versions": []}
+    signed_in.says("GET /api/v1/apps/cool", named | {"aliases": {"production": [{"version": "1", "weight": 100}]}})
+    assert "  production: 1\n" in cli("apps", "show", "cool")[1]
 
 
 def test_an_app_is_shown_with_its_page_and_removed(signed_in: Door, cli: Callable[..., Said]) -> None:

@@ -36,6 +36,8 @@ def show(name: str) -> None:
         terminal.result("", view)
         return
     terminal.result(f"{view['name']}  {view['summary']}".rstrip())
+    for alias, targets in (view.get("aliases") or {}).items():
+        terminal.result(f"  {alias}: {', '.join(one['version'] for one in targets)}")
     if view["url"]:
         terminal.result(f"  page {view['url']}")
     for role, spec in (view.get("devices") or {}).items():
@@ -75,6 +77,15 @@ def _run_of(api: Api, schedule: str) -> str | None:
         if runs or time.monotonic() >= deadline:
             return str(runs[0]["id"]) if runs else None
         time.sleep(0.1)
+
+
+@app.command()
+def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> None:
+    """Have the next runs take the version that the alias held before; once. Runs that go on stay what they are."""
+    with Api() as api:
+        view = api.post(f"/apps/{named('app', name)}/rollback", {"alias": alias})
+    terminal.result(f"{view['alias']}: {view['from']} → {view['to']}", view)
+    terminal.note("runs that go on stay what they are: fairlead runs --live; fairlead runs rerun RUN")
 
 
 @app.command("set")

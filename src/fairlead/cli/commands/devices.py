@@ -79,6 +79,20 @@ def _add_file(file: Path, passwords: Path | None) -> None:
     terminal.result(f"{len(rows)} devices registered, passwords in {passwords}")
 
 
+@app.command("set")
+def change(
+    device: str,
+    at: str = typer.Option("", "--at", help="Where it stands from now on."),
+    title: str = typer.Option(None, "--title", help="What people read; empty: none."),
+) -> None:
+    """Move a device, or call it otherwise: password, history, what holds it and its apps stay. Ids stay as they are."""
+    if not at and title is None:
+        raise typer.BadParameter("say --at or --title")
+    with Api() as api, told_as({"at": "--at", "title": "--title"}):
+        view = api.patch(f"/devices/{device}", {"at": at or None, "title": title})
+    terminal.result(f"{view['id']} {view['type']} {view['at']} {view['title'] or ''}".rstrip(), view)
+
+
 @app.command()
 def replace(
     device: str, type_: str = typer.Option("", "--type", help="Another version of its type, of the same major.")

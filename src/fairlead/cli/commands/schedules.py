@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
@@ -34,6 +35,8 @@ OPTIONS = {
     "notify": "--notify",
 }
 """What the fields of a schedule are called on the command line."""
+NEXT = 5
+"""Windows to come that a schedule is shown with."""
 DURATION_HELP = "A time such as 90s, 10m, 2h or 1d."
 
 
@@ -88,6 +91,7 @@ def add(
     dry_run: bool = typer.Option(False, "--dry-run", help="Show bindings, windows and conflicts; change nothing."),
 ) -> None:
     """Have an app run at a place and time."""
+    options = OPTIONS | ({"start": "--on", "end": "--on", "windows": "--on, --from, --to"} if on else {})
     body: dict[str, Any] = {
         "app": application,
         "at": at,
@@ -108,16 +112,65 @@ def add(
         "dry_run": dry_run,
         "windows": windows(on_days, from_, to),
     }
-    with Api() as api, told_as(OPTIONS):
+    with Api() as api, told_as(options):
         view = api.post("/schedules", body)
         elsewhere = _elsewhere(api, body["bind"], at)
     if dry_run:
-        _preview(view)
+        _preview(view, options)
     else:
         terminal.result(f"{view['id']} {view['name']} {view['app']} {view['at']} {when(view)}", view)
         warn_of(view)
     for device, place in elsewhere.items():
         terminal.note(f"{device} stands at {place}, which is not within {at}")
+
+
+@app.command()
+def change(
+    name: str,
+    at: str = typer.Option("", "--at", help="Location."),
+    on_days: str = typer.Option("", "--days", help="mon-fri, sat,sun or daily."),
+    from_: list[str] = typer.Option([], "--from", help="HH:MM; again with --to for more windows a day."),
+    to: list[str] = typer.Option([], "--to", help="HH:MM; before --from: the next day."),
+    every: str = typer.Option("", "--every", help=DURATION_HELP),
+    for_: str = typer.Option("", "--for", help=DURATION_HELP),
+    cron: str = typer.Option("", "--cron", help="A cron expression."),
+    start: str = typer.Option("", "--start", help="First day: 2026-12-01."),
+    end: str = typer.Option("", "--end", help="Last day on which a window opens."),
+    except_: list[str] = typer.Option([], "--except", help="DATE,… without a window, in place of those of before."),
+    zone: str = typer.Option("", "--zone", help="IANA zone."),
+    settings: list[str] = typer.Option([], "--set", help="param=value"),
+    notify: list[str] = typer.Option([], "--notify", help="Mail address, in place of those of before."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Show bindings, windows and conflicts; change nothing."),
+) -> None:
+    """Change a schedule from now on. What is not named stays; a run that goes on stays as it was."""
+    said = {"at": at, "cron": cron, "start": start, "end": end, "zone": zone, "notify": notify}
+    said["every_s"] = seconds(every) if every else None
+    said["for_s"] = seconds(for_) if for_ else None
+    said["windows"] = windows(on_days, from_, to)
+    said["except"] = [day for item in except_ for day in item.split(",")]
+    path = f"/schedules/{named('schedule', name)}"
+    with Api() as api, told_as(OPTIONS):
+        old = api.get(path)
+        body = _replaced(old, {field: value for field, value in said.items() if value})
+        body["params"] = {**old["params"], **values(settings)}
+        view = api.put(path, body | {"dry_run": dry_run})
+    if dry_run:
+        _preview(view)
+    else:
+        terminal.result(f"{view['id']} {view['name']} {view['app']} {view['at']} {when(view)}", view)
+        warn_of(view)
+
+
+def _replaced(old: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a schedule like ``old`` that says ``said``: one way to say when takes the place of another."""
+    once = old["once"] or {"from": None, "to": None}
+    whens = {field: old[field] for field in ("windows", "cron", "every_s")}
+    whens |= {"once_from": once["from"], "once_to": once["to"]}
+    if whens.keys() & said.keys():
+        whens = {"windows": []}
+    kept = ("app", "at", "zone", "start", "end", "except", "dst", "overlap", "catch_up", "bind", "notify")
+    lasts = {} if "windows" in said else {"for_s": old["for_s"]}
+    return {field: old[field] for field in kept} | lasts | whens | said
 
 
 def _elsewhere(api: Api, bind: dict[str, list[str]], at: str) -> dict[str, str]:
@@ -132,7 +185,7 @@ def _elsewhere(api: Api, bind: dict[str, list[str]], at: str) -> dict[str, str]:
     return {one: places[one] for one in chosen if one in places and not f"{places[one]}/".startswith(f"{at}/")}
 
 
-def _preview(view: dict[str, Any]) -> None:
+def _preview(view: dict[str, Any], options: dict[str, str]) -> None:
     """Print what a schedule would do; exits with 5 when it could not be made."""
     if terminal.wants_json():
         terminal.result("", view)
@@ -152,8 +205,9 @@ def _preview(view: dict[str, Any]) -> None:
         for warning in view.get("warnings") or ():
             terminal.result(f"warning: {warning}")
         for problem in view["problems"]:
-            place = called(problem["path"], OPTIONS) or problem["path"]
-            terminal.result(f"problem: {place}: {problem['message']}")
+            place = called(problem["path"], options) or problem["path"]
+            hint = f"; {problem['hint']}" if problem.get("hint") else ""
+            terminal.result(f"problem: {place}: {problem['message']}{hint}")
     if view["problems"]:
         raise typer.Exit(5)
 
@@ -184,10 +238,31 @@ def show(name: str) -> None:
     """Show one schedule."""
     with Api() as api:
         view = api.get(f"/schedules/{named('schedule', name)}")
-    words = [view["id"], view["name"], view["app"], view["at"], when(view), view.get("zone") or ""]
-    if view.get("paused"):
-        words.append(f"paused: {view['paused']}")
+        ahead = _ahead(api, view)
+    words = [view["id"], view["name"], view["app"], view["at"], when(view), view.get("zone") or "", view["state"]]
     terminal.result(" ".join(filter(None, words)), view)
+    if terminal.wants_json():
+        return
+    told = {
+        "paused": view.get("paused"),
+        "except": ", ".join(view.get("except") or ()),
+        "mails": ", ".join(view.get("notify") or ()),
+        **{f"param {name}": value for name, value in (view.get("params") or {}).items()},
+        **{f"binds {role}": ", ".join(ids) for role, ids in (view.get("bind") or {}).items()},
+    }
+    for name, value in told.items():
+        if value not in (None, ""):
+            terminal.result(f"  {name}: {value}")
+    if ahead:
+        terminal.result(f"  next windows ({view['zone']}): {'; '.join(span(one, view['zone']) for one in ahead)}")
+
+
+def _ahead(api: Api, view: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the next windows of a schedule, within five weeks."""
+    now = datetime.now(UTC)
+    span_ = {"from": now.isoformat(), "to": (now + timedelta(days=35)).isoformat()}
+    found = api.get("/windows", app=view["app"], at=view["at"], **span_)["items"]
+    return [one for one in found if one["schedule"] == view["name"] and not one.get("skipped")][:NEXT]
 
 
 @app.command()
