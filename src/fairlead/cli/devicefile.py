@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,31 +33,40 @@ def read(file: Path) -> list[Row]:
         raise Invalid(f"{file}: {error.strerror}", code="devices_invalid", hint=_HINT) from error
     except UnicodeDecodeError as error:
         raise Invalid(f"{file} is no text in UTF-8", code="devices_invalid", hint="save it as CSV, UTF-8") from error
-    lines = csv.reader(text.splitlines())
-    heading = [name.strip().lower() for name in next(lines, [])]
+    lines = _cells(file, text)
+    heading = [name.strip().lower() for name in next(lines, (0, []))[1]]
     lacking, foreign = [n for n in NEEDED if n not in heading], [n for n in heading if n not in COLUMNS]
     if lacking or foreign or len(set(heading)) != len(heading):
         said = f"lacks {', '.join(lacking)}" if lacking else f"has {', '.join(foreign or heading)}"
         raise Invalid(f"{file}: the heading {said}", code="devices_invalid", hint=_HINT)
     rows, problems = [], []
-    for cells in lines:
+    for number, cells in lines:
         item = {name: cell.strip() for name, cell in zip(heading, cells, strict=False)}
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(heading):
             message = f"{len(cells)} values for {len(heading)} columns"
-            problems.append(Problem(",".join(heading), "columns", message, line=lines.line_num))
+            problems.append(Problem(",".join(heading), "columns", message, line=number))
             continue
-        problems += [
-            Problem(name, "required", f"has no {name}", line=lines.line_num) for name in NEEDED if not item.get(name)
-        ]
-        rows.append(Row(lines.line_num, item))
+        problems += [Problem(name, "required", f"has no {name}", line=number) for name in NEEDED if not item.get(name)]
+        rows.append(Row(number, item))
     if not rows and not problems:
         raise Invalid(f"{file} names no device", code="devices_invalid", hint=_HINT)
     if problems:
         message = f"{file}: {len({one.line for one in problems})} lines cannot be read; no device was registered"
         raise Invalid(message, code="devices_invalid", hint="correct them and send all again", problems=tuple(problems))
     return rows
+
+
+def _cells(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and cells of each line; raises :class:`Invalid` for a quote that does not end, or a long cell."""
+    lines = csv.reader(text.splitlines(), strict=True)
+    try:
+        for cells in lines:
+            yield lines.line_num, cells
+    except csv.Error as error:
+        message = f"{file}, line {lines.line_num}: {error}"
+        raise Invalid(message, code="devices_invalid", hint="a quote that begins a value ends it too") from error
 
 
 def told_by_line(error: Refused, rows: Sequence[Row]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 MASK = "***"
@@ -10,11 +11,13 @@ SHORTEST = 4
 
 
 class Mask:
-    """Replaces known values in texts; those of several lines line by line, as logs have them."""
+    """Replaces known values in texts; those of several lines line by line, as logs have them, and as they stand within
+    JSON and Python's ``repr``."""
 
     def __init__(self, values: Iterable[str]) -> None:
         parts = {part for value in values for part in (value.strip(), *map(str.strip, value.splitlines()))}
-        self._parts = sorted((part for part in parts if len(part) >= SHORTEST), key=len, reverse=True)
+        escaped = {form for part in parts if len(part) >= SHORTEST for form in _escaped(part)}
+        self._parts = sorted((part for part in parts | escaped if len(part) >= SHORTEST), key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         for part in self._parts:
@@ -24,3 +27,8 @@ class Mask:
 
     def __bool__(self) -> bool:
         return bool(self._parts)
+
+
+def _escaped(text: str) -> set[str]:
+    """Return ``text`` as it stands between quotes in JSON, with and without letters beyond ASCII, and in Python."""
+    return {form[1:-1] for form in (json.dumps(text), json.dumps(text, ensure_ascii=False), repr(text), ascii(text))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,10 @@ def test_a_mask_takes_values_out_of_text_line_by_line_and_the_longest_first() ->
     assert mask("key=abcdef and abcd, xy") == "key=*** and ***, xy"
     assert mask("  second line") == "  ***"
     assert not Mask(["xy"])
+
+
+def test_a_secret_is_masked_as_it_stands_in_json_and_python_too() -> None:
+    secret = 'hunter2-\u00fc"q\\x'
+    mask = Mask([secret])
+    for told in (secret, json.dumps(secret), json.dumps([secret], ensure_ascii=False), repr(secret), ascii(secret)):
+        assert "hunter2" not in mask(f"the key is {told}.")
