@@ -158,11 +158,9 @@ def observe(session: Session, device: str, now: datetime) -> None:
 
 
 def sweep(session: Session, now: datetime) -> tuple[Outgoing, ...]:
-    """Let claims end, fail commands whose time is over, and send again what was not answered."""
-    out: list[Outgoing] = []
-    ended = session.scalars(select(Hold).where(Hold.until.is_not(None), Hold.until <= now)).all()
-    for device in sorted({hold.device for hold in ended}):
-        out += holds.drop(session, device, [hold for hold in ended if hold.device == device], now, "its time is over")
+    """Let claims end, fail commands whose time is over, and send again what was not answered: of each so much that
+    others need not wait long; :func:`next_at` tells that more is left."""
+    out = [*holds.expire(session, now), *holds.release_left(session, now)]
     due = select(Command).where(Command.finished_at.is_(None), Command.due_at <= now)
     for row in session.scalars(due.order_by(Command.due_at, Command.id).limit(SWEEP_MAX)).all():
         why = _overdue(session, row)
@@ -178,7 +176,9 @@ def sweep(session: Session, now: datetime) -> tuple[Outgoing, ...]:
 
 def next_at(session: Session) -> datetime | None:
     """Return when :func:`sweep` has something to do, as far as is known now."""
+    left = holds.left(session)
     moments = [
+        (left.finished_at or left.starts_at) if left is not None else None,
         session.scalar(select(func.min(Hold.until))),
         session.scalar(select(func.min(Command.due_at)).where(Command.finished_at.is_(None))),
         session.scalar(select(func.min(Command.resend_at)).where(Command.finished_at.is_(None))),

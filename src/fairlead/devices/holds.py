@@ -17,12 +17,14 @@ from fairlead.devices import arbiter, registry
 from fairlead.devices.arbiter import Claim
 from fairlead.devices.sending import RESEND_S, Author, Outgoing, fail, payload, send, words, write
 from fairlead.devices.types import DeviceType
-from fairlead.status import CommandStatus, DeviceStatus
+from fairlead.status import CommandStatus, DeviceStatus, RunStatus
 from fairlead.store.move import note
-from fairlead.store.records import Command, Device, Hold, LastValue
+from fairlead.store.records import Command, Device, Hold, LastValue, Run
 
 URGE_S = 600.0
 """So long a device is urged to take its safe value, or what holds again."""
+DEVICES_MAX = 50
+"""Devices whose claims one transaction ends: readings and jobs wait for it. What is left is for the next sweep."""
 _OPEN = (CommandStatus.SENT, CommandStatus.DELIVERED, CommandStatus.APPLIED)
 
 
@@ -48,11 +50,37 @@ def release(
 
 
 def release_run(session: Session, run: str, now: datetime, reason: str) -> tuple[Outgoing, ...]:
-    """Take away every claim of a run, on all devices; nothing happens the second time."""
+    """Take away the claims of a run; on all but :data:`DEVICES_MAX` devices :func:`release_left` does so."""
     out: list[Outgoing] = []
-    for device in session.scalars(select(Hold.device).where(Hold.run == run).distinct().order_by(Hold.device)).all():
+    devices = select(Hold.device).where(Hold.run == run).distinct().order_by(Hold.device)
+    for device in session.scalars(devices.limit(DEVICES_MAX)).all():
         out += release(session, device, now, reason, run=run)
     return tuple(out)
+
+
+def release_left(session: Session, now: datetime) -> tuple[Outgoing, ...]:
+    """Take away more of the claims that a run left when it ended, or began to stop."""
+    run = left(session)
+    return release_run(session, run.id, now, f"the run ended: {run.reason}") if run is not None else ()
+
+
+def left(session: Session) -> Run | None:
+    """Return a run that claims devices still, though it ended or began to stop."""
+    claiming = select(Hold.run).where(Hold.run.is_not(None)).distinct()
+    over = Run.finished_at.is_not(None) | (Run.status == RunStatus.STOPPING)
+    return session.scalars(select(Run).where(Run.id.in_(claiming), over).order_by(Run.id).limit(1)).first()
+
+
+def expire(session: Session, now: datetime) -> tuple[Outgoing, ...]:
+    """Take away claims whose time is over, of :data:`DEVICES_MAX` devices: first where it has been over for longest."""
+    over = Hold.until.is_not(None) & (Hold.until <= now)
+    devices = select(Hold.device).where(over).group_by(Hold.device).order_by(func.min(Hold.until), Hold.device)
+    found: dict[str, list[Hold]] = {device: [] for device in session.scalars(devices.limit(DEVICES_MAX))}
+    for hold in session.scalars(select(Hold).where(over, Hold.device.in_(found))) if found else ():
+        found[hold.device].append(hold)
+    return tuple(
+        [out for device, ended in found.items() for out in drop(session, device, ended, now, "its time is over")]
+    )
 
 
 def claim(session: Session, row: Command) -> None:

@@ -9,15 +9,16 @@ from sqlalchemy.orm import Session
 
 from fairlead.apps import asks, ground, plan, replacing, runs, stepping, versions, wanted
 from fairlead.bundles import manifest
-from fairlead.devices import readings, registry
+from fairlead.devices import commands, holds, readings, registry
 from fairlead.devices.door import Heard
+from fairlead.devices.sending import Author
 from fairlead.messages import CommandAsk, EnvironmentSpec, Prepared, RunReport
 from fairlead.models.pushed import Pushed
 from fairlead.schedules import opening, service
 from fairlead.schedules.check import Wanted
 from fairlead.status import RunStatus
 from fairlead.store import journal
-from fairlead.store.records import Run, Schedule, User
+from fairlead.store.records import Hold, Run, Schedule, User
 from fairlead.testing.store import memory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -196,3 +197,22 @@ def test_a_zone_that_is_not_known_any_more_keeps_no_run_from_its_devices(session
     session.flush()
 
     assert ground.taken(session)["fan-1"][0].until == "2026-11-20 13:00 UTC"
+
+
+def test_what_a_run_claims_on_many_devices_is_released_bit_by_bit(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holds, "DEVICES_MAX", 1)
+    run = ready(session)
+    commands.ask(session, "fan-2", {"on": True}, later(2), Author("app", "ada", run.id))
+    runs.stop(session, run.id, later(3), by="ada")
+    step(session, 4)
+    assert session.scalars(select(Hold.device)).all() == ["fan-2"]
+    following = commands.next_at(session)
+    assert following is not None
+    assert following <= later(4)  # the sweep comes at once
+
+    assert "fan-2" in {one.device for one in commands.sweep(session, later(4))}
+
+    assert session.scalars(select(Hold.device)).all() == []
+    assert holds.left(session) is None

@@ -16,7 +16,7 @@ from fairlead.devices.door import Ack, Heard
 from fairlead.devices.sending import Author
 from fairlead.devices.types import Measurement
 from fairlead.status import CommandStatus
-from fairlead.store.records import Command
+from fairlead.store.records import Command, Hold
 from fairlead.testing.store import memory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -135,3 +135,20 @@ def test_one_sweep_ends_no_more_than_others_can_wait_for(monkeypatch: pytest.Mon
         assert commands.next_at(session) == later  # the next follows at once
         commands.sweep(session, later)
         assert open_of(session) == []
+
+
+def test_one_sweep_ends_the_claims_of_no_more_devices_than_others_can_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holds, "DEVICES_MAX", 1)
+    with memory() as made:
+        session = ready(made)
+        registry.add_device(session, "fan-2", NOON, by="root", type="fan", at="lab")
+        for device, seconds in (("fan-1", 3), ("fan-2", 2)):
+            until = NOON + timedelta(seconds=seconds)
+            commands.ask(session, device, {"on": True, "speed": 1}, NOON, AUTHORS[0], hold_until=until, timeout_s=DAY_S)
+        later = NOON + timedelta(seconds=4)
+
+        commands.sweep(session, later)
+        assert set(session.scalars(select(Hold.device))) == {"fan-1"}  # the other's time was over before
+        assert commands.next_at(session) == NOON + timedelta(seconds=3)  # the next follows at once
+        commands.sweep(session, later)
+        assert session.scalars(select(Hold.device)).all() == []

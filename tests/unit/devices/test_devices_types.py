@@ -274,3 +274,11 @@ def test_what_names_no_type_is_refused_in_words(text: str) -> None:
 
     assert caught.value.code == "type_not_found"
     assert len(caught.value.message) < 120
+
+
+def test_the_validator_of_a_schema_is_made_once_and_tells_schemas_apart() -> None:
+    one, other = ({"type": "integer", "minimum": 0, "maximum": most} for most in (5, 7))
+
+    assert types.mismatch(one, 6) is not None
+    assert types.mismatch(other, 6) is None
+    assert types._validator(one) is types._validator(dict(one))
