@@ -1,6 +1,7 @@
-"""The web page in a real browser: devices, what is pushed by its zip, and what runs.
+"""The web page in a real browser: devices, what is pushed by its zip, what runs and when.
 
 Devices are registered, simulated, taken over by hand, and say why they are as they are. Models and apps come by a zip.
+Apps are scheduled by the wizard, paused, changed, run at once, and seen in their week.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, FilePayload, expect
+from tests.thread import kit
 from tests.thread.browser import chromium, person, visitor
 from tests.thread.rig import Platform, platform
 
@@ -38,7 +42,33 @@ async def begin():
     print("<script>document.title = 'ours'</script>", flush=True)
 """
 OF_APP = 'kind = "app"\nname = "hall"\nsummary = "<b>A hall</b>"\n[run]\nentry = "app:app"\nweb = "/"\n'
+pytestmark = pytest.mark.timeout(600)
 CSV = b"id,type,at,title\nlab-t,temperature,campus/lab,Door\nlab-fan,fan,campus/lab,\n"
+LIGHT = """
+import fairlead
+
+app = fairlead.App()
+lamp = app.device("lamp")
+
+
+@app.start
+async def shine() -> None:
+    await lamp.send(on=True)
+"""
+OF_LIGHT = """
+kind = "app"
+name = "night-light"
+summary = "A lamp is on."
+[run]
+entry = "app:app"
+[devices]
+lamp = { type = "lamp@1" }
+[params]
+level = { type = "integer", default = 5, minimum = 1, maximum = 9, title = "Level" }
+"""
+_TODAY = datetime.now(UTC).date()
+MONDAY = (_TODAY + timedelta(days=14 - _TODAY.weekday())).isoformat()
+"""When the schedules here begin: no window of theirs is open while this runs, whatever the hour."""
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +180,83 @@ def test_somebody_pushes_an_app_watches_it_run_in_its_frame_and_stops_it(browser
         page.get_by_role("link", name="Runs", exact=True).first.click()
         expect(page.get_by_role("cell", name="canceled")).to_be_visible()
         bob.has_no_barriers("runs")
+
+
+@pytest.fixture
+def night_light(house: Platform, tmp_path: Path) -> None:
+    """Have an app that wants a lamp, a place with one and a place without, and somebody else's schedule of it."""
+    bundle = kit.write(tmp_path / "night-light", {"fairlead.toml": OF_LIGHT, "app.py": LIGHT})
+    for place in ("campus/den", "campus/attic"):
+        house.ok("locations", "add", place, "--zone", "Europe/Berlin")
+    house.ok("devices", "add", "lamp-1", "--type", "lamp", "--at", "campus/den")
+    house.ok("simulate", "campus/den")
+    house.ok("push", str(bundle))
+    early = ("--name", "early", "--from", "05:00", "--to", "06:00", "--start", MONDAY)
+    house.ok("schedules", "add", "night-light", "--at", "campus/den", *early)
+
+
+@pytest.mark.usefixtures("night_light")
+def test_somebody_schedules_an_app_and_has_it_run_pause_and_end(browser: Browser, house: Platform) -> None:
+    with visitor(browser, house) as zoe:
+        page = zoe.page
+        zoe.sign_in("zoe", person(house, "zoe", "user"), "/ui/schedules/new")
+        page.get_by_role("radio", name=re.compile("night-light")).check(force=True)
+        zoe.has_no_barriers("which app")
+        page.get_by_role("button", name="Next").click()
+        page.get_by_label("Place", exact=True).select_option("campus/attic")
+        expect(page.get_by_text("lamp needs 1 lamp@1 at campus/attic; there is none")).to_be_visible()
+        page.get_by_label("Place", exact=True).select_option("campus/den")
+        expect(page.get_by_text("Everything that it needs is there.")).to_be_visible()
+        zoe.has_no_barriers("where")
+        page.get_by_role("button", name="Next").click()
+
+        page.get_by_label("From").fill("05:30")
+        page.get_by_label("To", exact=True).fill("05:29")
+        expect(page.get_by_text("ends the next day")).to_be_visible()
+        page.get_by_text("First day, last day, days off").click()
+        page.get_by_label("First day").fill(MONDAY)
+        expect(page.get_by_role("list", name="Conflicts")).to_contain_text("early (lamp-1)")
+        expect(page.get_by_role("article", name=re.compile("wants the same devices: early")).first).to_be_visible()
+        zoe.has_no_barriers("when")
+        page.get_by_role("button", name="Next").click()
+        page.get_by_label(re.compile("^Name")).fill("evening")
+        page.get_by_label(re.compile("^Mail when it is up")).fill("zoe@example.org")
+        page.get_by_label(re.compile("^Level")).fill("7")
+        zoe.has_no_barriers("confirm")
+        page.get_by_role("button", name="Schedule it").click()
+        expect(page.get_by_role("heading", name="evening")).to_be_visible()
+        expect(page.get_by_role("region", name="Settings")).to_contain_text("level = 7")
+        zoe.has_no_barriers("a schedule")
+
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("dialog").get_by_label(re.compile("^Note")).fill("Holidays")
+        page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+        expect(page.get_by_text("Paused: Holidays")).to_be_visible()
+        page.get_by_role("link", name="Edit").click()
+        page.get_by_label("To", exact=True).fill("23:00")
+        zoe.has_no_barriers("edit")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Mon–Fri 05:30–23:00").first).to_be_visible()
+        page.get_by_role("button", name="Go on").click()
+        expect(page.get_by_text("evening goes on")).to_be_visible()
+
+        page.get_by_role("button", name="Run now").click()
+        page.get_by_role("dialog").get_by_role("button", name="Run now").click()
+        said = page.get_by_text(re.compile("night-light-1 starts now"))
+        expect(said).to_be_visible()
+        page.goto("/ui/schedules/id/night-light-1")
+        expect(page.get_by_role("region", name="Runs").get_by_text("running", exact=True)).to_be_visible()
+        page.get_by_role("button", name="Remove").click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+
+        expect(page.get_by_role("link", name="evening")).to_be_visible()
+        expect(page.get_by_role("link", name="night-light-1")).to_have_count(0)
+        zoe.has_no_barriers("schedules")
+        page.get_by_role("link", name="Week", exact=True).click()
+        page.get_by_role("button", name="Week after").click()
+        page.get_by_role("button", name="Week after").click()
+        expect(page.get_by_role("table").get_by_role("link", name="evening").first).to_be_visible()
+        page.locator(".ec-event").filter(has_text="evening").first.click()
+        expect(page.get_by_role("heading", name="evening")).to_be_visible()
+        page.go_back()
+        zoe.has_no_barriers("the week")

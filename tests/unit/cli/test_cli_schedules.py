@@ -92,7 +92,7 @@ def test_what_is_not_named_of_a_schedule_stays(
     code, out, _ = cli("schedules", "change", "x", *words)
 
     assert (code, out.split()[:2]) == (0, ["sch-1", "x"])
-    sent = json.loads(signed_in.asked[-1].content)
+    sent = json.loads(signed_in.asked[-1][1])
     assert sent | kept | said == sent
     assert [one for one in ("cron", "every_s", "windows") if sent.get(one)] == [
         one for one in said if one in ("cron", "every_s", "windows")

@@ -9,7 +9,8 @@ import typer
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, named
 from fairlead.cli.commands.noun import group, telling
-from fairlead.cli.commands.schedules import DURATION_HELP, OPTIONS, values, warn_of
+from fairlead.cli.commands.schedules import DURATION_HELP, OPTIONS, values
+from fairlead.cli.forecast import warn_of
 from fairlead.cli.options import told_as
 from fairlead.cli.times import seconds
 

@@ -9,7 +9,8 @@ import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.api import Api, Refused, named
-from fairlead.cli.options import called, told_as
+from fairlead.cli.forecast import print_preview, warn_of
+from fairlead.cli.options import told_as
 from fairlead.cli.times import dst, seconds, span, when, windows
 
 OPTIONS = {
@@ -116,7 +117,7 @@ def add(
         view = api.post("/schedules", body)
         elsewhere = _elsewhere(api, body["bind"], at)
     if dry_run:
-        _preview(view, options)
+        print_preview(view, options)
     else:
         terminal.result(f"{view['id']} {view['name']} {view['app']} {view['at']} {when(view)}", view)
         warn_of(view)
@@ -143,7 +144,7 @@ def change(
     dry_run: bool = typer.Option(False, "--dry-run", help="Show bindings, windows and conflicts; change nothing."),
 ) -> None:
     """Change a schedule from now on. What is not named stays; a run that goes on stays as it was."""
-    said = {"at": at, "cron": cron, "start": start, "end": end, "zone": zone, "notify": notify}
+    said: dict[str, Any] = {"at": at, "cron": cron, "start": start, "end": end, "zone": zone, "notify": notify}
     said["every_s"] = seconds(every) if every else None
     said["for_s"] = seconds(for_) if for_ else None
     said["windows"] = windows(on_days, from_, to)
@@ -155,7 +156,7 @@ def change(
         body["params"] = {**old["params"], **values(settings)}
         view = api.put(path, body | {"dry_run": dry_run})
     if dry_run:
-        _preview(view)
+        print_preview(view, OPTIONS)
     else:
         terminal.result(f"{view['id']} {view['name']} {view['app']} {view['at']} {when(view)}", view)
         warn_of(view)
@@ -183,54 +184,6 @@ def _elsewhere(api: Api, bind: dict[str, list[str]], at: str) -> dict[str, str]:
         return {}
     chosen = [device for ids in bind.values() for device in ids]
     return {one: places[one] for one in chosen if one in places and not f"{places[one]}/".startswith(f"{at}/")}
-
-
-def _preview(view: dict[str, Any], options: dict[str, str]) -> None:
-    """Print what a schedule would do; exits with 5 when it could not be made."""
-    if terminal.wants_json():
-        terminal.result("", view)
-    else:
-        for role, ids in (view.get("bindings") or {}).items():
-            terminal.result(f"{role}: {', '.join(ids) or 'none'}")
-        if view["windows"]:
-            terminal.result(f"windows ({view['zone']}):")
-        for window in view["windows"]:
-            terminal.result(f"  {_window(window, view['zone'])}")
-        if view.get("odd"):
-            terminal.result("later, when clocks change:")
-        for window in view.get("odd") or ():
-            terminal.result(f"  {_window(window, view['zone'])}")
-        for conflict in view["conflicts"]:
-            terminal.result(_conflict(conflict, view["zone"]))
-        for warning in view.get("warnings") or ():
-            terminal.result(f"warning: {warning}")
-        for problem in view["problems"]:
-            place = called(problem["path"], options) or problem["path"]
-            hint = f"; {problem['hint']}" if problem.get("hint") else ""
-            terminal.result(f"problem: {place}: {problem['message']}{hint}")
-    if view["problems"]:
-        raise typer.Exit(5)
-
-
-def _window(window: dict[str, Any], zone: str) -> str:
-    """Return a window and what is special about it."""
-    clash = f"conflict: {', '.join(window['conflicts'])}" if window.get("conflicts") else ""
-    left_out = f"left out: {window['skipped']}" if window["skipped"] else ""
-    said = "; ".join(filter(None, (left_out, window["note"], clash)))
-    return f"{span(window, zone)}{f'  {said}' if said else ''}"
-
-
-def _conflict(conflict: dict[str, Any], zone: str) -> str:
-    devices = ", ".join(conflict["devices"])
-    return f"conflict: {conflict['schedule']} wants {devices} too, {span(conflict, zone)} ({zone})"
-
-
-def warn_of(view: dict[str, Any]) -> None:
-    """Tell what keeps runs of a schedule that was made waiting, and which others want its devices."""
-    for warning in view.get("warnings") or ():
-        terminal.note(f"warning: {warning}")
-    for conflict in view["conflicts"]:
-        terminal.note(f"{_conflict(conflict, view['zone'])}; the run that starts first has them, the other waits")
 
 
 @app.command()
