@@ -21,12 +21,11 @@ async def imported(folder: Path, entry: str, socket: Path, env: Mapping[str, str
     In a thread: what it asks of its channel while it is imported is answered by this loop.
     """
     try:
-        with _environment(env):
+        with _environment({**env, "FAIRLEAD_SOCKET": str(socket)}):
             sys.path.insert(0, str(folder))
             try:
-                with _environment({"FAIRLEAD_SOCKET": str(socket)}):
-                    importlib.invalidate_caches()
-                    app = await asyncio.to_thread(load, entry)
+                importlib.invalidate_caches()
+                app = await asyncio.to_thread(load, entry)
             finally:
                 sys.path.remove(str(folder))
             app.channel.use(str(socket))

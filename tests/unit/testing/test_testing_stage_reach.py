@@ -364,6 +364,25 @@ async def test_secrets_and_variables_are_there_and_parameters_are_held_against_t
         await Stage(folder, secrets={"OTHER": "x"}).__aenter__()
 
 
+async def test_functions_that_wait_are_there_for_plain_ones(folder: Path) -> None:
+    more = """
+from fairlead.compat import get_prediction, get_sensor_data, send_controller_data
+
+@app.at("0 13 * * *")
+def at_one():
+    seen.append((get_sensor_data(2), get_prediction(0, {"a": 1}), send_controller_data(0, True)))
+"""
+    plain = APP.replace("@app.on(lamp.on)\n", "").replace("@app.on(sensor.temperature)\n", "")
+    (folder / "reach.py").write_text(plain + more)
+    async with Stage(folder) as stage:
+        stage.model("writer", lambda row: [row])
+        await stage.device("sensor").report(temperature=21.5)
+        await stage.advance(hours=1)
+        assert code().seen == [(21.5, [{"a": 1}], True)]
+        assert stage.device("lamp").state["on"] is True
+    assert "FAIRLEAD_SOCKET" not in __import__("os").environ
+
+
 async def test_an_app_that_acts_as_it_starts_is_at_rest_and_what_went_with_a_mail_is_kept(folder: Path) -> None:
     more = """
 @app.start
