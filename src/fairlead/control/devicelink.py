@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections import Counter, deque
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -150,7 +150,7 @@ class DeviceLink:
             await self._news.wait()
             self._news.clear()
             while self._held:
-                group = [self._held.popleft() for _ in range(min(GROUP_MAX, len(self._held)))]
+                group = settled([self._held.popleft() for _ in range(min(GROUP_MAX, len(self._held)))])
                 await self.send(await self._written(group))
                 self._waiters.tell(*{f"devices/{kept.heard.device}" for kept in group})
 
@@ -207,3 +207,20 @@ class DeviceLink:
                 await self._bus.publish_device(device, "error", msgspec.json.encode(error))
             except Unavailable:
                 return
+
+
+def settled(group: Sequence[Kept]) -> list[Kept]:
+    """Return ``group`` without what its devices have taken back within it: of each the last two words on whether it is
+    there (the last change is among them), and its last description. A device that says so a thousand times a second
+    has the journal grow by these."""
+    left: Counter[tuple[str, str]] = Counter()
+    found: list[Kept] = []
+    for kept in reversed(group):
+        heard = kept.heard
+        what, most = ("status", 2) if heard.online is not None else ("desc", 1)
+        if heard.online is not None or heard.description is not None:
+            left[heard.device, what] += 1
+            if left[heard.device, what] > most:
+                continue
+        found.append(kept)
+    return found[::-1]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -13,11 +15,14 @@ from sqlalchemy.orm import Session
 from fairlead.buckets.obstore import open_bucket
 from fairlead.clock import SystemClock
 from fairlead.control import devicelink
-from fairlead.control.devicelink import DeviceLink
+from fairlead.control.devicelink import DeviceLink, settled
 from fairlead.control.waiters import Waiters
 from fairlead.devices import commands, readings, registry
 from fairlead.devices.commands import Asked
+from fairlead.devices.door import Heard
+from fairlead.devices.readings import Kept
 from fairlead.devices.sending import Author
+from fairlead.devices.types import Measurement
 from fairlead.messages import Measured, Message
 from fairlead.status import CommandStatus
 from fairlead.store.database import Database, open_database
@@ -125,3 +130,18 @@ async def test_readings_are_kept_while_the_bus_takes_none_and_what_apps_missed_i
         "the bus takes no readings: they are kept, but apps do not get them",
         "readings reach apps again",
     ]
+
+
+def test_of_many_words_on_whether_a_device_is_there_the_last_two_are_kept() -> None:
+    """Else one that toggles a thousand times a second fills the journal."""
+    at = datetime(2026, 11, 20, tzinfo=UTC)
+
+    def kept(device: str, **said: Any) -> Kept:
+        return Kept(Heard(device, at, at, **said))
+
+    read = kept("t1", measured=(Measurement("x", 1),))
+    toggled = [kept("t1", online=number % 2 == 0) for number in range(9)]
+    described = [kept("t1", description={"n": number}) for number in range(3)]
+    other = kept("t2", online=True)
+    group = [toggled[0], read, other, *toggled[1:8], *described, toggled[8]]
+    assert settled(group) == [read, other, toggled[7], described[2], toggled[8]]
