@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections import deque
+from datetime import UTC, datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
@@ -33,6 +34,14 @@ def ulid(now_ms: int | None = None) -> str:
     value = (now_ms if now_ms is not None else time.time_ns() // 1_000_000) << 80 | _random()
     pairs = _PAIRS
     return "".join([pairs[value >> shift & 1023] for shift in range(120, -1, -10)])
+
+
+def made_at(ulid: str) -> datetime:
+    """Return when ``ulid`` was made; raises :class:`ValueError` for what is none."""
+    milliseconds = 0
+    for letter in ulid[:10]:
+        milliseconds = milliseconds * 32 + _ALPHABET.index(letter)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _random() -> int:

@@ -113,7 +113,7 @@ class House:
         )
         self.scaling = Scaling(database, clock, self.nodes, self.reconcile.nudge, self.waiters)
         self._calls = Calls(database, clock, self.reconcile.nudge)
-        parts = Parts(settings, home, clock, database, bus, bucket, self.nodes, self.waiters)
+        parts = self.parts = Parts(settings, home, clock, database, bus, bucket, self.nodes, self.waiters)
         self.asks = Asks(parts, jobs=self.jobs, devices=self.devices, post=self.post)
         self.objectives = Objectives(
             database, clock, self.post, hour_s=settings.slo_hour_s, url=settings.url, keep_days=settings.keep_days

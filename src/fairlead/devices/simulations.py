@@ -7,7 +7,7 @@ own password counts again afterwards. A device that is connected by itself is le
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -22,9 +22,12 @@ from fairlead.messages import BodyWanted, DeviceAccess, Simulated
 from fairlead.messages.devices import FAULTS, body_secret
 from fairlead.status import DeviceStatus
 from fairlead.store.move import note
-from fairlead.store.records import Device, Simulation
+from fairlead.store.records import Device, Location, Simulation
 
 SPEED_MAX = 10_000.0
+SOUND = "none"
+"""What is said of a device that has no fault, though a simulation farther above names one."""
+_FAULTS = f"{', '.join(FAULTS)}, or {SOUND}"
 _CONNECTED = (DeviceStatus.ONLINE, DeviceStatus.STALE)
 
 
@@ -50,11 +53,8 @@ def start(
 
     ``media``: keys of what each device shows or plays; None leaves that as it is.
     """
-    place = registry.show_location(session, at)
-    there = registry.list_devices(session, at=at)
     faults = dict(faults or {})
-    _check(at, speed, faults, [one.id for one in there])
-    _check_media(session, media or {}, {one.id: one for one in there})
+    place, there = checked(session, at, speed, faults, media)
     for device in there:
         if not device.simulated and device.status not in _CONNECTED:
             device.simulated = True
@@ -70,6 +70,21 @@ def start(
     note(session, "location", place.path, f"simulated at speed {speed:g}", now, by=by)
     session.flush()
     return _shown(session, record)
+
+
+def checked(
+    session: Session,
+    at: str,
+    speed: float,
+    faults: Mapping[str, str],
+    media: Mapping[str, tuple[str, ...]] | None,
+) -> tuple[Location, Sequence[Device]]:
+    """Return the place and its devices; raises :class:`Invalid` with all that is wrong with a simulation of them."""
+    place = registry.show_location(session, at)
+    there = registry.list_devices(session, at=at)
+    _check(at, speed, faults, [one.id for one in there])
+    _check_media(session, media or {}, {one.id: one for one in there})
+    return place, there
 
 
 def stop(session: Session, at: str, now: datetime, *, by: str) -> None:
@@ -107,7 +122,10 @@ def access(session: Session, sealer: Sealer) -> tuple[DeviceAccess, ...]:
 
 
 def wanted(session: Session) -> Simulated:
-    """Return the bodies that are wanted, each as the nearest simulation above its place says."""
+    """Return the bodies that are wanted, each as the nearest simulation above its place says.
+
+    Fault and media are those of the nearest that names the device.
+    """
     devices = session.scalars(
         select(Device).where(Device.simulated, Device.status != DeviceStatus.RETIRED).order_by(Device.id)
     ).all()
@@ -117,22 +135,24 @@ def wanted(session: Session) -> Simulated:
     types = registry.kinds(session, only=[one.id for one in devices])
     bodies, kinds, events = [], {}, {}
     for device in devices:
-        kind, over = types[device.id], _over(said, device.at)
+        kind, over = types[device.id], list(_over(said, device.at))
         ref = f"{kind.name}@{kind.version}"
         kinds[ref] = {name: prop.flat() for name, prop in kind.properties.items()}
         if kind.events:
             events[ref] = {name: prop.flat() for name, prop in kind.events.items()}
-        speed = over.speed if over else 1.0
-        fault = next((one.faults[device.id] for one in said.values() if device.id in one.faults), "")
-        media = next((one.media[device.id] for one in said.values() if device.id in one.media), ())
-        bodies.append(BodyWanted(device.id, ref, device.at, speed, fault, media))
+        speed = over[0].speed if over else 1.0
+        fault = next((one.faults[device.id] for one in over if device.id in one.faults), SOUND)
+        media = next((one.media[device.id] for one in over if device.id in one.media), ())
+        bodies.append(BodyWanted(device.id, ref, device.at, speed, "" if fault == SOUND else fault, media))
     return Simulated(tuple(bodies), kinds, events)
 
 
-def _over(said: Mapping[str, Simulation], at: str) -> Simulation | None:
-    while at not in said and "/" in at:
+def _over(said: Mapping[str, Simulation], at: str) -> Iterator[Simulation]:
+    """Yield the simulations of a place and those above it, the nearest first."""
+    while at:
+        if at in said:
+            yield said[at]
         at = at.rpartition("/")[0]
-    return said.get(at)
 
 
 def _shown(session: Session, record: Simulation) -> Shown:
@@ -170,8 +190,8 @@ def _check(at: str, speed: float, faults: Mapping[str, str], there: Sequence[str
         if device not in there:
             known = f"there: {', '.join(there[:10])}" if there else "nothing stands there"
             problems.append(Problem(f"faults.{device}", "unknown", f"{device[:63]} does not stand at {at}", known))
-        elif fault not in FAULTS:
-            problems.append(Problem(f"faults.{device}", "enum", f"{fault[:40]!r} is no fault", ", ".join(FAULTS)))
+        elif fault not in (SOUND, *FAULTS):
+            problems.append(Problem(f"faults.{device}", "enum", f"{fault[:40]!r} is no fault", _FAULTS))
     if not there:
         hint = f"fairlead devices add ID --type TYPE --at {at}"
         problems.append(Problem("at", "empty", f"no device stands at {at}", hint))

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, cast, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, String, and_, bindparam, cast, delete, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from fairlead import ids
 from fairlead.buckets.keys import file_name
 from fairlead.buckets.port import Entry
 from fairlead.status import JobStatus, MailStatus
@@ -27,13 +28,16 @@ from fairlead.store.records import (
     GalleryEntry,
     Hold,
     Job,
+    LastValue,
     Mail,
     Model,
     Obligation,
+    Reading,
     Run,
     RunState,
     ScalingDecision,
     Schedule,
+    Simulation,
     Token,
 )
 
@@ -41,6 +45,8 @@ BATCH = 500
 """Rows removed in one write: it holds the writer for some milliseconds."""
 ORPHAN_S = 24 * 3600.0
 """An object is written before the record that names it: so long it may be without one."""
+_NEAR = timedelta(hours=1)
+"""A reading is of a moment so close to when it came, unless it was held back."""
 FORMER_MAX = 200
 """Former values of one bundle's secrets that are never too old."""
 _FINAL_JOBS = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
@@ -200,7 +206,7 @@ def forget(session: Session, events: Sequence[int]) -> None:
 
 # --- the bucket -------------------------------------------------------------------------------------------------------
 
-PREFIXES = ("bundles", "in", "out", "mail", "files", "gallery")
+PREFIXES = ("bundles", "in", "out", "mail", "files", "gallery", "simulated", "media")
 """What is looked at: each object there is named by a record, or was put there by somebody who failed."""
 
 
@@ -224,6 +230,8 @@ def orphans(session: Session, found: Sequence[str], now: datetime) -> list[str]:
         "mail": _of_mails,
         "files": partial(_of_schedules, now=now),
         "gallery": _of_gallery,
+        "simulated": _of_simulations,
+        "media": _of_readings,
     }
     live: set[str] = set()
     for prefix, keys in by_prefix.items():
@@ -254,6 +262,42 @@ def _of_jobs(session: Session, keys: Sequence[str]) -> set[str]:
 
 def _of_gallery(session: Session, keys: Sequence[str]) -> set[str]:
     return set(session.scalars(select(GalleryEntry.key).where(GalleryEntry.key.in_(keys))))
+
+
+def _of_simulations(session: Session, keys: Sequence[str]) -> set[str]:
+    said = session.scalars(select(Simulation.media))
+    return {key for media in said for some in media.values() for key in some}.intersection(keys)
+
+
+def _of_readings(session: Session, keys: Sequence[str]) -> set[str]:
+    """``media/DEVICE/PROPERTY/ULID.ENDING``: found by when it came, else among all readings of its property."""
+    named = select(Reading.id).where(Reading.device == bindparam("device"), Reading.property == bindparam("property"))
+    named = named.where(Reading.value == bindparam("value")).limit(1)
+    then = named.where(Reading.at.between(bindparam("since"), bindparam("until")))
+    last = select(LastValue.device).where(
+        LastValue.device == bindparam("device"),
+        LastValue.property == bindparam("property"),
+        LastValue.media_key == bindparam("key"),
+    )
+    live = set()
+    for key in keys:
+        parts = key.split("/")
+        if len(parts) != 4:
+            continue
+        where = {"device": parts[1], "property": parts[2], "key": key, "value": f'"{key}"'}
+        came = _came(parts[3])
+        near = came and where | {"since": came - _NEAR, "until": came + _NEAR}
+        tried = ((then, near),) if near else ()
+        if any(session.scalar(query, given) is not None for query, given in (*tried, (last, where), (named, where))):
+            live.add(key)
+    return live
+
+
+def _came(name: str) -> datetime | None:
+    try:
+        return ids.made_at(name)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _of_mails(session: Session, keys: Sequence[str]) -> set[str]:

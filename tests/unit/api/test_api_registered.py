@@ -111,8 +111,12 @@ async def test_a_simulated_camera_shows_what_it_is_given_until_that_is_taken_awa
     assert [(await world.house.bucket.get(key)).data for key in found["microphone-1"]] == [sound]
     await world.ok(eve.put(at, json={"speed": 2}))
     assert {body.device: body.media for body in world.keeper.wanted.simulated.bodies} == found
+    there = {entry.key async for entry in world.house.bucket.list("simulated")}
     for wrong in ({"camera-1": [text(sound)]}, {"lamp-1": [text(picture)]}, {"camera-1": ["é"]}, {"x": [text(sound)]}):
         world.refused(await eve.put(at, json={"media": wrong}), 422, "simulation_invalid")
+    fresh = pictures.jpeg([[(1, 2, 3)]])
+    world.refused(await eve.put(at, json={"media": {"lamp-1": [text(fresh)]}}), 422, "simulation_invalid")
+    assert {entry.key async for entry in world.house.bucket.list("simulated")} == there  # a refusal leaves nothing
     assert (await eve.delete(at)).status_code == 204
     with pytest.raises(NotFound):
         await world.house.bucket.get(found["camera-1"][0])

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.buckets.obstore import ObstoreBucket, open_bucket
 from fairlead.control.housekeeping import Housekeeping
+from fairlead.ids import ulid
 from fairlead.logs import retention
 from fairlead.logs.retention import Old, forgettable
 from fairlead.messages import Attachment
@@ -29,13 +30,16 @@ from fairlead.store.records import (
     Event,
     Hold,
     Job,
+    LastValue,
     Location,
     Mail,
     Obligation,
+    Reading,
     Run,
     RunState,
     ScalingDecision,
     Schedule,
+    Simulation,
     Token,
     User,
 )
@@ -275,7 +279,10 @@ async def test_objects_that_no_record_names_go_after_a_day(database: Database) -
         "out/m/job-2/7",
         "mail/run-1/u/a.png",
         "files/sch-1/a.csv",
-        "media/fan-1/x",
+        f"media/fan-1/image/{ulid()}.jpg",
+        "media/fan-1/image/held-back.jpg",
+        "media/fan-1/image/newest.jpg",
+        "simulated/a.jpg",
     }
     lost = {
         "bundles/refused.zip",
@@ -284,7 +291,11 @@ async def test_objects_that_no_record_names_go_after_a_day(database: Database) -
         "mail/run-1/u/b.png",
         "files/sch-gone/a.csv",
         "files/sch-never/a.csv",
+        "media/fan-1/x",
+        f"media/fan-1/image/{ulid()}.jpg",
+        "simulated/b.jpg",
     }
+    shown = [key for key in kept if key.startswith("media/")]
     for key in kept | lost:
         await bucket.put(key, b"x")
 
@@ -298,9 +309,17 @@ async def test_objects_that_no_record_names_go_after_a_day(database: Database) -
         session.add(job("job-2", JobStatus.RUNNING))
         attached = (Attachment(name="a.png", content_type="image/png", key="mail/run-1/u/a.png"),)
         session.add(mail(MailStatus.WAITING, LATELY, "run-1", attached))
+        for key in shown:
+            at = today if "newest" not in key and "held" not in key else LONG_AGO
+            if "newest" in key:
+                session.add(LastValue(device="fan-1", property="image", value="null", at=at, media_key=key))
+            else:
+                session.add(Reading(device="fan-1", property="image", at=at, value=f'"{key}"'))
+        media = {"fan-1": ("simulated/a.jpg",)}
+        session.add(Simulation(at="lab", speed=1, created_by="ada", created_at=NOW, media=media))
 
-    await database.write(write)
     today = datetime.now(UTC)
+    await database.write(write)
 
     await keeping(database, bucket, today).once()
     assert {

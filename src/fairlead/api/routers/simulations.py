@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi import APIRouter
@@ -62,18 +63,20 @@ async def simulate(at: str, body: SimulationBody, house: TheHouse, who: Who) -> 
     """Give every device at a place and below a simulated body; said again, it changes speed and faults."""
     check(who, Verb.SIMULATE)
     now = house.clock.now()
-    media = None
-    if body.media is not None:
-        found = recordings.read(body.media)
-        for one in {each.key: each for of_one in found.values() for each in of_one}.values():
-            await house.bucket.put(one.key, one.data)
-        media = {device: tuple(each.key for each in of_one) for device, of_one in found.items()}
+    found = None if body.media is None else recordings.read(body.media)
+    media = None if found is None else {device: tuple(one.key for one in some) for device, some in found.items()}
+    await house.database.read(lambda session: simulations.checked(session, at, body.speed, body.faults, media))
     before = await house.database.read(simulations.keys)
-    shown = await house.database.write(
-        lambda session: simulations.start(
-            session, at, now, by=who.name, speed=body.speed, faults=body.faults, media=media
+    async with AsyncExitStack() as held:
+        data = {one.key: one.data for some in (found or {}).values() for one in some}
+        for key in sorted(data):  # whoever removes it waits until the record names it, or sees that it does
+            await held.enter_async_context(house.parts.keys.holding(key))
+            await house.bucket.put(key, data[key])
+        shown = await house.database.write(
+            lambda session: simulations.start(
+                session, at, now, by=who.name, speed=body.speed, faults=body.faults, media=media
+            )
         )
-    )
     await house.reconcile.settle()
     await _forget(house, before)
     return _view(shown)
@@ -118,7 +121,9 @@ async def _told(house: House, device: str, body: EventBody) -> happenings.Happen
 async def _forget(house: House, before: set[str]) -> None:
     """Remove the recordings that no simulation names any more."""
     for key in before - await house.database.read(simulations.keys):
-        await house.bucket.delete(key)
+        async with house.parts.keys.holding(key):
+            if key not in await house.database.read(simulations.keys):
+                await house.bucket.delete(key)
 
 
 def _view(shown: simulations.Shown) -> SimulationView:
