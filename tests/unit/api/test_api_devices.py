@@ -296,7 +296,7 @@ async def test_devices_in_sight_are_followed_on_one_stream(world: Any) -> None:
         "limit_out_of_range",
     )
     async with asyncio.timeout(30):
-        changes = live._changes(world.house, ["temperature-1", "fan-1", "none"])
+        changes = live._changes(world.house, "zoe", ["temperature-1", "fan-1", "none"])
         assert [_told(await anext(changes))["id"] for _ in range(2)] == ["fan-1", "temperature-1"]
         await world.bus.device_sends("temperature-1", "state/temperature", b"21.5")
         seen = _told(await anext(changes))
@@ -310,3 +310,15 @@ def _told(said: bytes) -> Any:
     name, data = said.decode().strip().split("\n")
     assert name == "event: device"
     return json.loads(data.removeprefix("data: "))
+
+
+async def test_one_person_follows_devices_by_so_many_streams(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "STREAMS_MAX", 1)
+    await world.room("fan-1")
+    house, person = world.house, "zoe"
+    stream = live._changes(house, person, ["fan-1"])
+    assert b'"id": "fan-1"' in await anext(stream)
+    asked = world.by("zoe").get("/api/v1/live/devices", params={"device": "fan-1"})
+    world.refused(await asked, 429, "streams_full")
+    await stream.aclose()
+    assert not live._followers

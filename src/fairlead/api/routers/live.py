@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -16,13 +18,15 @@ from fairlead.api.stream import event, sse
 from fairlead.api.views.devices import DeviceView, device_view
 from fairlead.control.house import House
 from fairlead.devices import overview
-from fairlead.errors import Invalid
+from fairlead.errors import Busy, Invalid
 from fairlead.store.records import Device
 
 router = APIRouter(tags=["devices"])
 DEVICES_MAX = 100
 LOOK_S = 2.0
 """Holds and silence are told by nobody: it is looked for them so often."""
+STREAMS_MAX = 50
+"""Of one person: a tab of the page has one."""
 PACE_S = 0.5
 """What changes more often is told so often."""
 
@@ -35,19 +39,42 @@ async def follow_devices(device: Annotated[list[str], Query()], house: TheHouse,
     if len(wanted) > DEVICES_MAX:
         message = f"device: {len(wanted)} are more than {DEVICES_MAX}"
         raise Invalid(message, code="limit_out_of_range", hint="follow those that are in sight")
-    return sse(house, who, _changes(house, wanted))
+    if _followers[house, who.name] >= STREAMS_MAX:
+        message = f"{who.name} follows devices by {STREAMS_MAX} streams"
+        raise Busy(message, code="streams_full", hint="one stream follows up to 100 devices", retry_after_s=LOOK_S)
+    return sse(house, who, _changes(house, who.name, wanted))
 
 
-async def _changes(house: House, wanted: list[str]) -> AsyncIterator[bytes]:
+async def _changes(house: House, person: str, wanted: list[str]) -> AsyncIterator[bytes]:
     told: dict[str, DeviceView] = {}
-    with house.waiters.ticket(*(f"devices/{one}" for one in wanted)) as ticket:
+    with _counted(house, person), house.waiters.ticket(*(f"devices/{one}" for one in wanted)) as ticket:
         while not house.closing.is_set():
-            for view in await house.database.read(lambda session: _read(house, session, wanted)):
+            key = ("live", *wanted)  # one read for all who look at the same page
+            try:
+                views = await house.database.read_shared(key, lambda session: _read(house, session, wanted))
+            except Busy:  # what is followed is looked at again, once there is time
+                views = []
+            for view in views:
                 if told.get(view.id) != view:
                     told[view.id] = view
                     yield event("device", view.model_dump(by_alias=True))
             await house.clock.sleep(PACE_S)
             await ticket.wait(LOOK_S)
+
+
+_followers: Counter[tuple[House, str]] = Counter()
+"""Streams that are open, by house and person."""
+
+
+@contextmanager
+def _counted(house: House, person: str) -> Iterator[None]:
+    _followers[house, person] += 1
+    try:
+        yield
+    finally:
+        _followers[house, person] -= 1
+        if not _followers[house, person]:
+            del _followers[house, person]
 
 
 def _read(house: House, session: Session, wanted: list[str]) -> list[DeviceView]:
