@@ -8,10 +8,11 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psutil
 import pytest
 from tests.guide import Section
 from tests.thread.desk import Browser, Desk, WebSocket
@@ -137,6 +138,29 @@ def test_an_app_of_a_shell_a_plain_page_and_a_script_runs_by_its_channel_alone(d
         lambda: [one for one in house.get("/mail")["items"] if one["subject"] == "It is warm"], "a letter"
     )
     assert letter["to"] == ["ada@example.org"]
+    run = runs(house, "cool")[0]["id"]
+    for curl in streams(run):
+        curl.kill()
+    before = answers(house, run)
+    with explained(house, "cool"):
+        until(lambda: answers(house, run) > before, "its stream was cut: it was started again", 60)
+
+
+def streams(run: str) -> list[psutil.Process]:
+    """Return the programs of a run that read its stream."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if "http://run/events" in (process.info["cmdline"] or ()):
+            with suppress(psutil.Error):
+                if process.environ()["FAIRLEAD_RUN"] == run:
+                    found.append(process)
+    assert found
+    return found
+
+
+def answers(house: Platform, run: str) -> int:
+    """Return how often the fan was told something by the shell."""
+    return house.cli("logs", run).stdout.count('"device":"fan-1"')
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="the guide's controller needs jq")
