@@ -99,7 +99,9 @@ def troubles(reports: Sequence[NodeReport], alive: Sequence[NodeReport], models:
     if not reports:
         found.append("no node has reported yet")
     for report in alive:
-        found += [_program(report, program) for program in report.programs if program.status != "running"]
+        # one that was stopped on purpose is wanted by nobody: the simulator after the last simulation
+        troubled = (program for program in report.programs if program.status not in ("running", "stopped"))
+        found += [_program(report, program) for program in troubled]
         if report.trouble:
             found.append(f"node {report.node} cannot report all: {report.trouble}")
         if report.front_door:

@@ -12,6 +12,7 @@ import pytest
 
 from fairlead.buckets.obstore import open_bucket
 from fairlead.control import bucketlook, condition
+from fairlead.messages import NodeReport, ProgramReport
 from fairlead.settings import Home
 from fairlead.store.records import SloAlert
 from fairlead.testing.store import memory
@@ -76,3 +77,12 @@ async def test_a_bucket_on_a_disk_without_room_is_a_trouble(tmp_path: Path, monk
     assert "has 7 MB left" in said
     assert said.endswith("free some space")
     assert await bucketlook.trouble(bucket, None) == (), "the disk of the home is looked at as a whole"
+
+
+def test_a_program_that_was_stopped_on_purpose_is_no_trouble() -> None:
+    def told(status: str) -> tuple[str, ...]:
+        report = NodeReport("local", 1, "2026-11-20T14:03:00Z", programs=(ProgramReport("simulator", status),))
+        return condition.troubles([report], [report], ())
+
+    assert (told("stopped"), told("running")) == ((), ())
+    assert told("crashed") == ("simulator on local is crashed",)
