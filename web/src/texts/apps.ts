@@ -61,6 +61,7 @@ export const app = {
   model: 'model',
   shared: 'shared with other apps',
   tier: (tier: string) => `commands as ${tier}`,
+  readme: 'Readme',
   params: 'Parameters',
   paramsNone: 'It has none.',
   paramColumns: { name: 'Name', about: 'What it is', default: 'Default', allowed: 'Allowed' },

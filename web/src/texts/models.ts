@@ -5,6 +5,7 @@ export const models = {
   title: 'Models',
   intro: 'Try a model, read who made it and how it does.',
   count: (shown: number, all: number) => (shown === all ? `${all} ${all === 1 ? 'model' : 'models'}` : `${shown} of ${all}`),
+  push: 'Push a model',
   search: 'Search by name or text',
   author: 'Author',
   task: 'Task',

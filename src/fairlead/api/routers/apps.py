@@ -13,15 +13,18 @@ from fairlead.api.deps import TheHouse, Who
 from fairlead.api.stream import follow, sse
 from fairlead.api.views.base import Body, Page, page
 from fairlead.api.views.models import VersionView
-from fairlead.api.views.runs import AppView, app_version_view, app_view
+from fairlead.api.views.runs import AppView, ReadmeView, app_version_view, app_view
 from fairlead.apps import aliases, owner, runs, sight, versions
+from fairlead.buckets.keys import bundle_key
+from fairlead.buckets.members import member
 from fairlead.control.house import House
-from fairlead.errors import Conflict
+from fairlead.errors import Conflict, NotFound
 from fairlead.status import VersionStatus
 from fairlead.store.records import App
 
 router = APIRouter(tags=["apps"])
 FOLLOW_S = 2.0
+README_MAX_BYTES = 256 * 1024
 _ENDS = {VersionStatus.READY: "done", VersionStatus.RETIRED: "done", VersionStatus.FAILED: "error"}
 
 
@@ -74,6 +77,22 @@ async def remove(name: str, house: TheHouse, who: Who) -> None:
 
     await house.database.write(write)
     await house.reconcile.settle()
+
+
+@router.get("/apps/{name}/readme")
+async def readme(name: str, house: TheHouse, who: Who) -> ReadmeView:
+    """Return the README.md of the version that runs take, as text; empty where the bundle has none."""
+
+    def read(session: Session) -> tuple[str, str]:
+        version = versions.show_version(session, sight.show_app(session, who, name).name)
+        return version.version, version.digest
+
+    version, digest = await house.database.read(read)
+    try:
+        text = await member(house.bucket, bundle_key(digest), "README.md", max_bytes=README_MAX_BYTES)
+    except NotFound:
+        text = b""
+    return ReadmeView(version=version, text=text.decode("utf-8", "replace"))
 
 
 @router.get("/apps/{name}/versions/{version}")

@@ -113,9 +113,9 @@ async def known(request: Request, house: House) -> Caller | None:
 def set_session(answer: Response, house: House, cookie: str, expires: datetime, *, framed: bool = False) -> None:
     """Have the browser keep a session: out of reach of scripts, and not sent with what other sites have it send.
 
-    ``lax`` and not ``strict``: an address in a letter must open without signing in again. ``framed``: it counts only below
-    the site that shows the page in a frame now (partitioned, https://github.com/privacycg/CHIPS), where browsers take
-    no ``lax`` one.
+    ``lax`` and not ``strict``: an address in a letter must open without signing in again. ``framed``: it counts only
+    below the site that shows the page in a frame now (partitioned, https://github.com/privacycg/CHIPS), where browsers
+    take no ``lax`` one.
     """
     name, is_https = session_cookie(house.settings.is_https), house.settings.is_https
     if not framed:

@@ -69,6 +69,12 @@ class RunView(View):
     last_lines: list[str]
 
 
+class ReadmeView(View):
+    version: str
+    text: str
+    """Markdown, as the bundle has it; whoever shows it must not trust it."""
+
+
 class EntryView(View):
     url: str
     """Where the run's page is opened as who asked: good for one use within a minute."""

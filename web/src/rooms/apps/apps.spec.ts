@@ -29,7 +29,7 @@ it('says how a first app comes where there is none, and offers no push to who ma
 })
 
 it('tells who made an app, what it needs and what can be set', async () => {
-  await showAt('/apps/mood', ONE)
+  await showAt('/apps/mood', { ...ONE, 'GET /api/v1/apps/mood/readme': { version: '2', text: '# Hall\n<img src=x>' } })
   expect(await screen.findByText('It listens.')).toBeVisible()
   const roles = screen.getByRole('region', { name: 'What it needs' })
   expect(within(roles).getByRole('link', { name: 'lamp@1' })).toHaveAttribute('href', '/ui/devices/types/lamp')
@@ -37,6 +37,7 @@ it('tells who made an app, what it needs and what can be set', async () => {
   expect(within(roles).getByRole('link', { name: 'mood@production' })).toHaveAttribute('href', '/ui/models/mood')
   expect(screen.getByRole('region', { name: 'Parameters' })).toHaveTextContent('1 to 120')
   expect(screen.getByText('javascript:alert(1)').closest('a')).toBeNull()
+  expect(await screen.findByRole('region', { name: 'Readme' })).toHaveTextContent('<img src=x>')
   expect(screen.getByRole('link', { name: 'Schedule it' })).toHaveAttribute('href', '/ui/schedules/new?app=mood')
 })
 

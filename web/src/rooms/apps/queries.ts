@@ -1,6 +1,6 @@
 /** Apps on the server: one function a question. The journal tells of changes. */
 import { useQuery } from '@tanstack/vue-query'
-import type { Ref } from 'vue'
+import { computed, type Ref } from 'vue'
 
 import { api, ok, type Schemas } from '@/api/client'
 import type { Run } from '@/ui/runs'
@@ -28,6 +28,17 @@ export function useApp(name: Ref<string>) {
     queryFn: (): Promise<App> => ok(api.GET('/api/v1/apps/{name}', { params: { path: { name: name.value } } })),
     refetchInterval: (query) =>
       query.state.data?.versions.some((one) => one.status === 'building') ? FOLLOWED_MS : LOOKED_AT_MS,
+  })
+}
+
+/** What its README.md says; empty where it has none, or no version that runs take. */
+export function useReadme(app: Ref<App>) {
+  return useQuery({
+    queryKey: computed(() => ['apps', 'readme', app.value.name, app.value.aliases.production?.[0]?.version ?? '']),
+    queryFn: async (): Promise<string> =>
+      (await ok(api.GET('/api/v1/apps/{name}/readme', { params: { path: { name: app.value.name } } }))).text,
+    enabled: computed(() => app.value.aliases.production !== undefined),
+    staleTime: Infinity,
   })
 }
 
