@@ -148,7 +148,8 @@ async def rule(role: str, wanted: dict[str, Any], why: str, again: bool = False)
     for device in app.devices(role).id:
         if device in house.hands:
             continue
-        if again or house.sent.get(device) != wanted or not house.told[device].ok:
+        last = house.told.get(device)  # none yet while the first is on its way
+        if again or house.sent.get(device) != wanted or (last is not None and not last.ok):
             await tell(role, device, wanted, why)
 
 

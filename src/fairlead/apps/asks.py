@@ -17,11 +17,10 @@ from fairlead.devices.commands import Asked
 from fairlead.devices.sending import Author, Outgoing
 from fairlead.errors import Conflict, Forbidden, Invalid, NotFound
 from fairlead.messages import CommandAsk, FreshAsk, MailAsk, ReadingsAsk, ReleaseAsk, StateGet, StatePut
-from fairlead.sdk.wire import CommandState, Measure, Stored
+from fairlead.sdk.wire import STATE_MAX_BYTES, CommandState, Measure, Stored
 from fairlead.status import RunStatus
 from fairlead.store.records import AppVersion, Command, LastValue, Run, RunState, Schedule
 
-STATE_MAX_BYTES = 256_000
 STATE_KEYS_MAX = 1000
 BECAUSES_MAX = 20
 """Causes of a command that are kept: the newest."""
@@ -38,10 +37,12 @@ def command(session: Session, ask: CommandAsk, now: datetime) -> Asked:
     author = Author(tier, run.user, run.id, causes)
     if ask.command and (there := session.get(Command, ask.command)) is not None:
         if there.run != run.id:
-            raise Conflict(f"{ask.command} is another run's command", code="command_taken")
+            hint = "leave the id out: one is made"
+            raise Conflict(f"{ask.command} is another run's command", code="command_taken", hint=hint)
         return Asked(there)
     if ask.hold_s is not None and not 0 < ask.hold_s <= HOLD_MAX_S:
-        return Asked(commands.refuse(session, ask.device, ask.set, now, author, f"refused: hold_s {ask.hold_s:g}"))
+        refusal = f"refused: hold_s {ask.hold_s:g} is not above 0 and up to {HOLD_MAX_S:g}"
+        return Asked(commands.refuse(session, ask.device, ask.set, now, author, refusal))
     until = run.ends_at
     if ask.hold_s is not None:
         until = min(now + timedelta(seconds=ask.hold_s), until) if until else now + timedelta(seconds=ask.hold_s)
@@ -131,7 +132,7 @@ def state_put(session: Session, ask: StatePut, now: datetime) -> Stored:
         message = f"{ask.key[:60]}: {len(ask.value)} bytes are more than {STATE_MAX_BYTES}"
         raise Invalid(message, code="state_too_large", hint="keep large things in app.files")
     if not ask.key or len(ask.key) > 200:
-        raise Invalid("a key has 1 to 200 characters", code="key_invalid")
+        raise Invalid("a key has 1 to 200 characters", code="key_invalid", hint="give it a short name")
     try:
         value = msgspec.json.decode(ask.value)
     except msgspec.DecodeError as error:

@@ -54,12 +54,12 @@ def post(
         ("attach", len(attach), ATTACHMENTS_MAX),
     ):
         if count > most:
-            problems.append(Problem(path, "max", f"{count} are more than {most}"))
+            problems.append(Problem(path, "max", f"{count} are more than {most}", "send several, or attach a file"))
     if not to:
-        problems.append(Problem("to", "required", "nobody to write to"))
+        problems.append(Problem("to", "required", "nobody to write to", "to=, or --notify of the schedule"))
     if problems:
         first = problems[0]
-        raise Invalid(f"{first.path}: {first.message}", code="mail_invalid", problems=tuple(problems))
+        raise Invalid(f"{first.path}: {first.message}", code="mail_invalid", hint=first.hint, problems=tuple(problems))
     if run is not None and not by_platform:
         _check_quota(session, run, len(to), now)
     mail = Mail(

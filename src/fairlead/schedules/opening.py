@@ -15,6 +15,7 @@ from fairlead.schedules import due, firing
 from fairlead.schedules.conflicts import table_of
 from fairlead.schedules.due import Firing, Timetable
 from fairlead.status import RunStatus
+from fairlead.store import journal
 from fairlead.store.move import note
 from fairlead.store.records import Run, Schedule
 
@@ -45,7 +46,10 @@ def fire(session: Session, now: datetime) -> tuple[Run, ...]:
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to this schedule, not to those beside it
             _log.exception("a schedule could not be fired", extra={"schedule": record.id})
             record.next_at = now + timedelta(seconds=AGAIN_S)
-            note(session, "schedule", record.id, f"it could not be fired: {type(error).__name__}: {error}", now)
+            said = f"it could not be fired: {type(error).__name__}: {error}"
+            before = journal.last(session, "schedule", record.id)
+            if before is None or before.said != said:  # else there would be one a minute
+                note(session, "schedule", record.id, said, now)
         session.flush()
     return tuple(opened)
 

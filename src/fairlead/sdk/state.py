@@ -12,9 +12,7 @@ from fairlead.errors import Invalid, NotFound
 from fairlead.sdk.calls import encode_json
 from fairlead.sdk.channel import Channel
 from fairlead.sdk.files import File
-from fairlead.sdk.wire import Names
-
-VALUE_MAX_BYTES = 256 * 1024
+from fairlead.sdk.wire import STATE_MAX_BYTES, Names
 
 
 class State:
@@ -42,9 +40,9 @@ class State:
         With ``if_version`` only over that version (0: only where there is none), else :class:`Conflict`.
         """
         body = encode_json(value)
-        if len(body) > VALUE_MAX_BYTES:
+        if len(body) > STATE_MAX_BYTES:
             raise Invalid(
-                f"state {key}: {len(body)} bytes are more than {VALUE_MAX_BYTES}",
+                f"state {key}: {len(body)} bytes are more than {STATE_MAX_BYTES}",
                 code="state_too_large",
                 hint="keep large things in app.files",
             )

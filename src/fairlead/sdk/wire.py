@@ -14,6 +14,8 @@ from fairlead.errors import Busy, Conflict, Error, Forbidden, Internal, Invalid,
 
 MEDIA_MAX_BYTES = 16 * 1024**2
 """Largest attachment, file or picture in one request on the channel."""
+STATE_MAX_BYTES = 256_000
+"""Largest value of a run's state, as JSON."""
 ERRORS: dict[Kind, type[Error]] = {
     kind.kind: kind for kind in (Invalid, NotFound, Conflict, Forbidden, Busy, Unavailable, Internal)
 }

@@ -11,9 +11,8 @@ from fairlead.keeper.channel_routes.answers import answer, parse
 from fairlead.keeper.channel_routes.grant import Grant
 from fairlead.keeper.running.asks import ask
 from fairlead.messages import StateGet, StatePut
-from fairlead.sdk.wire import Stored
+from fairlead.sdk.wire import STATE_MAX_BYTES, Stored
 
-_MAX_BYTES = 256 * 1024
 _VERSION_DIGITS = 18
 
 
@@ -37,9 +36,9 @@ class StateRoutes:
 
     async def _put(self, request: web.Request) -> web.Response:
         body = await request.read()
-        if len(body) > _MAX_BYTES:
+        if len(body) > STATE_MAX_BYTES:
             raise Invalid(
-                f"{len(body)} bytes are more than {_MAX_BYTES}",
+                f"{len(body)} bytes are more than {STATE_MAX_BYTES}",
                 code="state_too_large",
                 hint="keep large things as files",
             )
