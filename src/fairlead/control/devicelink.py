@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,11 +15,11 @@ import msgspec
 
 from fairlead.buckets.port import Bucket
 from fairlead.bus.port import Bus, Said
-from fairlead.clock import Clock
+from fairlead.clock import Clock, within
 from fairlead.control.pictures import Pictures
 from fairlead.control.waiters import Waiters
 from fairlead.devices import commands, readings, registry, settime
-from fairlead.devices.door import DeviceError, Door
+from fairlead.devices.door import DeviceError, Door, Heard
 from fairlead.devices.readings import Kept
 from fairlead.devices.sending import Outgoing
 from fairlead.errors import Busy, Unavailable
@@ -33,7 +34,8 @@ GROUP_MAX = 2_000
 LATEST_S = 1.0
 SEND_S = 1.0
 """So long a bus that takes nothing is waited for, by commands and by readings."""
-FRESHEN_EVERY_S = 1.0
+FRESHEN_S, FRESHEN_LATEST_S = 1.0, 60.0
+"""Devices that fell silent are looked for no more often than this, and no more seldom."""
 
 
 class DeviceLink:
@@ -47,6 +49,8 @@ class DeviceLink:
         self._held: deque[Kept] = deque()
         self._news = asyncio.Event()
         self._wake = asyncio.Event()
+        self._aged = asyncio.Event()
+        """A clock was set, or devices or types changed: another device may fall silent next."""
         self._time = Watch(clock)
         self.dropped = 0
         self.taken = self.refused = 0
@@ -58,6 +62,7 @@ class DeviceLink:
     async def refresh(self) -> None:
         """Read anew which devices there are; to be called after each change of them."""
         self._door.kinds = await self._database.read(registry.kinds)
+        self._aged.set()
 
     async def hear(self, said: Iterable[Said]) -> None:
         """Take messages of devices, in order: judged at once, handed on, then kept."""
@@ -84,6 +89,11 @@ class DeviceLink:
             self._note_sent(len(passed), await self._got_out(self._bus.publish_all(passed)))
         if refused:
             await self._got_out(self._tell_errors(refused))
+
+    def hear_late(self, heard: Iterable[Heard]) -> None:
+        """Keep what devices said while nobody listened, see ``control.presence``."""
+        for one in heard:
+            self._hold(Kept(one))
 
     async def _got_out(self, sending: Coroutine[Any, Any, None]) -> bool:
         """Whether the bus took it, within :data:`SEND_S`: one that stands still holds up nothing that is to be kept.
@@ -168,21 +178,28 @@ class DeviceLink:
                 continue
 
     async def tidy(self) -> None:
-        """Note devices that fell silent, until canceled."""
+        """Note devices that fell silent, when the next one can have, until canceled."""
         while True:
-            await self._freshen(self._clock.now())
-            await self._clock.sleep(FRESHEN_EVERY_S)
+            self._aged.clear()
+            wait_s = await self._freshen(self._clock.now())
+            await self._clock.sleep(FRESHEN_S)
+            with suppress(TimeoutError):
+                await within(self._clock, min(wait_s, FRESHEN_LATEST_S) - FRESHEN_S, self._aged.wait())
 
     async def _sweep_once(self, now: datetime) -> None:
         jumped_s = self._time.jumped_s()
         if jumped_s != 0:
             await self._database.write(partial(settime.follow, now=now, jumped_s=jumped_s))
+            self._aged.set()
         out = await self._database.write(lambda session: commands.sweep(session, now))
         await self.send(out)
 
-    async def _freshen(self, now: datetime) -> None:
-        if await self._database.read(lambda session: readings.is_time(session, now)):
+    async def _freshen(self, now: datetime) -> float:
+        """Note devices that fell silent, and return after how many seconds another can have."""
+        following = await self._database.read(lambda session: readings.fresh_until(session, now))
+        if following == now:
             await self._database.write(lambda session: readings.freshen(session, now))
+        return FRESHEN_LATEST_S if following is None else (following - now).total_seconds()
 
     async def _written(self, group: list[Kept]) -> tuple[Outgoing, ...]:
         moment = self._clock.now()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -36,6 +36,17 @@ def judge(known: Known, now: datetime) -> Judged:
         name, since = min(old.items(), key=lambda item: item[1])
         return Judged(DeviceStatus.STALE, f"no {name} since {since:%Y-%m-%d %H:%M:%S} UTC")
     return Judged(DeviceStatus.ONLINE, "it speaks")
+
+
+def until(known: Known) -> datetime | None:
+    """Return until when a device stays online if nothing more is measured; None: for ever, or it is not online."""
+    if known.status is not DeviceStatus.ONLINE or known.online_at is None:
+        return None
+    moments = [
+        max(known.measured_at.get(name, known.online_at), known.online_at) + timedelta(seconds=seconds)
+        for name, seconds in known.fresh_s.items()
+    ]
+    return min(moments, default=None)
 
 
 def stale(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy import select, update
@@ -22,6 +22,7 @@ from fairlead.store.rows import among, table_of
 
 WENT_OFFLINE = "it went offline"
 """Why a device is offline that said so itself, or whose last will did."""
+_WATCHED = (DeviceStatus.ONLINE, DeviceStatus.STALE)
 _DEVICES, _COMMANDS = table_of(Device), table_of(Command)
 _ENDING = {"image/jpeg": "jpg", "image/png": "png", "application/zip": "zip", "audio/wav": "wav"}
 
@@ -89,7 +90,7 @@ def record(session: Session, group: Sequence[Kept], now: datetime) -> tuple[Outg
         if device is None:
             continue
         if _touch(session, device, heard) and device.id not in silent:
-            out += holds.resend(session, device.id, heard.came)
+            out += holds.resend(session, device.id, now)
         if heard.ack is not None:
             out += commands.acknowledge(session, device.id, heard.ack, now)
         if heard.description is not None and heard.description != device.description:
@@ -187,38 +188,60 @@ def absent(session: Session, there: Collection[str], why: str, *, asked: datetim
     return tuple(device.id for device in gone)
 
 
+def seen(session: Session, names: Collection[str]) -> dict[str, datetime | None]:
+    """Return when those of ``names`` that are in use were heard last, None: never."""
+    query = select(Device.id, Device.last_seen_at).where(among(session, _DEVICES.c.id, names))
+    return {name: at for name, at in session.execute(query.where(Device.status != DeviceStatus.RETIRED))}
+
+
 def freshen(session: Session, now: datetime) -> tuple[str, ...]:
     """Move devices between online and stale as time passes; return those that changed."""
-    changes = _changes(session, now)
-    for device, judged in changes:
-        move_to(session, device, judged.status, judged.reason, now)
-    return tuple(device.id for device, _ in changes)
+    found, _ = _judged(session, now)
+    if not found:
+        return ()
+    for device in session.scalars(select(Device).where(Device.id.in_(found)).order_by(Device.id)):
+        move_to(session, device, found[device.id].status, found[device.id].reason, now)
+    return tuple(sorted(found))
 
 
-def is_time(session: Session, now: datetime) -> bool:
-    """Whether :func:`freshen` has something to do; reads only."""
-    return bool(_changes(session, now))
+def fresh_until(session: Session, now: datetime) -> datetime | None:
+    """Return when :func:`freshen` has something to do next, None: never; reads only.
+
+    It holds for devices too that come online, or speak again, after ``now``: none falls silent sooner. But not once a
+    clock was set, or devices or types changed.
+    """
+    found, following = _judged(session, now)
+    return now if found else following
 
 
-def _changes(session: Session, now: datetime) -> list[tuple[Device, freshness.Judged]]:
-    watched = Device.status.in_((DeviceStatus.ONLINE, DeviceStatus.STALE))
+def _judged(session: Session, now: datetime) -> tuple[dict[str, freshness.Judged], datetime | None]:
+    """Return the devices whose status time has changed, and when it does so next."""
     fresh = {key: seconds for key, kind in registry.types_of(session).items() if (seconds := fresh_of(kind))}
-    measured_at: dict[str, dict[str, datetime]] = {}
     names = {name for seconds in fresh.values() for name in seconds}
+    watched = Device.status.in_(_WATCHED)
+    measured_at: dict[str, dict[str, datetime]] = {}
     values = select(LastValue.device, LastValue.property, LastValue.at).join(Device, Device.id == LastValue.device)
-    for name, prop, at in session.execute(values.where(watched, LastValue.property.in_(names))):
+    for name, prop, at in session.execute(values.where(watched, LastValue.property.in_(names))) if names else ():
         measured_at.setdefault(name, {})[prop] = at
     found: dict[str, freshness.Judged] = {}
+    moments: list[datetime] = []
+    in_use: set[tuple[str, str]] = set()
     columns = select(Device.id, Device.type, Device.type_version, Device.status, Device.online_at)
-    for name, kind, version, status, online_at in session.execute(columns.where(watched)):
+    for name, kind, version, status, online_at in session.execute(columns.where(Device.status != DeviceStatus.RETIRED)):
         fresh_s = fresh.get((kind, version))
         if fresh_s is None:
             continue
-        judged = freshness.judge(freshness.Known(status, online_at, fresh_s, measured_at.get(name, {})), now)
+        in_use.add((kind, version))
+        if status not in _WATCHED:
+            continue
+        known = freshness.Known(status, online_at, fresh_s, measured_at.get(name, {}))
+        judged = freshness.judge(known, now)
         if judged.status is not status:
             found[name] = judged
-    devices = session.scalars(select(Device).where(Device.id.in_(found)).order_by(Device.id)) if found else ()
-    return [(device, found[device.id]) for device in devices]
+        elif (until := freshness.until(known)) is not None:
+            moments.append(until)
+    moments += [now + timedelta(seconds=min(fresh[key].values())) for key in in_use]
+    return found, min(moments, default=None)
 
 
 def fresh_of(kind: DeviceType) -> dict[str, float]:

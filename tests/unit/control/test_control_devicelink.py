@@ -24,11 +24,13 @@ from fairlead.devices.readings import Kept
 from fairlead.devices.sending import Author
 from fairlead.devices.types import Measurement
 from fairlead.messages import Measured, Message
-from fairlead.status import CommandStatus
+from fairlead.status import CommandStatus, DeviceStatus
 from fairlead.store.database import Database, open_database
 from fairlead.testing.bus import MemoryBus
+from fairlead.testing.clock import ManualClock
 
 FAN = 'name = "fan"\nversion = "1.0.0"\n[properties.on]\ntype = "boolean"\naccess = "rw"\n'
+THERMOMETER = 'name = "thermometer"\nversion = "1.0.0"\n[properties.temperature]\ntype = "number"\nfresh_s = 120\n'
 DEADLINE_S = 30
 
 
@@ -145,3 +147,55 @@ def test_of_many_words_on_whether_a_device_is_there_the_last_two_are_kept() -> N
     other = kept("t2", online=True)
     group = [toggled[0], read, other, *toggled[1:8], *described, toggled[8]]
     assert settled(group) == [read, other, toggled[7], described[2], toggled[8]]
+
+
+async def test_devices_that_fell_silent_are_looked_for_when_the_next_can_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    looks = 0
+    judged = readings.fresh_until
+
+    def counted(session: Session, now: datetime) -> datetime | None:
+        nonlocal looks
+        looks += 1
+        return judged(session, now)
+
+    async def passed(seconds: int) -> None:
+        for _ in range(seconds):
+            await clock.advance(1)
+            async with asyncio.timeout(DEADLINE_S):
+                while not clock.sleepers:  # a look is under way
+                    await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(readings, "fresh_until", counted)
+    async with open_database(f"sqlite:///{tmp_path / 'fairlead.db'}") as database:
+        await database.write(lambda session: a_thermometer(session, clock.now()))
+        link = DeviceLink(database, MemoryBus(), open_bucket("memory://"), clock, Waiters())
+        await link.refresh()
+        tidying = asyncio.create_task(link.tidy())
+        await passed(30)
+        came = readings.Kept(Heard("t-1", clock.now(), clock.now(), online=True))
+        await database.write(lambda session: readings.record(session, [came], clock.now()))
+        await passed(119)
+        assert looks <= 7, looks  # once a second it would be 149
+        assert await database.read(status) is DeviceStatus.ONLINE
+        await passed(3)
+        assert await database.read(status) is DeviceStatus.STALE
+
+        looks = 0
+        await link.refresh()  # devices or types changed
+        await passed(2)
+        assert looks
+        tidying.cancel()
+        await asyncio.gather(tidying, return_exceptions=True)
+
+
+def a_thermometer(session: Session, now: datetime) -> None:
+    registry.add_type(session, THERMOMETER, now, by="root")
+    registry.add_location(session, "lab", now, by="root")
+    registry.add_device(session, "t-1", now, by="root", type="thermometer", at="lab")
+
+
+def status(session: Session) -> DeviceStatus:
+    return registry.show_device(session, "t-1").status

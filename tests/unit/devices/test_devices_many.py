@@ -104,7 +104,10 @@ def test_silence_of_many_is_looked_for_with_few_statements(session: Session) -> 
     readings.record(session, online(NOON), NOON)
     seen = statements(session)
 
-    assert not readings.is_time(session, later(seconds=60))
+    assert readings.fresh_until(session, later(seconds=30)) == later(seconds=60)
     assert len(seen) <= STATEMENTS, seen
+    assert readings.fresh_until(session, later(seconds=60)) == later(seconds=60)  # not yet: at the moment after it
+    assert readings.freshen(session, later(seconds=60)) == ()
+    assert readings.fresh_until(session, later(seconds=61)) == later(seconds=61)
     assert len(readings.freshen(session, later(seconds=61))) == MANY
     assert registry.show_device(session, NAMES[0]).status is DeviceStatus.STALE
