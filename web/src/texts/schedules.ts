@@ -69,7 +69,7 @@ export const schedule = {
   conflictsText: 'The run that starts first has the devices; the other waits.',
   runs: 'Runs',
   noRuns: 'It has not run yet',
-  runColumns: { window: 'Window', status: 'Status', devices: 'Devices', run: 'Run' },
+  runColumns: { window: 'Window', status: 'Status', devices: 'Devices' },
   facts: 'Settings',
   when: 'When',
   zone: 'Time zone',
