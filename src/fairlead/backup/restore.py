@@ -56,6 +56,10 @@ async def restore(
     if bucket is not None and await claim.owner_of(bucket) is not None:
         raise Conflict("the bucket is that of an installation", code="bucket_in_use", hint="name an empty prefix")
     objects = digests.below(archive.OBJECTS) if bucket is not None else {}
+    for name in digests.below(archive.HOME):
+        _place(home, name)  # before anything is written: what is refused leaves nothing
+    for key in objects:
+        keys.checked(key)
     count, rows, places = 0, 0, dict[str, str]()
     with tables.filling(url) as connection:
         tables.make(connection, about.schema)
@@ -91,9 +95,7 @@ def _fill(connection: Connection, schema: Mapping[str, Table], name: str, found:
 
 def _put_file(home: Home, name: str, data: bytes, options: Mapping[str, Any]) -> dict[str, str]:
     """Put one file of the home in its place; returns which places it named, where it is the settings."""
-    file = home.root / name
-    if home.root not in file.parents or ".." in Path(name).parts:
-        raise Internal(f"{name!r} would leave the home", code="backup_broken")
+    file = _place(home, name)
     places: dict[str, str] = {}
     if file == home.settings:
         places = {key: str(value) for key, value in _toml(data).items() if key in _PLACES}
@@ -108,6 +110,14 @@ def _put_file(home: Home, name: str, data: bytes, options: Mapping[str, Any]) ->
         writing.flush()
         os.fsync(writing.fileno())
     return places
+
+
+def _place(home: Home, name: str) -> Path:
+    """Return where a file of the home lies; raises :class:`Internal` (``backup_broken``) for one outside of it."""
+    file = home.root / name
+    if home.root not in file.parents or ".." in Path(name).parts:
+        raise Internal(f"{name!r} would leave the home", code="backup_broken", hint="take another backup")
+    return file
 
 
 def _toml(data: bytes) -> dict[str, Any]:
