@@ -14,6 +14,7 @@ import pytest
 from fairlead.bus import callout, nats, server
 from fairlead.bus.nats import NatsBus
 from fairlead.bus.port import Said
+from fairlead.bus.retained import Retained
 from fairlead.devices.door import Door
 from fairlead.devices.types import DeviceType, Property
 from fairlead.errors import Unavailable
@@ -316,3 +317,19 @@ async def test_it_is_known_who_is_connected_and_that_the_bus_was_away(rig: NatsR
     async with asyncio.timeout(WAIT_S):
         while await rig.responder.devices() != set():
             await asyncio.sleep(0.01)
+
+
+async def test_what_a_device_said_last_is_known_to_who_listens_later(rig: NatsRig, control: NatsBus) -> None:
+    retained = Retained(control.client)
+    assert await retained.words(["t1"]) == {}
+    began = datetime.now(UTC)
+    for word in ("offline", "online"):
+        assert await publish(rig, "t1", "dev/t1/status", word, "-r") == 0
+    assert await publish(rig, "fan-1", "dev/fan-1/status", "online") == 0  # not to be kept
+    found = await retained.words(DEVICES)
+    async with asyncio.timeout(WAIT_S):
+        while "t1" not in found or found["t1"].payload != b"online":
+            await asyncio.sleep(0.01)
+            found = await retained.words(DEVICES)
+    assert list(found) == ["t1"]
+    assert began <= found["t1"].at <= datetime.now(UTC)

@@ -33,6 +33,9 @@ CALLOUT = "$SYS.REQ.USER.AUTH"
 CONNECTIONS = "$SYS.REQ.SERVER.PING.CONNZ"
 """Where nats-server tells its connections, to the system account."""
 
+RETAINED = "$JS.API.STREAM.MSG.GET.$MQTT_rmsgs"
+"""Where nats-server is asked for what it keeps as MQTT's retained messages."""
+
 _PATTERNS: Mapping[type[Message], str] = {
     NodeWanted: "fl.node.{node}.wanted",
     JobOrder: "fl.node.{node}.job",
@@ -83,6 +86,11 @@ def device(name: str, tail: str) -> str:
 def devices(name: str | None = None) -> str:
     """Return the subject of all traffic of devices (or one); one, so that its order holds."""
     return f"dev.{_token_or_any(name, 'device')}.>"
+
+
+def retained_status(name: str) -> str:
+    """Return under which subject the retained ``status`` of a device is kept."""
+    return f"$MQTT.rmsgs.{device(name, 'status')}"
 
 
 def is_from_platform(tail: str) -> bool:

@@ -18,6 +18,7 @@ from fairlead.bus import nats, server
 from fairlead.bus.callout import respond
 from fairlead.bus.gate import DeviceGate
 from fairlead.bus.port import Bus
+from fairlead.bus.retained import Retained
 from fairlead.clock import Clock, SystemClock
 from fairlead.control.asks import Asks
 from fairlead.control.callbacks import Callbacks
@@ -35,7 +36,7 @@ from fairlead.control.nodes import Nodes
 from fairlead.control.objectives import Objectives
 from fairlead.control.parts import Parts
 from fairlead.control.post import Post
-from fairlead.control.presence import Connected, Presence
+from fairlead.control.presence import Connected, Presence, Words
 from fairlead.control.pushes import Pushes
 from fairlead.control.reconcile import Reconcile
 from fairlead.control.runflow import RunFlow
@@ -151,10 +152,10 @@ class House:
             found.append(self.database.broken)
         return tuple(found)
 
-    async def open(self, connected: Connected | None = None) -> None:
+    async def open(self, connected: Connected | None = None, words: Words | None = None) -> None:
         """Make the first user and the built-in types, listen on the bus, start the loops.
 
-        ``connected``: who knows which devices are there.
+        ``connected``: who knows which devices are there; ``words``: what they said last.
         """
         await make_first_user(self.database, self.clock, self.home.first)
         await add_missing_types(self.database, self.clock)
@@ -190,8 +191,9 @@ class House:
         }
         if self._spans is not None:
             loops["spans"] = self._spans.run
-        if connected is not None:
-            loops["presence"] = Presence(self.database, self.clock, self.waiters, connected).run
+        if connected is not None and words is not None:
+            hear = self.devices.hear_late
+            loops["presence"] = Presence(self.database, self.clock, self.waiters, connected, words, hear).run
         for name, loop in loops.items():
             self._loops.append(asyncio.create_task(self._forever(loop), name=name))
 
@@ -242,7 +244,7 @@ async def open_house(settings: Settings, home: Home, clock: Clock | None = None)
         try:
             # Beside the keeper's: while one of them restarts, no device is refused.
             async with respond(server.gate_access(home.bus), gate) as devices:
-                await house.open(devices)
+                await house.open(devices, Retained(bus.client))
                 yield house
         finally:
             house.closing.set()

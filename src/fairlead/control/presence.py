@@ -2,22 +2,31 @@
 
 Its last will is lost with the bus, so nobody would ever say that it went. Whoever is not connected is offline until it
 speaks. Devices that connect for each word are not looked for at other times.
+
+The other way round, devices come back by themselves as soon as the bus is there, which may be before control hears
+them: whoever is connected and whose retained word is an ``online`` that nobody heard is heard now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Protocol
 
+from fairlead.bus.retained import Word
 from fairlead.clock import Clock
 from fairlead.control.waiters import Waiters
 from fairlead.devices import readings
+from fairlead.devices.door import Heard
 from fairlead.errors import Busy, Unavailable
 from fairlead.store.database import Database
 
 LOOK_S = 1.0
 BACK_S = 10.0
 """Devices that were connected when the bus ended have so long to come back."""
+ONLINE = b"online"
+KEPT_LATE = timedelta(seconds=1)
+"""A word that was heard may be kept by the bus so much later."""
 AT_START = "it was not connected when the platform looked after its start"
 AFTER_BUS = "it did not connect again after the bus ended"
 
@@ -33,11 +42,28 @@ class Connected(Protocol):
         """Return which are connected now; raises :class:`Unavailable`."""
 
 
-class Presence:
-    """Notes which devices are gone."""
+class Words(Protocol):
+    """Who knows what devices said last, see :class:`fairlead.bus.retained.Retained`."""
 
-    def __init__(self, database: Database, clock: Clock, waiters: Waiters, connected: Connected) -> None:
-        self._database, self._clock, self._waiters, self._connected = database, clock, waiters, connected
+    async def words(self, devices: Iterable[str]) -> Mapping[str, Word]:
+        """Return the last retained word of each that has one; raises :class:`Unavailable`."""
+
+
+class Presence:
+    """Notes which devices are gone, and which came while nobody listened."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        waiters: Waiters,
+        connected: Connected,
+        words: Words,
+        hear: Callable[[Iterable[Heard]], None],
+    ) -> None:
+        """``hear`` takes what devices said that was not heard."""
+        self._database, self._clock, self._waiters = database, clock, waiters
+        self._connected, self._words, self._hear = connected, words, hear
 
     async def run(self) -> None:
         """Look at the start and each time the bus was away, until canceled."""
@@ -58,6 +84,18 @@ class Presence:
         )
         if gone:
             self._waiters.tell(*(f"devices/{device}" for device in gone))
+        await self._hear_late(there)
+
+    async def _hear_late(self, there: frozenset[str]) -> None:
+        """Hear who is ``there`` and said so when nobody listened, as of when it said so: it is told what holds."""
+        seen = await self._database.read(lambda session: readings.seen(session, there))
+        words = await self._words.words(seen)
+        late = []
+        for device, word in words.items():
+            heard_at = seen[device]
+            if word.payload == ONLINE and (heard_at is None or word.at > heard_at + KEPT_LATE):
+                late.append(Heard(device, word.at, word.at, online=True))
+        self._hear(late)
 
     async def _until_done(self, look: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from fairlead.bus.retained import Word
 from fairlead.control.presence import AFTER_BUS, AT_START, BACK_S, LOOK_S, Presence
 from fairlead.control.waiters import Waiters
 from fairlead.devices import readings, registry
@@ -39,6 +41,16 @@ class Door:
             self.fails -= 1
             raise Unavailable("the bus is not connected", code="bus_down")
         return self.there
+
+
+class Kept:
+    """What the bus keeps of devices, as a test says."""
+
+    def __init__(self, **words: Word) -> None:
+        self._words = {name.replace("_", "-"): word for name, word in words.items()}
+
+    async def words(self, devices: Iterable[str]) -> Mapping[str, Word]:
+        return {name: self._words[name] for name in devices if name in self._words}
 
 
 @pytest.fixture
@@ -74,7 +86,7 @@ async def until(database: Database, clock: ManualClock, expected: list[tuple[str
 async def test_only_who_is_connected_is_online(database: Database) -> None:
     clock, door = ManualClock(), Door("lamp-1")
     await clock.advance(60)
-    looking = asyncio.create_task(Presence(database, clock, Waiters(), door).run())
+    looking = asyncio.create_task(Presence(database, clock, Waiters(), door, Kept(), list).run())
 
     await until(database, clock, [("online", ""), ("offline", AT_START), ("provisioned", "")])
     door.there, door.reconnects = frozenset(), 1
@@ -84,3 +96,45 @@ async def test_only_who_is_connected_is_online(database: Database) -> None:
 
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
+
+
+async def test_who_came_back_while_nobody_listened_is_heard(database: Database) -> None:
+    clock, door = ManualClock(), Door("lamp-1", "lamp-2", "lamp-3")
+    online_at = clock.now()
+    await clock.advance(60)
+    left = clock.now()
+    await database.write(
+        lambda session: readings.record(session, [readings.Kept(Heard("lamp-1", left, left, online=False))], left)
+    )
+    await clock.advance(60)
+    came = clock.now()
+    kept = Kept(
+        lamp_1=Word(b"online", came),  # came back before control did
+        lamp_2=Word(b"online", online_at + timedelta(milliseconds=20)),  # was heard, and kept a moment later
+        lamp_3=Word(b"offline", came),
+    )
+    heard: list[Heard] = []
+    await clock.advance(60)
+    looking = asyncio.create_task(Presence(database, clock, Waiters(), door, kept, heard.extend).run())
+    async with asyncio.timeout(DEADLINE_S):
+        while not heard:
+            await clock.advance(LOOK_S)
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+
+    assert heard == [Heard("lamp-1", came, came, online=True)]
+    group = [readings.Kept(one) for one in heard]
+    await database.write(lambda session: readings.record(session, group, clock.now()))
+    assert [status for status, _ in await told(database)] == ["online", "online", "provisioned"]
+
+
+async def test_who_is_not_connected_has_no_word_that_counts(database: Database) -> None:
+    clock, door = ManualClock(), Door()
+    door.fails = 0
+    await clock.advance(60)
+    kept, heard = Kept(lamp_1=Word(b"online", clock.now())), []
+    looking = asyncio.create_task(Presence(database, clock, Waiters(), door, kept, heard.extend).run())
+    await until(database, clock, [("offline", AT_START), ("offline", AT_START), ("provisioned", "")])
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    assert heard == []
