@@ -7,7 +7,6 @@ no backreferences), nothing refers to anywhere else, and depth and number of par
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -19,12 +18,14 @@ from pydantic_core import SchemaError as PatternError
 from pydantic_core import SchemaValidator, core_schema
 from pydantic_core import ValidationError as Unmatched
 
+from fairlead.messages.devices import VALUE_DEPTH_MAX as VALUE_DEPTH_MAX
+from fairlead.messages.devices import is_finite as is_finite
+from fairlead.messages.devices import is_plain as is_plain
+
 DEPTH_MAX = 8
 """Of a schema: parts within parts."""
 PARTS_MAX = 500
 """Schemas and choices within one."""
-VALUE_DEPTH_MAX = 64
-"""Of a value; what is nested deeper cannot be shown."""
 PATTERN_MAX = 1000
 """Characters."""
 COMMON = ("type", "title", "description", "unit", "enum", "const", "default", "examples", "oneOf")
@@ -94,30 +95,6 @@ def _said_wrong(schema: Mapping[str, Any]) -> str:
                 return f"pattern: {wrong}"
             waiting += _within(part)
     return ""
-
-
-def is_plain(value: object) -> bool:
-    """Whether a value is nested no deeper than can be shown, and all of its numbers are finite."""
-    waiting: list[tuple[Any, int]] = [(value, 1)]
-    while waiting:
-        one, depth = waiting.pop()
-        if depth > VALUE_DEPTH_MAX:
-            return False
-        if isinstance(one, dict):
-            waiting += [(part, depth + 1) for part in one.values()]
-        elif isinstance(one, list | tuple):
-            waiting += [(part, depth + 1) for part in one]
-        elif isinstance(one, int | float) and not is_finite(one):
-            return False
-    return True
-
-
-def is_finite(value: float) -> bool:
-    """Whether a number is one that a double can hold."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def pattern_problem(pattern: str) -> str:

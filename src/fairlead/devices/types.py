@@ -16,6 +16,7 @@ import msgspec
 from fairlead import ids
 from fairlead.devices import schemas
 from fairlead.errors import NotFound, Problem
+from fairlead.messages.devices import SET_MAX as SET_MAX
 
 SENSES = ("temperature", "light", "motion", "sound", "scene")
 """Quantities of a room that a property may sense or move."""
@@ -23,8 +24,6 @@ AT = "at"
 """Reserved in a report of several properties: when they were measured."""
 REPORT_MAX_BYTES = 64 * 1024
 """Of a report, and of a value that is no media."""
-SET_MAX = 200
-"""Properties of one command; a type has no more."""
 
 OURS = ("access", "safe", "moves", "fresh_s", "senses", "keep_days", "max_per_s")
 _MAGIC: Mapping[str, tuple[bytes, ...]] = {

@@ -9,13 +9,12 @@ from aiohttp import web
 
 from fairlead import ids
 from fairlead.bus.port import Bus
-from fairlead.devices.schemas import is_plain
-from fairlead.devices.types import SET_MAX
 from fairlead.errors import Error, Invalid
 from fairlead.keeper.channel_routes.answers import answer, parse
 from fairlead.keeper.channel_routes.grant import Grant, chosen
 from fairlead.keeper.running.asks import ask
 from fairlead.messages import CommandAsk, CommandShow, ReleaseAsk
+from fairlead.messages.devices import SET_MAX, is_plain
 from fairlead.sdk.wire import CommandState, CommandStates, SendBody
 
 _GRACE_S = 1.0
