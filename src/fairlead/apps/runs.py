@@ -1,4 +1,4 @@
-"""Runs of apps: opened with the obligation to end them, moved by what nodes report, ended with their devices safe."""
+"""Runs of apps: opened with the moment of their end, moved by what nodes report, ended with their devices safe."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from fairlead.errors import Conflict
 from fairlead.messages import RunReport
 from fairlead.status import RunStatus, VersionStatus
 from fairlead.store.move import move_to, note
-from fairlead.store.records import App, AppAlias, AppVersion, Obligation, Run, Schedule
-
-END_RUN = "end_run"
+from fairlead.store.records import App, AppAlias, AppVersion, Run, Schedule
 
 Address = Callable[[str], str]
 """From the name of a page to its URL."""
@@ -47,7 +45,7 @@ class Outcome(msgspec.Struct, frozen=True):
 def open_run(
     session: Session, schedule: Schedule, opens: datetime, closes: datetime | None, now: datetime, reason: str
 ) -> Run | None:
-    """Write a planned run and the obligation to end it; the same window again gives the same run.
+    """Write a planned run and when it ends; the same window again gives the same run.
 
     None: the app has no version to run, which the schedule's journal then says.
     """
@@ -64,9 +62,6 @@ def open_run(
     session.add(run)
     note(session, "run", run.id, reason, now, because=(f"schedule {schedule.name}",), status=RunStatus.PLANNED)
     session.flush()
-    if closes is not None:
-        session.add(Obligation(kind=END_RUN, ref=run.id, due_at=closes))
-        session.flush()
     return run
 
 
@@ -223,14 +218,12 @@ def carry_out(session: Session, action: plan.Action, now: datetime, address: Add
         case plan.StopRun():
             row.stop = action.reason
             move_to(session, row, RunStatus.STOPPING, action.reason, now)
-            _kept(session, row, now)
             return Outcome(holds.release_run(session, row.id, now, action.reason), moved=(row.id,))
         case plan.FinishRun():
             return _finish(session, row, action, now, ground)
         case plan.SkipRun():
             move_to(session, row, RunStatus.SKIPPED, action.reason, now)
             row.finished_at = now
-            _kept(session, row, now)
             return Outcome(moved=(row.id,))
         case plan.ReleaseHolds():
             note(session, "run", row.id, action.reason, now)
@@ -284,7 +277,6 @@ def _finish(session: Session, row: Run, action: plan.FinishRun, now: datetime, g
     row.finished_at = now
     move_to(session, row, action.status, action.reason, now)
     ground.forget()
-    _kept(session, row, now)
     about = _about(session, row, None)
     failed = action.status is RunStatus.FAILED and about.to
     written = (letters.failed(about, action.reason, row.last_lines),) if failed else ()
@@ -296,15 +288,6 @@ def _about(session: Session, row: Run, address: Address | None) -> letters.About
     schedule = session.get_one(Schedule, row.schedule)
     url = address(schedule.name) if address else None
     return letters.About(row.id, row.app, row.place, schedule.zone, row.ends_at, schedule.notify, url)
-
-
-def _kept(session: Session, row: Run, now: datetime) -> None:
-    """Mark the obligation to end a run as kept."""
-    for duty in session.scalars(
-        select(Obligation).where(Obligation.kind == END_RUN, Obligation.ref == row.id, Obligation.done_at.is_(None))
-    ):
-        duty.done_at = now
-    session.flush()
 
 
 def seen_of(

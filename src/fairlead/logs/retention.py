@@ -31,7 +31,6 @@ from fairlead.store.records import (
     LastValue,
     Mail,
     Model,
-    Obligation,
     Reading,
     Run,
     RunState,
@@ -81,12 +80,7 @@ def _runs(before: datetime) -> tuple[ColumnElement[bool], ...]:
         ~exists().where(Command.run == Run.id),
         ~exists().where(Mail.run == Run.id),
         Run.id.not_in(select(Job.run).where(Job.run.is_not(None))),
-        ~exists().where(Obligation.ref == Run.id, Obligation.done_at.is_(None)),
     )
-
-
-def _obligations(before: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (Obligation.done_at < before,)
 
 
 def _tokens(before: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -114,7 +108,6 @@ KINDS: tuple[Kind, ...] = (
     Kind("mail", Mail.id, _mails),
     Kind("command", Command.id, _commands),
     Kind("run", Run.id, _runs),
-    Kind("obligation", Obligation.id, _obligations),
     Kind("token", Token.jti, _tokens),
     Kind("schedule", Schedule.id, _schedules),
     Kind("scaling decision", ScalingDecision.id, lambda before: (ScalingDecision.at < before,)),

@@ -33,7 +33,6 @@ from fairlead.store.records import (
     LastValue,
     Location,
     Mail,
-    Obligation,
     Reading,
     Run,
     RunState,
@@ -183,8 +182,6 @@ async def test_what_ended_long_ago_goes_and_what_ended_lately_or_goes_on_stays(d
                     jti=jti, user="ada", label="l", roles=(), created_at=LONG_AGO, expires_at=end, revoked_at=LONG_AGO
                 )
             )
-        session.add(Obligation(kind="end_run", ref="run-old", due_at=LONG_AGO, done_at=LONG_AGO))
-        session.add(Obligation(kind="end_run", ref="run-live", due_at=NOW))
         for at, why in ((LONG_AGO, "old"), (LATELY, "new")):
             session.add(ScalingDecision(model="m", version="1", at=at, was=1, wanted=2, rule="queue", why=why))
         session.add(RunState(schedule="sch-gone", key="k", value=b"1", version=1, at=LONG_AGO))
@@ -198,7 +195,6 @@ async def test_what_ended_long_ago_goes_and_what_ended_lately_or_goes_on_stays(d
     assert await ids(database, Mail.status) == {MailStatus.WAITING, MailStatus.SENT}
     assert len(await ids(database, Mail.id)) == 2
     assert await ids(database, Token.jti) == {"tok-new", "tok-live"}
-    assert await ids(database, Obligation.ref) == {"run-live"}
     assert await ids(database, Schedule.id) == {"sch-1"}
     assert await ids(database, ScalingDecision.why) == {"new"}
     assert await ids(database, RunState.key) == set()

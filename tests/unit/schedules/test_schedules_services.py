@@ -32,7 +32,7 @@ from fairlead.schedules.check import Wanted
 from fairlead.status import CommandStatus, RunStatus, VersionStatus
 from fairlead.store import journal
 from fairlead.store.move import note
-from fairlead.store.records import App, Model, Obligation, Run, Schedule, User, Window
+from fairlead.store.records import App, Model, Run, Schedule, User, Window
 from fairlead.testing.store import memory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday; 13:00 in Berlin
@@ -156,7 +156,7 @@ def test_a_window_opens_on_time_once_and_says_so(session: Session) -> None:
     run = the_run(session)
     assert (outcome.moved, again.moved) == ((run.id,), ())
     assert (run.status, run.bindings, run.params) == (RunStatus.STARTING, {"fan": ("fan-1",)}, {"above": 26})
-    assert session.scalars(select(Obligation.due_at)).all() == [later(hours=5)]
+    assert run.ends_at == later(hours=5)
     assert [event.said for event in journal.history(session, "run", run.id)] == [
         "window opened",
         "starts with fan = fan-1",
@@ -241,7 +241,7 @@ def test_the_end_of_the_window_stops_the_run_and_makes_its_devices_safe(session:
     assert [msgspec.json.decode(one.payload)["set"] for one in ending.outgoing] == [{"on": False}]
     assert wanted.runs(session) == ()
     assert (run.status, run.reason, done.outgoing) == (RunStatus.SUCCEEDED, "the window closed", ())
-    assert session.scalars(select(Obligation.done_at)).all() == [later(hours=5)]
+    assert run.finished_at == later(hours=5, seconds=3)
 
 
 def test_an_end_that_came_while_the_machine_was_off_is_kept_at_the_next_start(session: Session) -> None:

@@ -22,7 +22,7 @@ from fairlead.store.records.mails import Mail
 from fairlead.store.records.models import Alias, App, AppAlias, AppVersion, Bundle, BundleFile, Model, ModelVersion
 from fairlead.store.records.objectives import SloAlert, SloMark, SloSlice, SloTarget
 from fairlead.store.records.scaling import ScalingDecision
-from fairlead.store.records.schedules import Dst, Obligation, Run, RunState, Schedule, Window
+from fairlead.store.records.schedules import Dst, Run, RunState, Schedule, Window
 from fairlead.store.records.usage import CallMark, StoredBundle, Usage
 
 __all__ = [
@@ -54,7 +54,6 @@ __all__ = [
     "ModelVersion",
     "Moment",
     "Node",
-    "Obligation",
     "Progress",
     "Reading",
     "ReadingHour",

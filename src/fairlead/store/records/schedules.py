@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from fairlead.status import RunStatus
 from fairlead.store.records.base import WORDS, Base, JsonOf, Moment, status_of
-from fairlead.store.records.devices import BIG_ID, VALUES
+from fairlead.store.records.devices import VALUES
 
 
 class Window(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
@@ -131,30 +131,6 @@ class Run(Base, kw_only=True):
                 ("runs_live", ("starts_at", "id"), "finished_at IS NULL"),
                 ("runs_schedule_live", ("schedule",), "finished_at IS NULL"),
             )
-        ),
-    )
-
-
-class Obligation(Base, kw_only=True):
-    """Something that must be done at a moment, whatever happens to who promised it."""
-
-    __tablename__ = "obligations"
-
-    id: Mapped[int] = mapped_column(BIG_ID, primary_key=True, autoincrement=True, default=None)
-    kind: Mapped[str] = mapped_column(Text)
-    """What must be done, e.g. ``end_run``."""
-    ref: Mapped[str] = mapped_column(Text)
-    """Id of what it is done to."""
-    due_at: Mapped[datetime] = mapped_column(Moment)
-    done_at: Mapped[datetime | None] = mapped_column(Moment, default=None)
-
-    __table_args__ = (
-        UniqueConstraint("kind", "ref"),
-        Index(
-            "obligations_due",
-            "due_at",
-            sqlite_where=text("done_at IS NULL"),
-            postgresql_where=text("done_at IS NULL"),
         ),
     )
 
