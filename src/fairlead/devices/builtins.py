@@ -42,7 +42,7 @@ def missing(session: Session) -> tuple[str, ...]:
 def add_missing(session: Session, now: datetime) -> None:
     """Register the built-in types that :func:`missing` returns."""
     for source in missing(session):
-        registry.add_type(session, source, now, by=PLATFORM)
+        registry.add_type(session, source, now, by=PLATFORM, keeps=False)
 
 
 def is_builtin(record: DeviceType) -> bool:

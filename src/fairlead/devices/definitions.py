@@ -121,9 +121,21 @@ def _check_property(path: str, name: str, body: object, *, event: bool) -> Itera
     if wrong:
         yield Problem(path, "schema", wrong, "see JSON Schema 2020-12")
         return
+    yield from _check_given(path, schema)
     if event and "w" in str(body.get("access", "r")):
         yield Problem(f"{path}.access", "access", "an event cannot be written")
     yield from _check_ours(path, body, schema)
+
+
+def _check_given(path: str, schema: Mapping[str, Any]) -> Iterable[Problem]:
+    """Values that the schema itself names are values that it allows."""
+    bounds = {key: value for key, value in schema.items() if key != "enum"}
+    for value in schema.get("enum", ()):
+        if wrong := mismatch(bounds, value):
+            yield Problem(f"{path}.enum", *wrong, "name only what a value may be")
+            return
+    if "default" in schema and (wrong := mismatch(schema, schema["default"])):
+        yield Problem(f"{path}.default", *wrong)
 
 
 def _check_ours(path: str, body: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterable[Problem]:

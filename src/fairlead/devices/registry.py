@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from fairlead import ids
 from fairlead.bus.gate import password_hash
-from fairlead.devices import definitions, types
+from fairlead.devices import definitions, evolution, types
 from fairlead.errors import Conflict, Invalid, NotFound, Problem
 from fairlead.messages import DeviceAccess
 from fairlead.status import DeviceStatus
@@ -41,8 +41,11 @@ class Added(msgspec.Struct, frozen=True):
 # --- types ------------------------------------------------------------------------------------------------------------
 
 
-def add_type(session: Session, source: str, now: datetime, *, by: str) -> DeviceType:
-    """Register the type written in ``source``; the same text again changes nothing, other text is refused."""
+def add_type(session: Session, source: str, now: datetime, *, by: str, keeps: bool = True) -> DeviceType:
+    """Register the type written in ``source``; the same text again changes nothing, other text is refused.
+
+    With ``keeps`` so is a version that does not keep what others of its major promise.
+    """
     kind = definitions.parse(source)
     there = session.get(DeviceType, (kind.name, kind.version))
     definition = types.encode(kind)
@@ -54,6 +57,8 @@ def add_type(session: Session, source: str, now: datetime, *, by: str) -> Device
             code="version_exists",
             hint="a version of a type never changes: give this one a new version",
         )
+    if keeps:
+        _require_kept(session, kind)
     record = DeviceType(
         name=kind.name,
         version=kind.version,
@@ -68,6 +73,28 @@ def add_type(session: Session, source: str, now: datetime, *, by: str) -> Device
     note(session, "type", f"{kind.name}@{kind.version}", "registered", now, by=by)
     session.flush()
     return record
+
+
+def _require_kept(session: Session, kind: types.DeviceType) -> None:
+    """Raise :class:`Invalid` (``type_invalid``) where ``kind`` and its neighbors of the same major do not fit."""
+    of_major = select(DeviceType).where(DeviceType.name == kind.name, DeviceType.major == kind.major)
+    others = sorted(session.scalars(of_major).all(), key=lambda record: _numbers(record.version))
+    before = [one for one in others if _numbers(one.version) < _numbers(kind.version)][-1:]
+    after = [one for one in others if _numbers(one.version) > _numbers(kind.version)][:1]
+    problems = [one for record in before for one in evolution.broken(_decoded(record.definition), kind)]
+    problems += [one for record in after for one in evolution.broken(kind, _decoded(record.definition))]
+    if problems:
+        first = problems[0]
+        raise Invalid(
+            f"{kind.name}@{kind.version} does not keep what its major promises: {first.path}: {first.message}",
+            code="type_invalid",
+            hint=f'what is taken away or changed wants a new major: version = "{_next_major(session, kind.name)}.0.0"',
+            problems=tuple(problems),
+        )
+
+
+def _next_major(session: Session, name: str) -> int:
+    return 1 + (session.scalar(select(func.max(DeviceType.major)).where(DeviceType.name == name)) or 0)
 
 
 def list_types(session: Session) -> Sequence[DeviceType]:

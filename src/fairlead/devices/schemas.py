@@ -93,7 +93,26 @@ def _said_wrong(schema: Mapping[str, Any]) -> str:
         if isinstance(part, Mapping):
             if wrong := pattern_problem(part.get("pattern", "")):
                 return f"pattern: {wrong}"
+            if wrong := _contradiction(part):
+                return wrong
             waiting += _within(part)
+    return ""
+
+
+def _contradiction(part: Mapping[str, Any]) -> str:
+    """Return which two bounds no value is between, or nothing."""
+    for low, high in (("minLength", "maxLength"), ("minItems", "maxItems"), ("minimum", "maximum")):
+        if low in part and high in part and part[low] > part[high]:
+            return f"{low} {part[low]} is above {high} {part[high]}: no value can be right"
+    for low, high in (
+        ("exclusiveMinimum", "exclusiveMaximum"),
+        ("exclusiveMinimum", "maximum"),
+        ("minimum", "exclusiveMaximum"),
+    ):
+        if low in part and high in part and part[low] >= part[high]:
+            return f"{low} {part[low]} is not below {high} {part[high]}: no value can be right"
+    if "enum" in part and not part["enum"]:
+        return "enum is empty: no value can be right"
     return ""
 
 

@@ -7,6 +7,7 @@ and seven of ours. Everything here is pure; all problems are reported at once.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -131,8 +132,13 @@ def mismatch(schema: Mapping[str, Any], value: object) -> tuple[str, str] | None
         return None
     if error.validator in schemas.NUMERIC:
         return _outside(schema, value) or ("out_of_range", error.message)
-    rule = "wrong_type" if error.validator == "type" else "out_of_range"
-    return rule, error.message if len(error.message) <= 200 else f"breaks {error.validator}"
+    if error.validator == "type":
+        return "wrong_type", f"{_short(error.instance)} is no {error.validator_value}"
+    if error.validator == "enum":
+        return "out_of_range", f"{_short(error.instance)} is none of {', '.join(map(_short, error.validator_value))}"[
+            :200
+        ]
+    return "out_of_range", error.message if len(error.message) <= 200 else f"breaks {error.validator}"
 
 
 _VALIDATORS_MAX = 4096
@@ -164,7 +170,8 @@ def _outside(schema: Mapping[str, Any], value: Any) -> tuple[str, str] | None:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    """Return the beginning of a value as its sender wrote it: JSON."""
+    text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
@@ -210,7 +217,12 @@ def validate(name: str, prop: Property, payload: bytes) -> Measurement | Refusal
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: it is nested too deeply
         return Refusal("not_json", f"{name}: the payload is no JSON value", expects(prop))
     wrong = check_value(prop, value)
-    return Refusal(wrong.code, f"{name}: {wrong.message}", wrong.hint) if wrong else Measurement(name, value)
+    if wrong is None:
+        return Measurement(name, value)
+    hint = wrong.hint
+    if isinstance(value, dict) and AT in value:  # it was measured earlier
+        hint = f'{hint}; with {AT}: {{"{name}": …, "{AT}": "2026-11-20T14:03:00Z"}} on dev/<id>/state'
+    return Refusal(wrong.code, f"{name}: {wrong.message}", hint)
 
 
 def _too_long(what: str, payload: bytes) -> Refusal:

@@ -72,7 +72,7 @@ def test_a_device_keeps_its_major(session: Session, change: Change) -> None:
 
 @pytest.mark.parametrize("change", [patched, replaced])
 def test_no_device_is_given_a_deprecated_version(session: Session, change: Change) -> None:
-    registry.add_type(session, NEWER, NOON, by="root")
+    registry.add_type(session, NEWER, NOON, by="root", keeps=False)
     changes.deprecate_type(session, "lamp@1.1.0", "it flickers", NOON, by="root")
 
     with pytest.raises(Invalid, match="deprecated: it flickers") as raised:

@@ -382,7 +382,7 @@ def test_a_reading_that_comes_late_is_history_only(session: Session) -> None:
 def test_a_command_on_what_a_newer_type_has_no_more_does_not_stop_readings(session: Session) -> None:
     row = commands.ask(session, "fan-1", {"speed": 2}, NOON, APP).command
     newer = FAN.replace("1.1.0", "1.2.0").replace("[properties.speed]", "[properties.level]")
-    registry.add_type(session, newer, NOON, by="root")
+    registry.add_type(session, newer, NOON, by="root", keeps=False)
     changes.set_device(session, "fan-1", NOON, by="root", type_version="1.2.0")
 
     say(session, later(seconds=1), temperature=21.5)

@@ -155,7 +155,7 @@ def test_a_picture_is_removed_and_a_text_that_looks_like_one_is_not(session: Ses
 def test_what_a_type_has_no_more_goes_too(session: Session) -> None:
     say(session, NOON, temperature=20)
     newer = KIND.replace("1.0.0", "1.1.0").replace("[properties.temperature]", "[properties.warmth]")
-    registry.add_type(session, newer, NOON, by="root")
+    registry.add_type(session, newer, NOON, by="root", keeps=False)
     changes.set_device(session, "t1", NOON, by="root", type_version="1.1.0")
 
     assert len(thinning.old(session, later(days=31), 10).ids) == 1

@@ -282,3 +282,43 @@ def test_the_validator_of_a_schema_is_made_once_and_tells_schemas_apart() -> Non
     assert types.mismatch(one, 6) is not None
     assert types.mismatch(other, 6) is None
     assert types._validator(one) is types._validator(dict(one))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('type = "number"\nminimum = 10\nmaximum = 5', "minimum 10 is above maximum 5"),
+        ('type = "number"\nexclusiveMinimum = 5\nmaximum = 5', "exclusiveMinimum 5 is not below maximum 5"),
+        ('type = "string"\nminLength = 3\nmaxLength = 2', "minLength 3 is above maxLength 2"),
+        ('type = "array"\nitems = { type = "integer", minimum = 2, maximum = 1 }', "minimum 2 is above maximum 1"),
+        ('type = "string"\nenum = []', "no value can be right"),
+        ('type = "number"\nmaximum = 5\nenum = [1, 7]', "7 is above 5"),
+        ('type = "boolean"\nenum = ["on"]', '"on" is neither true nor false'),
+        ('type = "number"\nmaximum = 5\ndefault = 6', "6 is above 5"),
+    ],
+)
+def test_bounds_that_no_value_keeps_are_refused(lines: str, said: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        definitions.parse(property_of(lines))
+    assert said in " ".join(problem.message for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "said"),
+    [
+        ("temperature", b"true", "temperature: true is no number"),
+        ("temperature", b'{"value": 22, "unit": "F"}', 'temperature: {"value": 22, "unit": "F"} is no number'),
+        ("note", b'"abcdef"', "note: 'abcdef' is too long"),
+        ("on", b"null", "on: null is neither true nor false"),
+    ],
+)
+def test_a_value_is_told_as_it_was_sent(name: str, payload: bytes, said: str) -> None:
+    told = types.validate(name, kind().properties[name], payload)
+    assert isinstance(told, types.Refusal)
+    assert told.message == said
+
+
+def test_who_sends_at_with_one_property_is_told_where_it_belongs() -> None:
+    told = types.validate("temperature", kind().properties["temperature"], b'{"value": 22.5, "at": "2026-11-20"}')
+    assert isinstance(told, types.Refusal)
+    assert told.hint.endswith('{"temperature": …, "at": "2026-11-20T14:03:00Z"} on dev/<id>/state')
