@@ -37,7 +37,7 @@ class LogKeeping:
     async def take(self, told: LogPiece) -> Answer:
         """Keep a piece: once it is answered its machine may forget it. The same twice is one."""
         since = clock.from_text(told.since)
-        piece = Piece(told.node, told.file, told.beginning, told.offset, since, told.data, told.is_torn)
+        piece = Piece(told.node, told.file, told.beginning, told.offset, since, told.data, told.is_torn, told.times)
         masks = await self._database.read(lambda session: vault.masks(session, ("",), self._sealer))
 
         def packed() -> tuple[str, bytes]:

@@ -18,6 +18,7 @@ from fairlead.buckets.keys import checked, file_name
 from fairlead.buckets.port import Entry
 from fairlead.logs import files
 from fairlead.logs.files import Filter, Line
+from fairlead.supervisor.linetimes import Mark
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -50,6 +51,8 @@ class Piece:
     data: bytes
     is_torn: bool = False
     """What came before it is lost."""
+    times: tuple[Mark, ...] = ()
+    """How many of its lines there were at which moments, in seconds of the epoch."""
 
 
 def service_of(file: str) -> str:
@@ -79,7 +82,7 @@ def prefix(service: str) -> str:
 
 def lines(piece: Piece) -> list[Line]:
     """Return the lines of a piece, each with a time."""
-    found = list(files.timed(piece.data, piece.since))
+    found = list(files.timed(piece.data, piece.since, piece.times))
     if piece.is_torn:
         at = found[0].at if found else piece.since
         found.insert(

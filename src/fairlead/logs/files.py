@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +15,8 @@ import msgspec
 from fairlead import clock
 from fairlead.errors import Invalid, NotFound
 from fairlead.log import STEERING
+from fairlead.supervisor import linetimes
+from fairlead.supervisor.linetimes import Mark
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 BACK_MAX_BYTES = 16 * 1024**2
@@ -97,7 +99,8 @@ def read(path: Path, wanted: Filter, offset: int | None = None) -> Lines:
         raise NotFound(f"there is no log {path.stem}", code="log_not_found", hint="fairlead logs lists them") from error
     end = data.rfind(b"\n") + 1
     skip = data.find(b"\n") + 1 if offset is None and begin else 0  # the first line may be cut
-    found = list(fitting(timed(data[skip:end], written), wanted))
+    marks = linetimes.by_line(data[skip:end], begin + skip, linetimes.read(path, begin + skip))
+    found = list(fitting(timed(data[skip:end], written, marks), wanted))
     return Lines(tuple(found[-wanted.limit :]), begin + end)
 
 
@@ -113,22 +116,55 @@ def _open(path: Path) -> BinaryIO:
 def parse(data: bytes) -> Iterator[Line]:
     """Yield the lines of a log; a line without a time has that of the line before."""
     last: datetime | None = None
-    if not data:
-        return
-    for raw in (
-        data.decode("utf-8", "replace").removesuffix("\n").split("\n")
-    ):  # JSON may hold what splitlines() splits at
-        line = _json(raw) or _plain(raw, last)
+    for line in _said(data):
         last = line.at or last
-        yield line
+        yield line if line.at is not None or last is None else msgspec.structs.replace(line, at=last)
 
 
-def timed(data: bytes, written: datetime) -> Iterator[Line]:
-    """Yield the lines of a log, each with a time: before the first that is told, that one; without any, ``written``."""
+def timed(data: bytes, written: datetime, marks: Sequence[Mark] = ()) -> Iterator[Line]:
+    """Yield the lines of a log, each with a time.
+
+    ``marks`` tells how many lines there were at which moments, where somebody watched, see ``supervisor.linetimes``:
+    a line that says no time has that of the first look at it, between those of its neighbors; after the last look it
+    is ``written``, when the log changed last. Without marks: the time of the line before; before the first that is
+    told, that one; without any, ``written``.
+    """
+    if marks:
+        yield from _by_marks(list(_said(data)), marks, written)
+        return
     lines = list(parse(data))
     first = next((line.at for line in lines if line.at is not None), written)
     for line in lines:
         yield line if line.at is not None else msgspec.structs.replace(line, at=first)
+
+
+def _by_marks(lines: list[Line], marks: Sequence[Mark], written: datetime) -> Iterator[Line]:
+    following: list[datetime | None] = [None]
+    for line in reversed(lines):
+        following.append(line.at or following[-1])
+    following.reverse()
+    last: datetime | None = None
+    mark = 0
+    for number, line in enumerate(lines):
+        while mark < len(marks) and marks[mark][0] <= number:
+            mark += 1
+        at = line.at
+        if at is None:
+            at = datetime.fromtimestamp(marks[mark][1], UTC) if mark < len(marks) else written
+            after = following[number]
+            at = at if after is None else min(at, after)
+            at = at if last is None else max(at, last)
+        last = at
+        yield line if line.at is not None else msgspec.structs.replace(line, at=at)
+
+
+def _said(data: bytes) -> Iterator[Line]:
+    """Yield the lines of a log, those that say no time without one."""
+    if not data:
+        return
+    # JSON may hold what splitlines() splits at
+    for raw in data.decode("utf-8", "replace").removesuffix("\n").split("\n"):
+        yield _json(raw) or _plain(raw)
 
 
 def _json(raw: str) -> Line | None:
@@ -151,11 +187,11 @@ def _json(raw: str) -> Line | None:
     return Line(_clean(text), _moment(str(fields.get("at", ""))), level, str(fields.get("name", "")))
 
 
-def _plain(raw: str, last: datetime | None) -> Line:
+def _plain(raw: str) -> Line:
     head = raw[:60]
     found = _MOMENT.search(head)
     moment = _moment(head.split(" ")[0]) or (_moment("{}-{}-{}T{}Z".format(*found.groups())) if found else None)
-    return Line(_clean(raw), moment or last, _word_in(head))
+    return Line(_clean(raw), moment, _word_in(head))
 
 
 def _word_in(head: str) -> str:

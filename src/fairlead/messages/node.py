@@ -170,6 +170,8 @@ class LogPiece(Message, frozen=True):
     """Lines as they stand there, but for secrets."""
     is_torn: bool = False
     """What came before it was cut off."""
+    times: tuple[tuple[int, float], ...] = ()
+    """How many of its lines there were at which moments, in seconds of the epoch, where it was watched."""
 
 
 class JobEnded(Message, frozen=True):

@@ -1,7 +1,7 @@
 """Log files by name, time, level and text; what a hostile line may not do."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -122,3 +122,32 @@ def test_where_nothing_came_there_is_no_line(tmp_path: Path) -> None:
 
     log.write_text("said\n")
     assert files.read(log, Filter(), files.read(log, Filter()).next).items == ()
+
+
+def test_a_printed_line_is_as_old_as_the_first_look_at_it(tmp_path: Path) -> None:
+    path = tmp_path / "run-1.log"
+    first, told, second, last = "tick 1\n", '{"at": "2026-11-22T08:00:03Z", "said": "told"}\n', "tick 2\n", "tick 3\n"
+    path.write_text(first + told + second + last)
+    began = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
+    now = began + timedelta(seconds=30)
+    os.utime(path, (now.timestamp(), now.timestamp()))
+    notes = []
+    for text, after_s in ((first, 1), (first + told + second, 5)):
+        notes.append(f"[{len(text)}, {began.timestamp() + after_s}]")
+    path.with_suffix(".times").write_text("\n".join(notes) + "\n")
+
+    lines = files.read(path, Filter()).items
+
+    seconds = [(line.at - began).total_seconds() for line in lines if line.at]
+    assert seconds == [1, 3, 5, 30]  # the last came after the last look: when the log changed last
+    assert [line.said for line in files.read(path, Filter(since=began + timedelta(seconds=4))).items] == [
+        "tick 2",
+        "tick 3",
+    ]
+
+
+def test_a_look_makes_no_line_older_or_younger_than_its_neighbors(tmp_path: Path) -> None:
+    moment = datetime(2026, 11, 22, 8, 0, 3, tzinfo=UTC)
+    told = b'{"at": "2026-11-22T08:00:03Z", "said": "told"}\n'
+    found = list(files.timed(b"before\n" + told + b"after\n", moment, [(3, moment.timestamp() + 1)]))
+    assert [line.at for line in found] == [moment, moment, moment + timedelta(seconds=1)]

@@ -167,7 +167,9 @@ def _ages(folder: str, path: Path) -> bool:
     """Whether an entry is of a bundle or a run: beside those lie logs of the platform and its sockets."""
     if folder == "logs":
         return (
-            path.is_dir() or path.name.endswith(".look.log") or (path.name.startswith("run-") and path.suffix == ".log")
+            path.is_dir()
+            or path.name.endswith(".look.log")
+            or (path.name.startswith("run-") and path.suffix in (".log", ".times"))
         )
     return folder != "run" or path.is_dir()
 

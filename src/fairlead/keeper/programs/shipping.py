@@ -20,8 +20,8 @@ from fairlead.clock import Clock, from_text, to_text
 from fairlead.errors import Error
 from fairlead.keeper.memory import replace_file
 from fairlead.messages import LogPiece
-from fairlead.supervisor import logfile
-from fairlead.supervisor.logfile import Mark
+from fairlead.supervisor import linetimes, logfile
+from fairlead.supervisor.logfile import Following, Mark
 
 _log = logging.getLogger(__name__)
 EVERY_S = 10.0
@@ -109,14 +109,21 @@ class Shipper:
                 await asyncio.to_thread(self._remember)
             if not found.is_full and (now - from_text(waits.since)).total_seconds() < self._roll_s:
                 return taken
+            times = await asyncio.to_thread(self._times, file, found)
             said = self._hide(found.data.decode("utf-8", "replace")).encode()
-            piece = LogPiece(self._node, file, found.beginning, found.begin.offset, waits.since, said, waits.is_torn)
+            piece = LogPiece(
+                self._node, file, found.beginning, found.begin.offset, waits.since, said, waits.is_torn, times
+            )
             answer = await bus.request(piece, timeout_s=ANSWER_S)
             if not answer.ok:
                 _log.info("a piece of a log was not taken", extra={"file": file, "reason": str(answer.error)})
                 return taken
             self._known[file] = Waits(found.end)
         return PIECES_MAX
+
+    def _times(self, file: str, found: Following) -> tuple[linetimes.Mark, ...]:
+        begin = found.begin.offset
+        return linetimes.by_line(found.data, begin, linetimes.read(self._logs / file, begin))
 
     def _files(self) -> list[str]:
         found = [path for path in self._logs.rglob("*.log") if path != self._access and not path.is_symlink()]

@@ -13,7 +13,7 @@ from fairlead.keeper.running.launch import needs_port
 from fairlead.keeper.running.processes import RunProcesses
 from fairlead.keeper.running.state import RunState
 from fairlead.status import RunStatus
-from fairlead.supervisor import logfile
+from fairlead.supervisor import linetimes, logfile
 
 LOOK_S = 0.05
 """Between two looks at a run that starts."""
@@ -24,11 +24,13 @@ ANSWER_S = 5.0
 
 async def look_after(state: RunState, processes: RunProcesses, beat: Callable[[], float | None]) -> None:
     """Move the run to ready and kill what is not well, until canceled. ``beat``: when the SDK last said it is ready."""
+    times = linetimes.LineTimes(state.paths.log)
     while True:
         if needs_port(state.wanted):
             await look_at_port(state, processes)
         await _note_sign(state, processes, beat)
         await _judge(state, processes)
+        await asyncio.to_thread(times.look, state.ports.clock.monotonic())
         if state.kept.status is RunStatus.READY:
             await asyncio.to_thread(logfile.rotate, state.paths.log)
             await asyncio.sleep(WATCH_S)
