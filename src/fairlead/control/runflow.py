@@ -86,19 +86,15 @@ class RunFlow:
         seen = runs.seen_of(by_run, nodes_since=taken)
         stepped = stepping.step(session, _for_all(session, seen, silent_s), now, self.address, self._raised)
         for letter in stepped.outcome.letters:
-            self._put(session, letter, now)
+            write_letter(session, letter, now)
         outcome = stepped.outcome
         if lost:
             outcome += replacing.replace_gone(session, now)
         return _Step(outcome, stepped.raised, bool(opened), frozenset(prepared))
 
-    def _put(self, session: Session, letter: Letter, now: datetime) -> None:
-        """Write a letter; one that cannot be written must not hold up runs and devices."""
-        write_letter(session, letter, now)
-
 
 def write_letter(session: Session, letter: Letter, now: datetime) -> None:
-    """Put a letter about a run into the outbox, or why it is not there into the run's journal."""
+    """Put a letter about a run into the outbox; why one cannot be written is told by the run's journal."""
     try:
         outbox.post(session, letter.to, letter.subject, letter.text, now, run=letter.run, by_platform=True)
     except Error as error:
