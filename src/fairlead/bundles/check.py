@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.bundles import artifacts, entries, listing, pack, reading, rules, specs
+from fairlead.bundles import artifacts, asked, entries, listing, pack, reading, rules, specs
 from fairlead.bundles.archive import File, Limits
 from fairlead.bundles.manifest import FILE, AppManifest, ModelManifest, examine
 from fairlead.errors import Invalid, Problem
@@ -104,6 +104,8 @@ def check(folder: Path, limits: Limits = Limits(), *, everything: bool = False) 
         found = [one for one in _look(manifest, folder, files) if not reading.covered(one, above)]
         problems += [problem if problem.line else _placed(problem, lines) for problem in found]
         told += [_placed(problem, lines) for problem in _warnings(manifest, folder)]
+        if isinstance(manifest, AppManifest):
+            told += asked.unknown(manifest, folder, {file.path for file in files})
     return Checked(manifest if whole else None, tuple(files), tuple(problems), tuple(told))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,6 +34,15 @@ class Body(msgspec.Struct, frozen=True):
     needed: tuple[str, ...]
 
 
+class Called(msgspec.Struct, frozen=True):
+    """``app.device("lamp")``, as a module says it."""
+
+    path: str
+    line: int
+    method: str
+    text: str
+
+
 class Entry:
     """The module and the name of an entry, with the problems of finding them."""
 
@@ -42,6 +51,7 @@ class Entry:
         module, _, self._attribute = entry.partition(":")
         stem = module.replace(".", "/")
         path = next((one for one in (f"{stem}.py", f"{stem}/__init__.py") if one in paths), None)
+        self._path = path or ""
         self._tree: ast.Module | None = None
         if path is None:
             near = reading.closest(f"{stem}.py", (one for one in paths if one.endswith(".py")))
@@ -80,6 +90,15 @@ class Entry:
         if function is None:
             return None
         return _body(function, own=isinstance(found, ast.ClassDef), rows=rows, tree=self._tree)
+
+    def calls(self, methods: Collection[str]) -> Iterator[Called]:
+        """Yield each call of one of ``methods`` of the entry that begins with a plain text."""
+        for node in ast.walk(self._tree) if self._tree is not None else ():
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id=name), attr=method), args=[ast.Constant(value=str(text)), *_]
+                ) if name == self._attribute and method in methods:
+                    yield Called(self._path, node.lineno, method, text)
 
 
 def faults(manifest: ModelManifest, body: Body | None) -> Iterator[Problem]:

@@ -27,7 +27,7 @@ from fairlead.control.contents import held
 from fairlead.control.parts import Parts
 from fairlead.control.registering import Checked, Pushed, Stored, register
 from fairlead.control.uploads import Uploads, translated
-from fairlead.errors import Conflict, Invalid
+from fairlead.errors import Conflict, Invalid, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +166,15 @@ class Pushes:
     def _check(self, folder: Path) -> Checked:
         checked = check_bundle(folder, self._limits, everything=True)
         manifest = checked.require()
-        warnings = tuple(f"{one.path}: {one.message}" for one in checked.warnings)
+        warnings = tuple(_told(one) for one in checked.warnings)
         digest = archive.digest(checked.files)
         return Checked(manifest, digest, environment_spec(manifest, folder), warnings, checked.files)
+
+
+def _told(warning: Problem) -> str:
+    """Return a warning as a person reads it; only of a role that is none with what was meant instead."""
+    hint = f"; {warning.hint}" if warning.rule == "unknown_role" and warning.hint else ""
+    return f"{warning.path}: {warning.message}{hint}"
 
 
 def _missing(path: str) -> Conflict:

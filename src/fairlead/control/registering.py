@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.accounts import usage
 from fairlead.accounts.policy import Caller, Verb
+from fairlead.apps import lacking
 from fairlead.apps import versions as apps
 from fairlead.bundles.archive import File
 from fairlead.bundles.manifest import AppManifest, ModelManifest
@@ -67,7 +68,8 @@ def register(session: Session, who: Caller, bundle: Checked, stored: Stored, ali
             alias=None if alias == NO_ALIAS else alias,
             admin=who.may(Verb.MANAGE_OTHERS),
         )
-        made = _of_app(registered.version, bundle, not registered.created)
+        lacks = tuple(lacking.text(one) for one in lacking.here(session, who, bundle.manifest))
+        made = _of_app(registered.version, bundle, not registered.created, lacks)
     record(session, bundle.digest, bundle.files)
     usage.keep(session, who.name, bundle.digest, made.name, sum(one.size for one in bundle.files))
     return made
@@ -88,5 +90,6 @@ def _of_model(version: ModelVersion, bundle: Checked, again: bool) -> Pushed:
     return Pushed("model", version.model, version.version, bundle.digest, version.status.value, version.warnings, again)
 
 
-def _of_app(version: AppVersion, bundle: Checked, again: bool) -> Pushed:
-    return Pushed("app", version.app, version.version, bundle.digest, version.status.value, bundle.warnings, again)
+def _of_app(version: AppVersion, bundle: Checked, again: bool, lacks: tuple[str, ...]) -> Pushed:
+    told = (*bundle.warnings, *lacks)
+    return Pushed("app", version.app, version.version, bundle.digest, version.status.value, told, again)

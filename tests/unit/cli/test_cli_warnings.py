@@ -11,6 +11,8 @@ import pytest
 
 from fairlead.cli.commands import bundles
 
+from .conftest import Door
+
 
 class Stream:
     """An API whose stream of a version's steps is written by the test."""
@@ -39,3 +41,19 @@ def test_a_warning_of_a_check_says_what_to_do(cli: Callable[..., tuple[int, str,
 
     assert code == 0
     assert 'which was saved with 1.5.2; requires = ["scikit-learn==1.5.2"]' in err
+
+
+def test_a_check_tells_what_the_installation_lacks_and_nothing_where_it_does_not_answer(
+    cli: Callable[..., tuple[int, str, str]], signed_in: Door, tmp_path: Path
+) -> None:
+    manifest = 'kind = "app"\nname = "a"\n[run]\nentry = "app:app"\n[devices]\nl = { type = "lampe" }\n'
+    (tmp_path / "fairlead.toml").write_text(manifest)
+    (tmp_path / "app.py").write_text("import fairlead\napp = fairlead.App()\n")
+    assert cli("check", str(tmp_path))[::2] == (0, "")
+
+    signed_in.says("GET /api/v1/types", {"items": [{"name": "lamp", "version": "1.0.0"}]})
+    signed_in.says("GET /api/v1/models", {"items": []})
+    code, _, err = cli("check", str(tmp_path))
+
+    assert code == 0
+    assert "warning: devices.l.type: there is no device type lampe; did you mean lamp?" in err

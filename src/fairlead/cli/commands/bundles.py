@@ -13,9 +13,11 @@ import typer
 from fairlead.cli import calling, terminal
 from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands import templates
-from fairlead.errors import Error
+from fairlead.errors import Error, Problem
 
 MANIFEST = "fairlead.toml"
+ASK_S = 3.0
+"""A check waits so long for the installation."""
 UNCHANGED = 200
 """Status of a push of what is there already."""
 
@@ -54,7 +56,7 @@ def check(folder: Path = typer.Argument(Path(), help="The bundle's folder.")) ->
     from fairlead.bundles.check import check as examine
 
     checked = examine(folder)
-    for item in checked.warnings:
+    for item in (*checked.warnings, *_lacking(checked.manifest)):
         terminal.note(f"warning: {item.path}: {'; '.join(filter(None, (item.message, item.hint)))}")
     for item in checked.problems:
         terminal.problem(item, MANIFEST, is_file=_is_file(item.path, folder))
@@ -62,6 +64,27 @@ def check(folder: Path = typer.Argument(Path(), help="The bundle's folder.")) ->
         raise typer.Exit(5)
     manifest = checked.require()
     terminal.result(f"{manifest.name}: {len(checked.files)} files, no problems")
+
+
+def _lacking(manifest: object) -> tuple[Problem, ...]:
+    """Return what an app asks of an installation that is not there: asked of the one that this person is signed in to.
+
+    Where there is none, or it does not answer, nothing is told: types and models are added by people.
+    """
+    from fairlead.apps import lacking
+    from fairlead.bundles.manifest import AppManifest
+
+    if not isinstance(manifest, AppManifest) or not (manifest.devices or manifest.models):
+        return ()
+    try:
+        with Api(timeout_s=ASK_S) as api:
+            types, models = api.get("/types")["items"], api.get("/models")["items"]
+    except (Refused, Error):
+        return ()
+    majors: dict[str, set[int]] = {}
+    for one in types:
+        majors.setdefault(one["name"], set()).add(int(one["version"].partition(".")[0]))
+    return tuple(lacking.told(manifest, majors, [one["name"] for one in models]))
 
 
 def _is_file(path: str, folder: Path) -> bool:
