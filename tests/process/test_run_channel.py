@@ -458,6 +458,18 @@ async def test_end_of_the_window_stops_it_without_control(tmp_path: Path) -> Non
         assert list(it.home.children.glob("*.json")) == []
 
 
+async def test_a_run_that_was_never_ready_has_failed_when_its_window_closes(tmp_path: Path) -> None:
+    async with house(tmp_path) as it:
+        it.write(
+            "import asyncio\nimport fairlead\napp = fairlead.App()\n@app.start\nasync def begin():\n    await asyncio.sleep(600)\n"
+        )
+        await it.runs.converge((it.wanted(),))
+        await wait_for(lambda: it.report().pids, it.said)
+        ends = to_text(SystemClock().now())
+        await it.runs.converge((it.wanted(ends=ends),))
+        assert (await it.until(RunStatus.FAILED)).reason == "the window closed before it was ready"
+
+
 async def test_finished_run_is_not_started_by_the_next_keeper(tmp_path: Path) -> None:
     async with house(tmp_path) as it:
         it.write(APP)

@@ -36,6 +36,8 @@ class LiveRun(msgspec.Struct, frozen=True):
     holding: bool = False
     """It has claims on devices."""
     stopping_since: datetime | None = None
+    was_ready: bool = True
+    """It was ready once."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -166,12 +168,18 @@ def _trouble(run: LiveRun, said: str) -> MarkTrouble | None:
 def _stopping(run: LiveRun, report: RunReport | None, seen: Seen, now: datetime) -> Action | None:
     status = RunStatus.SUCCEEDED if run.stop == WINDOW_OVER else RunStatus.CANCELED
     if report and report.status in _ENDED:
-        return FinishRun(run.id, status, run.stop, report.restarts, report.last_lines)
+        reason = run.stop
+        if run.stop == WINDOW_OVER and report.status is RunStatus.FAILED and report.reason.startswith(WINDOW_OVER):
+            status, reason = RunStatus.FAILED, report.reason  # it was not well when the window closed
+        return FinishRun(run.id, status, reason, report.restarts, report.last_lines)
+    said = run.stop
+    if run.stop == WINDOW_OVER and not run.was_ready:
+        status, said = RunStatus.FAILED, f"{WINDOW_OVER} before it was ready"
     if report is None and seen.since_stop:
-        return FinishRun(run.id, status, f"{run.stop}; it was not running any more")
+        return FinishRun(run.id, status, f"{said}; it was not running any more")
     since = run.stopping_since or run.starts
     if report is None and now - since >= timedelta(seconds=STOP_MAX_S):
-        return FinishRun(run.id, status, f"{run.stop}; its machine does not answer")
+        return FinishRun(run.id, status, f"{said}; its machine does not answer")
     return None
 
 

@@ -115,5 +115,6 @@ def _facts(row: Run, holding: bool, stopping_since: datetime) -> plan.LiveRun:
         restarts=row.restarts,
         page=row.page,
         holding=holding,
+        was_ready=row.ready_at is not None,
         stopping_since=stopping_since if row.status is RunStatus.STOPPING else None,
     )

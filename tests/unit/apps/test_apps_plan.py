@@ -37,6 +37,7 @@ def says(status: RunStatus, **more: object) -> Seen:
 
 SILENT = Seen()
 BAD = f"{HANDLERS_FAIL}: cool: KeyError: 'x'; fairlead logs run-1"
+UNREADY = f"{WINDOW_OVER} before it was ready: not ready after 60 s"
 BEFORE, DURING, AFTER = NOON - timedelta(seconds=1), NOON + timedelta(minutes=5), ONE
 
 HISTORY = [
@@ -62,6 +63,9 @@ HISTORY = [
     ("stopped", run(S.STOPPING, stop=WINDOW_OVER, stopping_since=ONE), says(S.SUCCEEDED), AFTER, FinishRun("run-1", S.SUCCEEDED, WINDOW_OVER)),
     ("killed at the end", run(S.STOPPING, stop=WINDOW_OVER), says(S.FAILED), AFTER, FinishRun("run-1", S.SUCCEEDED, WINDOW_OVER)),
     ("stopped by a person, done", run(S.STOPPING, stop="by ada"), says(S.SUCCEEDED), DURING, FinishRun("run-1", S.CANCELED, "by ada")),
+    ("was not ready at the end", run(S.STOPPING, stop=WINDOW_OVER), says(S.FAILED, reason=UNREADY), AFTER, FinishRun("run-1", S.FAILED, UNREADY)),
+    ("never ready, and nobody knows", run(S.STOPPING, stop=WINDOW_OVER, was_ready=False), Seen(since_stop=True), AFTER, FinishRun("run-1", S.FAILED, f"{WINDOW_OVER} before it was ready; it was not running any more")),
+    ("never ready, and stopped by a person", run(S.STOPPING, stop="by ada", was_ready=False), Seen(since_stop=True), AFTER, FinishRun("run-1", S.CANCELED, "by ada; it was not running any more")),
     ("node knows nothing of it", run(S.STOPPING, stop=WINDOW_OVER, stopping_since=ONE), Seen(since_stop=True), AFTER, FinishRun("run-1", S.SUCCEEDED, f"{WINDOW_OVER}; it was not running any more")),
     ("node is gone", run(S.STOPPING, stop=WINDOW_OVER, stopping_since=ONE), SILENT, ONE + timedelta(seconds=119), None),
     ("node is gone for long", run(S.STOPPING, stop=WINDOW_OVER, stopping_since=ONE), SILENT, ONE + timedelta(seconds=120), FinishRun("run-1", S.SUCCEEDED, f"{WINDOW_OVER}; its machine does not answer")),

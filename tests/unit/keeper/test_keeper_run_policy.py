@@ -105,3 +105,20 @@ def test_ready(signs: Signs, has_probe: bool, ready: bool) -> None:
 )
 def test_frozen(signs: Signs, has_probe: bool, frozen: bool) -> None:
     assert run_policy.is_frozen(signs, 100, has_probe=has_probe) is frozen
+
+
+@pytest.mark.parametrize(
+    ("began", "was_ready", "down", "expected"),
+    [
+        (False, False, "", "over before it could start"),
+        (True, False, "", "over before it was ready"),
+        (True, False, "not ready after 60 s", "over before it was ready: not ready after 60 s"),
+        (True, True, "exit 1: TypeError", "over while it was started again: exit 1: TypeError"),
+        (True, True, "", ""),
+        (False, True, "", ""),  # its window closed while the platform was away
+    ],
+)
+def test_a_run_that_was_not_well_when_its_window_closed_has_failed(
+    began: bool, was_ready: bool, down: str, expected: str
+) -> None:
+    assert run_policy.unwell("over", began=began, was_ready=was_ready, down=down) == expected

@@ -68,6 +68,18 @@ def after_exit(
     return Again(full)
 
 
+def unwell(over: str, *, began: bool, was_ready: bool, down: str) -> str:
+    """Return why a run whose window is ``over`` has failed, nothing where it went well.
+
+    ``began``: it had processes; ``down``: why they are being started again, or were last.
+    """
+    if not began and not was_ready:
+        return f"{over} before it could start"
+    if not was_ready:
+        return f"{over} before it was ready{f': {down}' if down else ''}"
+    return f"{over} while it was started again: {down}" if down else ""
+
+
 def late(limit_s: float, *, port: int = 0, page: str = "", fails: str = "") -> str:
     """Return why a run is ended that was not ready in time: nothing of it listens on ``port``, its ``page`` ``fails``,
     or it never said that it is ready."""

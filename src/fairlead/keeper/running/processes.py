@@ -46,6 +46,8 @@ class RunProcesses:
         """When its page answered last, or its heartbeat came last; moment of the monotonic clock."""
         self.page_fails: str | None = None
         """How the last look at its page ended, nothing where it was well; None: nobody was there."""
+        self.down = ""
+        """Why one was started again last."""
         self._state = state
         self._clock = state.ports.clock
         self._found = dict(found)
@@ -99,7 +101,7 @@ class RunProcesses:
                     raise Internal(reason, code="run_failed", hint=f"fairlead logs {state.wanted.run}")
                 case run_policy.Again(reason):
                     state.kept.restarts += 1
-                    self.answered = None
+                    self.answered, self.down = None, reason
                     await state.move(RunStatus.STARTING, reason)
                     await self._end_family(session)
                     await self._pause(process)

@@ -106,10 +106,9 @@ class DrivenRun:
                 self.end(RunStatus.FAILED, f"it cannot be given a user id: {error}")
             if not self._over.is_set():
                 await self._until_over()
-            began = state.kept.was_ready or self._processes.has_any
+            if self._verdict[1] == WINDOW_OVER and (why := self._unwell()):
+                self._verdict = (RunStatus.FAILED, why)
             await self._processes.stop(self._grace_s, self._verdict[1])
-            if self._verdict[1] == WINDOW_OVER and not began:
-                self._verdict = (RunStatus.FAILED, f"{WINDOW_OVER} before it could start")
             await state.move(*self._verdict)
         finally:
             watching.cancel()
@@ -176,6 +175,16 @@ class DrivenRun:
         else:
             _log.error("run failed inside the keeper", exc_info=error, extra={"run": self.state.wanted.run})
             self.end(RunStatus.FAILED, f"{type(error).__name__}: {error}")
+
+    def _unwell(self) -> str:
+        """Return why it has not succeeded though its window is over; nothing: it has."""
+        is_down = self.state.kept.status is RunStatus.STARTING
+        return run_policy.unwell(
+            WINDOW_OVER,
+            began=self._processes.has_any,
+            was_ready=self.state.kept.was_ready,
+            down=self._processes.down if is_down else "",
+        )
 
     def _new_channel(self) -> RunChannel:
         ports = self._ports
