@@ -70,7 +70,8 @@ class World:
         return Answer(value=b"[]")
 
     def picture(self, second: int) -> Measured:
-        return Measured("c1", "image", f"2026-11-20T12:00:0{second}Z", media=b"%d" % second, content_type="image/jpeg")
+        at = f"2026-11-20T12:{second // 60:02}:{second % 60:02}Z"
+        return Measured("c1", "image", at, media=b"%d" % second, content_type="image/jpeg")
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ async def test_pictures(world: World) -> None:
     taking = asyncio.create_task(asyncio.to_thread(compat.get_stream_image, 1, 2))
     second = 1
     while not taking.done():
-        await world.readings.arrived(world.picture(second := second % 9 + 1))
+        await world.readings.arrived(world.picture(second := second + 1))
         await asyncio.sleep(0.02)
     first, following = await taking
 
