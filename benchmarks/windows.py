@@ -185,7 +185,7 @@ def said(found: Found) -> str:
     return f"""## What is due
 
 {found.schedules:,} schedules of every kind in six zones, in the platform's SQLite. The look that control takes at least
-each second, with the windows of so many of them just opened: runs and obligations written and synced, the next moment
+each second, with the windows of so many of them just opened: runs written and synced, the next moment
 found. Medians of five looks.
 
 | opened | ms | processor ms |
