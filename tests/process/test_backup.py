@@ -322,7 +322,7 @@ async def test_an_archive_that_was_cut_off_is_refused(file: Path, part: int) -> 
 
 async def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(Invalid, match="no whole backup"):
+    with pytest.raises(Invalid, match="text is no backup"):
         archive.verify(tmp_path / "text")
     with pytest.raises(NotFound, match="is not there"):
         archive.verify(tmp_path / "none")

@@ -8,6 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from fairlead.bundles.reading import closest
+from fairlead.devices import types
 from fairlead.errors import Problem
 from fairlead.supervisor import bounds
 
@@ -29,6 +30,15 @@ def check(schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) ->
     return tuple(_problems(schemas, given))
 
 
+def _expects(schema: Mapping[str, Any]) -> str:
+    """Return in words what a value of a parameter is: ``number from 10 to 40 (Comfortable up to (°C))``."""
+    title = str(schema.get("title", ""))
+    if not isinstance(schema.get("type"), str):
+        return title
+    words = types.expects(types.Property(dict(schema)))
+    return f"{words}: {title}" if title else words
+
+
 def _problems(schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> Iterable[Problem]:
     for name in given:
         if name not in schemas:
@@ -37,6 +47,6 @@ def _problems(schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
     for name, schema in schemas.items():
         if name in given:
             for error in Draft202012Validator(dict(schema)).iter_errors(given[name]):
-                yield Problem(f"params.{name}", str(error.validator), error.message[:200], str(schema.get("title", "")))
+                yield Problem(f"params.{name}", str(error.validator), error.message[:200], _expects(schema))
         elif "default" not in schema:
             yield Problem(f"params.{name}", "required", "must be set", f"--set {name}=…")

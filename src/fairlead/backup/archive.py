@@ -175,19 +175,30 @@ class Found(msgspec.Struct, frozen=True):
 
 def members(path: Path) -> Iterator[Found]:
     """Yield the members in order. Raises :class:`NotFound` (``file_missing``), :class:`Invalid` (``backup_broken``)."""
+    begun = False
     try:
         with zstd.ZstdFile(path, "rb") as packed, tarfile.open(fileobj=packed, mode="r|") as tar:
             for info in tar:
                 source = tar.extractfile(info) if info.isreg() else None
                 if source is None:
                     raise broken(path, f"{info.name!r} is no plain file")
+                begun = True
                 yield Found(info.name, info.pax_headers.get(_TYPE, ""), _Unpacked(source, path))
     except FileNotFoundError as error:
         raise NotFound(f"{path} is not there", code="file_missing", hint="name the file of a backup") from error
     except (zstd.ZstdError, tarfile.TarError, EOFError) as error:
+        if not begun and not _is_zstd(path):
+            hint = "name a file that fairlead backup wrote"
+            raise Invalid(f"{path} is no backup", code="backup_broken", hint=hint) from error
         raise broken(path, str(error)) from error
     except OSError as error:
         raise Invalid(f"{path}: {error.strerror}", code="file_unusable", hint="name the file of a backup") from error
+
+
+def _is_zstd(path: Path) -> bool:
+    """Whether the file begins as zstd does (RFC 8878, 3.1.1), as far as it goes."""
+    with path.open("rb") as file:
+        return b"\x28\xb5\x2f\xfd".startswith(file.read(4))
 
 
 def verify(path: Path) -> tuple[About, Digests]:

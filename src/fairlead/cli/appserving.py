@@ -294,7 +294,9 @@ def manifest_of(folder: Path) -> AppManifest:
 def run_wanted(manifest: AppManifest, wanted: Wanted, types: Mapping[str, list[DeviceType]], starts: str) -> RunWanted:
     """Return the run of an app on this machine; raises :class:`Invalid` for what does not fit its manifest."""
     if problems := params.check(manifest.params, wanted.settings):
-        raise Invalid(problems[0].message, code="params_invalid", hint="--set PARAM=VALUE", problems=problems)
+        first = problems[0]
+        named = f"--set {first.path.removeprefix('params.')}: {first.message}"
+        raise Invalid(named, code="params_invalid", hint=first.hint or "--set PARAM=VALUE", problems=problems)
     if unknown := sorted(wanted.counts.keys() - manifest.devices.keys()):
         roles = ", ".join(manifest.devices) or "none"
         raise Invalid(f"[devices] has no role {unknown[0]}", code="role_unknown", hint=f"roles: {roles}")

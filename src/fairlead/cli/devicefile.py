@@ -30,11 +30,14 @@ def read(file: Path) -> list[Row]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise Invalid(f"{file}: {error.strerror}", code="devices_invalid", hint=_HINT) from error
+        raise Invalid(f"{file}: {error.strerror}", code="devices_invalid", hint="name a CSV file") from error
     except UnicodeDecodeError as error:
         raise Invalid(f"{file} is no text in UTF-8", code="devices_invalid", hint="save it as CSV, UTF-8") from error
     lines = _cells(file, text)
     heading = [name.strip().lower() for name in next(lines, (0, []))[1]]
+    if len(heading) == 1 and (sign := next((one for one in ";\t|" if one in heading[0]), "")):
+        said = f"{file}: columns are separated by {'tabs' if sign == chr(9) else sign}"
+        raise Invalid(said, code="devices_invalid", hint="save it with commas: id,type,at")
     lacking, foreign = [n for n in NEEDED if n not in heading], [n for n in heading if n not in COLUMNS]
     if lacking or foreign or len(set(heading)) != len(heading):
         said = f"lacks {', '.join(lacking)}" if lacking else f"has {', '.join(foreign or heading)}"
@@ -45,15 +48,17 @@ def read(file: Path) -> list[Row]:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(heading):
-            message = f"{len(cells)} values for {len(heading)} columns"
-            problems.append(Problem(",".join(heading), "columns", message, line=number))
+            counted = f"{len(cells)} {'value' if len(cells) == 1 else 'values'}"
+            message = f"has {counted} for the {len(heading)} columns {','.join(heading)}"
+            problems.append(Problem("line", "columns", message, line=number))
             continue
         problems += [Problem(name, "required", f"has no {name}", line=number) for name in NEEDED if not item.get(name)]
         rows.append(Row(number, item))
     if not rows and not problems:
         raise Invalid(f"{file} names no device", code="devices_invalid", hint=_HINT)
     if problems:
-        message = f"{file}: {len({one.line for one in problems})} lines cannot be read; no device was registered"
+        count = len({one.line for one in problems})
+        message = f"{file}: {count} {'line' if count == 1 else 'lines'} cannot be read; no device was registered"
         raise Invalid(message, code="devices_invalid", hint="correct them and send all again", problems=tuple(problems))
     return rows
 

@@ -87,9 +87,18 @@ def windows(on_days: str, froms: Sequence[str], tos: Sequence[str]) -> list[dict
         return []
     if max(len(froms), len(tos)) > 1 and len(froms) != len(tos):
         raise typer.BadParameter(f"{len(froms)} --from and {len(tos)} --to: each window has one of both")
+    if not froms or not tos:
+        lacks, ends = ("--to", "24:00 is the end of the day") if froms else ("--from", "00:00 is its beginning")
+        raise typer.BadParameter(f"{lacks} is missing: {ends}")
     chosen = days(on_days) if on_days else list(DAYS)
-    pairs = zip(froms or ("00:00",), tos or ("24:00",), strict=True)
-    return [{"days": chosen, "from": opens, "to": closes} for opens, closes in pairs]
+    pairs = zip(froms, tos, strict=True)
+    return [{"days": chosen, "from": clock(opens), "to": clock(closes)} for opens, closes in pairs]
+
+
+def clock(text: str) -> str:
+    """Return ``9`` and ``9:00`` as ``09:00``; anything else as it is, for the platform to judge."""
+    match = re.fullmatch(r"([0-9]{1,2})(?::([0-9]{2}))?", text.strip())
+    return f"{int(match[1]):02}:{match[2] or '00'}" if match else text
 
 
 def dst(text: str) -> dict[str, str]:

@@ -182,7 +182,7 @@ def _days(wanted: Wanted) -> Iterable[Problem]:
     days = days[: EXCEPTED_MAX + 2]
     bad = [(path, day) for path, day in days if day is not None and not _is_day(day)]
     for path, day in bad:
-        yield Problem(path, "date", f"{day[:20]!r} is no date", f"YYYY-MM-DD, from {YEARS[0]} to {YEARS[1]}")
+        yield Problem(path, "date", f"{day[:80]!r} is no date", f"YYYY-MM-DD, from {YEARS[0]} to {YEARS[1]}")
     if not bad and wanted.start and wanted.end and wanted.end < wanted.start:
         yield Problem("end", "ge", f"{wanted.end} lies before {wanted.start}")
 

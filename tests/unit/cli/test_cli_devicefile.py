@@ -44,7 +44,7 @@ def test_lines_keep_their_numbers(lab: Path) -> None:
         ("id,type\nx,fan\n", "lacks at"),
         ("id,type,at,color\nx,fan,lab,red\n", "has color"),
         ("id,type,at\n", "names no device"),
-        ("id,type,at\nx,fan\n", "1 lines cannot be read"),
+        ("id,type,at\nx,fan\n", "1 line cannot be read"),
         ('id,type,at,title\nx,fan,lab,"open\ny,fan,lab,b\n', "line 3: unexpected end of data"),
         ("id,type,at\nx,fan," + "l" * 200_000 + "\n", "line 2: field larger than field limit"),
         ("id,type,at\nx,,lab\ny,fan,lab,z\n", "2 lines cannot be read"),

@@ -20,8 +20,10 @@ app = group("Letters of your own runs; of all for who may read the audit.", _lis
 
 
 @app.command()
-def show(number: int = typer.Argument(help="The letter's id.")) -> None:
+def show(number: str = typer.Argument(help="The letter's id, a number.")) -> None:
     """Show one letter whole."""
+    if not number.isdecimal():
+        raise typer.BadParameter(f"{number}: letters have numbers; fairlead mail lists them", param_hint="NUMBER")
     with Api() as api:
         letter = api.get(f"/mail/{number}")
     reason = f": {letter['reason']}" if letter["reason"] else ""

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from fairlead.cli import terminal
-from fairlead.cli.api import Api, named
+from fairlead.cli.api import Api, Refused, named
 from fairlead.cli.commands.noun import telling
 
 _LIVE = ("starting", "ready", "planned")
@@ -45,21 +45,39 @@ app = typer.Typer(help="Runs of apps.", invoke_without_command=True, rich_markup
 
 
 @app.callback()
-def _bare(context: typer.Context, live: bool = typer.Option(False, "--live", help="Only those going on.")) -> None:
+def _bare(
+    context: typer.Context,
+    live: bool = typer.Option(False, "--live", help="Only those going on."),
+    of: str = typer.Option("", "--app", help="Only those of this app."),
+    at: str = typer.Option("", "--at", help="Only those at this location, or below it."),
+    limit: int = typer.Option(0, "--limit", help="Lines at most, the newest.", min=0),
+) -> None:
+    """List runs, newest first."""
     if context.invoked_subcommand is not None:
         return
     with Api() as api:
-        view = api.get("/runs", live="true" if live else None)
+        view = api.get("/runs", live="true" if live else None, app=of or None, at=at or None, limit=limit or None)
     if terminal.wants_json():
         terminal.result("", view)
         return
     ids = short([run["id"] for run in view["items"]])
     rows = [
         run
-        | {"id": ids[run["id"]], "app": f"{run['app']}@{run['version']}", "until": _until(run), "reason": telling(run)}
-        for run in view["items"]
+        | {
+            "id": ids[run["id"]],
+            "app": f"{run['app']}@{run['version']}",
+            "started": run.get("started_at"),
+            "until": _until(run),
+            "reason": telling(run),
+        }
+        for run in sorted(view["items"], key=_started, reverse=True)
     ]
-    terminal.table(rows, ("id", "app", "at", "status", "schedule", "until", "reason", "url"))
+    terminal.table(rows, ("id", "app", "at", "status", "schedule", "started", "until", "reason", "url"))
+
+
+def _started(run: dict[str, Any]) -> str:
+    """Return when it started; of one that did not, when it came to be."""
+    return run.get("started_at") or run.get("created_at") or ""
 
 
 @app.command()
@@ -67,6 +85,7 @@ def show(run: str) -> None:
     """Show one run with its history."""
     with Api() as api:
         view = api.get(f"/runs/{named('run', run)}")
+        given = _given(api, view)
     if terminal.wants_json():
         terminal.result("", view)
         return
@@ -75,12 +94,24 @@ def show(run: str) -> None:
     for role, devices in view["bindings"].items():
         terminal.result(f"  device {role}: {', '.join(devices) or 'none'}")
     for name, value in view["params"].items():
-        terminal.result(f"  param {name}: {json.dumps(value, ensure_ascii=False)}")
+        default = " (default)" if given is not None and name not in given else ""
+        terminal.result(f"  param {name}: {json.dumps(value, ensure_ascii=False)}{default}")
     for entry in view.get("history") or ():
         terminal.result(f"  {terminal.moment(entry['at'])} {entry['status']}: {entry.get('reason') or ''}".rstrip(": "))
     for line in view.get("last_lines") or ():
         for text in _plain(line):
             terminal.result(f"  | {text}")
+
+
+def _given(api: Api, run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the parameters that the run's schedule sets; None where that cannot be said."""
+    if terminal.wants_json() or not run["params"]:
+        return None
+    try:
+        given: dict[str, Any] = api.get(f"/schedules/{named('schedule', run['schedule'])}")["params"]
+    except Refused:
+        return None
+    return given
 
 
 def _plain(line: str) -> list[str]:

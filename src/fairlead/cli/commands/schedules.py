@@ -92,6 +92,9 @@ def add(
     dry_run: bool = typer.Option(False, "--dry-run", help="Show bindings, windows and conflicts; change nothing."),
 ) -> None:
     """Have an app run at a place and time."""
+    _one_way({"--cron": cron, "--every": every, "--from and --to": from_ or to})
+    if "," in on:
+        raise typer.BadParameter(f"{on}: one date; more than one are --start, --end and --except", param_hint="--on")
     options = OPTIONS | ({"start": "--on", "end": "--on", "windows": "--on, --from, --to"} if on else {})
     body: dict[str, Any] = {
         "app": application,
@@ -162,6 +165,13 @@ def change(
         warn_of(view)
 
 
+def _one_way(given: dict[str, Any]) -> None:
+    """Refuse two ways to say when, by the names that were typed."""
+    said = [option for option, value in given.items() if value]
+    if len(said) > 1:
+        raise typer.BadParameter(f"{' and '.join(said)} exclude each other: a schedule says in one way when it runs")
+
+
 def _replaced(old: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     """Return the body of a schedule like ``old`` that says ``said``: one way to say when takes the place of another."""
     once = old["once"] or {"from": None, "to": None}
@@ -191,8 +201,10 @@ def show(name: str) -> None:
     """Show one schedule."""
     with Api() as api:
         view = api.get(f"/schedules/{named('schedule', name)}")
-        ahead = _ahead(api, view)
-    words = [view["id"], view["name"], view["app"], view["at"], when(view), view.get("zone") or "", view["state"]]
+        ahead = [] if view.get("removed_at") else _ahead(api, view)
+    removed = f"removed {terminal.moment(view['removed_at'])}" if view.get("removed_at") else view["state"]
+    named_so = view["name"] if view["name"] != view["id"] else ""
+    words = [view["id"], named_so, view["app"], view["at"], when(view), view.get("zone") or "", removed]
     terminal.result(" ".join(filter(None, words)), view)
     if terminal.wants_json():
         return

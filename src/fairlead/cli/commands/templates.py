@@ -73,7 +73,7 @@ def write(kind: str, name: str, folder: Path) -> Path:
     """Write the template of ``kind`` below ``folder``; return its folder. Raises for a taken or wrong name."""
     files = {"model": MODEL, "app": APP}.get(kind)
     if files is None:
-        raise Invalid(f"{kind}: is neither model nor app", code="unknown_kind", hint="fairlead init model my-model")
+        raise Invalid(f"{kind!r} is neither model nor app", code="unknown_kind", hint="fairlead init app my-app")
     target = free(name, folder)
     target.mkdir()
     for file, text in files.items():
@@ -85,7 +85,7 @@ def free(name: str, folder: Path) -> Path:
     """Return the folder below ``folder`` that a bundle called ``name`` gets; raises for a taken or wrong name."""
     if not is_name(name):
         raise Invalid(
-            f"{name}: is no name", code="invalid_name", hint="lower-case letters, digits and hyphens, 63 at most"
+            f"{name!r} is no name", code="invalid_name", hint="lower-case letters, digits and hyphens, 63 at most"
         )
     target = folder / name
     if target.exists():
