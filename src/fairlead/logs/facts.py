@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from fairlead.errors import NotFound
 from fairlead.ids import trace_id
+from fairlead.logs import changes
 from fairlead.logs import why as tell
 from fairlead.logs.why import Link, Order, Why
-from fairlead.status import CommandStatus
 from fairlead.store import lookup, names
 from fairlead.store.records import (
     App,
@@ -32,8 +32,6 @@ from fairlead.store.records import (
 )
 
 LINKS_MAX = 50
-COMMANDS_MAX = 500
-"""So many commands of a device are searched for the one that set a property."""
 _PROPERTY = re.compile(r"([a-z0-9][a-z0-9-]*)\.([a-z][a-z0-9_]*)")
 PRIVATE = "A private app"
 """What an app is called to those who may not see it."""
@@ -177,7 +175,10 @@ def _schedule(session: Session, run: Run, at: datetime) -> tuple[Link, ...]:
 
 
 def _property(session: Session, of: str, device: str, name: str, at: datetime, sight: Sight) -> Why:
-    command = _told_last(session, device, name, at)
+    command = changes.told_last(session, device, name, at)
+    first = command
+    if command is not None and command.origin is None and _as_it_was(session, command, at)[0] != "failed":
+        first = changes.first_of(session, command, name, at)
     reading = session.scalars(
         select(Reading)
         .where(Reading.device == device, Reading.property == name, Reading.at <= at)
@@ -185,7 +186,7 @@ def _property(session: Session, of: str, device: str, name: str, at: datetime, s
         .limit(1)
     ).first()
     if command is not None and (reading is None or _agrees(session, command, name, reading, at)):
-        return _set(session, of, at, command, sight)
+        return _changed(session, of, at, command, first or command, sight)
     if reading is None:
         _check_property(session, device, name)
         return tell.of_events(of, at, ())
@@ -207,31 +208,9 @@ def _check_property(session: Session, device: str, name: str) -> None:
         )
 
 
-def _told_last(session: Session, device: str, name: str, at: datetime) -> Command | None:
-    """Return the command that the device was told last of a property by ``at``: the one that held it then.
-
-    Each that begins to hold is told, also one that holds again; one that waited for its turn was asked long before.
-    """
-    rows = session.scalars(
-        select(Command)
-        .where(Command.device == device, Command.created_at <= at)
-        .order_by(Command.created_at.desc(), Command.id.desc())
-        .limit(COMMANDS_MAX)
-    ).all()
-    told = [(moment, row.created_at, row.id, row) for row in rows if name in row.set and (moment := _told_at(row))]
-    return max((one for one in told if one[0] <= at), default=(None,))[-1]
-
-
-def _told_at(row: Command) -> datetime | None:
-    """Return when a command began to hold; one to a device that was away holds though it was never sent."""
-    if row.sent_at is None and row.status is CommandStatus.FAILED and row.reason.startswith("offline:"):
-        return row.finished_at
-    return row.sent_at
-
-
 def _agrees(session: Session, command: Command, name: str, reading: Reading, at: datetime) -> bool:
     """Whether the newest report is what the command set, or older than it, or may be as long as it is under way."""
-    if reading.at <= (_told_at(command) or command.created_at):
+    if reading.at <= (changes.told_at(command) or command.created_at):
         return True
     under_way = _as_it_was(session, command, at)[0] in ("accepted", "sent", "delivered", "applied")
     if under_way and not (command.finished_at is not None and command.finished_at <= at):
@@ -252,6 +231,18 @@ def _set(session: Session, of: str, at: datetime, command: Command, sight: Sight
     if session.scalar(select(Command.id).where(Command.id == command.id, sight.commands)):
         return _command(session, of, at, command)
     return tell.of_command(of, at, _order(session, command, at, PRIVATE), (), ())
+
+
+def _changed(session: Session, of: str, at: datetime, command: Command, first: Command, sight: Sight) -> Why:
+    """Explain a value by the command that changed it, ``first``, which ``command`` repeats where they are two."""
+    told = _set(session, of, at, first, sight)
+    if first is command or not told.chain:  # without a chain it is not for the caller to see
+        return told
+    again = changes.told_at(command) or command.created_at
+    link = Link(again, "command", command.id, f"{command.status.value}: the same again, since {first.id}")
+    since = changes.told_at(first) or first.created_at
+    said = f"{told.answer.removesuffix('.')}, at {since:%Y-%m-%d %H:%M:%SZ}; said again since."
+    return Why(of, at, said, tell.ordered([*told.chain, link]))
 
 
 def _command(session: Session, of: str, at: datetime, command: Command) -> Why:

@@ -14,7 +14,7 @@ from fairlead.devices.door import Ack, Heard
 from fairlead.devices.sending import Author, Outgoing
 from fairlead.devices.types import Measurement
 from fairlead.errors import NotFound
-from fairlead.logs import facts
+from fairlead.logs import changes, facts
 from fairlead.testing.store import memory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -151,3 +151,43 @@ def test_a_property_that_the_device_does_not_have_is_refused(session: Session) -
 
     assert "it has on, speed" in refused.value.hint
     assert "on" not in told(session, 1, "fan-1.speed")[0].split()  # never reported is no error
+
+
+def test_what_is_said_again_and_again_is_told_with_the_change_and_its_reading(session: Session) -> None:
+    hear(session, 1, on=False)
+    first = ask(session, 10, APP, on=True)
+    for second in range(11, 40):
+        again = Author("app", user="app", because=(f"reading t1.temperature {second} at 12:00:{second}Z",))
+        last = ask(session, second, again, on=True)
+
+    answer, chain = told(session, 50)
+
+    assert answer == ("app switched fan-1 on: t1.temperature read 35, at 2026-11-20 12:00:10Z; said again since.")
+    assert "t1.temperature: 35" in chain
+    assert [line for line in chain if line.startswith(f"{first}: observed")]
+    assert chain[-1] == f"{last}: observed: the same again, since {first}"
+    assert told(session, 10.5)[0] == "app switched fan-1 on: t1.temperature read 35."
+
+
+def test_what_was_changed_in_between_is_a_change_of_its_own(session: Session) -> None:
+    hear(session, 1, on=False)
+    ask(session, 10, APP, on=True)
+    hear(session, 20, on=False)  # somebody at the switch
+    second = Author("app", user="app", because=("reading t1.temperature 30 at 12:00:25Z",))
+    ask(session, 25, second, on=True)
+    ask(session, 26, APP, on=True)
+
+    assert told(session, 50)[0] == (
+        "app switched fan-1 on: t1.temperature read 30, at 2026-11-20 12:00:25Z; said again since."
+    )
+    ask(session, 60, ADA, on=True)
+    assert told(session, 70)[0] == "ada switched fan-1 on."
+
+
+def test_the_change_is_found_however_often_it_was_said_again(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "COMMANDS_MAX", 5)
+    hear(session, 1, on=False)
+    first = ask(session, 10, APP, on=True)
+    for second in range(11, 40):
+        ask(session, second, APP, on=True)
+    assert [line for line in told(session, 50)[1] if line.startswith(f"{first}: observed")]
