@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,9 +24,9 @@ class Verb(StrEnum):
 
     CALL_MODELS = "call models and submit jobs"
     PUSH_MODELS = "push models"
-    MANAGE_MODELS = "move aliases, roll back and retire models"
+    MANAGE_MODELS = "move aliases, roll back, remove and retire models"
     PUSH_APPS = "push apps"
-    MANAGE_APPS = "move aliases, roll back and retire apps"
+    MANAGE_APPS = "move aliases, roll back and remove apps"
     SET_SECRETS = "see or set secrets of bundles"
     GRANT = "grant public access and outbound connections"
     SEE_DEVICES = "see device types, locations, devices and readings"
@@ -104,14 +104,26 @@ def check(caller: Caller, verb: Verb) -> None:
     raise Forbidden(
         f"{caller.name} may not {verb}",
         code="role_needed",
-        hint=f"that takes the role {allowed}, which {_lacks(caller)}",
+        hint=f"that takes the role {allowed}; {_lacks(caller)}",
+    )
+
+
+def check_any(caller: Caller, verbs: Sequence[Verb]) -> None:
+    """Raise :class:`Forbidden` (``role_needed``) unless ``caller`` may do one of ``verbs``."""
+    if any(caller.may(verb) for verb in verbs):
+        return
+    each = "; ".join(f"to {verb} takes the role {' or '.join(sorted(ALLOWED[verb]))}" for verb in verbs)
+    raise Forbidden(
+        f"{caller.name} may neither {' nor '.join(verbs)}",
+        code="role_needed",
+        hint=f"{each}; {_lacks(caller)}",
     )
 
 
 def _lacks(caller: Caller) -> str:
     """Return who lacks a role: a token may have fewer than the person, whom more roles would not help then."""
     give = f"a configurer gives it with: fairlead users set {caller.name} --add ROLE"
-    return f"this token or {caller.name} lacks; sign in with all your roles (fairlead login), or {give}"
+    return f"this token or {caller.name} lacks it: sign in with all your roles (fairlead login), or {give}"
 
 
 def check_owner(caller: Caller, owner: str, what: str, to: str = "change it") -> None:

@@ -91,9 +91,9 @@ def curl(settings: Settings) -> str:
 def story(settings: Settings) -> list[str]:
     """Return where to look on: the app's page, and what tells why it acted."""
     with _api(settings) as api:
-        pages = [run["url"] for run in api.get("/runs", live="true")["items"] if run["url"]]
+        live = [run for run in api.get("/runs", live="true")["items"] if run["url"]]
     return [
-        *(f"{APP} at {PLACE}: {page}" for page in pages),
+        *(f"{run['app']} at {run['at']}: {run['url']}" for run in live if (run["app"], run["at"]) == (APP, PLACE)),
         f"its room warms up {SPEED} times as fast as a real one; in a minute or so: fairlead why fan-1.on",
     ]
 

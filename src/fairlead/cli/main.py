@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib import import_module
 
 import typer
@@ -51,6 +52,15 @@ ROOMS = {
     "bench": ("bench",),
 }
 """File in ``commands`` to the verbs and nouns that it holds; only the file of the word in hand is loaded."""
+_SAME = {
+    **dict.fromkeys(("retire", "remove", "delete", "del"), ("rm",)),
+    **dict.fromkeys(("new", "create", "register"), ("add", "new")),
+    **dict.fromkeys(("set", "edit", "update", "change", "move", "rename"), ("change", "set")),
+    **dict.fromkeys(("start", "run", "rerun"), ("again", "run")),
+    **dict.fromkeys(("kill", "end", "cancel"), ("stop", "cancel")),
+    **dict.fromkeys(("unpause", "continue"), ("resume",)),
+}
+"""Other words for verbs, to those that some nouns have."""
 _ROOM_OF = {word: room for room, words in ROOMS.items() for word in words}
 
 
@@ -132,8 +142,16 @@ def _usage(error: typer.TyperException) -> int:
         terminal.note(message)
     else:
         context = getattr(error, "ctx", None)
-        terminal.error(message, hint=f"{context.command_path if context else 'fairlead'} --help", code="usage")
+        path = context.command_path if context else "fairlead"
+        meant = _meant(message, getattr(getattr(context, "command", None), "commands", {}))
+        terminal.error(message, hint=f"did you mean {path} {meant}?" if meant else f"{path} --help", code="usage")
     return 2
+
+
+def _meant(message: str, verbs: Collection[str]) -> str:
+    """Return which of ``verbs`` stands for one that is not there, by another word for the same."""
+    said = re.match(r"No such command '([^']+)'", message)
+    return next((verb for verb in _SAME.get(said[1] if said else "", ()) if verb in verbs), "")
 
 
 def _with_json_first(arguments: list[str]) -> list[str]:

@@ -51,6 +51,9 @@ def meant(device: str, kind: DeviceType, name: str | None, value: Any = None) ->
     """
     name, prop = _named(device, kind, name)
     if value is None:
+        if "enum" not in prop.schema and prop.schema["type"] != "boolean":
+            hint = f"{types.expects(prop)}: --press {device}.{name}=VALUE"
+            raise Invalid(f"{device}: {name}: say which value", code="event_invalid", hint=hint)
         value = prop.schema["enum"][0] if "enum" in prop.schema else True
     wrong = types.check_value(prop, value)
     if wrong is not None:

@@ -15,7 +15,7 @@ from fairlead.bundles.rules import span
 from fairlead.clock import to_text
 from fairlead.devices import builtins, definitions
 from fairlead.devices.types import DeviceType, Property, split_role
-from fairlead.errors import Invalid
+from fairlead.errors import Invalid, NotFound
 from fairlead.messages import DeviceBinding, EnvironmentSpec, RunWanted
 from fairlead.testing.stage_device import StageDevice
 
@@ -41,7 +41,11 @@ class Cast:
     @cached_property
     def manifest(self) -> AppManifest:
         """The app's manifest; raises :class:`Invalid` where it is none that a stage can play."""
-        found = parse((self.folder / FILE).read_text(encoding="utf-8"))
+        try:
+            found = parse((self.folder / FILE).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            hint = "a stage takes the folder of an app; a relative one counts from where the tests run"
+            raise NotFound(f"there is no {FILE} in {self.folder}", code="no_app", hint=hint) from error
         if not isinstance(found, AppManifest) or found.run.entry is None:
             raise Invalid(f"{self.folder} is no app with an entry", code="no_app", hint="a stage plays fairlead.App")
         return found

@@ -226,3 +226,14 @@ def test_a_token_of_which_nobody_says_how_long_it_lives_ends_with_the_one_that_m
     assert (made.expires, limit) == (lent.expires, lent.jti)
     assert tokens.usual_days(session, with_it, later, 7) == (7, ""), "there is enough left"
     assert tokens.usual_days(session, ada, later, 30) == (30, ""), "who signed in by password may make any"
+
+
+def test_who_may_push_nothing_is_told_which_role_each_kind_takes() -> None:
+    user = policy.caller("uwe", ["user"])
+    with pytest.raises(Forbidden) as caught:
+        policy.check_any(user, (Verb.PUSH_MODELS, Verb.PUSH_APPS))
+    assert caught.value.message == "uwe may neither push models nor push apps"
+    assert caught.value.hint.startswith(
+        "to push models takes the role ai_developer; to push apps takes the role app_developer; "
+    )
+    policy.check_any(policy.caller("ada", ["app_developer"]), (Verb.PUSH_MODELS, Verb.PUSH_APPS))

@@ -322,3 +322,17 @@ async def test_one_person_follows_devices_by_so_many_streams(world: Any, monkeyp
     world.refused(await asked, 429, "streams_full")
     await stream.aclose()
     assert not live._followers
+
+
+async def test_a_configurer_ends_what_another_person_holds_and_nobody_else_does(world: Any) -> None:
+    await world.room("fan-1")
+    await online(world, "fan-1")
+    body = {"set": {"on": True}, "hold_s": 600, "timeout_s": 0.1}
+    await world.ok(world.by("zoe").post("/api/v1/devices/fan-1/commands", json=body))
+
+    refused = await world.by("zoe").post("/api/v1/devices/fan-1/release", json={"of": "eve"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_owner")
+    mine = await world.ok(world.by("eve").post("/api/v1/devices/fan-1/release"))
+    assert [hold["by"] for hold in mine["holds"]] == ["zoe"]
+    released = await world.ok(world.by("eve").post("/api/v1/devices/fan-1/release", json={"of": "zoe"}))
+    assert released["holds"] == []

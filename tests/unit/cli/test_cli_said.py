@@ -11,8 +11,9 @@ import typer
 from fairlead.apps import params
 from fairlead.backup import archive
 from fairlead.bundles.manifest import AppManifest
-from fairlead.cli import appserving, devicefile, times
+from fairlead.cli import appserving, demo, devicefile, times
 from fairlead.errors import Invalid
+from fairlead.settings import Settings
 
 from .conftest import Door
 
@@ -136,3 +137,60 @@ def test_a_schedule_that_was_removed_is_called_so(cli: Callable[..., Said], sign
     assert cli("schedules", "show", "two")[1] == (
         "sch-1 a lab cron 0 8 * * * for 1m UTC removed 2026-11-22 08:00:00Z\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["devices", "retire", "excel-1"], " devices rm?"),
+        (["schedules", "edit", "night"], " schedules change?"),
+        (["devices", "frobnicate"], " devices --help"),
+    ],
+)
+def test_another_word_for_a_verb_leads_to_it(cli: Callable[..., Said], words: list[str], hint: str) -> None:
+    code, _, err = cli(*words)
+    assert code == 2
+    assert hint in err
+
+
+def test_a_backup_of_nothing_names_the_home_that_one_is_signed_in_to(
+    cli: Callable[..., Said], signed_in: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAIRLEAD_HOME", str(tmp_path / "none"))
+    signed_in.says("GET /api/v1/status", {"home": str(tmp_path)})
+
+    code, _, err = cli("backup", str(tmp_path / "house.tar.zst"))
+
+    assert code == 6
+    assert f"--home {tmp_path}" in err
+
+
+def test_only_the_demos_own_page_is_told_as_the_demos(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answers:
+        def __enter__(self) -> Answers:
+            return self
+
+        def __exit__(self, *gone: object) -> None: ...
+
+        def get(self, path: str, **query: str) -> dict[str, object]:
+            runs = [("mood", demo.PLACE, "u1"), (demo.APP, demo.PLACE, "u2"), (demo.APP, "lab", "u3")]
+            return {"items": [{"app": app, "at": at, "url": url} for app, at, url in runs]}
+
+    monkeypatch.setattr(demo, "_api", lambda settings: Answers())
+    assert demo.story(Settings(home=Path("none")))[:-1] == ["smart-home at demo/room: u2"]
+
+
+def test_who_holds_a_device_is_told_and_a_configurer_may_end_it(cli: Callable[..., Said], signed_in: Door) -> None:
+    held = {"property": "on", "value": True, "by": "uwe", "tier": "human", "holds": True, "until": None}
+    signed_in.says("GET /api/v1/me", {"user": "ada"})
+    signed_in.says("GET /api/v1/devices/fan-1", {"holds": [held]})
+    signed_in.says("POST /api/v1/devices/fan-1/release", {"id": "fan-1"})
+
+    _, out, err = cli("devices", "release", "fan-1")
+    assert out == "nothing to release: you hold nothing of it\n"
+    assert err.splitlines() == [
+        "uwe (tier human) holds on = true until released",
+        "a configurer ends that: fairlead devices release fan-1 --of uwe",
+    ]
+    assert cli("devices", "release", "fan-1", "--of", "uwe")[1] == "released fan-1: on\n"
+    assert signed_in.asked[-1][1] == b'{"properties":[],"of":"uwe"}'

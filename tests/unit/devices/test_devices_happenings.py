@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from sqlalchemy.orm import Session
 
-from fairlead.devices import happenings, readings, registry, simulations
+from fairlead.devices import definitions, happenings, readings, registry, simulations
 from fairlead.devices.door import Heard
 from fairlead.errors import Conflict, Error, Invalid, NotFound
 from fairlead.testing.store import memory
@@ -101,3 +101,13 @@ def test_bodies_know_the_events_of_their_types(session: Session) -> None:
 
     assert wanted.events["button@1.0.0"].keys() == {"pressed"}
     assert wanted.kinds["button@1.0.0"].keys() == {"battery", "light"}
+
+
+def test_a_number_is_not_made_up_for_who_says_none() -> None:
+    light = definitions.parse('name = "light"\nversion = "1"\n[properties.light]\ntype = "number"\nunit = "lx"\n')
+    with pytest.raises(Invalid) as caught:
+        happenings.meant("lab-lux", light, None)
+    assert (caught.value.message, caught.value.hint) == (
+        "lab-lux: light: say which value",
+        "number lx: --press lab-lux.light=VALUE",
+    )

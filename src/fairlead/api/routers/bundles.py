@@ -11,7 +11,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request, Response
 
-from fairlead.accounts.policy import Caller, Verb, check
+from fairlead.accounts.policy import Caller, Verb, check_any
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.views.bundles import MissingView, PlanView, PushView
 from fairlead.bundles.listing import MAX_BYTES
@@ -113,8 +113,7 @@ def _offset(at: int) -> dict[str, str]:
 
 def _check_may_push(who: Caller) -> None:
     """Refuse who may push nothing before anything comes: what it is nobody knows yet."""
-    if not who.may(Verb.PUSH_APPS):
-        check(who, Verb.PUSH_MODELS)
+    check_any(who, (Verb.PUSH_MODELS, Verb.PUSH_APPS))
 
 
 def _view(pushed: Pushed, house: House, response: Response) -> PushView:

@@ -10,7 +10,7 @@ from fastapi import Body as BodyParameter
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from fairlead.accounts.policy import Verb, check
+from fairlead.accounts.policy import Verb, check, check_owner
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.routers.devices import view_of
 from fairlead.api.views.base import Body, Page, page
@@ -47,6 +47,8 @@ class CommandBody(Body):
 
 class ReleaseBody(Body):
     properties: list[str] = Field(default_factory=list, max_length=SET_MAX)
+    of: str | None = None
+    """Whose: another person's takes a configurer; unless said, the caller's."""
 
 
 @router.post("/devices/{device}/commands")
@@ -95,14 +97,16 @@ async def send(
 async def release(
     device: str, house: TheHouse, who: Who, body: Annotated[ReleaseBody | None, BodyParameter()] = None
 ) -> DeviceView:
-    """Let go of what the caller holds: earlier claims come back, else the safe values."""
+    """Let go of what the caller, or another person, holds: earlier claims come back, else the safe values."""
     check(who, Verb.SEND_COMMANDS)
     now = house.clock.now()
     properties = tuple(body.properties) if body else ()
+    holder = (body.of if body else None) or who.name
+    check_owner(who, holder, f"what {holder} holds of {device}", "release it")
 
     def write(session: Session) -> tuple[tuple[Outgoing, ...], DeviceView]:
         record = registry.show_device(session, device)
-        out = holds.release(session, device, now, f"{who.name} released it", user=who.name, properties=properties)
+        out = holds.release(session, device, now, f"{who.name} released it", user=holder, properties=properties)
         session.flush()
         return out, view_of(session, record, now)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import typer
 
 from fairlead.cli import terminal
 from fairlead.cli.commands.up import HOME_HELP
-from fairlead.errors import Invalid
+from fairlead.errors import Error, Invalid, Unavailable
 from fairlead.settings import Home, Settings
 
+ASK_S = 3.0
 CHECK_HELP = "Read the whole file, compare it with its digests, and write nothing."
 
 
@@ -39,11 +41,27 @@ def backup(
     place = Home(chosen.home)
     _refuse_place(file, place)
     bucket = None if no_bucket else open_bucket(chosen.bucket or str(place.bucket))
-    saved = asyncio.run(save(file, place, _store(chosen, place), bucket, _progress))
+    try:
+        saved = asyncio.run(save(file, place, _store(chosen, place), bucket, _progress))
+    except Unavailable as error:
+        if home is None and error.code == "database_missing" and (signed_in := _signed_in_home()):
+            error.hint = f"you are signed in to the installation in {signed_in}: --home {shlex.quote(signed_in)}"
+        raise
     _progress("")
     view = {"file": str(file), **{name: getattr(saved, name) for name in saved.__struct_fields__}}
     terminal.result(f"{file}  {saved.rows:,} rows, {saved.objects:,} objects, {_size(saved.size)}", view)
     terminal.note("keep it as safe as the house: the keys that sign tokens and open secrets are in it")
+
+
+def _signed_in_home() -> str:
+    """Return the home of the installation that this person is signed in to, where it is one of this machine."""
+    from fairlead.cli.api import Api, Refused
+
+    try:
+        found = str(Api(timeout_s=ASK_S).get("/status").get("home") or "")
+    except (Refused, Error):
+        return ""
+    return found if found and Path(found).is_dir() else ""
 
 
 def restore(

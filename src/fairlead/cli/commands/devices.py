@@ -242,16 +242,28 @@ def password(device: str) -> None:
 
 
 @app.command()
-def release(device: str, properties: list[str] = typer.Argument(None)) -> None:
-    """Let go of what you hold."""
+def release(
+    device: str,
+    properties: list[str] = typer.Argument(None),
+    of: str = typer.Option("", "--of", help="What this person holds; takes a configurer."),
+) -> None:
+    """Let go of what you hold, or as a configurer of what another person holds."""
     with Api() as api:
-        me = api.get("/me")["user"]
+        holder = of or api.get("/me")["user"]
         claims = api.get(f"/devices/{device}")["holds"]
-        mine = {hold["property"] for hold in claims if (hold["by"], hold["tier"]) == (me, "human")}
-        view = api.post(f"/devices/{device}/release", {"properties": properties or []})
-    released = sorted(mine & set(properties) if properties else mine)
-    said = f"released {device}: {', '.join(released)}" if released else "nothing to release: you hold nothing of it"
-    terminal.result(said, view)
+        theirs = {hold["property"] for hold in claims if (hold["by"], hold["tier"]) == (holder, "human")}
+        body = {"properties": properties or []} | ({"of": of} if of else {})
+        view = api.post(f"/devices/{device}/release", body)
+    released = sorted(theirs & set(properties) if properties else theirs)
+    if released:
+        terminal.result(f"released {device}: {', '.join(released)}", view)
+        return
+    terminal.result(f"nothing to release: {of or 'you'} {'holds' if of else 'hold'} nothing of it", view)
+    for line in _holds([hold for hold in claims if hold["holds"]]):
+        terminal.note(line)
+    others = sorted({hold["by"] for hold in claims if hold["holds"] and hold["tier"] == "human"} - {holder})
+    if others:
+        terminal.note(f"a configurer ends that: fairlead devices release {device} --of {others[0]}")
 
 
 @app.command()
