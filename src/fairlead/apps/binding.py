@@ -1,9 +1,9 @@
 """Which devices stand for the roles of an app at a place: pure.
 
-Free devices in the order of their ids, those of the place itself first, then those below it. Sensors are always
-shared. A controller is one run's alone in its window, unless every app that wants it says ``shared``. A role of tier
-``safety`` takes no device from anyone and is kept from none: the arbiter lets it win. Roles get their least number in
-the order of the manifest before any gets more.
+Free devices that are online before stale ones, and these before those that are away; among them in the order of their
+ids, those of the place itself first, then those below it. Sensors are always shared. A controller is one run's alone in
+its window, unless every app that wants it says ``shared``. A role of tier ``safety`` takes no device from anyone and is
+kept from none: the arbiter lets it win. Roles get their least number in the order of the manifest before any gets more.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from fairlead.errors import Problem
+
+STALE, AWAY = 1, 2
 
 
 class Role(msgspec.Struct, frozen=True):
@@ -37,6 +39,8 @@ class Candidate(msgspec.Struct, frozen=True):
     at: str
     controls: bool
     """It has a property that can be set."""
+    away: int = 0
+    """0: it is online, ``STALE`` or ``AWAY``: of two that fit the lower is taken."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -95,7 +99,7 @@ def bind(
     for role in open_roles:
         room = None if role.most is None else role.most - len(found[role.name])
         more = _pick(role, pools[role.name], used, room, besides=found[role.name])
-        found[role.name] = tuple(device.id for device in pools[role.name] if device.id in {*found[role.name], *more})
+        found[role.name] = tuple(device.id for device in here if device.id in {*found[role.name], *more})
         _use(used, role, more)
     return Binding({role.name: found[role.name] for role in roles}, tuple(problems))
 
@@ -120,12 +124,16 @@ def is_free(role: Role, device: Candidate, taken: Mapping[str, Sequence[Taken]])
 
 
 def _pool(role: Role, here: Sequence[Candidate], taken: Mapping[str, Sequence[Taken]]) -> tuple[Candidate, ...]:
-    """Return the free devices of the newest major that has enough; a role's devices are all of one major."""
+    """Return the free devices of the newest major that has enough, best of such as are there; a role's devices are all
+    of one major."""
     free = [device for device in here if fits(role, device) and is_free(role, device, taken)]
     majors = sorted({device.major for device in free}, reverse=True)
     enough = [major for major in majors if sum(device.major == major for device in free) >= role.least]
-    chosen = next(iter(enough or majors), None)
-    return tuple(device for device in free if device.major == chosen)
+    there = [
+        major for major in enough if sum(device.major == major and device.away < AWAY for device in free) >= role.least
+    ]
+    chosen = next(iter(there or enough or majors), None)
+    return tuple(sorted((device for device in free if device.major == chosen), key=lambda device: device.away))
 
 
 def _pick(
@@ -137,14 +145,14 @@ def _pick(
 ) -> tuple[str, ...]:
     """Return up to ``room`` devices that no other role of the app keeps for itself."""
     free = [
-        device.id
+        device
         for device in pool
         if device.id not in besides
         and (not device.controls or all(role.shared and other.shared for other in used.get(device.id, ())))
     ]
-    # Devices that no role has yet come first: two shared roles get two devices where there are two.
-    free.sort(key=lambda device: bool(used.get(device)))
-    return tuple(free if room is None else free[: max(0, room)])
+    # Devices that no role has yet come first: two shared roles get two devices where there are two that are there.
+    free.sort(key=lambda device: (device.away == AWAY, bool(used.get(device.id))))
+    return tuple(device.id for device in (free if room is None else free[: max(0, room)]))
 
 
 def _wished(

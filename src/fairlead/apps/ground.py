@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fairlead.apps import versions
+from fairlead.apps import binding, versions
 from fairlead.apps.binding import Binding, Candidate, Role, Taken, bind
 from fairlead.bundles import rules
 from fairlead.bundles.manifest import AppManifest
@@ -21,6 +21,9 @@ from fairlead.status import DeviceStatus, RunStatus
 from fairlead.store.records import AppVersion, Device, Run, Schedule
 
 LIVE = (RunStatus.STARTING, RunStatus.READY, RunStatus.STOPPING)
+AWAY_MAX = 10
+"""So many devices that are away are told one by one."""
+_AWAY = {DeviceStatus.STALE: binding.STALE, DeviceStatus.OFFLINE: binding.AWAY, DeviceStatus.PROVISIONED: binding.AWAY}
 IN_ORDER = (Run.starts_at, Run.id)
 """Of live runs: as their index has them. By id alone SQLite would go through all that ever were."""
 
@@ -41,11 +44,29 @@ def candidates(session: Session) -> tuple[Candidate, ...]:
         key: (kind.major, any(prop.writable for prop in kind.properties.values()))
         for key, kind in registry.types_of(session).items()
     }
-    in_use = select(Device.id, Device.type, Device.type_version, Device.at).order_by(Device.id)
+    in_use = select(Device.id, Device.type, Device.type_version, Device.at, Device.status).order_by(Device.id)
     return tuple(
-        Candidate(device, kind, known[kind, version][0], at, known[kind, version][1])
-        for device, kind, version, at in session.execute(in_use.where(Device.status != DeviceStatus.RETIRED))
+        Candidate(device, kind, known[kind, version][0], at, known[kind, version][1], _AWAY.get(status, 0))
+        for device, kind, version, at, status in session.execute(in_use.where(Device.status != DeviceStatus.RETIRED))
     )
+
+
+def away(session: Session, roles: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return which devices of ``roles`` are stale or not connected now, and why, each as a sentence."""
+    role_of = {device: role for role, devices in roles.items() for device in devices}
+    query = select(Device).where(Device.id.in_(role_of), Device.status.in_(_AWAY)).order_by(Device.id)
+    gone = session.scalars(query).all()
+    found = [f"{one.id} ({role_of[one.id]}) {_so(one)}" for one in gone[:AWAY_MAX]]
+    left = len(gone) - len(found)
+    return (*found, *((f"{left} more devices are stale or offline",) if left else ()))
+
+
+def _so(device: Device) -> str:
+    if device.status is DeviceStatus.PROVISIONED:
+        return "was never connected"
+    seen = f", heard last {device.last_seen_at:%Y-%m-%d %H:%M:%SZ}" if device.last_seen_at else ""
+    why = f": {device.reason}" if device.reason else ""
+    return f"is {device.status}{why}{'' if device.status is DeviceStatus.STALE else seen}"
 
 
 def taken(session: Session) -> dict[str, list[Taken]]:

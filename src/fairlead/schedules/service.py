@@ -153,20 +153,25 @@ def preview(
         ahead = (open_now, *ahead)[:limit]
     bound = ground.binding_of(session, manifest, wanted.at, wanted.bind, free=True) if manifest else Binding({})
     found = conflicts.find(session, manifest, bound, table, now, caller, besides=besides) if manifest and table else ()
-    warned = warnings(session, wanted.app, caller.name, table, now) if manifest else ()
+    warned = warnings(session, wanted.app, caller.name, table, now, bound) if manifest else ()
     return Preview(zone, bound.roles, ahead, looking.odd(table, ahead, now), found, problems, warned)
 
 
-def clashes(session: Session, record: Schedule, now: datetime, caller: Caller) -> tuple[Clash, ...]:
-    """Return which other schedules want the devices of one that is there at the same times."""
+def outlook(
+    session: Session, record: Schedule, now: datetime, caller: Caller
+) -> tuple[tuple[Clash, ...], tuple[str, ...]]:
+    """Return which other schedules want the devices of one that is there at the same times, and its warnings."""
     manifest = versions.manifest_of(versions.show_version(session, record.app))
-    bound = ground.binding_of(session, manifest, record.at, record.bind, free=True)
-    return conflicts.find(session, manifest, bound, table_of(record), now, caller, besides=record.id)
+    bound, table = ground.binding_of(session, manifest, record.at, record.bind, free=True), table_of(record)
+    found = conflicts.find(session, manifest, bound, table, now, caller, besides=record.id)
+    return found, warnings(session, record.app, caller.name, table, now, bound)
 
 
-def warnings(session: Session, app: str, user: str, table: Timetable | None, now: datetime) -> tuple[str, ...]:
-    """Return what would keep runs of ``app`` for ``user`` waiting now, and which of its windows stand in each other's
-    way: nothing that a schedule is refused for.
+def warnings(
+    session: Session, app: str, user: str, table: Timetable | None, now: datetime, bound: Binding
+) -> tuple[str, ...]:
+    """Return what would keep runs of ``app`` for ``user`` waiting now, which of its windows stand in each other's way,
+    and which of the devices that are ``bound`` are away now: nothing that a schedule is refused for.
 
     A model may come later, and one that the user may not see is like one that is not there.
     """
@@ -175,7 +180,7 @@ def warnings(session: Session, app: str, user: str, table: Timetable | None, now
     if version.status is VersionStatus.FAILED:
         found.insert(0, f"{app}@{version.version} is failed: {version.reason}")
     waiting = (f"{one}; runs of {app} wait until that is otherwise" for one in found)
-    return (*waiting, *(looking.doubts(table, now) if table else ()))
+    return (*waiting, *(looking.doubts(table, now) if table else ()), *ground.away(session, bound.roles))
 
 
 def states(session: Session, records: Sequence[Schedule]) -> dict[str, str]:

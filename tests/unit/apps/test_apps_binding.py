@@ -1,6 +1,8 @@
 """Which devices an app gets, and why not."""
 
-from fairlead.apps.binding import Candidate, Role, Taken, bind
+import msgspec
+
+from fairlead.apps.binding import AWAY, STALE, Candidate, Role, Taken, bind
 
 
 def device(name: str, at: str = "campus/lab", kind: str = "fan", *, major: int = 1, controls: bool = True) -> Candidate:
@@ -104,3 +106,28 @@ def test_a_wish_is_held_against_the_role() -> None:
 
 def test_a_wish_may_reach_beyond_the_place() -> None:
     assert bind([FAN], LAB, [device("fan-9", "moon")], {}, {"fan": ["fan-9"]}).roles == {"fan": ("fan-9",)}
+
+
+def away(name: str, how: int = AWAY, at: str = LAB, **more: object) -> Candidate:
+    return msgspec.structs.replace(device(name, at, **more), away=how)  # type: ignore[arg-type]
+
+
+def test_what_is_online_goes_before_what_is_stale_and_that_before_what_is_away() -> None:
+    devices = [away("fan-1"), away("fan-2", STALE), device("fan-3", "campus/lab/window")]
+
+    assert bind([FAN], LAB, devices, {}, {}).roles == {"fan": ("fan-3",)}
+    assert bind([FAN], LAB, devices[:2], {}, {}).roles == {"fan": ("fan-2",)}
+    assert bind([FAN], LAB, devices[:1], {}, {}).roles == {"fan": ("fan-1",)}, "it may come back"
+    assert bind([Role("fan", "fan", most=None)], LAB, devices, {}, {}).roles == {"fan": ("fan-1", "fan-2", "fan-3")}
+    assert bind([FAN], LAB, devices, {}, {"fan": ["fan-1"]}).roles == {"fan": ("fan-1",)}, "a schedule named it"
+
+
+def test_a_newer_major_that_is_away_gives_way_to_one_that_is_there() -> None:
+    assert bind([FAN], LAB, [away("fan-1", major=2), device("fan-2")], {}, {}).roles == {"fan": ("fan-2",)}
+
+
+def test_two_roles_share_a_sensor_that_is_there_before_one_takes_another_that_is_away() -> None:
+    devices = [device("t1", controls=False), away("t2", controls=False)]
+    roles = [Role("warm", "fan"), Role("again", "fan")]
+
+    assert bind(roles, LAB, devices, {}, {}).roles == {"warm": ("t1",), "again": ("t1",)}

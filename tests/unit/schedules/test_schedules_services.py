@@ -754,9 +754,9 @@ def test_a_clash_is_told_from_when_to_when_both_want_it_and_never_in_the_past(se
 def test_a_schedule_that_is_there_clashes_with_others_alone(session: Session) -> None:
     first, second = schedule(session), schedule(session, name="second")
 
-    assert [one.schedule for one in service.clashes(session, second, NOON, SYSTEM)] == ["daily"]
+    assert [one.schedule for one in service.outlook(session, second, NOON, SYSTEM)[0]] == ["daily"]
     service.pause(session, first.id, NOON, by="ada")
-    assert service.clashes(session, second, NOON, SYSTEM) == ()
+    assert service.outlook(session, second, NOON, SYSTEM)[0] == ()
 
 
 def test_what_was_stopped_for_good_clashes_with_nothing(session: Session) -> None:
@@ -764,13 +764,13 @@ def test_what_was_stopped_for_good_clashes_with_nothing(session: Session) -> Non
     service.run_once(session, wanted, NOON, by="ada")
     step(session, NOON)
     second = schedule(session)
-    assert [one.schedule for one in service.clashes(session, second, NOON, SYSTEM)] == ["once"]
+    assert [one.schedule for one in service.outlook(session, second, NOON, SYSTEM)[0]] == ["once"]
 
     runs.stop(session, the_run(session).id, NOON, by="ada")
     for _ in range(2):
         step(session, NOON, RunReport(the_run(session).id, RunStatus.SUCCEEDED), since_stop=True)
 
-    assert service.clashes(session, second, NOON, SYSTEM) == ()
+    assert service.outlook(session, second, NOON, SYSTEM)[0] == ()
 
 
 def test_windows_of_every_minute_clash_with_what_is_to_come(session: Session) -> None:
@@ -878,7 +878,24 @@ def test_windows_of_one_schedule_that_overlap_are_a_warning(session: Session) ->
     assert seen.warnings == (
         "its windows overlap: 2026-11-23 11:00 opens while the one of 10:00 goes on until 12:00; "
         "overlap says which of the two runs",
+        "fan-1 (fan) was never connected",
     )
+
+
+def test_a_preview_says_which_devices_are_away_and_prefers_one_that_is_there(session: Session) -> None:
+    asked = Wanted(app="cool", at="campus/lab", windows=AFTERNOON)
+    hear = Heard("fan-1", NOON, NOON, online=True)
+    readings.record(session, [readings.Kept(hear)], NOON)
+    assert service.preview(session, asked, NOON, SYSTEM).warnings == ()
+    gone = msgspec.structs.replace(hear, online=False, came=later(minutes=1))
+    readings.record(session, [readings.Kept(gone)], later(minutes=1))
+    assert service.preview(session, asked, later(minutes=2), SYSTEM).warnings == (
+        "fan-1 (fan) is offline: it went offline, heard last 2026-11-20 12:01:00Z",
+    )
+    registry.add_device(session, "fan-2", NOON, by="root", type="fan@1", at="campus/lab")
+    readings.record(session, [readings.Kept(msgspec.structs.replace(hear, device="fan-2"))], NOON)
+    seen = service.preview(session, asked, later(minutes=2), SYSTEM)
+    assert (seen.bindings, seen.warnings) == ({"fan": ("fan-2",)}, ())
 
 
 def test_later_windows_that_daylight_saving_changes_are_told(session: Session) -> None:

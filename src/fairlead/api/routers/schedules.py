@@ -214,8 +214,7 @@ def _told(session: Session, who: Caller, written: str, now: datetime) -> Schedul
     """Return the schedule of this id, with what its writer should know of it: found out when it is written, since it
     takes longer the more there are, and the writer is one."""
     record = session.get_one(Schedule, written)
-    clashes = service.clashes(session, record, now, who)
-    warnings = service.warnings(session, record.app, who.name, conflicts.table_of(record), now)
+    clashes, warnings = service.outlook(session, record, now, who)
     return schedule_view(record, service.states(session, [record])[record.id], clashes, warnings)
 
 
