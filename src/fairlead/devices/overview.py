@@ -31,7 +31,8 @@ class Overview(msgspec.Struct, frozen=True):
     kind: DeviceType
     values: tuple[LastValue, ...]
     held: tuple[Held, ...]
-    """By property, those that were made last first; claims whose time is over are left out."""
+    """By property, who holds it first, then the stronger and the later; claims whose time is over are left out, and of
+    those of one holder all but what it has, or wanted last."""
 
 
 def of(session: Session, devices: Sequence[Device], now: datetime) -> list[Overview]:
@@ -67,5 +68,12 @@ def _some(session: Session, devices: Sequence[Device], now: datetime) -> list[Ov
 
 
 def _held(pairs: Sequence[tuple[Hold, arbiter.Claim]]) -> tuple[Held, ...]:
-    winners = set(arbiter.winners(claim for _, claim in pairs).values()) if pairs else set()
-    return tuple(Held(hold, claim in winners) for hold, claim in pairs)
+    if not pairs:
+        return ()
+    winners = set(arbiter.winners(claim for _, claim in pairs).values())
+    ranked = sorted(pairs, key=lambda pair: pair[1].rank(), reverse=True)
+    ranked.sort(key=lambda pair: (pair[1].property, pair[1] not in winners))
+    first: dict[tuple[str, str, str | None, str], Held] = {}
+    for hold, claim in ranked:
+        first.setdefault((claim.property, claim.tier, claim.run, claim.user), Held(hold, claim in winners))
+    return tuple(first.values())

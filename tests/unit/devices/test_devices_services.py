@@ -577,3 +577,13 @@ def test_who_waits_does_not_hold(session: Session) -> None:
     assert {one.hold.command: one.holds for one in shown.held} == {human.id: True, app.id: False}
     (late,) = overview.of(session, [registry.show_device(session, "fan-1")], later(hours=1))
     assert human.id not in [one.hold.command for one in late.held]
+
+
+def test_there_is_one_line_a_holder_and_who_holds_comes_first(session: Session) -> None:
+    commands.ask(session, "fan-1", {"on": True}, NOON, APP)
+    human = commands.ask(session, "fan-1", {"on": False}, later(seconds=1), ADA).command
+    newest = commands.ask(session, "fan-1", {"on": True}, later(seconds=2), APP).command
+
+    (shown,) = overview.of(session, [registry.show_device(session, "fan-1")], later(seconds=3))
+
+    assert [(one.hold.command, one.holds) for one in shown.held] == [(human.id, True), (newest.id, False)]
