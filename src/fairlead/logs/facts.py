@@ -86,6 +86,9 @@ def _by_name(session: Session, of: str, at: datetime, sight: Sight) -> Why:
         last = _events(session, "run", latest.id, at) if latest else ()
         what = f"{schedule.app} at {schedule.at}" if last else ""
         told = tell.of_events(of, at, tuple(sorted((*events, *last), key=lambda link: link.at)), what=what)
+        if paused := _paused(session, schedule, of, at):
+            on = "" if latest is None or latest.finished_at is not None else f" Its run {latest.id} goes on."
+            return msgspec.structs.replace(told, answer=f"{paused}{on}")
         if schedule.next_at is None or schedule.next_at <= at:
             return told
         opens = f"It starts next at {schedule.next_at:%Y-%m-%d %H:%M:%SZ}."
@@ -97,6 +100,18 @@ def _by_name(session: Session, of: str, at: datetime, sight: Sight) -> Why:
     if session.get(Device, of) is not None:
         return tell.of_events(of, at, _events(session, "device", of, at))
     raise unknown(of)
+
+
+def _paused(session: Session, schedule: Schedule, of: str, at: datetime) -> str:
+    """Return since when, by whom and why a schedule is paused; nothing where it was not at ``at``."""
+    if schedule.paused is None or schedule.removed_at is not None:
+        return ""
+    since = select(Event).where(Event.kind == "schedule", Event.ref == schedule.id, Event.said == schedule.paused)
+    event = session.scalars(since.where(Event.at <= at).order_by(Event.id.desc()).limit(1)).first()
+    if event is None:
+        return ""
+    note = "" if schedule.paused == f"paused by {event.by}" else f": {schedule.paused}"
+    return f"{of} is paused by {event.by or 'the platform'} since {event.at:%Y-%m-%d %H:%M:%SZ}{note}."
 
 
 def _model(of: str, at: datetime, links: Sequence[Link]) -> Why:

@@ -351,6 +351,16 @@ def test_why_of_a_schedule_that_waits_says_when_it_starts(session: Session) -> N
     assert answer.endswith(f"It starts next at {record.next_at:%Y-%m-%d %H:%M:%SZ}.")
 
 
+def test_why_of_a_paused_schedule_says_who_paused_it_since_when_and_why(session: Session) -> None:
+    record = schedule(session)
+    service.pause(session, record.name, NOON, by="ada", why="cleaning")
+
+    answer = facts.why(session, record.name, later(hours=1)).answer
+
+    assert answer == f"{record.name} is paused by ada since 2026-11-20 {NOON:%H:%M:%S}Z: cleaning."
+    assert "is paused" not in facts.why(session, record.name, NOON - timedelta(hours=1)).answer
+
+
 def test_why_of_a_model_tells_first_what_callers_get(session: Session) -> None:
     session.add(Model(name="mood", owner="ada", visibility="public", created_at=NOON))
     note(session, "alias", "mood@production", "5", NOON)
