@@ -128,12 +128,12 @@ def test_an_app_of_a_shell_a_plain_page_and_a_script_runs_by_its_channel_alone(d
     page = f"cool.apps.localhost:{house.port}"
     until(lambda: [run["url"] for run in live_runs(house, "cool")] == [f"http://{page}"], "the run is ready", 60)
     with explained(house, "cool"):
-        until(lambda: values(house, "fan-1").get("on") is True, "the shell had the fan run", 60)
-    said = desk.bash("fairlead why fan-1.on")
+        until(lambda: values(house, "porch-fan").get("on") is True, "the shell had the fan run", 60)
+    said = desk.bash("fairlead why porch-fan.on")
     assert "because: it is 2" in said
     with house.client() as client:
         shown = client.get("/", headers={"host": page}).json()["items"]
-    assert [item["device"] for item in shown] == ["t1"]
+    assert [item["device"] for item in shown] == ["porch-t"]
     (letter,) = until(
         lambda: [one for one in house.get("/mail")["items"] if one["subject"] == "It is warm"], "a letter"
     )
@@ -160,7 +160,7 @@ def streams(run: str) -> list[psutil.Process]:
 
 def answers(house: Platform, run: str) -> int:
     """Return how often the fan was told something by the shell."""
-    return house.cli("logs", run).stdout.count('"device":"fan-1"')
+    return house.cli("logs", run).stdout.count('"device":"porch-fan"')
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="the guide's controller needs jq")
