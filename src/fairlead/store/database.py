@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 GROUP_MAX = 512
 """Writes in one transaction: more would let the first wait for the last."""
-LINGER_S, LINGER_FROM = 0.004, 8
+LINGER_S, LINGER_FROM = 0.010, 8
 """After a group of so many writes it waits for so long before it takes the next: more share what a group costs."""
 WAITING_MAX = 20_000
 """Writes that may wait; more are refused with :class:`Busy`."""
