@@ -121,10 +121,10 @@ def greet(name: str, reading: fairlead.Reading) -> None:
 
 async def alarm(reading: fairlead.Reading, who: str) -> None:
     more, watch.since, watch.alarm = watch.since, 0, app.clock.now()
-    at = f"{reading.at.astimezone(ZoneInfo(app.run.zone)):%H:%M:%S}"
-    why = f"{who} at {reading.device} at {at}"
+    at = f"{reading.at.astimezone(ZoneInfo(app.run.zone)):%H:%M:%S %Z}"
+    why = f"{who} at {reading.device}"  # `fairlead why` knows when
     sound = await buzzer.send(on=True, hold_s=app.params.buzz_s, because=why)
-    told = await displays.send(text=why[:200], because=why) if displays else []
+    told = await displays.send(text=f"{why} at {at}"[:200], because=why) if displays else []
     for command in (sound, *told):
         if not command.ok:
             app.log.error("%s was not told: %s", command.device, command.reason or command.status)

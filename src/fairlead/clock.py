@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 T = TypeVar("T")
 
@@ -58,6 +59,15 @@ async def within(clock: Clock, seconds: float | None, work: Awaitable[T]) -> T:
 def to_text(moment: datetime) -> str:
     """Return RFC 3339 in UTC with ``Z``; microseconds only where there are any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def local(moment: datetime, zone: str) -> str:
+    """Return a moment as people at its place read it; in UTC where this machine does not know the zone (any more)."""
+    try:
+        at = moment.astimezone(ZoneInfo(zone))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        at = moment.astimezone(UTC)
+    return f"{at:%Y-%m-%d %H:%M %Z}"
 
 
 def from_text(text: str) -> datetime:

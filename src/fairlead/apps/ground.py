@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fairlead import clock
 from fairlead.apps import binding, versions
 from fairlead.apps.binding import Binding, Candidate, Role, Taken, bind
 from fairlead.bundles import rules
@@ -74,7 +73,7 @@ def taken(session: Session) -> dict[str, list[Taken]]:
     found: dict[str, list[Taken]] = {}
     live = select(Run, Schedule.zone).join(Schedule, Schedule.id == Run.schedule)
     for run, zone in session.execute(live.where(Run.finished_at.is_(None), Run.status.in_(LIVE))):
-        until = _local(run.ends_at, zone) if run.ends_at else ""
+        until = clock.local(run.ends_at, zone) if run.ends_at else ""
         manifest = versions.manifest_of(session.get_one(AppVersion, (run.app, run.version)))
         for role, devices in run.bindings.items():
             wanted = manifest.devices.get(role)
@@ -82,15 +81,6 @@ def taken(session: Session) -> dict[str, list[Taken]]:
                 for device in devices:
                     found.setdefault(device, []).append(Taken(run.id, wanted.shared, until))
     return found
-
-
-def _local(moment: datetime, zone: str) -> str:
-    """Return a moment as people at its place read it; in UTC where this machine does not know the zone (any more)."""
-    try:
-        at = moment.astimezone(ZoneInfo(zone))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        at = moment.astimezone(UTC)
-    return f"{at:%Y-%m-%d %H:%M %Z}"
 
 
 def binding_of(

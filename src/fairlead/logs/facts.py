@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import Session
 
+from fairlead import clock
 from fairlead.errors import NotFound
 from fairlead.ids import trace_id
 from fairlead.logs import changes
@@ -91,7 +92,7 @@ def _by_name(session: Session, of: str, at: datetime, sight: Sight) -> Why:
             return msgspec.structs.replace(told, answer=f"{paused}{on}")
         if schedule.next_at is None or schedule.next_at <= at:
             return told
-        opens = f"It starts next at {schedule.next_at:%Y-%m-%d %H:%M:%SZ}."
+        opens = f"It starts next at {clock.local(schedule.next_at, schedule.zone)}."
         return msgspec.structs.replace(told, answer=f"{told.answer} {opens}")
     if session.get(Model, of) is not None:
         return _with_alerts(session, of, at, _model(of, at, _of_versions(session, "version", of, at)))

@@ -51,6 +51,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Why it holds again, where it did before; empty: it is the first time."""
 
 
+SENT_AGAIN = "sent again (attempt "
+"""How it is told that a device did not answer a command."""
 _READING = re.compile(r"(?P<kind>reading)\s+(?P<id>\S+)\s+(?P<said>.+?)(?:\s+at\s+(?P<at>\S+))?$", re.DOTALL)
 _PREDICTION = re.compile(r"prediction\s+(?P<id>\S+?):?\s+(?:(?P<request>req-[^\s:]+):?\s+)?(?P<said>.+)$", re.DOTALL)
 
@@ -62,7 +64,10 @@ def of_command(of: str, at: datetime, order: Order, events: Sequence[Link], befo
     reasons = [_spoken(link) for link in causes] + ([f"it holds again: {order.again}"] if order.again else [])
     reason = f": {'; '.join(reasons)}" if reasons else ""
     end = f" ({order.reason})" if order.status == "failed" else ""
-    return Why(of, at, f"{_who(order)} {_did(order)}{reason}{end}.", chain)
+    is_unanswered = order.status == "sent" and any(link.said.startswith(SENT_AGAIN) for link in events)
+    if is_unanswered:
+        end = f"; {order.device} has not answered yet"
+    return Why(of, at, f"{_who(order)} {_did(order, is_unanswered)}{reason}{end}.", chain)
 
 
 def _who(order: Order) -> str:
@@ -71,10 +76,10 @@ def _who(order: Order) -> str:
     return order.user or "The platform"
 
 
-def _did(order: Order) -> str:
+def _did(order: Order, is_unanswered: bool) -> str:
     if not order.values:
         return f"asked {order.device} for fresh values"
-    wish = {"accepted": "wants to ", "failed": "tried to "}.get(order.status, "")
+    wish = "tries to " if is_unanswered else {"accepted": "wants to ", "failed": "tried to "}.get(order.status, "")
     if order.values.keys() == {"on"}:
         return (
             f"{wish}{'switch' if wish else 'switched'} {order.device} {'on' if order.values['on'] == 'true' else 'off'}"

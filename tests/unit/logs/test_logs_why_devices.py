@@ -191,3 +191,15 @@ def test_the_change_is_found_however_often_it_was_said_again(session: Session, m
     for second in range(11, 40):
         ask(session, second, APP, on=True)
     assert [line for line in told(session, 50)[1] if line.startswith(f"{first}: observed")]
+
+
+def test_what_a_device_that_never_answers_is_told_is_not_said_to_be_so(session: Session) -> None:
+    registry.add_device(session, "fan-2", NOON, by="root", type="fan@1", at="lab")
+    commands.ask(session, "fan-2", {"on": True}, later(10), ADA)
+    holds.release(session, "fan-2", later(20), "released by ada", user="ada")
+    for second in range(21, 40):
+        commands.sweep(session, later(second))
+
+    assert told(session, 40, "fan-2.on")[0] == (
+        "The platform tries to switch fan-2 off: nobody holds it: released by ada; fan-2 has not answered yet."
+    )

@@ -348,7 +348,7 @@ def test_why_of_a_schedule_that_waits_says_when_it_starts(session: Session) -> N
 
     answer = facts.why(session, record.name, NOON).answer
 
-    assert answer.endswith(f"It starts next at {record.next_at:%Y-%m-%d %H:%M:%SZ}.")
+    assert answer.endswith(f"It starts next at {record.next_at + timedelta(hours=1):%Y-%m-%d %H:%M} CET.")
 
 
 def test_why_of_a_paused_schedule_says_who_paused_it_since_when_and_why(session: Session) -> None:

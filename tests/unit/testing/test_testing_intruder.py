@@ -60,10 +60,10 @@ async def test_a_stranger_sounds_the_buzzer_and_is_told_and_mailed_with_the_pict
         assert (buzzer.commands, display.commands, stage.mails) == ([], [], [])
         await shows(stage, "ada+unknown", camera=1)
         assert buzzer.state == {"on": True}
-        assert display.state == {"text": "someone unknown at cameras-2 at 18:00:00"}
+        assert display.state == {"text": "someone unknown at cameras-2 at 18:00:00 CET"}
         (mail,) = stage.mails
         assert mail.subject == "Someone unknown at campus/lab"
-        assert "cameras-2 at campus/lab saw someone unknown at 18:00:00" in mail.text
+        assert "cameras-2 at campus/lab saw someone unknown at 18:00:00 CET" in mail.text
         assert [one.name for one in mail.attach] == ["cameras-2-20261123-170000.jpg"]
         await stage.advance(seconds=21)
         assert buzzer.state == {"on": False}
