@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import os
 import sys
@@ -32,6 +31,8 @@ def typed(take: Callable[[str], None]) -> Iterator[None]:
 
     A program in the background of a terminal does not listen: the kernel would stop it (SIGTTIN, tty_ioctl(4)).
     """
+    import asyncio
+
     loop, decoder = asyncio.get_running_loop(), codecs.getincrementaldecoder("utf-8")("replace")
     number, rest = _number(), ""
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from fairlead.bus.gate import password_hash
+from fairlead.devices import builtins
 from fairlead.errors import NotFound
 from fairlead.messages.devices import body_secret
 from fairlead.simulators import pictures, sounds
 
-NEWER = 'name = "lamp"\nversion = "1.1.0"\n[properties.on]\ntype = "boolean"\naccess = "rw"\nsafe = false\n'
+NEWER = next(text for text, kind in builtins.all_types() if kind.name == "lamp").replace('"1.0.0"', '"1.1.0"')
 
 
 def access(world: Any) -> dict[str, str]:

@@ -82,11 +82,14 @@ def _run_of(api: Api, schedule: str) -> str | None:
 
 @app.command()
 def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> None:
-    """Have the next runs take the version that the alias held before; once. Runs that go on stay what they are."""
+    """Have the next runs take what the alias held before.
+
+    Once. Runs that go on stay what they are.
+    """
     with Api() as api:
         view = api.post(f"/apps/{named('app', name)}/rollback", {"alias": alias})
     terminal.result(f"{view['alias']}: {view['from']} → {view['to']}", view)
-    terminal.note("runs that go on stay what they are: fairlead runs --live; fairlead runs rerun RUN")
+    terminal.note("runs that go on stay what they are: fairlead runs --live; fairlead runs restart RUN")
 
 
 @app.command("set")

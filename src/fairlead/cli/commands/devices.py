@@ -85,7 +85,10 @@ def change(
     at: str = typer.Option("", "--at", help="Where it stands from now on."),
     title: str = typer.Option(None, "--title", help="What people read; empty: none."),
 ) -> None:
-    """Move a device, or call it otherwise: password, history, what holds it and its apps stay. Ids stay as they are."""
+    """Move a device, or call it otherwise.
+
+    Password, history, what holds it and its apps stay. Ids stay as they are.
+    """
     if not at and title is None:
         raise typer.BadParameter("say --at or --title")
     with Api() as api, told_as({"at": "--at", "title": "--title"}):
@@ -247,7 +250,7 @@ def release(
     properties: list[str] = typer.Argument(None),
     of: str = typer.Option("", "--of", help="What this person holds; takes a configurer."),
 ) -> None:
-    """Let go of what you hold, or as a configurer of what another person holds."""
+    """Let go of what you hold, or with --of another person."""
     with Api() as api:
         holder = of or api.get("/me")["user"]
         claims = api.get(f"/devices/{device}")["holds"]
