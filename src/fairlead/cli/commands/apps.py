@@ -89,7 +89,7 @@ def rollback(name: str, alias: str = typer.Option("production", "--alias")) -> N
     with Api() as api:
         view = api.post(f"/apps/{named('app', name)}/rollback", {"alias": alias})
     terminal.result(f"{view['alias']}: {view['from']} → {view['to']}", view)
-    terminal.note("runs that go on stay what they are: fairlead runs --live; fairlead runs restart RUN")
+    terminal.note("runs that go on stay what they are: fairlead runs --live; fairlead runs again RUN")
 
 
 @app.command("set")
