@@ -90,7 +90,16 @@ def test_s07_s61_no_socket_of_the_platform_can_be_reached(town: Town, level: str
     mine = f"{where}-" if where == "hostile" else town.run_of(where)["id"]
     sockets += [path for path in home.run.glob("**/*.sock") if path not in sockets and mine not in str(path)]
     kinds = {path.name for path in sockets}
-    assert {"control.sock", "jobs.sock", "envoy.sock", "waker.sock", "serve.sock", "keep.sock", "z.sock", "run.sock"} <= kinds
+    assert {
+        "control.sock",
+        "jobs.sock",
+        "envoy.sock",
+        "waker.sock",
+        "serve.sock",
+        "keep.sock",
+        "z.sock",
+        "run.sock",
+    } <= kinds
     for path in sockets:
         said = ask(town, where, ["unix", str(path)], ["unix_datagram", str(path)])
         for answer in said:

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from fairlead.control.house import House
-from fairlead.identity.tokens import Claims, for_page
+from fairlead.identity.claims import Claims
+from fairlead.identity.tokens import for_page
 
 LASTS_S = 60.0
 MOST = 1000
