@@ -37,7 +37,7 @@ _FILL = """    import os
 """
 _PAGE = ('web = "/up"', '[processes]\nweb = ["python", "app.py"]\n')
 _ENTRY = ('entry = "app:app"', "")
-_LATE = "not ready after 2 s: "
+_LATE = "not ready after 6 s: "
 APPS: dict[str, tuple[str, tuple[str, str], str, str]] = {
     "no-role": (_APP + "app.device('lamp')\n", _ENTRY, "failed", "asks for role lamp, which [devices] of its"),
     "no-model": (_APP, (_ENTRY[0], '[models]\njudge = "nobody"\n'), "planned", "waits: there is no model nobody"),
@@ -70,8 +70,8 @@ SCRATCH_MB = 20
 
 def start(made: Platform, folder: Path, place: str) -> dict[str, str]:
     """Push them all and run them at a place; return the run of each."""
-    for name, (code, (run, more), _, _) in APPS.items():
-        seconds = 30 if name == "forks" else 2
+    for name, (code, (run, more), _, words) in APPS.items():
+        seconds = 6 if _LATE in words or name == "other-port" else 60
         manifest = f'kind = "app"\nname = "{name}"\n[run]\n{run}\nstart_timeout_s = {seconds}\n{more}'
         pack(kit.write(folder / name, {"fairlead.toml": manifest, "app.py": code}), folder / f"{name}.zip")
     found = {}

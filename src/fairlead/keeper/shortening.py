@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 from fairlead.clock import Clock
@@ -19,5 +20,7 @@ async def keep_short(logs: Path, access: Path, clock: Clock) -> None:
 
 
 def _rotate(logs: Path, access: Path) -> None:
-    for file in set(logs.rglob("*.log")) - {access}:
-        logfile.rotate(file)
+    for folder, _, files in os.walk(logs):  # not rglob, which a folder that is removed meanwhile ends with an error
+        for file in (Path(folder, name) for name in files if name.endswith(".log")):
+            if file != access:
+                logfile.rotate(file)

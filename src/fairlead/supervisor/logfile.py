@@ -130,13 +130,15 @@ def rotate(path: Path, limit_bytes: int = LIMIT_BYTES) -> bool:
         if size > 2 * limit_bytes:
             source.seek(size - 2 * limit_bytes)
             source.readline()  # the first line may be cut
+        left = size - source.tell()
         older = path.with_name(path.name + ".1")
         with contextlib.suppress(OSError):  # what a bundle may have put there keeps no log from being bounded
             if older.is_dir() and not older.is_symlink():
                 shutil.rmtree(older)
             older.unlink(missing_ok=True)
             with os.fdopen(_open(older, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as target:
-                shutil.copyfileobj(source, target)
+                while left > 0 and (block := source.read(min(left, _BLOCK_BYTES))):  # to its end of then: it may grow
+                    left -= target.write(block)
         source.truncate(0)
     return True
 

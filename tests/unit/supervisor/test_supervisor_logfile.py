@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from fairlead.logs import files
@@ -50,6 +51,16 @@ def test_s62_a_flood_leaves_whole_lines_and_three_times_the_limit_at_most(tmp_pa
     assert len(kept) <= 2000
     assert kept.startswith("line 99")
     assert kept.endswith("\nline 99999\n")
+
+
+def test_s62_what_is_written_while_it_is_cut_makes_the_older_file_no_longer(tmp_path: Path) -> None:
+    """One that writes faster than it is copied would else be copied until the disk is full."""
+    path, limit = tmp_path / "1.log", 1024**2
+    path.write_text("a line\n" * limit)
+    with path.open("ab") as log, subprocess.Popen(["sh", "-c", "yes | head -c 400000000"], stdout=log) as writer:  # noqa: S607
+        while writer.poll() is None:
+            logfile.rotate(path, limit)
+            assert (tmp_path / "1.log.1").stat().st_size <= 2 * limit
 
 
 def test_s72_a_line_ends_where_a_line_feed_is_and_nowhere_else(tmp_path: Path) -> None:
