@@ -161,7 +161,9 @@ def test_f17_five_hundred_callers_of_a_sleeping_model_wake_it_once(house: Platfo
     by = Counter(answer.status_code for answer in answers)
     first = min(moments)
     decided = [(moment_of(one["at"]), one["to"]) for one in house.get("/models/dozes/scaling")["decisions"]]
-    asked = max([1, *(wanted for at, wanted in decided if sent < at < first)])  # where a start is slow, the scaler wants more
+    asked = max(
+        [1, *(wanted for at, wanted in decided if sent < at < first)]
+    )  # where a start is slow, the scaler wants more
     began = [at for file, at in _starts(house).items() if file not in before]
     print(
         f"{HERD} callers: {dict(by)}; {len(began)} replicas in all, {sum(at < first for at in began)} before the first answer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from fastapi import FastAPI
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from fairlead import log, settings
+from fairlead import garbage, log, settings
 from fairlead.api.app import make_app
 from fairlead.api.door import Door
 from fairlead.control.house import open_house
@@ -35,6 +36,8 @@ async def serve() -> None:
         servers = (_server(home.jobs_socket, Door(app), Interfaces.RSGI), _server(home.control_socket, app))
         loop = asyncio.get_running_loop()
         serving = [asyncio.ensure_future(server.serve()) for server in servers]
+        gc.collect()
+        garbage.settle()
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)

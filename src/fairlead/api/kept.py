@@ -76,7 +76,7 @@ async def _keep(house: House, asked: submitting.Asked) -> submitting.Submitted:
         raise
     if key and submitted.again:
         await house.bucket.delete(key)
-    house.jobs.nudge()
+    house.jobs.came(submitted.job.model, submitted.job.version)
     return submitted
 
 

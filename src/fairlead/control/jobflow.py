@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -72,10 +72,17 @@ class JobFlow:
         """By node: orders (job and epoch) that it does not name, and since when (monotonic)."""
         self._aliases: tuple[int, ...] = ()
         """Mark of the aliases that the jobs which wait were held against."""
+        self._full: Set[Key] = frozenset()
+        """Versions that the last look found with no room for one more; none while one goes on, which may miss a job."""
 
     def nudge(self) -> None:
-        """Have the ledger looked at now: a job came."""
+        """Have the ledger looked at now: there may be work, or room for it."""
         self._wake.set()
+
+    def came(self, model: str, version: str) -> None:
+        """Have the ledger looked at for a new job, unless others of its version must end first."""
+        if (model, version) not in self._full:
+            self.nudge()
 
     async def run(self) -> None:
         """Order what is due until canceled."""
@@ -89,6 +96,7 @@ class JobFlow:
 
     async def look(self) -> float:
         """Order what is due and take back what was lost; return seconds until the next look."""
+        self._full = frozenset()
         now, jumped_s = self._clock.now(), self._time.jumped_s()
         if jumped_s != 0:
             await self._database.write(partial(settime.follow, now=now, jumped_s=jumped_s))
@@ -97,6 +105,7 @@ class JobFlow:
         if is_over:
             self._waiters.tell(*await self._database.write(partial(_sweep, now=now)))
             _, due = await self._database.read(partial(_look, now=now, limits=self.limits))
+        self._full = due.full
         stuck = await self._order(due.heads, now)
         following = due.following
         wait_s = LATEST_S if following is None else max(0.0, (following - self._clock.now()).total_seconds())

@@ -42,6 +42,8 @@ class Due:
     heads: dict[Key, list[str]] = field(default_factory=dict)
     following: datetime | None = None
     """The next moment at which something else must be looked at."""
+    full: set[Key] = field(default_factory=set)
+    """Versions with as many jobs ordered as may be: one more that waits changes nothing."""
 
 
 def due(session: Session, now: datetime, limits: Limits | None = None) -> Due:
@@ -60,6 +62,8 @@ def due(session: Session, now: datetime, limits: Limits | None = None) -> Due:
             taken += there[priority]
             room = min(AHEAD - taken, most - there.total()) - len(heads)
             if room <= 0:
+                if not heads and priority == PRIORITIES[0]:
+                    found.full.add((model, version))
                 continue  # the end of one that is ordered has us look again
             group = (*waiting(), Job.model == model, Job.version == version, Job.priority == priority)
             query = select(Job.id).where(*group, Job.due_at <= now).order_by(Job.due_at, Job.id).limit(room)

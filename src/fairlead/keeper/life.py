@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from fairlead import garbage
 from fairlead.errors import Error, Invalid
 from fairlead.keeper import descriptors, listening, storage
 from fairlead.keeper import home as homes
@@ -83,6 +85,8 @@ async def _serve(settings: Settings, home: Home, ready: Ready) -> None:
     """Open the house, greet, and stay until canceled."""
     async with open_house(settings, home) as house:
         await ready(house)
+        gc.collect()
+        garbage.settle()
         await asyncio.Event().wait()
 
 

@@ -23,6 +23,7 @@ import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
+from fairlead import garbage
 from fairlead.clock import SystemClock, to_text
 from fairlead.errors import Error, Internal, Invalid
 from fairlead.messages import Beat, ErrorInfo, Evidence, ExampleSpec, Fork, Metered, Tried
@@ -50,9 +51,6 @@ _LEAVE_S = 0.25
 EXIT_ABANDONED = 70
 """EX_SOFTWARE of sysexits.h."""
 _LEFT_AFTER_S = 1.0
-_GARBAGE = 10_000
-"""New objects after which Python looks for cycles: its 700 is less than what the requests in flight are made of, so
-each look would walk them all and find nothing."""
 
 
 def serve(fork: Fork) -> int:
@@ -175,9 +173,8 @@ class ReplicaServer:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the bundle's code may raise anything
             self._fail(error)
             return False
-        gc.set_threshold(_GARBAGE)
         self.plane.load.counts.clear()
-        gc.freeze()  # the model and its libraries live as long as we: no later collection walks them
+        garbage.settle()
         self._move(ReplicaStatus.READY, "")
         return True
 

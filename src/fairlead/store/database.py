@@ -42,8 +42,9 @@ _log = logging.getLogger(__name__)
 
 GROUP_MAX = 512
 """Writes in one transaction: more would let the first wait for the last."""
-LINGER_S, LINGER_FROM = 0.010, 8
-"""After a group of so many writes it waits for so long before it takes the next: more share what a group costs."""
+LINGER_S, LINGER_FROM, LINGERS_MAX = 0.005, 8, 3
+"""After a group of so many writes it waits for more, which share what a group costs: in steps of so long, so many at
+most, for as long as in each some came."""
 WAITING_MAX = 20_000
 """Writes that may wait; more are refused with :class:`Busy`."""
 READING_MAX = 2_000
@@ -216,7 +217,7 @@ class Database:
         closing, lingers = False, False
         while not closing:
             if lingers:
-                time.sleep(LINGER_S)
+                self._linger()
             group: list[_Write] = []
             item = self._queue.get()
             while True:
@@ -234,6 +235,15 @@ class Database:
             if group:
                 outcomes = self._commit(group)
                 self._loop.call_soon_threadsafe(self._deliver, outcomes)
+
+    def _linger(self) -> None:
+        """Wait while they come: where all that write at once are back, waiting longer gains nothing."""
+        waiting = -1
+        for _ in range(LINGERS_MAX):
+            if self._queue.qsize() <= waiting:
+                return
+            waiting = self._queue.qsize()
+            time.sleep(LINGER_S)
 
     def _commit(self, group: Sequence[_Write]) -> list[_Outcome]:
         """Run ``group`` in one transaction and return how each went."""
