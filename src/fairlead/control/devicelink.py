@@ -34,6 +34,8 @@ GROUP_MAX = 2_000
 LATEST_S = 1.0
 SEND_S = 1.0
 """So long a bus that takes nothing is waited for, by commands and by readings."""
+REST_S = 0.05
+"""After commands were written it waits for so long before it looks when the sweep is due: one look for all."""
 FRESHEN_S, FRESHEN_LATEST_S = 1.0, 60.0
 """Devices that fell silent are looked for no more often than this, and no more seldom."""
 
@@ -168,14 +170,13 @@ class DeviceLink:
         """End claims, fail and resend commands at their moments, until canceled."""
         while True:
             self._wake.clear()
-            await self._sweep_once(self._clock.now())
-            following = await self._database.read(commands.next_at)
-            wait_s = LATEST_S if following is None else (following - self._clock.now()).total_seconds()
+            wait_s = await self.look()
             try:
-                async with asyncio.timeout(max(0.01, min(LATEST_S, wait_s))):
+                async with asyncio.timeout(min(LATEST_S, wait_s)):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+            await self._clock.sleep(REST_S)
 
     async def tidy(self) -> None:
         """Note devices that fell silent, when the next one can have, until canceled."""
@@ -186,13 +187,21 @@ class DeviceLink:
             with suppress(TimeoutError):
                 await within(self._clock, min(wait_s, FRESHEN_LATEST_S) - FRESHEN_S, self._aged.wait())
 
-    async def _sweep_once(self, now: datetime) -> None:
-        jumped_s = self._time.jumped_s()
+    async def look(self) -> float:
+        """Sweep if it is due, and return after how many seconds it is so next."""
+        now, jumped_s = self._clock.now(), self._time.jumped_s()
         if jumped_s != 0:
             await self._database.write(partial(settime.follow, now=now, jumped_s=jumped_s))
             self._aged.set()
+        following = await self._database.read(commands.next_at)
+        if following is None:
+            return LATEST_S
+        wait_s = (following - now).total_seconds()
+        if wait_s > 0:
+            return wait_s
         out = await self._database.write(lambda session: commands.sweep(session, now))
         await self.send(out)
+        return 0.01  # it may have left more: see commands.SWEEP_MAX
 
     async def _freshen(self, now: datetime) -> float:
         """Note devices that fell silent, and return after how many seconds another can have."""

@@ -75,10 +75,11 @@ def ask(
     if hold_until is None and author.tier == "human":
         hold_until = now + timedelta(seconds=HUMAN_HOLD_S)
     row = write(session, device, now, author, set=dict(values), hold_until=hold_until, timeout_s=timeout_s, id=command)
-    before = holds.holders(session, device, now)
-    holds.claim(session, row)
-    holds.replace_own(session, row, now, waiting=True)
-    out = holds.settle(session, record, before, now, f"{row.id} was asked")
+    before = holds.claims_of(session, device)
+    holds.claim(session, row, before)
+    if any(not claim.sent for claim in before):
+        holds.replace_own(session, row, now, waiting=True)
+    out = holds.settle(session, record, arbiter.alive(before, now), now, f"{row.id} was asked")
     if row.status is CommandStatus.ACCEPTED:
         decision = arbiter.decide(row.id, values, author.tier, holds.holders(session, device, now))
         row.reason = decision.reason if isinstance(decision, arbiter.Wait) else ""
@@ -177,13 +178,16 @@ def sweep(session: Session, now: datetime) -> tuple[Outgoing, ...]:
 def next_at(session: Session) -> datetime | None:
     """Return when :func:`sweep` has something to do, as far as is known now."""
     left = holds.left(session)
-    moments = [
-        (left.finished_at or left.starts_at) if left is not None else None,
-        session.scalar(select(func.min(Hold.until))),
-        session.scalar(select(func.min(Command.due_at)).where(Command.finished_at.is_(None))),
-        session.scalar(select(func.min(Command.resend_at)).where(Command.finished_at.is_(None))),
-    ]
-    return min((moment for moment in moments if moment is not None), default=None)
+    is_open = Command.finished_at.is_(None)
+    moments = session.execute(
+        select(
+            select(func.min(Hold.until)).scalar_subquery(),
+            select(func.min(Command.due_at)).where(is_open).scalar_subquery(),
+            select(func.min(Command.resend_at)).where(is_open).scalar_subquery(),
+        )
+    ).one()
+    known = (*moments, (left.finished_at or left.starts_at) if left is not None else None)
+    return min((moment for moment in known if moment is not None), default=None)
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------

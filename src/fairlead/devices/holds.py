@@ -83,12 +83,13 @@ def expire(session: Session, now: datetime) -> tuple[Outgoing, ...]:
     )
 
 
-def claim(session: Session, row: Command) -> None:
-    """Claim what a command sets, later than all that is claimed there; while it is accepted the claims wait.
+def claim(session: Session, row: Command, before: Collection[Claim]) -> None:
+    """Claim what a command sets, later than all that is claimed there (``before``); while it is accepted the claims
+    wait.
 
     The clock may stand still or have been set back: what is written last is what was asked last.
     """
-    newest = session.scalar(select(func.max(Hold.since)).where(Hold.device == row.device))
+    newest = max((one.since for one in before), default=None)
     since = row.created_at if newest is None else max(row.created_at, newest + timedelta(microseconds=1))
     for name, value in row.set.items():
         session.add(

@@ -23,6 +23,7 @@ from fairlead.store.rows import among, table_of
 WENT_OFFLINE = "it went offline"
 """Why a device is offline that said so itself, or whose last will did."""
 _WATCHED = (DeviceStatus.ONLINE, DeviceStatus.STALE)
+_ONLINE = DeviceStatus.ONLINE
 _DEVICES, _COMMANDS = table_of(Device), table_of(Command)
 _ENDING = {"image/jpeg": "jpg", "image/png": "png", "application/zip": "zip", "audio/wav": "wav"}
 
@@ -83,7 +84,9 @@ def record(session: Session, group: Sequence[Kept], now: datetime) -> tuple[Outg
     plain, rest = _parted(known, states)
     _heard_of(session, plain)
     devices = {one.id: one for one in session.scalars(select(Device).where(Device.id.in_(rest)))}
-    silent = _nothing_to_tell(session, rest)
+    # Only who comes back is told what holds: not one that is online and answers a command.
+    back = {kept.heard.device for kept in known if kept.heard.online or states[kept.heard.device] is not _ONLINE}
+    silent = _nothing_to_tell(session, back & rest)
     out: list[Outgoing] = []
     for kept in known:
         heard, device = kept.heard, devices.get(kept.heard.device)

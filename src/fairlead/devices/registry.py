@@ -24,6 +24,8 @@ from fairlead.store.records import Device, DeviceType, Hold, LastValue, Location
 
 PASSWORD_LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 32
+_KINDS = "kinds"
+"""Key of a session's ``info``: types that were read in it."""
 
 
 def made_password() -> str:
@@ -138,9 +140,13 @@ def _decoded(definition: str) -> types.DeviceType:
 
 
 def kind_of(session: Session, device: Device) -> types.DeviceType:
-    """Return the type of ``device``."""
-    record = session.get_one(DeviceType, (device.type, device.type_version))
-    return _decoded(record.definition)
+    """Return the type of ``device``, which the session remembers: a version of a type never changes."""
+    known: dict[tuple[str, str], types.DeviceType] = session.info.setdefault(_KINDS, {})
+    key = (device.type, device.type_version)
+    if key not in known:
+        its = (DeviceType.name == device.type) & (DeviceType.version == device.type_version)
+        known[key] = _decoded(session.execute(select(DeviceType.definition).where(its)).scalar_one())
+    return known[key]
 
 
 def types_of(session: Session) -> dict[tuple[str, str], types.DeviceType]:

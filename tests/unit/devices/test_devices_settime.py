@@ -152,12 +152,12 @@ async def test_control_sees_that_the_clock_was_set(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path}/db") as database:
         await database.write(a_fan)
         link = DeviceLink(database, bus, open_bucket("memory://"), clock, Waiters())
-        await link._sweep_once(clock.now())
+        await link.look()
         row = await database.write(asked)
         clock.set_by(HOUR_S)
-        await link._sweep_once(clock.now())
+        await link.look()
         clock.set_by(-2 * HOUR_S)
-        await link._sweep_once(clock.now())
+        await link.look()
 
         kept = await database.read(lambda session: session.get_one(Command, row.id))
         assert (kept.status, kept.due_at) == (CommandStatus.SENT, NOON + timedelta(seconds=5 - HOUR_S))

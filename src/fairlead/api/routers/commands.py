@@ -18,6 +18,7 @@ from fairlead.api.views.devices import CommandView, DeviceView, command_view
 from fairlead.apps import sight
 from fairlead.apps.asks import BECAUSE_MAX, BECAUSES_MAX
 from fairlead.control.house import House
+from fairlead.control.waiters import Ticket
 from fairlead.devices import commands, holds, keyed, registry
 from fairlead.devices.commands import Asked
 from fairlead.devices.sending import Author, Outgoing
@@ -32,6 +33,8 @@ HOLD_MAX_S = 366 * 24 * 3600
 TIMEOUT_MAX_S = 300
 SETTLE_S = 1.0
 """A command that times out is failed by the sweep: so much longer is waited for its word on it."""
+ANSWERS_S = 0.5
+"""A command is looked at when something is told of it, and after so long in any case."""
 
 
 Cause = Annotated[str, Field(max_length=BECAUSE_MAX)]
@@ -88,9 +91,12 @@ async def send(
         return commands.ask(session, device, body.set, now, author, hold_until=until, timeout_s=body.timeout_s)
 
     asked = await house.database.write(write)
-    await house.devices.send(asked.outgoing)
-    house.devices.nudge()
-    return await _outcome(house, asked.command.id, body.timeout_s + SETTLE_S)
+    with house.waiters.ticket(f"commands/{asked.command.id}") as ticket:
+        await house.devices.send(asked.outgoing)
+        house.devices.nudge()
+        if asked.command.finished_at is None:
+            await ticket.wait(min(ANSWERS_S, body.timeout_s))
+        return await _outcome(house, ticket, asked.command.id, body.timeout_s + SETTLE_S)
 
 
 @router.post("/devices/{device}/release")
@@ -137,16 +143,15 @@ async def show_command(command: str, house: TheHouse, who: Who) -> CommandView:
     return await house.database.read(lambda session: _shown(session, sight.show_command(session, who, command).id)[1])
 
 
-async def _outcome(house: House, command: str, wait_s: float) -> CommandView:
+async def _outcome(house: House, ticket: Ticket, command: str, wait_s: float) -> CommandView:
     """Return the command once it is over, or after ``wait_s``: by then the sweep has told what was not observed."""
     deadline = house.clock.monotonic() + wait_s
-    with house.waiters.ticket(f"commands/{command}") as ticket:
-        while True:
-            row, view = await house.database.read(lambda session: _shown(session, command))
-            now = house.clock.monotonic()
-            if row.finished_at is not None or now >= deadline or house.closing.is_set():
-                return view
-            await ticket.wait(deadline - now)
+    while True:
+        row, view = await house.database.read(lambda session: _shown(session, command))
+        now = house.clock.monotonic()
+        if row.finished_at is not None or now >= deadline or house.closing.is_set():
+            return view
+        await ticket.wait(deadline - now)
 
 
 def _shown(session: Session, command: str) -> tuple[Command, CommandView]:
