@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fairlead import clock, ids
@@ -18,7 +18,7 @@ from fairlead.messages import Measured
 from fairlead.status import DeviceStatus
 from fairlead.store.move import move_to, note
 from fairlead.store.records import Command, Device, Hold, LastValue
-from fairlead.store.rows import among, table_of
+from fairlead.store.rows import among, table_of, update_each
 
 WENT_OFFLINE = "it went offline"
 """Why a device is offline that said so itself, or whose last will did."""
@@ -132,13 +132,7 @@ def _parted(group: Sequence[Kept], states: Mapping[str, DeviceStatus]) -> tuple[
 def _heard_of(session: Session, came: Mapping[str, datetime]) -> None:
     if not came:
         return
-    together: dict[datetime, list[str]] = {}
-    for name, at in came.items():
-        together.setdefault(at, []).append(name)
-    for at, names in together.items():  # those of one block of the bus have one moment
-        session.connection().execute(
-            update(_DEVICES).where(among(session, _DEVICES.c.id, names)).values(last_seen_at=at)
-        )
+    update_each(session, _DEVICES.c.id, _DEVICES.c.last_seen_at, came)
     for record in session.identity_map.values():
         if isinstance(record, Device) and record.id in came:
             session.expire(record, ["last_seen_at"])

@@ -6,19 +6,20 @@ interpreter and wait for its turn again, behind a loop that is busy: so many row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Dialect, Table, Text, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Dialect, Table, Text, bindparam, func, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from fairlead.store.records.base import Base
 
-ROWS_MAX = 64
-"""Rows of one statement: each number of rows is a text of its own, and the driver keeps some 100 prepared."""
+ROWS_AT_ONCE = (256, 64)
+"""Rows of one statement, and of one when fewer are left: each number of rows is a text of its own, and the driver keeps
+some 100 prepared."""
 Made = Callable[[Any], Any]
 
 
@@ -37,7 +38,7 @@ class Rows:
     def insert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Insert ``rows``; raises what the driver does, by way of SQLAlchemy."""
         dialect = connection.dialect
-        for size, start in _portions(len(rows), ROWS_MAX):
+        for size, start in _portions(len(rows)):
             values = self._values(dialect, rows[start : start + size])
             connection.exec_driver_sql(self._text(dialect, size), values)
 
@@ -61,6 +62,27 @@ class Rows:
             text = f"INSERT INTO {into} VALUES {rows} {self._more}"  # noqa: S608 - nothing of it comes from outside
             self._texts[dialect.name, size] = text
         return text
+
+
+def update_each(session: Session, key: Column[Any], column: Column[Any], values: Mapping[str, Any]) -> None:
+    """Set ``column`` to the value of each ``key``, with one statement however many there are.
+
+    See https://sqlite.org/lang_update.html#upfrom and https://www.postgresql.org/docs/current/functions-array.html.
+    """
+    connection, table = session.connection(), column.table.name
+    if connection.dialect.name == "sqlite":
+        make = column.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+        given = zip(values, _each(make, values.values()) if make is not None else values.values(), strict=True)
+        pairs = "SELECT json_extract(value, '$[0]') AS k, json_extract(value, '$[1]') AS v FROM json_each(?)"
+        bound: tuple[Any, ...] = (msgspec.json.encode(list(given)).decode(),)
+    else:
+        kind = column.type.compile(connection.dialect)
+        pairs = f"SELECT * FROM unnest(%s::text[], %s::{kind}[]) AS each (k, v)"  # noqa: S608 - nothing comes from outside
+        bound = (list(values), list(values.values()))
+    connection.exec_driver_sql(
+        f"UPDATE {table} SET {column.name} = j.v FROM ({pairs}) AS j WHERE {table}.{key.name} = j.k",  # noqa: S608
+        bound,
+    )
 
 
 def among(session: Session, column: ColumnElement[str], names: Collection[str]) -> ColumnElement[bool]:
@@ -92,7 +114,12 @@ def _each(make: Made, values: Iterable[Any]) -> list[Any]:
     return made
 
 
-def _portions(count: int, most: int) -> Iterable[tuple[int, int]]:
+def _portions(count: int) -> Iterable[tuple[int, int]]:
     """Yield size and start of the portions of ``count`` rows."""
-    for start in range(0, count, most):
-        yield min(most, count - start), start
+    start = 0
+    for most in ROWS_AT_ONCE:
+        while count - start >= most:
+            yield most, start
+            start += most
+    if start < count:
+        yield count - start, start

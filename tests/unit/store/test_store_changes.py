@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fairlead.store.database import Database, open_database
 from fairlead.store.records import Usage, User
-from fairlead.store.rows import ROWS_MAX, Rows, table_of
+from fairlead.store.rows import ROWS_AT_ONCE, Rows, table_of
 from fairlead.testing.clock import ManualClock
 
 TABLES = ("users", "tokens")
@@ -62,7 +62,7 @@ async def test_a_write_that_is_undone_is_no_harm_and_the_next_is_counted(databas
     assert database.changes.of(TABLES) != before
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, ROWS_MAX, 2 * ROWS_MAX + 1])
+@pytest.mark.parametrize("count", [0, 1, 3, ROWS_AT_ONCE[1], 2 * sum(ROWS_AT_ONCE) + 1])
 async def test_any_number_of_rows_goes_in_and_adds_up(database: Database, count: int) -> None:
     rows = [("2026-11-22", f"u{number}", number) for number in range(count)]
     for _ in range(2):

@@ -57,7 +57,7 @@ def test_s62_what_is_written_while_it_is_cut_makes_the_older_file_no_longer(tmp_
     """One that writes faster than it is copied would else be copied until the disk is full."""
     path, limit = tmp_path / "1.log", 1024**2
     path.write_text("a line\n" * limit)
-    with path.open("ab") as log, subprocess.Popen(["sh", "-c", "yes | head -c 400000000"], stdout=log) as writer:  # noqa: S607
+    with path.open("ab") as log, subprocess.Popen(["sh", "-c", "yes | head -c 400000000"], stdout=log) as writer:
         while writer.poll() is None:
             logfile.rotate(path, limit)
             assert (tmp_path / "1.log.1").stat().st_size <= 2 * limit
