@@ -303,7 +303,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=15)
-    parser.add_argument("--rates", type=float, nargs="+", default=[5_000, 10_000])
+    parser.add_argument("--rates", type=float, nargs="+", default=[5_000, 11_500])
     parser.add_argument("--out", type=Path)
     return parser
 

@@ -23,8 +23,8 @@ _NEWEST = Rows(
     " content_type = excluded.content_type, at = excluded.at WHERE last_values.at <= excluded.at",
 )
 """One that was measured earlier and came late is history only."""
-_WHERE = itemgetter(0, 1)
-"""Device and property of a row."""
+_DEVICE, _PROPERTY = itemgetter(0), itemgetter(1)
+"""Of a row."""
 
 
 def keep(session: Session, group: Iterable[tuple[Heard, Mapping[str, str]]]) -> None:
@@ -43,12 +43,16 @@ def keep(session: Session, group: Iterable[tuple[Heard, Mapping[str, str]]]) -> 
     if not rows:
         return
     session.flush()
-    rows.sort(key=_WHERE)  # as the index lies, and each property's own in order
-    _READINGS.insert(session.connection(), rows)
-    _NEWEST.insert(session.connection(), sorted(newest.values(), key=_WHERE))
+    _READINGS.insert(session.connection(), _as_the_index_lies(rows))
+    _NEWEST.insert(session.connection(), _as_the_index_lies(newest.values()))
     for record in session.identity_map.values():  # those that a caller holds are read anew
         if isinstance(record, LastValue) and (record.device, record.property) in newest:
             session.expire(record)
+
+
+def _as_the_index_lies(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return rows by device and property, each property's own in order. Twice by a text: pairs take twice as long."""
+    return sorted(sorted(rows, key=_PROPERTY), key=_DEVICE)
 
 
 def look(

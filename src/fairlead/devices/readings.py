@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Text, select, type_coerce
 from sqlalchemy.orm import Session
 
 from fairlead import clock, ids
@@ -85,7 +85,7 @@ def record(session: Session, group: Sequence[Kept], now: datetime) -> tuple[Outg
     _heard_of(session, plain)
     devices = {one.id: one for one in session.scalars(select(Device).where(Device.id.in_(rest)))}
     # Only who comes back is told what holds: not one that is online and answers a command.
-    back = {kept.heard.device for kept in known if kept.heard.online or states[kept.heard.device] is not _ONLINE}
+    back = {kept.heard.device for kept in known if kept.heard.online or states[kept.heard.device] != _ONLINE}
     silent = _nothing_to_tell(session, back & rest)
     out: list[Outgoing] = []
     for kept in known:
@@ -107,22 +107,22 @@ def record(session: Session, group: Sequence[Kept], now: datetime) -> tuple[Outg
     return tuple(out)
 
 
-def _states(session: Session, names: Collection[str]) -> dict[str, DeviceStatus]:
-    """Return the status of those of ``names`` that are in use."""
+def _states(session: Session, names: Collection[str]) -> dict[str, str]:
+    """Return the status of those of ``names`` that are in use: as text, since enum members cost more than rows."""
     session.flush()
-    query = select(Device.id, Device.status).where(among(session, _DEVICES.c.id, names))
+    query = select(Device.id, type_coerce(Device.status, Text)).where(among(session, _DEVICES.c.id, names))
     query = query.where(Device.status != DeviceStatus.RETIRED)
     return {name: status for name, status in session.execute(query)}
 
 
-def _parted(group: Sequence[Kept], states: Mapping[str, DeviceStatus]) -> tuple[dict[str, datetime], set[str]]:
+def _parted(group: Sequence[Kept], states: Mapping[str, str]) -> tuple[dict[str, datetime], set[str]]:
     """Return when devices were heard of which there are only readings while they are online, and all the others."""
     plain: dict[str, datetime] = {}
     rest: set[str] = set()
     for kept in group:
         heard = kept.heard
         said_more = heard.online is not None or heard.ack is not None or heard.description is not None
-        if said_more or states[heard.device] is not DeviceStatus.ONLINE:
+        if said_more or states[heard.device] != _ONLINE:
             rest.add(heard.device)
         else:
             plain[heard.device] = heard.came
