@@ -1,6 +1,6 @@
 """How many readings, commands and devices a platform takes, whole: devices, front door, bus, control, app.
 
-    python benchmarks/devices.py [--devices 2000] [--seconds 15] [--rates 5000 10000] [--out docs/benchmarks]
+    python benchmarks/devices.py [--devices 2000] [--seconds 15] [--rates 5000 11500] [--out docs/benchmarks]
 
 A platform of its own is started, devices of a type of its own connect over MQTT through its door, and a share of them
 is bound to a run of an app. Each rate is sent for some seconds: what came into history is counted there, what came to
