@@ -333,3 +333,21 @@ async def test_what_a_device_said_last_is_known_to_who_listens_later(rig: NatsRi
             found = await retained.words(DEVICES)
     assert list(found) == ["t1"]
     assert began <= found["t1"].at <= datetime.now(UTC)
+
+
+async def test_what_a_device_has_retained_beside_its_words_is_cleared_once_it_takes_room(
+    rig: NatsRig, control: NatsBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its topics may have any name, and what is retained lies on the disk of all."""
+    retained = Retained(control.client)
+    assert await retained.clear() == {}  # there is no stream yet
+    for topic, word in (("status", "online"), ("desc", "{}"), ("state/temperature", "21"), ("x/y/z", "1"), ("x", "2")):
+        assert await publish(rig, "t1", f"dev/t1/{topic}", word, "-r", "-q", "1") == 0
+    for number in range(40):
+        assert await publish(rig, "fan-1", f"dev/fan-1/q{number}", "x", "-r", "-q", "1") == 0
+    assert await retained.clear() == {}  # it is little
+    monkeypatch.setattr("fairlead.bus.retained.ROOM_BYTES", 0)
+    assert await retained.clear() == {"t1": 2, "fan-1": 40}
+    assert await retained.clear() == {}
+    words = await retained.words(DEVICES)
+    assert {device: word.payload for device, word in words.items()} == {"t1": b"online"}

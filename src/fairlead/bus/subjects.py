@@ -35,6 +35,8 @@ CONNECTIONS = "$SYS.REQ.SERVER.PING.CONNZ"
 
 RETAINED = "$JS.API.STREAM.MSG.GET.$MQTT_rmsgs"
 """Where nats-server is asked for what it keeps as MQTT's retained messages."""
+RETAINED_STATE = "$JS.API.STREAM.INFO.$MQTT_rmsgs"
+RETAINED_PURGE = "$JS.API.STREAM.PURGE.$MQTT_rmsgs"
 
 _PATTERNS: Mapping[type[Message], str] = {
     NodeWanted: "fl.node.{node}.wanted",
@@ -88,9 +90,14 @@ def devices(name: str | None = None) -> str:
     return f"dev.{_token_or_any(name, 'device')}.>"
 
 
+def retained(subject: str) -> str:
+    """Return under which subject the retained message of ``subject``, a pattern too, is kept."""
+    return f"$MQTT.rmsgs.{subject}"
+
+
 def retained_status(name: str) -> str:
     """Return under which subject the retained ``status`` of a device is kept."""
-    return f"$MQTT.rmsgs.{device(name, 'status')}"
+    return retained(device(name, "status"))
 
 
 def is_from_platform(tail: str) -> bool:

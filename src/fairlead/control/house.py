@@ -24,6 +24,7 @@ from fairlead.control.asks import Asks
 from fairlead.control.callbacks import Callbacks
 from fairlead.control.calls import Calls
 from fairlead.control.cardfacts import CardFacts
+from fairlead.control.clearing import keep_clear
 from fairlead.control.devicelink import DeviceLink
 from fairlead.control.directory import Directory
 from fairlead.control.figures import Figures
@@ -36,7 +37,7 @@ from fairlead.control.nodes import Nodes
 from fairlead.control.objectives import Objectives
 from fairlead.control.parts import Parts
 from fairlead.control.post import Post
-from fairlead.control.presence import Connected, Presence, Words
+from fairlead.control.presence import Connected, Presence
 from fairlead.control.pushes import Pushes
 from fairlead.control.reconcile import Reconcile
 from fairlead.control.runflow import RunFlow
@@ -152,10 +153,10 @@ class House:
             found.append(self.database.broken)
         return tuple(found)
 
-    async def open(self, connected: Connected | None = None, words: Words | None = None) -> None:
+    async def open(self, connected: Connected | None = None, retained: Retained | None = None) -> None:
         """Make the first user and the built-in types, listen on the bus, start the loops.
 
-        ``connected``: who knows which devices are there; ``words``: what they said last.
+        ``connected``: who knows which devices are there; ``retained``: what they said last.
         """
         await make_first_user(self.database, self.clock, self.home.first)
         await add_missing_types(self.database, self.clock)
@@ -191,9 +192,10 @@ class House:
         }
         if self._spans is not None:
             loops["spans"] = self._spans.run
-        if connected is not None and words is not None:
+        if connected is not None and retained is not None:
             hear = self.devices.hear_late
-            loops["presence"] = Presence(self.database, self.clock, self.waiters, connected, words, hear).run
+            loops["presence"] = Presence(self.database, self.clock, self.waiters, connected, retained, hear).run
+            loops["clearing"] = partial(keep_clear, retained, self.bus, self.clock)
         for name, loop in loops.items():
             self._loops.append(asyncio.create_task(self._forever(loop), name=name))
 
