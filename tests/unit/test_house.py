@@ -6,7 +6,20 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "fairlead"
-GROUND = ("errors", "ids", "clock", "status", "messages", "settings", "log", "figures", "exposition", "ticks", "web")
+GROUND = (
+    "errors",
+    "ids",
+    "clock",
+    "status",
+    "messages",
+    "settings",
+    "log",
+    "garbage",
+    "figures",
+    "exposition",
+    "ticks",
+    "web",
+)
 RULES = ("accounts", "devices", "models", "apps", "schedules", "jobs", "objectives", "gallery", "hub")
 ASIDE = ("mail", "logs", "autoscaler")
 FLOORS = (

@@ -28,7 +28,7 @@ ROOM_BYTES = 16 * 1024**2
 KEPT = ("status", "desc")
 """Topics of a device whose retained messages are of use: the last values of all others are in the store."""
 _ROOMS_MAX = 32
-"""Topics of one device that are cleared one by one; of one that has more, all are: it is to say anew that it is there."""
+"""Topics of one device that are cleared one by one; of one with more all are: it is to say anew that it is there."""
 _ANSWER_S = 5
 _NO_MESSAGE = 404
 

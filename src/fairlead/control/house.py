@@ -195,7 +195,7 @@ class House:
         if connected is not None and retained is not None:
             hear = self.devices.hear_late
             loops["presence"] = Presence(self.database, self.clock, self.waiters, connected, retained, hear).run
-            loops["clearing"] = partial(keep_clear, retained, self.bus, self.clock)
+            loops["clearing"] = lambda: keep_clear(retained, self.bus, self.clock)
         for name, loop in loops.items():
             self._loops.append(asyncio.create_task(self._forever(loop), name=name))
 
