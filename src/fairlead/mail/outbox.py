@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from fairlead import ids
 from fairlead.errors import Busy, Invalid, NotFound, Problem
@@ -152,10 +152,23 @@ def show(session: Session, mail: int, *, user: str | None = None) -> Mail:
 
 
 def list_mails(
-    session: Session, *, run: str | None = None, user: str | None = None, limit: int = 100
+    session: Session,
+    *,
+    run: str | None = None,
+    user: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
+    is_short: bool = False,
 ) -> Sequence[Mail]:
-    """Return letters, newest first; with ``user`` those of this one's runs alone."""
+    """Return letters, newest first; with ``user`` those of this one's runs alone.
+
+    ``before`` is the last number of the page before; ``is_short``: without their texts.
+    """
     query = select(Mail).where(_of(user)).order_by(Mail.id.desc()).limit(limit)
+    if is_short:
+        query = query.options(defer(Mail.text, raiseload=True))
+    if before is not None:
+        query = query.where(Mail.id < before)
     if run is not None:
         query = query.where(Mail.run == run)
     return session.scalars(query).all()

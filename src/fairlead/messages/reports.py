@@ -106,6 +106,10 @@ class ProgramReport(Part, frozen=True):
     since: str = ""
     restarts: int = 0
     reason: str = ""
+    memory_mb: float = 0
+    """What it holds; 0: not measured yet."""
+    cpu: float = 0
+    """Processors that it kept busy lately; 1 is one."""
 
 
 HANDLERS_FAIL = "its last handler calls fail"

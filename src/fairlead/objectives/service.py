@@ -106,6 +106,13 @@ def of_model(session: Session, caller: Caller, name: str) -> ModelManifest:
     return found[name]
 
 
+def of_all(session: Session, caller: Caller, *, after: str = "", limit: int) -> dict[str, ModelManifest]:
+    """Return the manifests of models that promise something and that the caller may see, by name."""
+    names = [model.name for model in queries.list_all(session, caller) if model.name > after]
+    found = promised(session) if names else {}
+    return {name: found[name] for name in [name for name in names if name in found][:limit]}
+
+
 def standings(
     session: Session, model: str, manifest: ModelManifest, now: datetime, slice_s: int
 ) -> tuple[Standing, ...]:

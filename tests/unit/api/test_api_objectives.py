@@ -73,3 +73,22 @@ async def test_an_objective_that_is_missed_is_told_by_status_and_why(world: Any)
     assert now["answer"].endswith("fairlead slo flowers.")
     before = await world.ok(zoe.get("/api/v1/why", params={"of": "flowers", "at": "10m"}))
     assert "objective" not in before["answer"]
+
+
+async def test_all_that_is_promised_is_listed_by_name_to_who_may_see_the_models(world: Any) -> None:
+    for name in ("flowers", "birds"):
+        await world.model(name, more=SLO)
+    await world.ok(world.by("ada").patch("/api/v1/models/birds", json={"visibility": "private"}))
+
+    async def listed(who: str, **query: Any) -> tuple[list[str], str | None]:
+        view = await world.ok(world.by(who).get("/api/v1/objectives", params=query))
+        return [one["model"] for one in view["items"]], view["next"]
+
+    assert await listed("eve") == (["birds", "flowers"], None)
+    assert await listed("zoe") == (["flowers"], None)
+    assert await listed("ada", limit=1) == (["birds"], "birds")
+    assert await listed("ada", limit=1, after="birds") == (["flowers"], "flowers")
+    assert await listed("ada", limit=1, after="flowers") == ([], None)
+    view = await world.ok(world.by("zoe").get("/api/v1/objectives"))
+    assert view["items"][0]["objectives"][0]["budget_left"] == 1
+    world.refused(await world.by("zoe").get("/api/v1/objectives", params={"limit": 101}), 422, "limit_out_of_range")

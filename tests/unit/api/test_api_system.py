@@ -16,9 +16,11 @@ from fairlead.api import deps, moments
 from fairlead.api.routers import system
 from fairlead.api.stream import _while_allowed
 from fairlead.apps.letters import Letter
+from fairlead.clock import to_text
 from fairlead.control import reconcile
 from fairlead.errors import Invalid, Unavailable
-from fairlead.messages import Attachment
+from fairlead.messages import Attachment, NodeReport, ProgramReport, ReplicaReport
+from fairlead.status import ReplicaStatus
 
 
 async def test_the_first_person_signs_in(world: Any) -> None:
@@ -104,6 +106,37 @@ async def test_the_state_counts_what_there_is(world: Any) -> None:
     assert (view["models"], view["devices"]) == ({"ready": 1}, {"provisioned": 1})
 
 
+async def test_processes_of_models_are_listed_by_what_they_hold_to_who_may_see_the_models(world: Any) -> None:
+    for name in ("flowers", "birds"):
+        await world.model(name)
+    await world.ok(world.by("ada").patch("/api/v1/models/birds", json={"visibility": "private"}))
+    ready = ReplicaStatus.READY
+    replicas = (
+        ReplicaReport("f1", "flowers", "1", ready, pid=11, memory_mb=20),
+        ReplicaReport("f2", "flowers", "1", ready, pid=12, memory_mb=90),
+        ReplicaReport("f3", "flowers", "1", ReplicaStatus.STARTING),
+        ReplicaReport("b1", "birds", "1", ready, pid=13, memory_mb=50),
+    )
+    programs = (ProgramReport("envoy", "running", 7, memory_mb=40.5, cpu=0.02), ProgramReport("control", "waiting"))
+    told = {"replicas": replicas, "programs": programs, "memory_total_mb": 900, "memory_used_mb": 300, "cores": 2}
+    world.house.nodes.take(NodeReport("other", 1, to_text(world.house.clock.now()), **told))
+
+    async def listed(who: str, **query: Any) -> list[str]:
+        found = await world.ok(world.by(who).get("/api/v1/replicas", params=query))
+        return [one["replica"] for one in found["items"] if one["node"] == "other"]
+
+    assert await listed("eve") == ["f2", "b1", "f1"]
+    assert await listed("zoe") == ["f2", "f1"]
+    assert await listed("eve", limit=1) == ["f2"]
+    world.refused(await world.by("zoe").get("/api/v1/replicas", params={"limit": 0}), 422, "limit_out_of_range")
+    view = await world.ok(world.by("zoe").get("/api/v1/status"))
+    used = [(one["name"], one["memory_mb"], one["cpu"]) for one in view["processes"] if one["node"] == "other"]
+    assert used == [("envoy", 40.5, 0.02), ("control", None, None)]
+    system_view = await world.ok(world.by("zoe").get("/api/v1/system"))
+    (node,) = [one for one in system_view["nodes"] if one["node"] == "other"]
+    assert (node["memory_total_mb"], node["memory_used_mb"], node["cores"]) == (900, 300, 2)
+
+
 async def test_why_tells_the_sentence_and_the_chain(world: Any) -> None:
     await world.model()
     zoe = world.by("zoe")
@@ -177,6 +210,10 @@ async def test_mail_is_read_by_whom_it_concerns(world: Any) -> None:
     (mail,) = (await eve.get("/api/v1/mail")).json()["items"]
     assert (mail["to"], mail["attachments"]) == (["ada@example.org"], [{"name": "a.png", "content_type": "image/png"}])
     assert (await eve.get(f"/api/v1/mail/{mail['id']}")).json() == mail
+    (short,) = (await eve.get("/api/v1/mail", params={"view": "short"})).json()["items"]
+    assert short == {name: value for name, value in mail.items() if name != "text"}
+    assert (await eve.get("/api/v1/mail", params={"before": mail["id"]})).json()["items"] == []
+    assert (await eve.get("/api/v1/mail", params={"limit": 1})).json()["next"] == str(mail["id"])
     assert (await world.by("zoe").get("/api/v1/mail")).json()["items"] == []
     world.refused(await world.by("zoe").get(f"/api/v1/mail/{mail['id']}"), 404, "mail_not_found")
 

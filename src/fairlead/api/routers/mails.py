@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC
+from typing import Literal
 
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
@@ -12,23 +14,46 @@ from fairlead.api import moments
 from fairlead.api.deps import TheHouse, Who
 from fairlead.api.params import AfterRow, RowNumber
 from fairlead.api.views.base import Page, page
-from fairlead.api.views.journal import EventView, MailView, event_view, mail_view
+from fairlead.api.views.journal import (
+    EventView,
+    MailShortView,
+    MailView,
+    event_view,
+    mail_short_view,
+    mail_view,
+)
 from fairlead.mail import outbox
 from fairlead.store import journal
 from fairlead.store.lookup import check_limit
+from fairlead.store.records import Mail
 
 router = APIRouter(tags=["mail"])
 
 
 @router.get("/mail")
-async def list_mails(house: TheHouse, who: Who, run: str | None = None, limit: int = 100) -> Page[MailView]:
-    """Return letters, newest first: those of one's own runs, or all for who may read the audit."""
+async def list_mails(
+    house: TheHouse,
+    who: Who,
+    run: str | None = None,
+    before: AfterRow = None,
+    limit: int = 100,
+    view: Literal["whole", "short"] = "whole",
+) -> Page[MailView] | Page[MailShortView]:
+    """Return letters, newest first: those of one's own runs, or all for who may read the audit.
+
+    `view=short` is what lists show: no texts.
+    """
     check_limit(limit)
 
-    def read(session: Session) -> list[MailView]:
-        return [mail_view(mail) for mail in outbox.list_mails(session, run=run, user=_whose(who), limit=limit)]
+    def read(session: Session) -> Sequence[Mail]:
+        is_short = view == "short"
+        return outbox.list_mails(session, run=run, user=_whose(who), before=before, limit=limit, is_short=is_short)
 
-    return page(await house.database.read(read))
+    found = await house.database.read(read)
+    next_ = str(found[-1].id) if len(found) == limit else None
+    if view == "short":
+        return page([mail_short_view(mail) for mail in found], next_)
+    return page([mail_view(mail) for mail in found], next_)
 
 
 @router.get("/mail/{number}")

@@ -9,18 +9,21 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
 from fairlead.api.deps import TheHouse, Who
-from fairlead.api.views.base import Body, Refusal
-from fairlead.api.views.objectives import SloTellView, SloView, slo_view, tell_view
+from fairlead.api.views.base import Body, Page, Refusal, page
+from fairlead.api.views.objectives import PromisedView, SloTellView, SloView, promised_view, slo_view, tell_view
 from fairlead.errors import Invalid, NotFound
 from fairlead.ids import is_mail_address
 from fairlead.models import queries
 from fairlead.objectives import export, service, slices
+from fairlead.store.lookup import check_limit
 
 router = APIRouter(tags=["models"])
 _EXPORTED: dict[int | str, dict[str, Any]] = {
     200: {"description": "the objectives", "content": {"application/yaml": {}}},
     "default": {"model": Refusal, "description": "refused", "content": {"application/json": {}}},
 }
+LIST_MAX = 100
+"""Models of a list: the windows of each are summed for it."""
 VERSIONS = "3d"
 """Window of what is shown of each version: older slices are hours."""
 
@@ -29,6 +32,23 @@ class TellBody(Body):
     mail: list[str] | None = None
     webhook: str | None = None
     """Empty: none any more."""
+
+
+@router.get("/objectives")
+async def list_objectives(house: TheHouse, who: Who, after: str = "", limit: int = 50) -> Page[PromisedView]:
+    """Return how the objectives of all models stand that one may see, by name; ``next`` is passed as ``after``."""
+    check_limit(limit, LIST_MAX)
+    now, slice_s = house.clock.now(), house.objectives.slice_s
+
+    def read(session: Session) -> list[PromisedView]:
+        found = service.of_all(session, who, after=after, limit=limit)
+        return [
+            promised_view(name, service.standings(session, name, manifest, now, slice_s))
+            for name, manifest in found.items()
+        ]
+
+    views = await house.database.read(read)
+    return page(views, views[-1].model if len(views) == limit else None)
 
 
 @router.get("/models/{name}/slo")

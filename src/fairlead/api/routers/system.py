@@ -15,15 +15,18 @@ from fairlead.api.deps import TheHouse, Who
 from fairlead.api.params import AfterRow
 from fairlead.api.routers.devices import mqtt_url
 from fairlead.api.stream import event, sse
+from fairlead.api.views.base import Page, page
 from fairlead.api.views.journal import event_view
 from fairlead.api.views.system import (
     HealthView,
     IsolationView,
     PendingView,
+    ReplicaUseView,
     StatusView,
     SystemView,
     node_views,
     process_views,
+    replica_use_views,
 )
 from fairlead.bundles import names
 from fairlead.bundles.limits import Limits
@@ -35,6 +38,7 @@ from fairlead.models import queries
 from fairlead.sandbox.level import isolation
 from fairlead.schedules.sight import seen_events
 from fairlead.store import journal
+from fairlead.store.lookup import check_limit
 from fairlead.store.records import Event
 from fairlead.supervisor import proc
 
@@ -93,6 +97,8 @@ async def system(house: TheHouse, who: Who) -> SystemView:
             "scratch_mb": settings.scratch_mb,
             "zygote_memory_mb": int(budget_mb(settings.zygote_memory_mb, proc.machine_memory_mb())),
             "token_days": settings.token_days,
+            "keep_days": settings.keep_days,
+            "history_days": settings.history_days,
         },
         processes={one.name: one.status for report in reports for one in report.programs},
         nodes=node_views(reports),
@@ -140,6 +146,14 @@ async def status(house: TheHouse, who: Who) -> StatusView:
         jobs=found.jobs,
         devices=found.devices,
     )
+
+
+@router.get("/replicas")
+async def replicas(house: TheHouse, who: Who, limit: int = 100) -> Page[ReplicaUseView]:
+    """Return the processes of the models that one may see, those that hold most memory first."""
+    check_limit(limit)
+    models = await house.database.read(lambda session: {model.name for model in queries.list_all(session, who)})
+    return page(replica_use_views(house.nodes.alive(), models, limit))
 
 
 @router.get("/events")

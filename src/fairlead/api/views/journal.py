@@ -36,11 +36,12 @@ class AttachmentView(View):
     content_type: str
 
 
-class MailView(View):
+class MailShortView(View):
+    """A letter as lists show it."""
+
     id: int
     to: list[str]
     subject: str
-    text: str
     attachments: list[AttachmentView]
     run: str | None
     status: str
@@ -48,6 +49,10 @@ class MailView(View):
     attempts: int
     created_at: str | None
     sent_at: str | None
+
+
+class MailView(MailShortView):
+    text: str
 
 
 class EventView(View):
@@ -72,11 +77,14 @@ def line_view(told: Told) -> LineView:
 
 
 def mail_view(mail: Mail) -> MailView:
-    return MailView(
+    return MailView(**dict(mail_short_view(mail)), text=mail.text)
+
+
+def mail_short_view(mail: Mail) -> MailShortView:
+    return MailShortView(
         id=mail.id,
         to=list(mail.to),
         subject=mail.subject,
-        text=mail.text,
         attachments=[AttachmentView(name=one.name, content_type=one.content_type) for one in mail.attach],
         run=mail.run,
         status=mail.status.value,

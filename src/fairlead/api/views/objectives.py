@@ -73,6 +73,17 @@ class SloView(View):
     """Who is told of alerts; null for who may not change it."""
 
 
+class PromisedView(View):
+    """What is promised of a model, as lists show it."""
+
+    model: str
+    objectives: list[ObjectiveView]
+
+
+def promised_view(model: str, standings: Sequence[Standing]) -> PromisedView:
+    return PromisedView(model=model, objectives=[_objective(one) for one in standings])
+
+
 def slo_view(
     model: str,
     standings: Sequence[Standing],

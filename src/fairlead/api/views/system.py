@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from fairlead.api.views.base import View
 from fairlead.errors import without_folders
 from fairlead.messages import NodeReport
@@ -29,6 +31,8 @@ class NodeView(View):
     memory_total_mb: int
     memory_used_mb: int
     load: float
+    cores: float
+    """Processors that replicas may use; 0: not told."""
 
 
 class SystemView(View):
@@ -51,6 +55,27 @@ class ProcessView(View):
     since: str
     restarts: int
     reason: str
+    memory_mb: float | None
+    """What it holds; null: not measured yet."""
+    cpu: float | None
+    """Processors that it kept busy in the last seconds; 1 is one."""
+
+
+class ReplicaUseView(View):
+    """One process that serves a model, and what it takes."""
+
+    replica: str
+    model: str
+    version: str
+    node: str
+    pid: int
+    status: str
+    since: str
+    restarts: int
+    in_flight: int
+    served: int
+    memory_mb: float | None
+    """What it holds, shared pages in part; null: not measured yet."""
 
 
 class StatusView(View):
@@ -76,6 +101,8 @@ def process_views(reports: tuple[NodeReport, ...], *, operates: bool) -> list[Pr
             since=one.since,
             restarts=one.restarts,
             reason=one.reason if operates else without_folders(one.reason),
+            memory_mb=one.memory_mb or None,
+            cpu=one.cpu if one.memory_mb else None,
         )
         for report in reports
         for one in report.programs
@@ -91,6 +118,29 @@ def node_views(reports: tuple[NodeReport, ...]) -> list[NodeView]:
             memory_total_mb=one.memory_total_mb,
             memory_used_mb=one.memory_used_mb,
             load=one.load,
+            cores=one.cores,
         )
         for one in reports
+    ]
+
+
+def replica_use_views(reports: tuple[NodeReport, ...], models: Container[str], limit: int) -> list[ReplicaUseView]:
+    """Return processes of ``models``, those that hold most memory first."""
+    found = [(report.node, one) for report in reports for one in report.replicas if one.pid and one.model in models]
+    found.sort(key=lambda pair: (-pair[1].memory_mb, pair[1].replica))
+    return [
+        ReplicaUseView(
+            replica=one.replica,
+            model=one.model,
+            version=one.version,
+            node=node,
+            pid=one.pid,
+            status=one.status.value,
+            since=one.since,
+            restarts=one.restarts,
+            in_flight=one.in_flight,
+            served=one.served,
+            memory_mb=one.memory_mb or None,
+        )
+        for node, one in found[:limit]
     ]

@@ -17,6 +17,7 @@ import psutil
 from fairlead.clock import Clock, to_text
 from fairlead.errors import Error, Unavailable
 from fairlead.keeper.programs.silence import Silence
+from fairlead.keeper.programs.use import Use
 from fairlead.messages import ProgramReport
 from fairlead.supervisor import lastword, logfile, proc, restarts
 from fairlead.supervisor.adopt import adopt
@@ -70,6 +71,8 @@ class _Running:
     error: Error | None = None
     """Why it cannot run, where it could say so."""
     task: asyncio.Task[None] | None = None
+    use: Use | None = None
+    """What its process takes, once it answers."""
 
 
 class Programs:
@@ -117,7 +120,7 @@ class Programs:
         if running.child is not None:
             await running.child.stop(running.spec.grace_s)
             running.child.close()
-            running.child = None
+            running.child = running.use = None
         forget(self._records, name)
         running.status = "stopped"
 
@@ -130,6 +133,8 @@ class Programs:
                 since=running.since,
                 restarts=running.restarts,
                 reason=running.reason,
+                memory_mb=round(running.use.memory_mb, 1) if running.use else 0,
+                cpu=round(running.use.cpu, 3) if running.use else 0,
             )
             for name, running in self._running.items()
         )
@@ -159,7 +164,7 @@ class Programs:
             running.reason, running.killed = running.killed or ended.reason, ""
             running.up.clear()
             running.child.close()
-            running.child = None
+            running.child = running.use = None
             running.since = ""
             running.restarts += 1
             if not running.was_up:
@@ -227,6 +232,9 @@ class Programs:
                     running.status = "running"
                     running.was_up = True
                     running.up.set()
+                    running.use = Use(pid)
+                if running.use is not None:
+                    running.use.look(self._clock.monotonic())
                 silent_from = looked = self._clock.monotonic()
                 waited = proc.waited_s(pid)
             else:
