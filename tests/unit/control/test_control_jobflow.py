@@ -21,7 +21,7 @@ from fairlead.control.waiters import Waiters
 from fairlead.errors import Conflict
 from fairlead.jobs import orders, policy, service
 from fairlead.jobs.service import Asked, Submission
-from fairlead.messages import JobOrder, JobStop, NodeReport, VersionReport
+from fairlead.messages import JobEnded, JobOrder, JobStop, NodeReport, VersionReport
 from fairlead.status import JobStatus, VersionStatus
 from fairlead.store.database import Database, open_database
 from fairlead.store.records import Job
@@ -224,3 +224,26 @@ async def test_what_is_over_is_removed_beside_the_orders_which_a_slow_bucket_doe
     assert await expiring == 1
     with pytest.raises(NoResultFound):
         await flow.job(old)
+
+
+async def test_a_job_of_a_full_version_has_nobody_look_until_one_of_its_jobs_ends(flow: Flow) -> None:
+    jobs = await flow.submit(count=orders.AHEAD + 1)
+    await flow.report("faces")
+    await flow.round()
+    wake = flow.jobs._wake
+    wake.clear()
+    flow.jobs.came("faces", "1")
+    assert wake.is_set(), "nobody knows yet that it is full"
+    await flow.round()
+    wake.clear()
+    flow.jobs.came("faces", "1")
+    assert not wake.is_set()
+    flow.jobs.came("quick", "1")
+    assert wake.is_set()
+    wake.clear()
+    await flow.jobs.ended(JobEnded(node=NODE, job=flow.orders[0].job, epoch=1, body=b"1"))
+    assert wake.is_set()
+    await flow.round()
+    assert [order.job for order in flow.orders[orders.AHEAD :]] == sorted(
+        set(jobs) - {one.job for one in flow.orders[:-1]}
+    )
