@@ -47,11 +47,12 @@ def start(
     by: str,
     speed: float = 1,
     faults: Mapping[str, str] | None = None,
-    media: Mapping[str, tuple[str, ...]] | None = None,
+    media: Mapping[str, tuple[str, ...] | None] | None = None,
 ) -> Shown:
     """Give every device at ``at`` and below a simulated body; said again, it changes speed and faults.
 
-    ``media``: keys of what each device shows or plays; None leaves that as it is.
+    ``media``: keys of what each device shows or plays, None for one that keeps what it has; devices left out lose
+    theirs. None leaves that as it is.
     """
     faults = dict(faults or {})
     place, there = checked(session, at, speed, faults, media)
@@ -66,7 +67,10 @@ def start(
     else:
         record.speed, record.faults = speed, faults
     if media is not None:
-        record.media = dict(media)
+        had = {
+            device: record.media[device] for device, found in media.items() if found is None and device in record.media
+        }
+        record.media = had | {device: found for device, found in media.items() if found is not None}
     note(session, "location", place.path, f"simulated at speed {speed:g}", now, by=by)
     session.flush()
     return _shown(session, record)
@@ -77,13 +81,14 @@ def checked(
     at: str,
     speed: float,
     faults: Mapping[str, str],
-    media: Mapping[str, tuple[str, ...]] | None,
+    media: Mapping[str, tuple[str, ...] | None] | None,
 ) -> tuple[Location, Sequence[Device]]:
     """Return the place and its devices; raises :class:`Invalid` with all that is wrong with a simulation of them."""
     place = registry.show_location(session, at)
     there = registry.list_devices(session, at=at)
     _check(at, speed, faults, [one.id for one in there])
-    _check_media(session, media or {}, {one.id: one for one in there})
+    new = {device: found for device, found in (media or {}).items() if found is not None}
+    _check_media(session, new, {one.id: one for one in there})
     return place, there
 
 

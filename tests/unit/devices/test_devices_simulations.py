@@ -61,6 +61,15 @@ def test_one_that_does_not_name_it_leaves_what_is_said_above(session: Session) -
     assert (body(session).speed, body(session).fault, body(session).media) == (60, "stuck", ("simulated/a.jpg",))
 
 
+def test_a_device_keeps_its_pictures_where_one_says_so_and_loses_them_where_it_is_left_out(session: Session) -> None:
+    simulate(session, "campus", media={"c-1": ("simulated/a.jpg",)})
+    simulate(session, "campus", media={"c-1": None, "gone": None})
+    assert body(session).media == ("simulated/a.jpg",)
+
+    simulate(session, "campus", media={})
+    assert body(session).media == ()
+
+
 def test_none_takes_a_fault_away_that_is_said_above(session: Session) -> None:
     simulate(session, "campus", "stuck")
     simulate(session, "campus/lab", "none")

@@ -22,8 +22,9 @@ CONNECTED_S = 10.0
 class SimulationBody(Body):
     speed: float = 1
     faults: dict[str, str] = {}
-    media: dict[str, list[str]] | None = None
-    """Device to JPEG pictures that it shows or a WAV that it plays, base64; null leaves those as they are."""
+    media: dict[str, list[str] | None] | None = None
+    """Device to JPEG pictures that it shows or a WAV that it plays, base64, null for a device that keeps what it has;
+    devices left out lose theirs. Null leaves all as they are."""
 
 
 class SimulationView(View):
@@ -34,6 +35,8 @@ class SimulationView(View):
     devices: list[str]
     left: list[str]
     """Devices there that are connected by themselves, and left alone."""
+    media: dict[str, int]
+    """Device to how many recordings of its own it shows or plays."""
     created_at: str | None
     created_by: str
 
@@ -63,12 +66,14 @@ async def simulate(at: str, body: SimulationBody, house: TheHouse, who: Who) -> 
     """Give every device at a place and below a simulated body; said again, it changes speed and faults."""
     check(who, Verb.SIMULATE)
     now = house.clock.now()
-    found = None if body.media is None else recordings.read(body.media)
-    media = None if found is None else {device: tuple(one.key for one in some) for device, some in found.items()}
+    given = body.media or {}
+    found = recordings.read({device: some for device, some in given.items() if some is not None})
+    named = {device: tuple(one.key for one in found[device]) if device in found else None for device in given}
+    media = None if body.media is None else named
     await house.database.read(lambda session: simulations.checked(session, at, body.speed, body.faults, media))
     before = await house.database.read(simulations.keys)
     async with AsyncExitStack() as held:
-        data = {one.key: one.data for some in (found or {}).values() for one in some}
+        data = {one.key: one.data for some in found.values() for one in some}
         for key in sorted(data):  # whoever removes it waits until the record names it, or sees that it does
             await held.enter_async_context(house.parts.keys.holding(key))
             await house.bucket.put(key, data[key])
@@ -134,6 +139,7 @@ def _view(shown: simulations.Shown) -> SimulationView:
         faults=record.faults,
         devices=list(shown.devices),
         left=list(shown.left),
+        media={device: len(found) for device, found in record.media.items()},
         created_at=moment(record.created_at),
         created_by=record.created_by,
     )
