@@ -110,7 +110,7 @@ def error_of(job: Job) -> Error:
     """Return the error that a job ended with."""
     found = job.error
     if found is None:
-        return Conflict(f"{job.id} failed: {job.reason}", code="job_failed")
+        return Conflict(f"{job.id} failed: {job.reason}", code="job_failed", hint=f"fairlead jobs replay {job.id}")
     if found.kind == "invalid":
         return Invalid(found.message, code=found.code, hint=found.hint, problems=found.problems)
     return Conflict(

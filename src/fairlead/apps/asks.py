@@ -71,7 +71,9 @@ def shown(session: Session, run: str, command_id: str) -> Command:
     """Return a run's own command."""
     row = commands.show(session, command_id)
     if row.run != run:
-        raise NotFound(f"there is no command {command_id[:40]!r}", code="command_not_found")
+        raise NotFound(
+            f"there is no command {command_id[:40]!r}", code="command_not_found", hint="a run sees its own alone"
+        )
     return row
 
 
@@ -136,7 +138,7 @@ def state_put(session: Session, ask: StatePut, now: datetime) -> Stored:
     try:
         value = msgspec.json.decode(ask.value)
     except msgspec.DecodeError as error:
-        raise Invalid("the value is no JSON", code="not_json") from error
+        raise Invalid("the value is no JSON", code="not_json", hint='a text has quotes: "on"') from error
     row = session.get(RunState, (run.schedule, ask.key))
     there = row.version if row else 0
     if ask.if_version is not None and ask.if_version != there:
@@ -164,7 +166,7 @@ def letter(session: Session, ask: MailAsk) -> Letter:
 def _any(session: Session, run: str) -> Run:
     row = session.get(Run, run)
     if row is None:
-        raise NotFound(f"there is no run {run[:40]!r}", code="run_not_found")
+        raise NotFound(f"there is no run {run[:40]!r}", code="run_not_found", hint="fairlead runs lists them")
     return row
 
 

@@ -83,7 +83,8 @@ def _read(archive: _Partly, name: str, max_bytes: int) -> bytes:
             try:
                 found = opened.getinfo(name)
             except KeyError as error:
-                raise NotFound(f"the bundle has no file {name[:200]!r}", code="file_missing") from error
+                hint = "a manifest names files by their path in the bundle; push it again with them"
+                raise NotFound(f"the bundle has no file {name[:200]!r}", code="file_missing", hint=hint) from error
             if found.file_size > max_bytes:
                 said = f"{name[:200]} has {found.file_size} bytes; at most {max_bytes} are shown"
                 raise Invalid(said, code="file_too_large", hint="choose the file on your own machine")

@@ -73,7 +73,7 @@ def unpack(
     try:
         found = _unpack(file, temporary, limits, lasting=lasting)
         if expect is not None and found != expect:
-            raise Invalid(f"its content has digest {found[:12]}…, not {expect[:12]}…")
+            raise Invalid(f"its content has digest {found[:12]}…, not {expect[:12]}…", hint="push it again")
         if not folder.exists():
             temporary.rename(folder)
             if lasting:

@@ -115,7 +115,8 @@ def examine(text: str, *, source: str = FILE) -> tuple[ModelManifest | AppManife
 def _toml(text: str, source: str) -> dict[str, Any]:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         problem = Problem(source, "too_large", f"is larger than {MAX_BYTES // 1024} kB")
-        raise Invalid(f"{source} is larger than {MAX_BYTES // 1024} kB", code="manifest_invalid", problems=(problem,))
+        said, hint = f"{source} is larger than {MAX_BYTES // 1024} kB", "data belong in files of their own"
+        raise Invalid(said, code="manifest_invalid", hint=hint, problems=(problem,))
     try:
         values = tomllib.loads(text)
         if _is_deep(values):

@@ -64,7 +64,7 @@ def requirements(manifest: ModelManifest | AppManifest, folder: Path) -> tuple[s
         text = (folder / requires).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         problem = Problem("run.requires", "missing", f"{requires} cannot be read", "is it in the bundle, in UTF-8?")
-        raise Invalid(f"{requires} cannot be read", code="bundle_invalid", problems=(problem,)) from error
+        raise Invalid(problem.message, code="bundle_invalid", hint=problem.hint, problems=(problem,)) from error
     listed: list[str] = []
     problems: list[Problem] = []
     for number, raw in enumerate(text.splitlines(), 1):

@@ -118,6 +118,6 @@ async def _resolve(host: str, port: int) -> list[Address]:
         async with asyncio.timeout(RESOLVE_S):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, TimeoutError, UnicodeError) as error:
-        raise Unavailable(f"{host} is not resolved", code="callback_unresolved") from error
+        raise Unavailable(f"{host} is not resolved", code="callback_unresolved", hint="is the name right?") from error
     addresses = {str(entry[4][0]).partition("%")[0]: None for entry in found}
     return [ipaddress.ip_address(address) for address in addresses]

@@ -199,7 +199,7 @@ def tell(
     if mail is not None and len(mail) > MAILS_MAX:
         problems += (Problem("mail", "max", f"{len(mail)} addresses are more than {MAILS_MAX}"),)
     if problems:
-        raise Invalid(f"mail: {problems[0].message}", code="mail_invalid", problems=problems)
+        raise Invalid(f"mail: {problems[0].message}", code="mail_invalid", hint="ada@example.org", problems=problems)
     if wish.webhook:
         callbacks.accept(session, caller, wish.webhook, allowed)
     target = session.get(SloTarget, name)

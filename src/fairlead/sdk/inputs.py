@@ -163,7 +163,10 @@ def refuse_long(body: bytes, error: Exception) -> None:
     if found is not None:
         path = f"{(found[2] or '$')[1:]}.{found[1][:_KEY_SAID]}".lstrip(".")
         message = "is not a field; of a body as long as this one no other fault is looked for"
-        raise Invalid(f"{path}: {message}", problems=(Problem(path=path, rule="unknown_key", message=message),))
+        hint = "leave it out: the schema of the model names its fields"
+        raise Invalid(
+            f"{path}: {message}", hint=hint, problems=(Problem(path=path, rule="unknown_key", message=message),)
+        )
 
 
 def no_json(error: Exception, body: bytes, schema: Mapping[str, Any]) -> Invalid:

@@ -117,7 +117,8 @@ class Stage:
         """Return a device of a role, its spares after those that stood for it at first; raises :class:`NotFound`."""
         devices = self._devices.get(role, [])
         if not 0 <= index < len(devices):
-            raise NotFound(f"role {role} has {len(devices)} devices on this stage", code="role_unknown")
+            said, hint = f"role {role} has {len(devices)} devices on this stage", "Stage(…, devices={role: number})"
+            raise NotFound(said, code="role_unknown", hint=hint)
         return devices[index]
 
     def model(self, role: str, answer: Any, *, takes_s: float = 0) -> None:
@@ -291,7 +292,7 @@ class Stage:
             while not condition():
                 if self._running.done() and not self._is_over:
                     self._running.result()
-                    raise Conflict("the app has ended", code="app_ended")
+                    raise Conflict("the app has ended", code="app_ended", hint="begin a new stage for another story")
                 turns += 1
                 await asyncio.sleep(_TICK_S if turns > _TURNS else 0)
 

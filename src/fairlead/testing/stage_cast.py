@@ -77,9 +77,11 @@ class Cast:
             fewest, most = span(wanted.count) or (1, None)
             sizes[role] = self.devices.get(role, fewest)
             if sizes[role] < fewest or (most is not None and sizes[role] > most):
-                raise Invalid(f"{role}: {sizes[role]} devices, but count = {wanted.count!r}", code="count")
+                said = f"{role}: {sizes[role]} devices, but count = {wanted.count!r}"
+                raise Invalid(said, code="count", hint="give the stage as many as the manifest asks for")
         if unknown := (self.devices.keys() | self.spares.keys()) - sizes.keys():
-            raise Invalid(f"no role {', '.join(sorted(unknown))} in [devices]", code="role_unknown")
+            said, hint = f"no role {', '.join(sorted(unknown))} in [devices]", f"it has {', '.join(sizes) or 'none'}"
+            raise Invalid(said, code="role_unknown", hint=hint)
         for role in self.spares:
             if self.kinds[role] is None:
                 hint = "types=[…] names files of types"

@@ -58,7 +58,7 @@ class Files:
 
     async def get(self, schedule: str, name: str) -> bytes:
         if name not in self._kept.files:
-            raise NotFound(f"there is no file {name}", code="no_file")
+            raise NotFound(f"there is no file {name}", code="no_file", hint="the app keeps it first")
         return self._kept.files[name]
 
     async def list(self, schedule: str) -> tuple[str, ...]:
@@ -200,7 +200,8 @@ class World:
     async def _state_put(self, ask: StatePut) -> Answer:
         there = self._kept.state[ask.key].version if ask.key in self._kept.state else 0
         if ask.if_version not in (None, there):
-            raise Conflict(f"{ask.key} is at version {there}, not {ask.if_version}", code="state_changed")
+            said = f"{ask.key} is at version {there}, not {ask.if_version}"
+            raise Conflict(said, code="state_changed", hint="read it again")
         self._kept.state[ask.key] = Stored(msgspec.json.decode(ask.value), there + 1)
         return _json(self._kept.state[ask.key])
 

@@ -182,7 +182,8 @@ async def show_media(device: str, property_: str, house: TheHouse, who: Who) -> 
     values = await house.database.read(lambda session: readings.last(session, device))
     found = next((one for one in values if one.property == property_ and one.media_key), None)
     if found is None:
-        raise NotFound(f"{device[:63]} has no picture or sound {property_[:60]}", code="media_not_found")
+        said, hint = f"{device[:63]} has no picture or sound {property_[:60]}", f"fairlead devices show {device[:63]}"
+        raise NotFound(said, code="media_not_found", hint=hint)
     blob = await house.bucket.get(found.media_key)
     headers = results.of_a_device(found.content_type, f"{found.device}-{found.property}")
     return Response(blob.data, media_type=found.content_type, headers=headers)

@@ -29,7 +29,8 @@ async def example_file(name: str, number: int, path: str, house: TheHouse, who: 
         version = queries.version_of(session, name, queries.resolve(session, who, name))
         examples = queries.manifest_of(version).examples
         if not 0 <= number < len(examples) or path not in _texts(examples[number].input):
-            raise NotFound(f"no example {number} of {name} names {path[:200]!r}", code="file_missing")
+            said, hint = f"no example {number} of {name} names {path[:200]!r}", f"fairlead models show {name}"
+            raise NotFound(said, code="file_missing", hint=hint)
         return version.digest
 
     digest = await house.database.read(read)

@@ -52,7 +52,8 @@ class CommandRoutes:
         if not body.set:
             raise Invalid("set is empty", code="invalid_input", hint='for example {"set": {"on": true}}')
         if not 0 < body.timeout_s <= _MAX_S:
-            raise Invalid(f"timeout_s {body.timeout_s:g} is outside 0 to {_MAX_S:g}", code="invalid_input")
+            said, hint = f"timeout_s {body.timeout_s:g} is outside 0 to {_MAX_S:g}", "5 seconds unless it is said"
+            raise Invalid(said, code="invalid_input", hint=hint)
         devices = chosen(binding, body.device)
         return answer(CommandStates(tuple(await asyncio.gather(*(self._command(role, d, body) for d in devices)))))
 

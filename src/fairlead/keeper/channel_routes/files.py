@@ -57,7 +57,8 @@ class FileRoutes:
     async def _put(self, request: web.Request) -> web.Response:
         body = await request.read()
         if len(body) > MEDIA_MAX_BYTES:
-            raise Invalid(f"{len(body)} bytes are more than {MEDIA_MAX_BYTES}", code="file_too_large")
+            said = f"{len(body)} bytes are more than {MEDIA_MAX_BYTES}"
+            raise Invalid(said, code="file_too_large", hint="keep it in several files")
         await self._files.put(self._grant.run.schedule, request.match_info["name"], body)
         return web.Response(status=204)
 

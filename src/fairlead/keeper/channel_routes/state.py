@@ -31,7 +31,7 @@ class StateRoutes:
         told = await ask(self._bus, StateGet(self._grant.run.run, key))
         stored = msgspec.json.decode(told, type=Stored | None)
         if stored is None:
-            raise NotFound(f"no value is kept under {key}", code="no_value")
+            raise NotFound(f"no value is kept under {key}", code="no_value", hint=f"PUT /state/{key} keeps one")
         return answer(stored.value, headers={"etag": f'"{stored.version}"'})
 
     async def _put(self, request: web.Request) -> web.Response:

@@ -33,7 +33,7 @@ async def read_head(reader: asyncio.StreamReader) -> bytes:
     except asyncio.LimitOverrunError as error:
         raise Invalid("the headers are too long", code="headers_too_large", hint="at most 60 KiB") from error
     except TimeoutError as error:
-        raise Invalid("the request did not arrive in time", code="request_too_slow") from error
+        raise Invalid("the request did not arrive in time", code="request_too_slow", hint="send it again") from error
 
 
 def field(head: bytes, name: bytes) -> str:
