@@ -6,6 +6,7 @@ page's policy refused says so there. Only what a test announces may go wrong.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,8 +59,11 @@ class Visitor:
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
 
-    def sign_in(self, user: str, password: str, path: str = "/") -> None:
-        """Open ``path`` as who is not signed in, sign in, and be where one wanted to."""
+    def sign_in(self, user: str, password: str, path: str = "/", *, is_new: bool = False) -> None:
+        """Open ``path`` as who is not signed in, sign in, and be where one wanted to; ``is_new``: the tour is shown."""
+        if not is_new:
+            had = f"try {{ localStorage.setItem('fairlead.tour.' + {json.dumps(user)}, 'had') }} catch {{ }}"
+            self._context.add_init_script(had)
         self.page.goto(path)
         self.page.get_by_label("Name").fill(user)
         self.page.get_by_label("Password").fill(password)
@@ -73,9 +77,19 @@ class Visitor:
 
     def has_no_barriers(self, where: str) -> None:
         """Fail where axe finds something that a person with a screen reader, or weak eyes, would stumble over."""
-        found = Axe().run(self.page).response["violations"]
-        told = [f"{one['id']} ({one['impact']}): {[node['html'][:160] for node in one['nodes'][:3]]}" for one in found]
+        told = self.barriers()
         assert not told, f"{where}: {told}"
+
+    def barriers(self, only: str = "") -> list[str]:
+        """Return what axe finds; ``only``: by one rule of its."""
+        options = {"resultTypes": ["violations"]} | ({"runOnly": [only]} if only else {})
+        found = Axe().run(self.page, options=options).response["violations"]
+        return [f"{one['id']} ({one['impact']}): {[node['html'][:160] for node in one['nodes'][:3]]}" for one in found]
+
+    def is_settled(self) -> None:
+        """Wait until nothing is loading any more."""
+        self.page.get_by_role("heading", level=1).first.wait_for()
+        expect(self.page.locator("[aria-busy=true], .skeleton")).to_have_count(0)
 
     def picture(self, file: Path) -> None:
         """Keep what is seen, for people to look at."""

@@ -138,6 +138,31 @@ def test_a_session_that_ends_in_mid_form_is_renewed_over_it(browser: Browser, ho
         expect(page.get_by_role("region", name="Answer").get_by_text("Kiel")).to_be_visible()
 
 
+def test_who_is_new_is_led_through_three_steps_once(browser: Browser, house: Platform) -> None:
+    secret = person(house, "newt")
+    with visitor(browser, house) as newt:
+        page = newt.page
+        newt.sign_in("newt", secret, is_new=True)
+        tour = page.get_by_role("dialog", name="A short tour")
+        expect(tour).to_be_focused()
+        for _ in range(2):
+            tour.get_by_role("button", name="Next").press("Enter")
+        expect(tour.get_by_text("Step 3 of 3")).to_be_visible()
+        page.get_by_role("searchbox").fill("what lies beside it can be used")
+        page.keyboard.press("Escape")
+        expect(tour).to_be_hidden()
+        page.reload()
+        page.get_by_role("button", name="Your account: newt").click()
+        expect(tour).to_be_hidden()
+        page.get_by_role("menuitem", name="Take the tour").press("Enter")
+        expect(tour).to_be_focused()
+    with visitor(browser, house, width=390, scheme="dark") as newt:
+        newt.sign_in("newt", secret, is_new=True)
+        newt.page.get_by_role("button", name="Next").click()
+        newt.has_no_barriers("the tour, dark on a phone")
+        assert newt.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_every_part_of_a_model_is_there_dark_on_a_phone_and_by_keyboard(
     browser: Browser, house: Platform, password: str
 ) -> None:

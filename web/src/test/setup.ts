@@ -3,6 +3,7 @@ import '@testing-library/jest-dom/vitest'
 import { cleanup, configure } from '@testing-library/vue'
 import { afterEach, beforeEach, vi } from 'vitest'
 
+import { tour } from '@/shell/tour/tour'
 import { connection } from '@/state/connection'
 import { session } from '@/state/session'
 import { toasts } from '@/state/toasts'
@@ -32,6 +33,8 @@ beforeEach(() => {
   session.ended = false
   session.user = ''
   toasts.length = 0
+  tour.end()
+  localStorage.setItem('fairlead.tour.ada', 'had') // a test of the tour forgets it
   StreamStub.all.length = 0
 })
 afterEach(cleanup)
