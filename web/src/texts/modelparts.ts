@@ -1,5 +1,8 @@
 /** Texts of what is beside the playground: card, versions, replicas, objective, logs. */
+import { span } from './moments'
+
 export const modelCard = {
+  facts: 'Facts',
   none: 'There is no card',
   noneText: 'The [card] of its manifest tells who made it, from what, and how good it is.',
   abstract: 'What it is',
@@ -90,7 +93,7 @@ export const replicas = {
   },
   traffic: 'Traffic',
   trafficColumns: { version: 'Version', requests: 'Calls', errors: 'Failed', p50: 'Median', p99: '99 %', rows: 'Rows a batch', starts: 'Cold starts' },
-  window: (seconds: number) => `of the last ${Math.round(seconds)} s`,
+  window: (seconds: number) => `of the last ${span(seconds)}`,
   noTraffic: 'No calls lately.',
   compiled: 'compiled',
   ejected: 'ejected',
@@ -108,9 +111,14 @@ export const objective = {
   columns: { window: 'Window', counted: 'Counted', bad: 'Bad', rate: 'Rate' },
   firing: 'firing',
   calm: 'calm',
-  alerts: 'Alerts',
-  alert: (windows: string, threshold: number) => `over ${windows}, ${threshold} times too fast`,
+  alerts: 'When somebody is told',
+  alert: (how: string, windows: string[], threshold: number) =>
+    `${how} when the budget goes ${threshold === 1 ? 'faster than it may' : `${threshold} times as fast as it may`} over ${windows.join(' and ')}`,
   severities: { page: 'page', ticket: 'ticket' } as Record<string, string>,
+  how: { page: 'At once', ticket: 'In a ticket' } as Record<string, string>,
+  quiet: 'not now',
+  long: (count: number, unit: string) =>
+    `${count} ${{ s: 'seconds', m: 'minutes', h: count === 1 ? 'hour' : 'hours', d: count === 1 ? 'day' : 'days' }[unit] ?? unit}`,
 } as const
 
 export const modelApi = {

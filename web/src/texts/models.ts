@@ -49,7 +49,7 @@ export const models = {
     versions: 'Versions',
     replicas: 'Replicas',
     objective: 'Objective',
-    logs: 'Logs',
+    logs: 'Log',
     api: 'API',
   },
   by: 'by',

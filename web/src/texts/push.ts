@@ -7,7 +7,7 @@ export const push = {
   over: 'Let go to push it',
   or: 'or',
   choose: 'Choose a zip',
-  what: (size: string) => `The folder with its fairlead.toml, packed; ${size} unpacked at most.`,
+  what: (size: string) => `The folder with its fairlead.toml, packed${size && `; ${size} unpacked at most`}.`,
   alias: 'Alias',
   aliasHint: 'The name that leads to it once it is ready.',
   aliases: { production: 'production: it answers from then on', none: 'none: it answers by its version alone' },

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { curl, pathOf, python, request, sent } from './call'
-import { eventOf } from './events'
+import { eventOf } from '@/api/events'
 import { shapesOf } from './fields'
 import { wav } from './wav'
 

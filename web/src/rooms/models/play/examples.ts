@@ -1,6 +1,7 @@
 /** Examples of a manifest as values of the form: texts that name a file of the bundle become that file. */
-import { BASE, heard } from '@/api/client'
+import { heard } from '@/api/client'
 import { refusalOf } from '@/api/errors'
+import { ask } from '@/api/place'
 
 import type { Values } from './call'
 import type { Field } from './fields'
@@ -20,7 +21,7 @@ export async function valuesOf(model: string, at: number, input: Values, fields:
 async function fileOf(model: string, at: number, told: string): Promise<File> {
   const isData = told.startsWith('data:')
   const path = told.split('/').map(encodeURIComponent).join('/')
-  const response = await fetch(isData ? told : `${BASE}/api/v1/models/${model}/examples/${at}/${path}`)
+  const response = await (isData ? fetch(told) : ask(`/api/v1/models/${model}/examples/${at}/${path}`))
   if (!isData) heard(response)
   if (!response.ok) throw refusalOf(response, await response.json().catch(() => null))
   const blob = await response.blob()

@@ -1,13 +1,14 @@
 /** Drives one call at a time: at once, in pieces, or as a job. What came is one of five states. */
 import { onScopeDispose, ref, type Ref } from 'vue'
 
-import { BASE, heard, ok, api, type Schemas } from '@/api/client'
+import { heard, ok, api, type Schemas } from '@/api/client'
+import { eventsIn } from '@/api/events'
+import { ask } from '@/api/place'
 import { ApiError, refusalOf, unreachable } from '@/api/errors'
 import { asApiError } from '@/state/remote'
 import { useStream } from '@/state/stream'
 
 import type { Ready } from './call'
-import { eventsIn } from './events'
 
 export type Job = Schemas['JobView']
 export interface Answer {
@@ -64,7 +65,7 @@ export function usePlay() {
     const slow = setTimeout(() => going((now) => (now.slow = true)), SLOW_MS)
     try {
       const { path, headers, body } = ready
-      const response = await fetch(BASE + path, { method: 'POST', headers, body, signal: mine.signal })
+      const response = await ask(path, { method: 'POST', headers, body, signal: mine.signal })
       heard(response)
       if (!response.ok) throw refusalOf(response, await response.json().catch(() => null))
       if (isJob) follow((await response.json()) as Job)
@@ -85,7 +86,7 @@ export function usePlay() {
   async function finish(job: Job): Promise<void> {
     events.value = null
     try {
-      const response = await fetch(`${BASE}/api/v1/jobs/${job.id}/result`, { signal: abort.signal })
+      const response = await ask(`/api/v1/jobs/${job.id}/result`, { signal: abort.signal })
       if (!response.ok) throw refusalOf(response, await response.json().catch(() => null))
       await take(response, job.version, job.id)
     } catch (error) {
