@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic bench-windows bench-week simulate peers chaos faces web web-test docs clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic bench-windows bench-week simulate peers chaos faces web web-test docs pictures clean
 
 # The page is built where it is missing or older than its sources; that it is not costs a tenth of a second.
 setup: $(VENV)/ready
@@ -83,6 +83,10 @@ web-test: $(VENV)/ready
 docs: setup
 	$(BIN)/python scripts/reference.py
 	$(BIN)/python scripts/openapi.py
+
+# Every screen for the guide, of a demo of its own: some minutes.
+pictures: setup
+	$(BIN)/python scripts/pictures $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
