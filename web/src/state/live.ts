@@ -13,6 +13,8 @@ const CHANGES: Record<string, QueryKey[]> = {
   app_version: [['apps']],
   gallery: [['gallery']],
   job: [['jobs']],
+  mail: [['mail']],
+  model: [['objectives']],
   location: [['devices', 'places'], ['locations']],
   run: [['runs'], ['schedules']],
   schedule: [['schedules']],
@@ -38,8 +40,10 @@ export function useJournal(): void {
 
   const listeners = Object.entries(CHANGES).map(([kind, keys]) => [
     kind,
-    () => {
+    (event: unknown) => {
       for (const key of keys) changed.set(key.join('/'), key)
+      // what somebody did is in the audit too
+      if ((event as { by?: string | null }).by) changed.set('audit', ['audit'])
       timer ??= setTimeout(flush, TOGETHER_MS)
     },
   ])

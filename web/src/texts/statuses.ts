@@ -1,5 +1,5 @@
 /** Statuses in words: one for each member, so that a new one does not build until it has its word. */
-import type { CommandStatus, DeviceStatus, JobStatus, ReplicaStatus, RunStatus } from '@/api/words'
+import type { CommandStatus, DeliveryStatus, DeviceStatus, JobStatus, MailStatus, ReplicaStatus, RunStatus } from '@/api/words'
 
 export const replicaStates: Record<ReplicaStatus, string> = {
   starting: 'starting',
@@ -44,5 +44,18 @@ export const commandStates: Record<CommandStatus, string> = {
   delivered: 'delivered',
   applied: 'applied',
   observed: 'observed',
+  failed: 'failed',
+}
+
+export const mailStates: Record<MailStatus, string> = {
+  waiting: 'waits',
+  sent: 'sent',
+  kept: 'kept here',
+  failed: 'failed',
+}
+
+export const deliveryStates: Record<DeliveryStatus, string> = {
+  waiting: 'waits',
+  delivered: 'delivered',
   failed: 'failed',
 }
