@@ -11,18 +11,18 @@ _FRAME = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><link rel="icon" href="data:,">
 <style>
-:root{{color-scheme:light dark;--line:#8884;--soft:#8881;--blue:#2463c8}}
-@media(prefers-color-scheme:dark){{:root{{--blue:#7aa7f5}}}}
+:root{{color-scheme:light dark;--line:#8884;--soft:#8881;--accent:#0f6b8a}}
+@media(prefers-color-scheme:dark){{:root{{--accent:#5db9d8}}}}
 body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2.5rem auto;padding:0 1.25rem}}
 body.narrow{{max-width:22rem;margin-top:12vh}}
 h1{{font-size:1.5rem;margin:0 0 1rem}}h2{{font-size:1.05rem;margin:2rem 0 .5rem}}
-a{{color:var(--blue)}}code{{font-size:.9em}}table{{border-collapse:collapse}}
+a{{color:var(--accent)}}code{{font-size:.9em}}table{{border-collapse:collapse}}
 td{{padding:.2rem 1rem .2rem 0;vertical-align:top}}
 label{{display:block;margin:.9rem 0 .25rem;font-size:.95rem}}
 input,button{{font:inherit;padding:.5rem 1rem;border:1px solid var(--line);border-radius:.4rem}}
 input{{box-sizing:border-box;width:100%;padding:.5rem .6rem}}
 button{{background:var(--soft);cursor:pointer}}
-button.main{{width:100%;margin-top:1.25rem;border-color:var(--blue);background:var(--blue);color:Canvas}}
+button.main{{width:100%;margin-top:1.25rem;border-color:var(--accent);background:var(--accent);color:Canvas}}
 .wrong{{border-left:3px solid #d33;background:#d331;padding:.5rem .75rem;border-radius:.2rem}}
 .soft{{opacity:.75;font-size:.9rem}}header{{display:flex;flex-wrap:wrap;justify-content:space-between;
 align-items:baseline;gap:0 1rem}}
