@@ -51,6 +51,24 @@ export const places = {
   zoneHint: 'That of the place above unless said, such as Europe/Berlin',
   added: (path: string) => `${path} is there`,
   choose: 'Place',
+  change: (path: string) => `Change ${path}`,
+  changeOf: (path: string) => `Place ${path}`,
+  pathStays: 'The path itself stays: devices and schedules name it.',
+  zoneChange: 'Schedules here follow it, such as Europe/Berlin',
+  zoneNeeded: 'say which, such as Europe/Berlin',
+  save: 'Save',
+  changed: (path: string) => `${path} is changed`,
+  stillThere: (devices: number, places: number) => {
+    const devs = devices === 0 ? '' : `${devices.toLocaleString('en')} ${devices === 1 ? 'device' : 'devices'}`
+    const subs = places === 0 ? '' : `${places.toLocaleString('en')} ${places === 1 ? 'place' : 'places'}`
+    const there = [devs, subs].filter(Boolean).join(' and ')
+    return there && `It can be removed once nothing is left in it: ${there} now.`
+  },
+  removeText: 'Nothing is in it: it can be removed.',
+  removeSure: (path: string) => `Remove ${path}? Its title and zone go with it.`,
+  remove: 'Remove this place',
+  removeGo: 'Yes, remove it',
+  removed: (path: string) => `${path} is removed`,
 } as const
 
 export const register = {
@@ -78,6 +96,13 @@ export const register = {
   more: (count: number) => `and ${count} more`,
   empty: 'The file has no devices.',
   noColumn: (name: string) => `The first line must name the column ${name}.`,
+  separated: (by: string) => `Columns are separated by ${by}: save the file with commas, id,type,at.`,
+  foreign: (name: string) => `There is no column ${name || '(without a name)'}: only id, type, at and title.`,
+  twice: (name: string) => `The column ${name} is there twice.`,
+  openQuote: 'a quotation begins here and does not end',
+  again: (id: string, line: number) => `${id} is in line ${line} already`,
+  noText: 'The file is no text in UTF-8: save it as CSV, UTF-8.',
+  tooLarge: (size: string) => `The file has ${size}: that is no list of devices.`,
   tooFew: (is: number, wanted: number) => `has ${is} of ${wanted} columns`,
   lacks: (name: string) => `has no ${name}`,
 } as const

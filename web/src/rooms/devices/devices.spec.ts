@@ -144,12 +144,12 @@ it('shows history in the steps that were asked for', async () => {
 })
 
 it('gives a simulated place its faults', async () => {
-  const simulation = { at: 'campus/lab', speed: 20, faults: {}, devices: ['lamp-1'], left: [], created_at: null, created_by: 'ada' }
+  const simulation = { at: 'campus/lab', speed: 20, faults: {}, devices: ['lamp-1'], left: [], media: {}, created_at: null, created_by: 'ada' }
   const { user, calls } = await showAt('/devices/simulators', { ...HOUSE, 'GET /api/v1/simulations': page([simulation]), 'PUT /api/v1/simulations/campus/lab': simulation })
   await user.click(await screen.findByRole('button', { name: 'Change: campus/lab' }))
   await user.selectOptions(await screen.findByLabelText('Fault of lamp-1'), 'deaf')
   await user.click(screen.getByRole('button', { name: 'Save' }))
-  await waitFor(() => expect(calls.find((one) => one.method === 'PUT')?.body).toEqual({ speed: 20, faults: { 'lamp-1': 'deaf' } }))
+  await waitFor(() => expect(calls.find((one) => one.method === 'PUT')?.body).toEqual({ speed: 20, faults: { 'lamp-1': 'deaf' }, media: null }))
 })
 
 it('a list that the page itself stopped asking for says nothing of the platform', async () => {
@@ -160,4 +160,48 @@ it('a list that the page itself stopped asking for says nothing of the platform'
   await waitFor(() => expect(calls.some((one) => one.path === '/api/v1/devices')).toBe(true))
   await screen.findByRole('treeitem', { name: /All places/ })
   expect(connection.away).toBe(false)
+})
+
+it('a place gets another title, and goes once it is empty; what holds it is told', async () => {
+  const { user, calls, router } = await showAt('/devices?at=campus', {
+    ...HOUSE,
+    'GET /api/v1/locations': page([place('campus'), place('campus/hall'), place('campus/empty')]),
+    'PATCH /api/v1/locations/campus': place('campus'),
+    'DELETE /api/v1/locations/campus/empty': null,
+  })
+  await user.click(await screen.findByRole('button', { name: 'Change campus' }))
+  let dialog = within(await screen.findByRole('dialog'))
+  expect(dialog.getByText(/nothing is left in it: 2 devices and 3 places now/)).toBeVisible()
+  await user.type(dialog.getByLabelText(/Title/), 'Main site')
+  await user.click(dialog.getByRole('button', { name: 'Save' }))
+  await waitFor(() => expect(calls.find((one) => one.method === 'PATCH')?.body).toMatchObject({ title: 'Main site' }))
+  await user.click(await screen.findByRole('treeitem', { name: /empty/ }))
+  await user.click(await screen.findByRole('button', { name: 'Change campus/empty' }))
+  dialog = within(await screen.findByRole('dialog'))
+  await user.click(dialog.getByRole('button', { name: 'Remove this place' }))
+  await user.click(dialog.getByRole('button', { name: 'Yes, remove it' }))
+  await waitFor(() => expect(router.currentRoute.value.query).toEqual({ at: 'campus' }))
+  expect(calls.some((one) => one.method === 'DELETE')).toBe(true)
+})
+
+it('a simulated camera makes its pictures up again, and the others keep theirs', async () => {
+  const camera = lamp({ name: 'camera', properties: { image: { type: 'string', contentMediaType: 'image/jpeg' } } })
+  const simulation = { at: 'campus', speed: 1, faults: {}, devices: ['cam-1', 'cam-2'], left: [], media: { 'cam-1': 2, 'cam-2': 1 }, created_at: null, created_by: 'ada' }
+  const { user, calls } = await showAt('/devices/simulators', {
+    ...HOUSE,
+    'GET /api/v1/devices': page(['cam-1', 'cam-2'].map((id) => device({ id, type: 'camera' }))),
+    'GET /api/v1/types': page([camera]),
+    'GET /api/v1/simulations': page([simulation]),
+    'PUT /api/v1/simulations/campus': simulation,
+  })
+  expect(await screen.findByText(/2 devices show files of their own/)).toBeVisible()
+  await user.click(screen.getByRole('button', { name: 'Change: campus' }))
+  const dialog = within(await screen.findByRole('dialog'))
+  expect(await dialog.findByText('2 pictures of its own')).toBeVisible()
+  await user.upload(dialog.getByLabelText('Choose pictures for cam-2'), new File(['no picture'], 'broken.png', { type: 'image/png' }))
+  expect(await dialog.findByText('broken.png is no picture that this browser can read')).toBeVisible()
+  await user.click(dialog.getByRole('button', { name: 'Own files of cam-1: take away' }))
+  expect(dialog.getByText('made up from the room')).toBeVisible()
+  await user.click(dialog.getByRole('button', { name: 'Save' }))
+  await waitFor(() => expect(calls.find((one) => one.method === 'PUT')?.body).toMatchObject({ media: { 'cam-2': null } }))
 })

@@ -7,6 +7,7 @@ import { above, seen, treeOf } from './list/tree'
 import { type Draft, orderOf, wrongWith } from './one/order'
 import { linesOf, stepFor } from './one/trend'
 import { byLine, passwordsFile, readDevices, trying } from './register/csv'
+import { fitted, mediaOf, showsOf } from './simulators/recordings'
 import { summary } from './values'
 
 const NOW = Date.parse('2026-11-22T05:00:00Z')
@@ -61,7 +62,23 @@ it('a file of devices: quotes, any order of columns, lines by their numbers', ()
   expect(wrong).toEqual([{ line: 4, said: 'has no id' }, { line: 5, said: 'has 2 of 4 columns' }])
   expect(readDevices('id,type\n').wrong[0]?.said).toMatch(/column at/)
   expect(readDevices('id,type,at\n').wrong[0]?.said).toBe('The file has no devices.')
+  expect(readDevices('id;type;at\n').wrong).toEqual([{ line: 1, said: 'Columns are separated by ;: save the file with commas, id,type,at.' }])
+  expect(readDevices('id,type,at,typ,id\n').wrong.map((one) => one.said)).toEqual(['There is no column typ: only id, type, at and title.', 'The column id is there twice.'])
+  expect(readDevices('id,type,at,title\na,lamp,lab,5" screen\na,lamp,lab,"Open\n').wrong).toEqual([
+    { line: 3, said: 'a quotation begins here and does not end' },
+    { line: 3, said: 'a is in line 2 already' },
+  ])
   expect(byLine([{ path: '0.id', rule: 'taken', message: 'taken', hint: 'choose another' }], rows)).toEqual([{ line: 2, said: 'taken; choose another' }])
+})
+
+it('own pictures: what a device can show, how large they become, and what a call says of the others', async () => {
+  const camera = lamp({ name: 'camera', properties: { image: { type: 'string', contentMediaType: 'image/jpeg' } } })
+  expect(showsOf(device({ type: 'camera' }), [camera])).toBe('pictures')
+  expect(showsOf(device(), [lamp()])).toBeNull()
+  expect(fitted(8_000, 4_000)).toEqual({ width: 1_280, height: 640 })
+  expect(await mediaOf({}, { a: 1 })).toBeNull()
+  const given = { a: [new Blob(['x'])], b: null }
+  expect(await mediaOf(given, { a: 1, b: 2, c: 3 })).toEqual({ a: ['eA=='], c: null })
 })
 
 it('passwords as a file, and how a first word is sent', () => {

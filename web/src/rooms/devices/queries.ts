@@ -13,7 +13,9 @@ export type Hold = Schemas['HoldView']
 export type Reading = Schemas['ReadingView']
 export type Simulation = Schemas['SimulationView']
 
-const PAGE = 1_000
+/** So many are soon there, and fill a screen many times. */
+const FIRST_PAGE = 200
+const PAGE = 2_000
 const LOOKED_AT_MS = 60_000
 const FOLLOWED_MS = 3_000
 
@@ -30,7 +32,7 @@ export function useDevices() {
       const found: Device[] = []
       let after: string | null = ''
       while (after !== null) {
-        const query: { limit: number; after: string } = { limit: PAGE, after }
+        const query: { limit: number; after: string } = { limit: after === '' ? FIRST_PAGE : PAGE, after }
         const page: Schemas['Page_DeviceView_'] = await ok(api.GET('/api/v1/devices', { params: { query }, signal }))
         found.push(...page.items)
         after = page.next ?? null

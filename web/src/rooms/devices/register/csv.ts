@@ -5,6 +5,7 @@ import { register as texts } from '@/texts/devices'
 import type { Device } from '../queries'
 
 const NEEDED = ['id', 'type', 'at'] as const
+const COLUMNS: string[] = [...NEEDED, 'title']
 export interface Row {
   line: number
   item: { id: string; type: string; at: string; title: string }
@@ -17,10 +18,11 @@ export interface Wrong {
 
 /** Returns the devices of a file and what is wrong with it, by line. */
 export function readDevices(text: string): { rows: Row[]; wrong: Wrong[] } {
-  const [heading, ...lines] = cells(text.replace(/^\uFEFF/, ''))
+  const { lines: found, open } = cells(text.replace(/^\uFEFF/, ''))
+  const [heading, ...lines] = found
   const names = (heading?.cells ?? []).map((one) => one.trim().toLowerCase())
-  const lacking = NEEDED.filter((name) => !names.includes(name))
-  if (lacking.length > 0) return { rows: [], wrong: lacking.map((name) => ({ line: 1, said: texts.noColumn(name) })) }
+  const unfit = headingFault(names)
+  if (unfit.length > 0) return { rows: [], wrong: unfit.map((said) => ({ line: 1, said })) }
   const rows: Row[] = []
   const wrong: Wrong[] = []
   for (const one of lines) {
@@ -34,8 +36,37 @@ export function readDevices(text: string): { rows: Row[]; wrong: Wrong[] } {
     for (const name of NEEDED) if (!item[name]) wrong.push({ line: one.line, said: texts.lacks(name) })
     rows.push({ line: one.line, item })
   }
+  if (open > 0) wrong.push({ line: open, said: texts.openQuote })
+  const before = new Map<string, number>()
+  for (const { line, item } of rows) {
+    const first = before.get(item.id)
+    if (first === undefined) before.set(item.id, line)
+    else if (item.id) wrong.push({ line, said: texts.again(item.id, first) })
+  }
+  wrong.sort((one, other) => one.line - other.line)
   if (rows.length === 0 && wrong.length === 0) wrong.push({ line: 0, said: texts.empty })
   return { rows, wrong }
+}
+
+/** Returns what is wrong with the names of the columns, as the command line tells it. */
+function headingFault(names: readonly string[]): string[] {
+  const [first = ''] = names
+  const sign = names.length === 1 ? [';', '\t', '|'].find((one) => first.includes(one)) : undefined
+  if (sign) return [texts.separated(sign === '\t' ? 'tabs' : sign)]
+  const lacking = NEEDED.filter((name) => !names.includes(name))
+  if (lacking.length > 0) return lacking.map(texts.noColumn)
+  const foreign = names.filter((name) => !COLUMNS.includes(name))
+  const twice = names.filter((name, at) => names.indexOf(name) !== at)
+  return [...foreign.map(texts.foreign), ...twice.map(texts.twice)]
+}
+
+/** Returns a file's text; null: it is no text in UTF-8. */
+export async function textOf(file: Blob): Promise<string | null> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await file.arrayBuffer())
+  } catch {
+    return null
+  }
 }
 
 /** Returns what the platform refused, by line of the file: its paths begin with the index of the device. */
@@ -46,13 +77,14 @@ export function byLine(problems: readonly Problem[], rows: readonly Row[]): Wron
   })
 }
 
-/** Returns the lines of a CSV text (RFC 4180), each with its number in the file. */
-function cells(text: string): { line: number; cells: string[] }[] {
+/** Returns the lines of a CSV text (RFC 4180), each with its number in the file, and where a quotation is left open (0: nowhere). */
+function cells(text: string): { lines: { line: number; cells: string[] }[]; open: number } {
   const found: { line: number; cells: string[] }[] = []
   let line = 1
   let row: { line: number; cells: string[] } = { line, cells: [] }
   let cell = ''
   let isQuoted = false
+  let quotedAt = 0
 
   function endRow(): void {
     row.cells.push(cell)
@@ -66,8 +98,10 @@ function cells(text: string): { line: number; cells: string[] }[] {
     if (isQuoted && char === '"' && text.charAt(at + 1) === '"') {
       cell += '"'
       at += 1
-    } else if (char === '"' && (isQuoted || cell === '')) isQuoted = !isQuoted
-    else if (!isQuoted && char === ',') {
+    } else if (char === '"' && (isQuoted || cell === '')) {
+      isQuoted = !isQuoted
+      quotedAt = line
+    } else if (!isQuoted && char === ',') {
       row.cells.push(cell)
       cell = ''
     } else if (!isQuoted && char === '\n') endRow()
@@ -75,7 +109,7 @@ function cells(text: string): { line: number; cells: string[] }[] {
     if (char === '\n') line += 1
   }
   endRow()
-  return found
+  return { lines: found, open: isQuoted ? quotedAt : 0 }
 }
 
 export function passwordsFile(devices: readonly Device[]): string {
