@@ -28,6 +28,7 @@ export const overview = {
   wellText: 'Every program runs, every objective is kept.',
   counts: { models: 'Models', runs: 'Runs under way', jobs: 'Jobs', devices: 'Devices' },
   noneOf: 'none',
+  jobWords: { queued: 'waiting', running: 'running', failed: 'failed', succeeded: 'done', canceled: 'canceled' },
   nodes: 'Nodes',
   noNodes: 'No node has reported yet',
   heard: 'heard',
@@ -55,8 +56,8 @@ export const overview = {
 export const jobs = {
   intro: 'Calls that are kept until they are done. One that failed for good stays here as a dead letter for seven days, to be replayed.',
   filters: 'Which jobs',
+  chips: { queued: 'Waiting', running: 'Running', failed: 'Dead letters', succeeded: 'Done', canceled: 'Canceled' },
   all: 'All',
-  dead: 'Dead letters',
   model: 'Model',
   modelHint: 'Model, by its whole name',
   columns: { job: 'Job', status: 'Status', by: 'By', tries: 'Tries', created: 'Came' },

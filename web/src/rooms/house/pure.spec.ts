@@ -7,11 +7,11 @@ import { grouped, inWords } from './limits/bounds'
 import { inWords as counted } from './overview/counts'
 import { partsFor } from './parts'
 import { randomPassword } from './people/password'
-import { found, usedOf } from './people/people'
+import { found, megabytes, usedOf } from './people/people'
 import { asSent, emptyQuotas, wrongWith } from './people/quotas'
 
 it('counts by status in words and leaves out what is none', () => {
-  expect(counted('jobs', { queued: 2, failed: 1200, running: 0 })).toBe('2 waits, 1,200 failed')
+  expect(counted('jobs', { queued: 2, failed: 1200, running: 0 })).toBe('2 waiting, 1,200 failed')
   expect(counted('models', { empty: 1 })).toBe('1 empty')
 })
 
@@ -21,7 +21,8 @@ it('says bounds in words, and one that the page does not know too', () => {
   expect(groups[0]?.settings.has('bundle_entries')).toBe(false)
   expect(inWords('user_per_s', 0)).toBe('no limit')
   expect(inWords('history_days', 0)).toBe('0 days')
-  expect(inWords('body_max_bytes', 100_000_000)).toBe('100 MB')
+  expect([inWords('body_max_bytes', 100 * 1024 ** 2), inWords('scratch_mb', 4096)]).toEqual(['100 MiB', '4 GiB'])
+  expect(inWords('zygote_memory_mb', 1500.5)).toBe('1,501 MiB')
 })
 
 it('finds people by name and role', () => {
@@ -29,6 +30,7 @@ it('finds people by name and role', () => {
   expect(found(all, 'CONFIG').map((one) => one.name)).toEqual(['eve'])
   expect(found(all, 'shut out')).toHaveLength(1)
   expect(found(all, '')).toHaveLength(2)
+  expect(megabytes(1.5 * 1024 ** 2)).toBe('1.5 MB')
   expect([usedOf('3', '500'), usedOf('3', undefined)]).toEqual(['3 of 500', '3'])
 })
 

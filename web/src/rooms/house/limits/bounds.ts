@@ -1,6 +1,5 @@
 /** Bounds in groups and in words. Pure. */
 import { limits as texts } from '@/texts/house'
-import { bytes } from '@/texts/moments'
 
 type Row = [string, number]
 export interface Group {
@@ -34,8 +33,14 @@ export function grouped(limits: Record<string, number>): Group[] {
 
 export function inWords(key: string, value: number): string {
   if (value === 0 && !NOUGHT.has(key)) return texts.unlimited
-  if (key.endsWith('_max_bytes')) return bytes(value)
-  if (key.endsWith('_mb')) return bytes(value * MB)
+  if (key.endsWith('_max_bytes')) return binary(value / MB)
+  if (key.endsWith('_mb')) return binary(value)
   if (key.endsWith('_days')) return texts.days(value)
   return value.toLocaleString('en')
+}
+
+/** Returns mebibytes as settings have them: in whole GiB where it is that. */
+function binary(mib: number): string {
+  if (mib >= 1024 && mib % 1024 === 0) return `${(mib / 1024).toLocaleString('en')} GiB`
+  return `${Math.round(mib).toLocaleString('en')} MiB`
 }

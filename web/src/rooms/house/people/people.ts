@@ -19,6 +19,13 @@ export function found(people: readonly Person[], words: string): Person[] {
   })
 }
 
+const MB = 1024 ** 2
+
+/** Returns bytes as quotas count them: a megabyte has 1,048,576. */
+export function megabytes(count: number): string {
+  return `${Number((count / MB).toFixed(1)).toLocaleString('en')} MB`
+}
+
 /** Returns `3 of 500`, or `3` where there is no most. */
 export function usedOf(used: string, most: string | undefined): string {
   return most === undefined ? used : texts.of(used, most)
