@@ -88,7 +88,7 @@ class Visitor:
 
     def is_settled(self) -> None:
         """Wait until nothing is loading any more."""
-        self.page.get_by_role("heading", level=1).first.wait_for()
+        self.page.locator("h1").first.wait_for()
         expect(self.page.locator("[aria-busy=true], .skeleton")).to_have_count(0)
 
     def picture(self, file: Path) -> None:

@@ -1,9 +1,12 @@
-"""The example ``text-to-image`` on a whole platform: pushed with a tiny pipeline, a picture made by a job, and kept."""
+"""The example ``text-to-image`` on a whole platform: pushed with a tiny pipeline, a picture made by a job or on the page,
+and kept.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +15,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import expect
+from tests.thread.browser import chromium, person, visitor
 from tests.thread.rig import EXAMPLES, Platform, platform
 
 from fairlead import Client
@@ -71,3 +76,35 @@ def test_the_same_seed_is_the_same_picture_and_what_is_beyond_the_limits_is_refu
         assert made[0].headers["content-type"] == "image/png"
         refused = client.post("/v1/models/text-to-image/jobs", json=body | {"steps": 51})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_input")
+
+
+def test_somebody_makes_it_on_the_page_sees_its_steps_keeps_it_and_opens_its_link_elsewhere(house: Platform) -> None:
+    secret = person(house, "zoe")
+    with chromium() as browser, visitor(browser, house) as zoe, visitor(browser, house, width=390) as stranger:
+        page = zoe.page
+        zoe.sign_in("zoe", secret, "/ui/models/text-to-image")
+        page.get_by_role("textbox", name="Prompt", exact=True).fill("a red boat on a calm sea")
+        for name, value in (("Steps", "50"), ("Width", "512"), ("Height", "512"), ("Seed", "11")):
+            page.get_by_role("spinbutton", name=re.compile(f"^{name}")).fill(value)
+        expect(page.get_by_role("checkbox", name="Run as a job")).to_be_checked()
+        page.get_by_role("button", name="Run", exact=True).click()
+        answer = page.get_by_role("region", name="Answer")
+        expect(answer.get_by_text(re.compile(r"^\d+ / 50"))).to_be_visible(timeout=WORK_S * 1000)
+        on_the_way = answer.get_by_role("img").evaluate("image => image.naturalWidth")
+        assert 0 < on_the_way <= 192, on_the_way
+
+        answer.get_by_role("button", name="Keep").click(timeout=WORK_S * 1000)
+        assert answer.get_by_role("img").evaluate("image => image.naturalWidth") == 512
+        dialog = page.get_by_role("dialog", name="Keep this answer")
+        dialog.get_by_label("Title").fill("Boat")
+        dialog.get_by_role("radio", name="Public").check()
+        dialog.get_by_role("button", name="Keep").click()
+        page.get_by_role("link", name="Open it in the gallery").click()
+        made = page.get_by_role("region", name="How it was made")
+        for fact in ("a red boat on a calm sea", "11", "text-to-image"):
+            expect(made.get_by_text(fact).first).to_be_visible()
+
+        stranger.page.goto(page.get_by_label("Permanent link").locator("code").inner_text())
+        picture = stranger.page.get_by_role("img", name="“a red boat on a calm sea”, drawn by text-to-image")
+        expect(picture).to_be_visible()
+        assert picture.evaluate("image => image.naturalWidth") == 512

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, FilePayload, expect
 from tests.thread import kit
 from tests.thread.browser import chromium, person, visitor
-from tests.thread.rig import Platform, platform
+from tests.thread.rig import CHECKOUT, Platform, platform
 
 MODEL = """
 import fairlead
@@ -116,6 +116,37 @@ def test_somebody_registers_devices_simulates_them_and_takes_one_over(browser: B
         page.keyboard.press("Escape")
         held.get_by_role("button", name="Let go").click()
         expect(held).to_be_hidden()
+
+
+def test_somebody_runs_the_house_adds_a_person_and_makes_a_token(browser: Browser, house: Platform) -> None:
+    with visitor(browser, house) as kim:
+        page = kim.page
+        kim.sign_in("kim", person(house, "kim", "configurer"), "/ui/house")
+        expect(page.get_by_role("region", name="Programs of the platform")).to_contain_text("control")
+        expect(page.get_by_role("meter", name="Memory of local")).to_be_visible()
+        kim.has_no_barriers("the house")
+
+        page.get_by_role("link", name="People").click()
+        page.get_by_role("button", name="Add a person").click()
+        page.get_by_label("Name", exact=True).fill("noa")
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(page.get_by_role("dialog", name="Password of noa")).to_be_visible()
+        page.get_by_role("button", name="I have kept it").click()
+        page.get_by_role("link", name="noa").click()
+        page.get_by_role("button", name="Make a token").click()
+        page.get_by_label("What for").fill("ci")
+        page.get_by_role("button", name="Make it").click()
+        token = page.get_by_role("region", name="Token ci").inner_text()
+        page.get_by_role("button", name="I have kept it").click()
+        with house.client(token) as client:
+            assert client.get("/api/v1/me").json()["user"] == "noa"
+            kim.has_no_barriers("a person")
+            page.get_by_role("button", name="Revoke ci").click()
+            page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+            expect(page.get_by_text("ci is revoked")).to_be_visible()
+            assert client.get("/api/v1/me").status_code == 401
+        page.goto("/ui/house/audit?by=kim")
+        expect(page.get_by_role("row").filter(has_text="given to noa: ci")).to_be_visible()
 
 
 def zipped(name: str, files: Mapping[str, str]) -> FilePayload:
@@ -260,3 +291,63 @@ def test_somebody_schedules_an_app_and_has_it_run_pause_and_end(browser: Browser
         expect(page.get_by_role("heading", name="evening")).to_be_visible()
         page.go_back()
         zoe.has_no_barriers("the week")
+
+
+ROUTES = re.compile(r"path: '(/[^']*)'")
+SCREENS = {
+    "/models": ("/models", "/models?view=table"),
+    "/models/:name/:tab?": tuple(
+        f"/models/weather/{tab}" for tab in ("", "card", "versions", "replicas", "objective", "logs", "api")
+    ),
+    "/push": ("/push",),
+    "/gallery": ("/gallery",),
+    "/gallery/:id": ("/gallery/none",),
+    "/devices": ("/devices",),
+    "/devices/register": ("/devices/register", "/devices/register?by=file"),
+    "/devices/types": ("/devices/types",),
+    "/devices/types/:name": ("/devices/types/air-conditioner",),
+    "/devices/simulators": ("/devices/simulators",),
+    "/devices/id/:id/:tab?": tuple(f"/devices/id/lamp-1/{tab}" for tab in ("", "history", "commands", "settings")),
+    "/apps": ("/apps",),
+    "/apps/:name/:tab?": tuple(
+        f"/apps/night-light/{tab}" for tab in ("", "schedules", "runs", "versions", "secrets", "logs")
+    ),
+    "/runs": ("/runs",),
+    "/runs/:id/:tab?": ("/runs/RUN", "/runs/RUN/page", "/runs/RUN/logs"),
+    "/schedules": ("/schedules", "/schedules?view=week"),
+    "/schedules/new": ("/schedules/new", "/schedules/new?app=night-light&step=place"),
+    "/schedules/id/:name": ("/schedules/id/early",),
+    "/schedules/id/:name/edit": ("/schedules/id/early/edit",),
+    "/house/:tab?": tuple(f"/house/{tab}" for tab in ("", "jobs", "objectives", "users", "mail", "audit", "limits")),
+    "/house/jobs/:id": ("/house/jobs/JOB",),
+    "/house/users/:name": ("/house/users/may",),
+}
+"""Every address of the page's rooms, and where it is looked at: a room that is added says here where."""
+
+
+def test_every_address_of_the_page_is_among_the_screens_that_are_looked_at() -> None:
+    rooms = (CHECKOUT / "web" / "src" / "rooms").glob("*/room.ts")
+    assert {path for room in rooms for path in ROUTES.findall(room.read_text())} == set(SCREENS)
+
+
+@pytest.mark.long  # forty screens, each twice
+@pytest.mark.usefixtures("night_light")
+def test_every_screen_is_without_barriers_light_and_dark(browser: Browser, house: Platform, tmp_path: Path) -> None:
+    house.ok("push", str(kit.write(tmp_path / "weather", {"fairlead.toml": OF_MODEL, "model.py": MODEL})))
+    house.ok("apps", "run", "night-light", "--at", "campus/den", "--for", "10m")
+    run = house.get("/runs")["items"][0]["id"]
+    job = house.ok("jobs", "submit", "weather", "--set", "degrees=20")
+    told = {}
+    with visitor(browser, house) as may:
+        may.may_fail += ("/none",)
+        may.sign_in("may", person(house, "may", "user", "ai_developer", "app_developer", "configurer"))
+        for path in [one for found in SCREENS.values() for one in found]:
+            may.page.goto(f"/ui{path.replace('RUN', run).replace('JOB', job)}")
+            may.is_settled()
+            found = may.barriers()
+            may.page.emulate_media(color_scheme="dark")
+            found += may.barriers(only="color-contrast")
+            may.page.emulate_media(color_scheme="light")
+            if found:
+                told[path] = found
+    assert not told, told
