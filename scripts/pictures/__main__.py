@@ -106,7 +106,7 @@ def take(browser: Browser, stage: Stage, screen: Screen, look: str) -> str:
 def settle(page: Page) -> None:
     """Wait until nothing is loading, and toasts that have been said are read."""
     page.wait_for_timeout(700)
-    expect(page.locator("[aria-busy=true], .skeleton")).to_have_count(0)
+    expect(page.locator(".skeleton")).to_have_count(0)
 
 
 def kept_small(taken: bytes, file: Path) -> int:

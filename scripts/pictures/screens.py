@@ -162,9 +162,11 @@ def week(page: Page) -> None:
 
 MODEL = "/models/plane-delay"
 DRAWN = f"/models/{PICTURES}"
+HOUSE_PARTS = ("jobs", "objectives", "users", "mail", "audit", "limits")
 HOME_RUN, LOUNGE_RUN = "run of smart-home", "run of mood-lighting"
 SCREENS = (
     Screen("sign-in", "/models", signed_in=False),
+    Screen("tour", "/models", lambda page: page.get_by_role("dialog", name="A short tour").wait_for(), shows_tour=True),
     Screen("models", "/models", is_main=True),
     Screen("models-table", "/models?view=table"),
     Screen("playground", MODEL, asked, is_main=True),
@@ -213,5 +215,7 @@ SCREENS = (
     Screen("run", of(LOUNGE_RUN, "/runs/{}"), is_main=True),
     Screen("run-page", of(HOME_RUN, "/runs/{}/page"), framed),
     Screen("run-log", of(LOUNGE_RUN, "/runs/{}/logs")),
+    Screen("house", "/house", is_main=True),
+    *(Screen(f"house-{part}", f"/house/{part}") for part in HOUSE_PARTS),
     Screen("nothing-here", "/no-such-place"),
 )
