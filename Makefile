@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic bench-windows bench-week simulate peers chaos faces web web-test docs pictures clean
+.PHONY: setup demo test test-parts test-real test-all check fix bench bench-elastic bench-page bench-windows bench-week simulate peers chaos faces web web-test docs pictures clean
 
 # The page is built where it is missing or older than its sources; that it is not costs a tenth of a second.
 setup: $(VENV)/ready
@@ -55,6 +55,9 @@ bench: setup
 
 bench-elastic: setup
 	$(BIN)/python benchmarks/elastic.py
+
+bench-page: setup
+	$(BIN)/python benchmarks/page.py
 
 bench-windows: setup
 	$(BIN)/python benchmarks/windows.py
