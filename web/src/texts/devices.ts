@@ -54,7 +54,7 @@ export const places = {
   change: (path: string) => `Change ${path}`,
   changeOf: (path: string) => `Place ${path}`,
   pathStays: 'The path itself stays: devices and schedules name it.',
-  zoneChange: 'Schedules here follow it, such as Europe/Berlin',
+  zoneChange: 'Such as Europe/Berlin; schedules here follow it',
   zoneNeeded: 'say which, such as Europe/Berlin',
   save: 'Save',
   changed: (path: string) => `${path} is changed`,
