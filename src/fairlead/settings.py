@@ -54,6 +54,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Allow listening beyond loopback without TLS."""
     public_url: str | None = None
     """URL by which people reach the front door; default: made from ``listen``."""
+    page_origins: str | None = None
+    """Origins of the web page's files where they lie elsewhere, ``https://page.example``, with commas; in
+    ``settings.toml`` a list as well. Those pages may ask this platform with a token; default: none may."""
     apps_domain: str = "apps.localhost"
     """Domain below which pages of apps are served."""
     node: str = "local"
@@ -255,9 +258,10 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
         values["otlp"] = environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
     values.update({name: value for name, value in flags.items() if value is not None})
     values["home"] = str(home)
-    hosts = values.get("callback_hosts")
-    if isinstance(hosts, list) and all(isinstance(host, str) for host in hosts):
-        values["callback_hosts"] = ", ".join(hosts)
+    for name in ("callback_hosts", "page_origins"):
+        listed = values.get(name)
+        if isinstance(listed, list) and all(isinstance(one, str) for one in listed):
+            values[name] = ", ".join(listed)
     try:
         return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.thread import kit
 from tests.thread.browser import chromium, person, visitor
+from tests.thread.elsewhere import Bucket, bucket
 from tests.thread.rig import Platform, platform
 
 CODE = """
@@ -66,8 +67,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def house(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform() as made:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    with bucket(tmp_path_factory.mktemp("files")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def house(browser: Browser, files: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with platform(start=False) as made:
+        made.more_env["FAIRLEAD_PAGE_ORIGINS"] = files.url
+        made.up()
         made.ok("push", str(kit.model(tmp_path_factory.mktemp("b") / "weather", CODE, MORE, examples=EXAMPLES)))
         yield made
 
@@ -236,6 +245,49 @@ def test_a_picture_is_kept_shown_to_all_by_its_link_and_taken_down(
         zoe.has_no_barriers("an empty gallery")
         stranger.page.reload()
         expect(stranger.page.get_by_text("This is not public")).to_be_visible()
+
+
+def test_the_same_files_in_a_bucket_sign_in_to_a_platform_elsewhere(
+    browser: Browser, house: Platform, files: Bucket, password: str
+) -> None:
+    files.point_at(house.url)
+    with visitor(browser, house) as zoe:
+        page = zoe.page
+        zoe.sign_in("zoe", password, f"{files.url}/ui/")
+        page.get_by_role("link", name="weather").click()
+        page.get_by_role("button", name="A warm day in Kiel").click()
+        page.get_by_role("checkbox", name="Run as a job").check()  # its steps come by a stream
+        run(page)
+        answer = page.get_by_role("region", name="Answer")
+        expect(answer.get_by_text("90 %")).to_be_visible()
+        assert page.url.startswith(files.url)
+        assert not page.context.cookies(), "a page of another origin leaves no cookie"
+        assert sorted(page.evaluate("Object.keys(localStorage).concat(Object.keys(sessionStorage))")) == [
+            "fairlead.theme",
+            "fairlead.tour.zoe",
+        ]
+
+        page.reload()  # the token is gone with the page
+        page.get_by_label("Password").wait_for()
+        zoe.has_no_barriers("signing in elsewhere")
+
+
+def test_an_origin_that_is_not_named_reads_nothing(house: Platform, files: Bucket) -> None:
+    asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    with house.client(token="") as client:
+        for path in (
+            "/v1/models/weather/predict",
+            "/api/v1/login",
+            "/v2/models/weather/infer",
+        ):
+            named = client.options(path, headers=asks | {"origin": files.url})
+            assert named.headers.get("access-control-allow-origin") == files.url, (path, named.status_code)
+            assert "authorization" in named.headers["access-control-allow-headers"]
+            assert "access-control-allow-credentials" not in named.headers
+            other = client.options(path, headers=asks | {"origin": "http://127.0.0.1:1"})
+            assert not [name for name in other.headers if name.startswith("access-control")], path
+        refused = client.get("/api/v1/models", headers={"origin": files.url})
+        assert (refused.status_code, refused.headers.get("access-control-allow-origin")) == (401, files.url)
 
 
 def test_the_page_swallows_nothing_that_is_not_its_own(house: Platform) -> None:

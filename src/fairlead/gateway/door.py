@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from fairlead.gateway.cors import origins_of
 from fairlead.messages import ModelRoute, PageRoute, Spent
 from fairlead.settings import Home, Settings
 
@@ -34,6 +35,8 @@ class DoorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who answers ``/metrics``; empty: control."""
     web_socket: str = ""
     """Who serves the web page; empty: it has no route of its own."""
+    page_origins: tuple[str, ...] = ()
+    """Origins of pages elsewhere that may ask with a token."""
     cert: str = ""
     key: str = ""
     body_max_bytes: int = 100 * 1024**2
@@ -106,6 +109,7 @@ def door_settings(
         page_socket=str(home.page_socket),
         metrics_socket=str(home.metrics_socket),
         web_socket=str(home.web_socket),
+        page_origins=tuple(origins_of(settings.page_origins or "")),
         cert=str(settings.cert or ""),
         key=str(settings.key or ""),
         body_max_bytes=settings.body_max_bytes,

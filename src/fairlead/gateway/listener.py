@@ -12,6 +12,7 @@ from fairlead.gateway.access import (
     roles_filter,
     shape_filter,
 )
+from fairlead.gateway.cors import cors_filter
 from fairlead.gateway.door import DoorSettings
 from fairlead.gateway.observed import access_log, id_filters, request_ids, tracing
 from fairlead.gateway.replies import local_replies
@@ -111,6 +112,7 @@ def _filters(door: DoorSettings, jwks: str, revoked_file: str) -> list[Resource]
     router = extension("router", "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
     people = [people_filter(door.user_per_s, door.token_per_s)] if door.user_per_s or door.token_per_s else []
     return [
+        *([cors_filter()] if door.page_origins else []),
         *id_filters(),
         shape_filter(door.body_max_bytes, door.bundle_max_bytes),
         jwt_filter(jwks, is_https=door.is_https),

@@ -11,6 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from fairlead.gateway.access import host_access, longer, route_access, spent_access
+from fairlead.gateway.cors import cors_access
 from fairlead.gateway.door import DoorSettings, DoorState
 from fairlead.gateway.resources import (
     AGAIN,
@@ -128,6 +129,8 @@ def _house(door: DoorSettings, state: DoorState) -> Resource:
     of_house = house_routes(metrics=bool(door.metrics_socket), web=bool(door.web_socket))
     house = [_route(route, door, state.spent, is_house=True) for route in of_house]
     made = {"name": "house", "domains": ["*"], **_OF_MODELS}
+    if door.page_origins:
+        made["typed_per_filter_config"] = _OF_MODELS["typed_per_filter_config"] | cors_access(door.page_origins)
     if not state.routes:
         return {**made, "routes": house}
     by_route = dict(zip(of_house, house, strict=True))

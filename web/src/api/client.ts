@@ -5,14 +5,15 @@ import { connection } from '@/state/connection'
 import { session } from '@/state/session'
 
 import { ApiError, refusalOf, unreachable } from './errors'
+import { place, readPlace, signature } from './place'
 import type { components, paths } from './schema'
 
 export type Schemas = components['schemas']
 
-/** Where the API is: where the page came from, unless the build was told another place. */
-export const BASE: string = import.meta.env.VITE_FAIRLEAD_API ?? ''
-
 const watched: Middleware = {
+  onRequest({ request }) {
+    for (const [name, value] of Object.entries(signature())) request.headers.set(name, value)
+  },
   onResponse({ response }) {
     heard(response)
   },
@@ -29,14 +30,25 @@ export function heard(response: Response): void {
   connection.found()
 }
 
-export const api = createClient<paths>({
-  baseUrl: BASE || globalThis.location?.origin || 'http://localhost',
-  credentials: BASE ? 'include' : 'same-origin',
-  fetch: (request) => globalThis.fetch(request),
-  // the only names with a slash are places, which are paths; the front door takes no encoded one
-  pathSerializer: (path, params) => defaultPathSerializer(path, params).replaceAll('%2F', '/'),
-})
-api.use(watched)
+function makeClient() {
+  const made = createClient<paths>({
+    baseUrl: place.base || globalThis.location?.origin || 'http://localhost',
+    credentials: 'same-origin',
+    fetch: (request) => globalThis.fetch(request),
+    // the only names with a slash are places, which are paths; the front door takes no encoded one
+    pathSerializer: (path, params) => defaultPathSerializer(path, params).replaceAll('%2F', '/'),
+  })
+  made.use(watched)
+  return made
+}
+
+export let api = makeClient()
+
+/** Has the client ask the platform that the page's files are for; before anything is asked. */
+export async function findPlatform(): Promise<void> {
+  await readPlace()
+  api = makeClient()
+}
 
 interface Answer<T> {
   data?: T

@@ -1,6 +1,8 @@
 /** Whether the platform answers. When it does not, it is asked again and again, and all queries once it does. */
 import { reactive } from 'vue'
 
+import { at } from '@/api/place'
+
 const AGAIN_MS = 2000
 
 export const connection = reactive({
@@ -28,7 +30,7 @@ export function onReturn(told: () => void): () => void {
 async function look(): Promise<void> {
   if (!connection.away) return
   try {
-    const answer = await fetch('/readyz', { cache: 'no-store' })
+    const answer = await fetch(at('/readyz'), { cache: 'no-store' })
     if (answer.ok) return connection.found()
   } catch {
     // not yet

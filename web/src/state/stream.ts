@@ -1,7 +1,9 @@
 /** Server-sent events, for as long as a component lives and its tab is looked at. */
 import { onScopeDispose, ref, type Ref, watch } from 'vue'
 
-import { BASE } from '@/api/client'
+import { at, place } from '@/api/place'
+
+import { SignedStream } from './signed'
 
 const AGAIN_MS = 3000
 
@@ -16,7 +18,7 @@ export type Events = Record<string, (data: unknown) => void>
  */
 export function useStream(path: Ref<string | null>, events: Events, ends: readonly string[] = []): Ref<Streaming> {
   const state = ref<Streaming>('idle')
-  let source: EventSource | null = null
+  let source: EventSource | SignedStream | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
 
   function close(): void {
@@ -28,7 +30,7 @@ export function useStream(path: Ref<string | null>, events: Events, ends: readon
   function open(): void {
     close()
     if (path.value === null || document.hidden || state.value === 'ended') return
-    const opened = new EventSource(BASE + path.value, { withCredentials: BASE !== '' })
+    const opened = place.base ? new SignedStream(path.value) : new EventSource(at(path.value))
     source = opened
     opened.onopen = () => (state.value = 'open')
     opened.onerror = () => {

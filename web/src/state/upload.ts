@@ -1,6 +1,6 @@
 /** One large body on its way to the platform, with how far it is: `fetch` does not tell that. */
-import { BASE } from '@/api/client'
 import { ApiError, refusalOf, unreachable } from '@/api/errors'
+import { at, signature } from '@/api/place'
 
 import { connection } from './connection'
 import { session } from './session'
@@ -15,8 +15,8 @@ export interface Upload<T> {
 export function upload<T>(path: string, body: Blob, type: string, progress: (share: number) => void): Upload<T> {
   const request = new XMLHttpRequest()
   const answer = new Promise<T>((resolve, reject) => {
-    request.open('POST', BASE + path)
-    request.withCredentials = BASE !== ''
+    request.open('POST', at(path))
+    for (const [name, value] of Object.entries(signature())) request.setRequestHeader(name, value)
     request.setRequestHeader('Content-Type', type)
     request.upload.onprogress = (event) => {
       if (event.lengthComputable && event.total > 0) progress(event.loaded / event.total)

@@ -23,6 +23,8 @@ export const shell = {
     too_many: 'Too many tries. Wait a minute, then try again.',
     away: 'The platform does not answer. Try again in a moment.',
     other: 'Sign in on the sign-in page',
+    first: 'Sign in to Fairlead',
+    at: (platform: string) => `At ${platform}. You stay signed in until this page is closed or loaded again.`,
   },
   roles: {
     ai_developer: 'AI developer',

@@ -2,8 +2,9 @@
 import { useInfiniteQuery, useQuery } from '@tanstack/vue-query'
 import type { Ref } from 'vue'
 
-import { api, BASE, heard, ok, type Schemas } from '@/api/client'
+import { api, heard, ok, type Schemas } from '@/api/client'
 import { refusalOf } from '@/api/errors'
+import { ask, at } from '@/api/place'
 
 export type Entry = Schemas['GalleryView']
 export type Facets = Schemas['FacetsView']
@@ -47,7 +48,7 @@ export function useContent(entry: Ref<Entry>) {
   return useQuery({
     queryKey: ['gallery', 'content', () => entry.value.sha256],
     queryFn: async (): Promise<unknown> => {
-      const response = await fetch(contentOf(entry.value))
+      const response = await ask(entry.value.links.content ?? '')
       heard(response)
       if (!response.ok) throw refusalOf(response, await response.json().catch(() => null))
       return entry.value.content_type.startsWith('text/') ? response.text() : response.json()
@@ -58,7 +59,7 @@ export function useContent(entry: Ref<Entry>) {
 
 /** Returns where the picture lies, or whatever it is. */
 export function contentOf(entry: Entry): string {
-  return `${BASE}${entry.links.content ?? ''}`
+  return at(entry.links.content ?? '')
 }
 
 export function change(id: string, body: { title: string; visibility: string }): Promise<Entry> {
