@@ -91,7 +91,7 @@ def take(browser: Browser, stage: Stage, screen: Screen, look: str) -> str:
     try:
         page = context.new_page()
         page.goto(f"/ui{screen.path(stage) if callable(screen.path) else screen.path}")
-        page.locator("h1").first.wait_for()
+        page.locator("h1, h2").first.wait_for()
         screen.act(page)
         settle(page)
         if width >= WIDE[0]:

@@ -124,7 +124,7 @@ def push(files: dict[str, str] | Path, sign: str) -> Callable[[Page], None]:
 
     def act(page: Page) -> None:
         page.get_by_label("Choose a zip").set_input_files(zipped(files))  # type: ignore[arg-type]
-        page.get_by_text(sign).first.wait_for(timeout=180_000)
+        page.get_by_text(re.compile(f"^{sign}")).first.wait_for(timeout=180_000)
 
     return act
 
@@ -156,7 +156,8 @@ def framed(page: Page) -> None:
 
 
 def week(page: Page) -> None:
-    """Wait for the calendar."""
+    """Look at the week that comes."""
+    page.get_by_role("button", name="Week after").click()
     page.locator(".ec-event").first.wait_for(state="attached")
 
 
