@@ -23,6 +23,11 @@ class Files(SimpleHTTPRequestHandler):
         self._platforms = platforms
         super().__init__(*args, **named)
 
+    def translate_path(self, path: str) -> str:
+        """Answer what is no file with the document, as the "error document" of a bucket."""
+        found = Path(super().translate_path(path))
+        return str(found if found.exists() else Path(self.directory, BELOW.strip("/"), "index.html"))
+
     def end_headers(self) -> None:
         connect = " ".join(["connect-src 'self'", *self._platforms])
         self.send_header(
