@@ -100,7 +100,7 @@ class Submitters:
                 work.put(None)
             for thread in crew:
                 thread.join(INSIST_S)
-                assert not thread.is_alive(), "a submission never ended"
+                assert not thread.is_alive(), f"a submission never ended; {work.qsize()} wait, {dict(self.statuses)}"
         assert not self._faults, self._faults[:3]
 
     def _crew(self, count: int, work: Callable[[httpx.Client], None]) -> list[threading.Thread]:
