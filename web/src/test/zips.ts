@@ -5,7 +5,10 @@ function head(signature: number, bytes: number, fields: [at: number, value: numb
   const made = new Uint8Array(bytes)
   const to = new DataView(made.buffer)
   to.setUint32(0, signature, true)
-  for (const [at, value, size] of fields) size === 2 ? to.setUint16(at, value, true) : to.setUint32(at, value, true)
+  for (const [at, value, size] of fields) {
+    if (size === 2) to.setUint16(at, value, true)
+    else to.setUint32(at, value, true)
+  }
   return made
 }
 
