@@ -83,9 +83,8 @@ def node_version(node: str) -> tuple[int, ...]:
 
 def install(env: dict[str, str], *, everything: bool) -> None:
     """Install what the build needs, or ``everything``; does nothing where that is there as the lock file has it."""
-    everything = (
-        everything or (WEB / "node_modules" / "vitest").is_dir()
-    )  # who works on the page keeps its tests' packages
+    # Whoever works on the page keeps what its tests need.
+    everything = everything or (WEB / "node_modules" / "vitest").is_dir()
     lock, marker = WEB / "package-lock.json", WEB / "node_modules" / ".installed"
     content = lock.read_text(encoding="utf-8")
     kept = marker.read_text(encoding="utf-8") if marker.is_file() else ""
