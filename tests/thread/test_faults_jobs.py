@@ -42,7 +42,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("bundles")
     with platform() as made:
         made.ok("push", str(kit.model(folder / "works", _CODE, "[scale]\nmin = 1\nmax = 2\n")))
-        made.ok("push", str(kit.model(folder / "dozes", _CODE + "# dozes\n", "[scale]\nidle_s = 1\nconcurrency = 8\n")))
+        made.ok("push", str(kit.model(folder / "dozes", _CODE + "# dozes\n", "[scale]\nidle_s = 5\nconcurrency = 8\n")))
         yield made
 
 
