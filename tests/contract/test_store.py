@@ -42,7 +42,7 @@ from fairlead.store import lookup, migrate
 from fairlead.store.database import READING_MAX, Database, open_database
 from fairlead.store.move import move_to
 from fairlead.store.records import Base, Command, Event, Job, Run, Schedule, Token, User
-from fairlead.store.rows import among, table_of
+from fairlead.store.rows import among, table_of, update_each
 from fairlead.testing import postgres
 
 NOW = datetime(2026, 11, 20, 14, 3, tzinfo=UTC)
@@ -104,6 +104,16 @@ def add(record: Base):  # type: ignore[no-untyped-def]
 
 async def names(database: Database) -> list[str]:
     return await database.read(lambda session: list(session.scalars(select(User.name).order_by(User.name))))
+
+
+async def test_many_are_set_by_one_statement_each_to_its_own(database: Database) -> None:
+    table = table_of(User)
+    moments = {name: NOW + timedelta(seconds=number, microseconds=7) for number, name in enumerate(("ada", "zoe"))}
+    for name in (*moments, "mia"):
+        await database.write(add(user(name)))
+    await database.write(lambda session: update_each(session, table.c.name, table.c.created_at, moments))
+    found = await database.read(lambda session: {one.name: one.created_at for one in session.scalars(select(User))})
+    assert found == moments | {"mia": NOW}
 
 
 async def test_many_are_looked_for_by_one_value(database: Database) -> None:

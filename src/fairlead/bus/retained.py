@@ -57,8 +57,6 @@ class _State(msgspec.Struct):
 
 class _Info(msgspec.Struct):
     state: _State | None = None
-    total: int = 0
-    """Subjects in all: one answer holds some 100,000 of them."""
     error: _Failed | None = None
 
 
